@@ -1,0 +1,52 @@
+"""Quantities as people write them: FLOPs, image sizes, counts and durations."""
+
+import re
+
+from archsearch.errors import UserError
+
+_PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE)
+
+
+def parse_flops(text: str) -> int:
+    """Read `20M`, `4G` or `3.8G` as a number of FLOPs (multiply-adds).
+
+    Raises:
+        UserError: the text is no positive quantity.
+    """
+    found = _QUANTITY.match(text)
+    value = round(float(found[1]) * _PREFIX[found[2].lower()]) if found else 0
+    if value <= 0:
+        raise UserError(f"{text!r} is no number of FLOPs; write one like 20M, 4G or 3.8G")
+    return value
+
+
+def parse_image_size(text: str) -> tuple[int, int, int]:
+    """Read `224x224x3` (height, width, channels); `224x224` means 3 channels.
+
+    Raises:
+        UserError: the text is no image size, or a side or the channel count is 0.
+    """
+    found = _SIZE.match(text)
+    if not found:
+        raise UserError(f"{text!r} is no image size; write height x width x channels: 224x224x3")
+    size = (int(found[1]), int(found[2]), int(found[3] or 3))
+    if 0 in size:
+        raise UserError(f"{text!r} is an empty image; every number must be at least 1")
+    return size
+
+
+def format_count(value: float, *, digits: int = 3) -> str:
+    """Write a count with a decimal prefix: 4089184256 → `4.09G`."""
+    for prefix in ("P", "T", "G", "M", "k"):
+        if abs(value) >= _PREFIX[prefix.lower()] * (1 - 0.5 * 10 ** (-digits)):
+            scaled = value / _PREFIX[prefix.lower()]
+            whole = len(str(int(abs(scaled) + 0.5 * 10 ** (1 - digits))))
+            return f"{scaled:.{max(0, digits - whole)}f}{prefix}"
+    return f"{value:g}"
+
+
+def format_size(shape: tuple[int, ...]) -> str:
+    """Write a shape as `224x224x3`."""
+    return "x".join(map(str, shape))
