@@ -1,0 +1,103 @@
+"""What goes between the driver and its workers: jobs one way, reports and outcomes the other.
+
+Plain JSON-able values, so that the same seam carries pipes, files and other machines.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from archsearch.runtime.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One network to train once."""
+
+    key: str
+    """Unique in a study and fit for a file name: `trial-0007`, `final-0007-seed1`."""
+    graph: str
+    """Graph JSON (archsearch.ir.codec)."""
+    dataset: str
+    """Folder of a prepared dataset (archsearch.data)."""
+    recipe: Recipe
+    images: int
+    """Images seen in training, all epochs together; the last epoch may be partial."""
+    seed: int
+    test: bool = False
+    """Evaluate the test split, once, after training (finalists only)."""
+    weights: str | None = None
+    """Where the final weights go: a path ending in `.weights.h5`."""
+    checkpoint: str | None = None
+    """Folder to resume from and to leave checkpoints in."""
+
+    def epochs(self, train_images: int) -> int:
+        """Count the epochs, the last perhaps partial, over a training split of that size."""
+        return math.ceil(self.images / train_images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """How a job stands after an epoch (1-based)."""
+
+    key: str
+    epoch: int
+    loss: float
+    """Mean training loss over the epoch, label smoothing included, weight decay not."""
+    accuracy: float
+    val_loss: float
+    """Mean cross-entropy, without label smoothing."""
+    val_accuracy: float
+    images_per_s: float
+    """Training images a second, validation not counted."""
+    learning_rate: float
+    """Of the epoch's last step."""
+    wall_s: float
+    """Since the job began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended. Accuracies are those of the last epoch, never the best over epochs."""
+
+    key: str
+    status: Literal["complete", "pruned", "failed"]
+    reason: str = ""
+    """Why it was pruned or failed, in one line."""
+    epochs: int = 0
+    """Epochs finished."""
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    train_s: float = 0.0
+    """In training steps alone."""
+    total_s: float = 0.0
+    """From the job's arrival to its outcome."""
+    peak_rss_bytes: int = 0
+    """Largest resident memory of the worker so far."""
+    images_per_s: float = 0.0
+    """Training images a second over the whole job."""
+
+
+def to_json(value: Job | EpochReport | Outcome) -> str:
+    """One line of JSON, naming the kind of value."""
+    return json.dumps({"kind": type(value).__name__, **asdict(value)}, allow_nan=False)
+
+
+def from_json(text: str) -> Job | EpochReport | Outcome:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ValueError: the text is of no known kind.
+    """
+    fields: dict[str, Any] = json.loads(text)
+    kind = fields.pop("kind", None)
+    if kind == "Job":
+        return Job(**{**fields, "recipe": Recipe(**fields["recipe"])})
+    if kind == "EpochReport":
+        return EpochReport(**fields)
+    if kind == "Outcome":
+        return Outcome(**fields)
+    raise ValueError(f"no job, report or outcome: kind {kind!r}")

@@ -1,0 +1,109 @@
+"""How a network is trained: optimizer, schedule, regularisation; plain values, no Keras."""
+
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from archsearch.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Stochastic gradient descent with momentum, as every trial of a study uses it.
+
+    Two networks are compared fairly only under the same recipe, so a study has one. The defaults
+    suit trials of a few epochs, with batch normalization or without.
+    """
+
+    name: str = "default"
+    batch: int = 64
+    """Images a step."""
+    base_lr: float = 0.2
+    """Peak learning rate for a batch of 256; scaled linearly with the batch (Goyal et al., 2017,
+    arXiv:1706.02677)."""
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    """L2 penalty on convolution and dense kernels; never on batch normalization or biases."""
+    label_smoothing: float = 0.1
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup: float = 0.1
+    """Share of all steps in which the learning rate rises linearly from nearly nothing."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Shares of all steps at which the `step` schedule divides the learning rate by 10."""
+    clip_norm: float | None = 2.0
+    """Largest global norm of the gradients: plain VGG stays stable at the learning rate of the
+    normalized networks. None: no clipping."""
+    zero_init_residual: bool = False
+    """Start every residual block as the identity (its last batch normalization's gamma is 0)."""
+
+    def __post_init__(self) -> None:
+        # A recipe read back from JSON brings lists.
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        for value, ok, wanted in (
+            (f"batch {self.batch}", self.batch >= 1, "at least 1"),
+            (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
+            (f"momentum {self.momentum}", 0 <= self.momentum < 1, "in [0, 1)"),
+            (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
+            (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
+            (f"clip norm {self.clip_norm}", self.clip_norm is None or self.clip_norm > 0, "> 0"),
+            (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
+        ):
+            if not ok:
+                raise UserError(f"recipe {self.name}: {value} does not work; it must be {wanted}")
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warm-up, for this batch."""
+        return self.base_lr * self.batch / 256
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """Give the learning rate of 0-based `step` out of `steps`."""
+        warm = round(self.warmup * steps)
+        if step < warm:
+            return self.peak_lr * (step + 1) / warm
+        if self.schedule == "step":
+            passed = sum(step >= milestone * steps for milestone in self.milestones)
+            return self.peak_lr * 10.0**-passed
+        # The middle of the step, so that the last step still learns something.
+        progress = (step - warm + 0.5) / max(1, steps - warm)
+        return self.peak_lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+_RECIPES = (
+    Recipe(),
+    # He et al., 2015 (arXiv:1512.03385), section 3.4; its plateau schedule falls at about half and
+    # three quarters of the way in the CIFAR runs of section 4.2.
+    Recipe(
+        name="resnet2015",
+        batch=128,
+        base_lr=0.2,  # 0.1 for the paper's CIFAR batch of 128
+        nesterov=False,
+        weight_decay=1e-4,
+        label_smoothing=0.0,
+        schedule="step",
+        warmup=0.0,
+        clip_norm=None,
+    ),
+)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """List the names `find_recipe` knows, default first."""
+    return tuple(recipe.name for recipe in _RECIPES)
+
+
+def find_recipe(name: str) -> Recipe:
+    """Find the recipe of that name.
+
+    Raises:
+        UserError: there is none; the message has the nearest match.
+    """
+    for recipe in _RECIPES:
+        if recipe.name == name:
+            return recipe
+    near = difflib.get_close_matches(name, recipe_names(), n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(recipe_names())}"
+    raise UserError(f"no recipe {name!r}; {hint}")

@@ -1,0 +1,38 @@
+import pytest
+
+from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.runtime.recipe import find_recipe
+
+JOB = Job(
+    key="trial-0007",
+    graph="{}",
+    dataset="data/x",
+    recipe=find_recipe("default"),
+    images=250,
+    seed=3,
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        JOB,
+        EpochReport(
+            key="a", epoch=1, loss=1.0, accuracy=0.5, val_loss=1.5, val_accuracy=0.25,
+            images_per_s=100.0, learning_rate=0.1, wall_s=2.0,
+        ),
+        Outcome(key="a", status="failed", reason="loss became NaN at epoch 2"),
+    ],
+)  # fmt: skip
+def test_json_brings_the_same_value_back(value):
+    assert from_json(to_json(value)) == value
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match="kind 'Letter'"):
+        from_json('{"kind": "Letter"}')
+
+
+def test_the_last_epoch_may_be_partial():
+    assert JOB.epochs(100) == 3
+    assert JOB.epochs(250) == JOB.epochs(1000) == 1
