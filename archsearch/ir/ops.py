@@ -1,0 +1,292 @@
+"""The operations a network is made of: frozen values, each able to infer its output's shape.
+
+To add an op: a dataclass here (with `kind` and `infer`), a line in `OPS`, its FLOPs and parameters in
+`readings/cost.py`, its lowering in `runtime/model.py`. Everything else follows.
+
+Shapes have no batch dimension: `(height, width, channels)` for a feature map, `(units,)` for a vector.
+Padding is always explicit, `(top, bottom, left, right)`, as every framework means something else by "same".
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from archsearch.errors import GraphError
+from archsearch.ir.channels import Channels, Width
+
+Shape: TypeAlias = tuple[Width, ...]
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = tuple[int, int, int, int]
+
+NO_PADDING: Padding = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operation; its fields are all that is needed to run it, weights aside."""
+
+    kind: ClassVar[str]
+
+    def infer(self, *inputs: Shape) -> Shape:
+        """Return the output's shape, or raise GraphError where the inputs do not fit."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Op):
+    """The image, `(height, width, channels)`."""
+
+    shape: tuple[int, int, int]
+    kind: ClassVar[str] = "input"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if inputs or min(self.shape) < 1 or len(self.shape) != 3:
+            raise GraphError(f"an input is one image of (height, width, channels), got {self.shape}")
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """A 2-D convolution; `groups == input channels` makes it depthwise."""
+
+    filters: Width
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = NO_PADDING
+    groups: Width = 1
+    bias: bool = False
+    dilation: Pair = (1, 1)
+    kind: ClassVar[str] = "conv"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        filters, groups = self.filters, self.groups
+        if groups != 1 and not isinstance(channels, Channels) and not isinstance(filters, Channels):
+            if not isinstance(groups, int) or groups < 1:
+                raise GraphError(f"groups must be at least 1, got {groups}")
+            for count, what in ((channels, "channels"), (filters, "filters")):
+                if count % groups:
+                    nearest = max(groups, round(count / groups) * groups)
+                    raise GraphError(
+                        f"{count} {what} not divisible by {groups} groups; try {nearest}"
+                    )
+        if isinstance(filters, int) and filters < 1:
+            raise GraphError(f"filters must be at least 1, got {filters}")
+        reach_h = self.dilation[0] * (self.kernel[0] - 1) + 1
+        reach_w = self.dilation[1] * (self.kernel[1] - 1) + 1
+        return (*_window((height, width), (reach_h, reach_w), self.stride, self.padding), filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Op):
+    """Max or average pooling; an average leaves padding out of its mean unless `count_padding`."""
+
+    method: Literal["max", "avg"]
+    kernel: Pair
+    stride: Pair
+    padding: Padding = NO_PADDING
+    count_padding: bool = False
+    kind: ClassVar[str] = "pool"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        return (*_window((height, width), self.kernel, self.stride, self.padding), channels)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool(Op):
+    """Pooling over the whole map: `(height, width, c)` → `(c,)`, or `(1, 1, c)` with `keep_map`."""
+
+    method: Literal["max", "avg"] = "avg"
+    keep_map: bool = False
+    kind: ClassVar[str] = "global_pool"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        channels = _feature_map(inputs)[2]
+        return (1, 1, channels) if self.keep_map else (channels,)
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Op):
+    """A feature map as one vector, row by row."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        return (channels * (height * width),)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense(Op):
+    """A fully connected layer on a vector."""
+
+    units: Width
+    bias: bool = True
+    kind: ClassVar[str] = "dense"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(shape) != 1:
+            raise GraphError(f"a dense layer takes a vector, got {shape}; flatten or pool it first")
+        if isinstance(self.units, int) and self.units < 1:
+            raise GraphError(f"units must be at least 1, got {self.units}")
+        return (self.units,)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Op):
+    """Batch normalisation over the channels (Ioffe & Szegedy 2015)."""
+
+    scale: bool = True
+    center: bool = True
+    epsilon: float = 1e-5
+    kind: ClassVar[str] = "batch_norm"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResponseNorm(Op):
+    """AlexNet's local response normalisation over `size` neighbouring channels (2012, section 3.3)."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+    kind: ClassVar[str] = "local_response_norm"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        _feature_map(inputs)
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(Op):
+    """An element-wise nonlinearity, by its Keras name."""
+
+    function: str = "relu"
+    kind: ClassVar[str] = "activation"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Op):
+    """Dropout of single elements in training; nothing at test time."""
+
+    rate: float
+    kind: ClassVar[str] = "dropout"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 <= self.rate < 1:
+            raise GraphError(f"a dropout rate lies in [0, 1), got {self.rate}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DropPath(Op):
+    """Stochastic depth: a sample's whole branch is dropped with probability 1 − `survival` in training.
+
+    What survives is divided by `survival`, so that nothing changes at test time (Huang et al. 2016).
+    """
+
+    survival: float
+    kind: ClassVar[str] = "drop_path"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 < self.survival <= 1:
+            raise GraphError(f"a survival probability lies in (0, 1], got {self.survival}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Op):
+    """The sum of maps of one shape: the shortcut's end."""
+
+    kind: ClassVar[str] = "add"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return _same(inputs, "add")
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply(Op):
+    """A map times its gate; the gate may be `(1, 1, c)` (squeeze-and-excitation)."""
+
+    kind: ClassVar[str] = "multiply"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        first, gate = inputs
+        if gate != first and gate != (1, 1, first[-1]):
+            raise GraphError(f"a gate for {first} is {first} or (1, 1, {first[-1]}), got {gate}")
+        return first
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Maps of one height and width, stacked along the channels."""
+
+    kind: ClassVar[str] = "concat"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if len({shape[:-1] for shape in inputs}) != 1:
+            raise GraphError(f"concat wants one height and width, got {_listed(inputs)}")
+        total = inputs[0][-1]
+        for shape in inputs[1:]:
+            total = total + shape[-1]
+        return (*inputs[0][:-1], total)
+
+
+@dataclass(frozen=True, slots=True)
+class PadChannels(Op):
+    """Zero channels before and after: ResNet's parameter-free shortcut (option A)."""
+
+    before: Width
+    after: Width
+    kind: ClassVar[str] = "pad_channels"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        return (height, width, channels + self.before + self.after)
+
+
+OPS: dict[str, type[Op]] = {
+    op.kind: op
+    for op in (
+        Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
+        Dropout, DropPath, Add, Multiply, Concat, PadChannels,
+    )
+}  # fmt: skip
+
+
+def _feature_map(inputs: tuple[Shape, ...]) -> tuple[int, int, Width]:
+    (shape,) = inputs
+    if len(shape) != 3:
+        raise GraphError(f"wants a feature map (height, width, channels), got {shape}")
+    return shape  # type: ignore[return-value]  # height and width are always integers
+
+
+def _window(size: Pair, reach: Pair, stride: Pair, padding: Padding) -> Pair:
+    """Output side = floor((W − K + P) / S) + 1, on both axes."""
+    high = size[0] + padding[0] + padding[1] - reach[0]
+    wide = size[1] + padding[2] + padding[3] - reach[1]
+    if high < 0 or wide < 0:
+        raise GraphError(
+            f"a {reach[0]}×{reach[1]} window does not fit a {size[0]}×{size[1]} map "
+            f"(padding {padding}); give a larger image or pool less"
+        )
+    return (high // stride[0] + 1, wide // stride[1] + 1)
+
+
+def _same(inputs: tuple[Shape, ...], what: str) -> Shape:
+    first = inputs[0]
+    for shape in inputs[1:]:
+        if shape != first:
+            raise GraphError(f"{what} wants equal shapes, got {_listed(inputs)}")
+    return first
+
+
+def _listed(shapes: tuple[Shape, ...]) -> str:
+    return " and ".join(map(str, shapes))
