@@ -1,0 +1,312 @@
+"""What a user asks of a run: checked values from flags, a file, the environment, defaults."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.units import parse_flops, parse_image_size
+
+ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
+BASELINE_WORDS: Final = ("matched", "published", "all", "none")
+DEFAULT_EPOCHS: Final = 10
+
+Value = str | int | float | bool
+"""What TOML and a study's storage can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Everything `archsearch run` needs to know.
+
+    Raises:
+        UserError: a value does not work; the message says which, and what would.
+    """
+
+    space: str
+    flops: str
+    """The budget as written: `20M`, `3.8G:4.2G`."""
+    data: str = "digits"
+    input: str | None = None
+    """Image size, `32x32x3`; None: what the data suggests."""
+    trials: int = 8
+    epochs: int | None = None
+    """Passes over the training split; None: `train_flops` decides, or `DEFAULT_EPOCHS`."""
+    train_flops: str | None = None
+    """Training FLOPs of a trial: 3 × forward FLOPs × images seen."""
+    recipe: str = "default"
+    batch_size: int | None = None
+    """Images a step; None: the recipe's own."""
+    seed: int = 0
+    seeds: int = 3
+    """Seeds each finalist is retrained with."""
+    finalists: int = 2
+    """Best candidates retrained from scratch."""
+    baselines: str = "matched"
+    """`matched`, `published`, `all`, `none`, or names of published networks, comma-separated."""
+    workers: int | None = None
+    """Trials at the same time; None: what suits the machine."""
+    name: str | None = None
+    """Name of the study; None: made from space, budget and data."""
+    storage: str | None = None
+    """Optuna storage URL; None: a file in `home`."""
+    tracking_uri: str | None = None
+    """MLflow server; None: a file in `home`."""
+    home: str = "mlruns"
+    export: bool = True
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    prune: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.space:
+            raise UserError("the space has no name; `archsearch spaces` lists what there is")
+        _check_budget(self.flops)
+        if self.input is not None:
+            parse_image_size(self.input)
+        if self.epochs is not None and self.train_flops is not None:
+            raise UserError(
+                f"epochs {self.epochs} and train_flops {self.train_flops} are both given; "
+                "a trial's length is one or the other"
+            )
+        if self.train_flops is not None:
+            parse_flops(self.train_flops)
+        if not self.data:
+            raise UserError("data is empty; give digits, a folder of images or an .npz file")
+        for key, least in _LEAST.items():
+            value = getattr(self, key)
+            if value is not None and not least <= value < 2**31:
+                raise UserError(f"{key} is {value}; it must be at least {least}, below 2^31")
+        for key in ("val_fraction", "test_fraction"):
+            if not 0 < getattr(self, key) < 1:
+                raise UserError(f"{key} is {getattr(self, key)}; it must lie between 0 and 1")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise UserError(
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave "
+                "nothing to train on; their sum must be below 1"
+            )
+        _check_baselines(self.baselines, self.baseline_names())
+        if self.name is not None:
+            check_study_name(self.name)
+
+    def baseline_names(self) -> tuple[str, ...]:
+        """Split `baselines` at its commas, each name once."""
+        return tuple(dict.fromkeys(n for n in map(str.strip, self.baselines.split(",")) if n))
+
+    @property
+    def image_size(self) -> tuple[int, int, int] | None:
+        """The image size asked for, (height, width, channels)."""
+        return None if self.input is None else parse_image_size(self.input)
+
+    def images(self, *, flops: int, train_images: int) -> int:
+        """Count the images a network of that many forward FLOPs sees in training.
+
+        The backward pass costs about twice the forward one, so an image costs 3 × `flops`.
+        """
+        if self.train_flops is not None:
+            return max(1, parse_flops(self.train_flops) // (3 * flops))
+        return (DEFAULT_EPOCHS if self.epochs is None else self.epochs) * train_images
+
+    def to_dict(self) -> dict[str, Value]:
+        """Return the values that are set, in order, as TOML and JSON hold them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {key: value for key, value in values.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object], *, origin: str = "") -> "RunSettings":
+        """Read what `to_dict` gave, a TOML file's table, or texts of environment variables.
+
+        Args:
+            values: by name; None means not given.
+            origin: where they come from, for messages: `run.toml`.
+
+        Raises:
+            UserError: an unknown name (the nearest one is named), a value of the wrong type or
+                out of range, or `space` or `flops` missing.
+        """
+        checked = {k: _convert(k, v, origin) for k, v in values.items() if v is not None}
+        for key in ("space", "flops"):
+            if key not in checked:
+                raise UserError(f"{_of(origin)}{key} is missing; give --{key} or set it in a file")
+        return cls(**checked)  # type: ignore[arg-type]  # _convert has checked each by its field
+
+
+# The kind of each setting, for files and environment variables.
+_KINDS: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
+        ),
+        **dict.fromkeys(("storage", "tracking_uri", "home"), str),
+        **dict.fromkeys(
+            ("trials", "epochs", "batch_size", "seed", "seeds", "finalists", "workers"), int
+        ),
+        **dict.fromkeys(("val_fraction", "test_fraction"), float),
+        **dict.fromkeys(("export", "prune"), bool),
+    }
+)
+_LEAST: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "trials": 1,
+        "epochs": 1,
+        "batch_size": 1,
+        "seed": 0,
+        "seeds": 1,
+        "finalists": 1,
+        "workers": 1,
+    }
+)
+_TRUTH: Final[Mapping[str, bool]] = MappingProxyType(
+    {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+)
+_KIND_NAMES: Final = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def gather(
+    flags: Mapping[str, object],
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> RunSettings:
+    """Put settings together: `flags` over the file `config` over `ARCHSEARCH_*` in `environ`.
+
+    A flag that is None was not given. `epochs` and `train_flops` exclude each other, so a stronger
+    source's choice removes a weaker one's.
+
+    Raises:
+        UserError: a file that cannot be read, or anything `RunSettings.from_dict` refuses.
+    """
+    sources = [
+        (_from_environment(environ or {}), "environment"),
+        ({} if config is None else read_toml(config), str(config)),
+        ({key: value for key, value in flags.items() if value is not None}, ""),
+    ]
+    merged: dict[str, object] = {}
+    for values, origin in sources:
+        checked = {key: _convert(key, value, origin) for key, value in values.items()}
+        for one, other in (("epochs", "train_flops"), ("train_flops", "epochs")):
+            if one in checked and other not in checked:
+                merged.pop(other, None)
+        merged |= checked
+    return RunSettings.from_dict(merged)
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Read a settings file.
+
+    Raises:
+        UserError: the file is missing, unreadable or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"settings file {str(path)!r} cannot be read: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"settings file {str(path)!r} is no TOML: {error}") from None
+
+
+def differences(stored: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:
+    """List the settings that differ, one text each: `trials: 8 there, 12 here`."""
+    return [
+        f"{key}: {stored.get(key, 'not set')} there, {asked.get(key, 'not set')} here"
+        for key in dict.fromkeys((*stored, *asked))
+        if stored.get(key) != asked.get(key)
+    ]
+
+
+def check_study_name(name: str) -> None:
+    """Refuse a study name that is no safe file name, or hard to type in a shell.
+
+    Raises:
+        UserError: the name is empty, too long, or has characters that do not work.
+    """
+    bad = sorted({c for c in name if c in "/\\'\"`" or not c.isprintable()})
+    if bad:
+        fault = f"has {' '.join(map(repr, bad))} in it"
+    elif not name.strip() or name != name.strip():
+        fault = "is empty or starts or ends with a space"
+    elif len(name) > 80 or len(name.encode("utf-8", "surrogatepass")) > 200:
+        fault = "is too long"
+    elif ".." in name or name.startswith((".", "-")):
+        fault = "has '..' in it, or starts with a dot or a dash"
+    else:
+        return
+    raise UserError(
+        f"study name {name!r} {fault}; use letters, digits, spaces, '-', '_' and '.', "
+        "80 characters at most"
+    )
+
+
+def default_study_name(settings: RunSettings) -> str:
+    """Make a study's name from space, budget and data: `resnext-20M-digits`."""
+    data = Path(settings.data.rstrip("/\\")).name.removesuffix(".npz")
+    parts = (settings.space, settings.flops, data)
+    safe = (re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._-") or "data" for part in parts)
+    return re.sub(r"\.{2,}", ".", "-".join(safe))[:70]
+
+
+def nearest(name: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
+    """Say what a misspelt name may have meant, for the end of a message."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+
+
+def _check_budget(text: str) -> None:
+    low, colon, high = text.partition(":")
+    if parse_flops(low) > parse_flops(high if colon else low):
+        raise UserError(f"budget {text!r} starts above its end; write {high}:{low}")
+
+
+def _check_baselines(text: str, names: tuple[str, ...]) -> None:
+    if not names:
+        raise UserError(f"baselines is empty; give {', '.join(BASELINE_WORDS)} or names")
+    mixed = sorted(set(names) & set(BASELINE_WORDS))
+    if mixed and len(names) > 1:
+        raise UserError(
+            f"baselines {text!r} mixes {mixed[0]!r} with others; "
+            f"give one of {', '.join(BASELINE_WORDS)}, or names only"
+        )
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """Pick this program's variables; one of no known name belongs to someone else."""
+    found = {key: environ.get(ENVIRONMENT_PREFIX + key.upper()) for key in _KINDS if key != "name"}
+    return {key: text for key, text in found.items() if text}
+
+
+def _convert(key: str, value: object, origin: str) -> Value:
+    kind = _KINDS.get(key)
+    if kind is None:
+        raise UserError(f"{_of(origin)}unknown setting {key!r}; {nearest(key, dict(_KINDS))}")
+    if origin == "environment" and isinstance(value, str):
+        value = _from_text(kind, value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UserError(f"{_of(origin)}{key} is {value!r}; it must be {_KIND_NAMES[kind]}")
+    assert isinstance(value, (str, int, float, bool))
+    return value
+
+
+def _from_text(kind: type, text: str) -> object:
+    if kind is bool:
+        return _TRUTH.get(text.lower(), text)
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+def _of(origin: str) -> str:
+    return f"{origin}: " if origin else ""
