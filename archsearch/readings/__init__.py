@@ -1,0 +1,1 @@
+"""What can be read from a Graph: cost, receptive field, the layer table, a picture."""

@@ -1,0 +1,160 @@
+"""Exact costs of a network: FLOPs (multiply-adds), trainable parameters, activation memory.
+
+Conventions (the lecture's, and the papers' tables'): one multiply and one add are one FLOP; a budget counts
+convolution and dense layers; a pool's own FLOPs stand on its row of a table and in no total.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+from archsearch.errors import GraphError
+from archsearch.ir import ops
+from archsearch.ir.channels import Width
+from archsearch.ir.graph import Graph
+from archsearch.ir.ops import Op, Shape
+
+BYTES_PER_ELEMENT = 4  # 32-bit floats
+
+
+class Product(NamedTuple):
+    """`a·b·times / divisor` multiply-adds; `a` and `b` may be widths that are not known yet."""
+
+    a: Width
+    b: Width
+    times: int
+    divisor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one image costs in a forward pass.
+
+    Attributes:
+        flops: multiply-adds of convolution and dense layers.
+        params: trainable parameters.
+        activation_bytes: the outputs of all layers, as 32-bit floats.
+    """
+
+    flops: int
+    params: int
+    activation_bytes: int
+
+    def training_flops(self, images: int) -> int:
+        """Return the FLOPs of training on `images` images: forward once, backward twice."""
+        return 3 * self.flops * images
+
+
+def cost(graph: Graph) -> Cost:
+    """Return the network's cost in use; auxiliary classifiers, present in training only, are left out."""
+    flops = params = elements = 0
+    nodes = graph.nodes
+    skip = training_only(graph) if graph.auxiliary else frozenset()
+    for index, (_, op, inputs, shape) in enumerate(nodes):
+        if index in skip or not inputs:
+            continue
+        kind = op.kind
+        elements += prod(shape)  # type: ignore[arg-type]  # widths are integers in a Graph
+        if kind in _PARAMS:
+            before = nodes[inputs[0]].shape
+            params += _PARAMS[kind](op, before)
+            if kind in _PRODUCTS:
+                product = _PRODUCTS[kind](op, before, shape)
+                flops += product.times * product.a * product.b // product.divisor  # type: ignore[operator, assignment]
+        elif kind not in _FREE:
+            raise GraphError(f"the cost of {kind!r} layers is not known")
+    return Cost(flops, params, elements * BYTES_PER_ELEMENT)
+
+
+def node_flops(op: Op, inputs: tuple[Shape, ...], output: Shape) -> int:
+    """Return the FLOPs a layer table shows for this layer: pools included.
+
+    Raises:
+        GraphError: the op's cost is not known.
+    """
+    product = flops_product(op, inputs, output)
+    if product is not None:
+        return product.times * product.a * product.b // product.divisor  # type: ignore[operator, return-value]
+    if isinstance(op, ops.Pool):
+        return prod(output) * prod(op.kernel)  # type: ignore[arg-type, no-any-return]
+    if isinstance(op, ops.GlobalPool):
+        return prod(inputs[0])  # type: ignore[arg-type, return-value]
+    return 0
+
+
+def flops_product(op: Op, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+    """Return the layer's multiply-adds as a product of two widths; None for layers no budget counts.
+
+    Raises:
+        GraphError: the op's cost is not known.
+    """
+    if op.kind in _PRODUCTS:
+        return _PRODUCTS[op.kind](op, inputs[0], output)
+    if op.kind in _FREE or op.kind in _PARAMS:
+        return None
+    raise GraphError(f"the cost of {op.kind!r} layers is not known")
+
+
+def node_params(op: Op, inputs: tuple[Shape, ...]) -> int:
+    """Return the layer's trainable parameters.
+
+    Raises:
+        GraphError: the op's cost is not known.
+    """
+    if op.kind in _PARAMS:
+        return _PARAMS[op.kind](op, inputs[0])
+    if op.kind in _FREE:
+        return 0
+    raise GraphError(f"the cost of {op.kind!r} layers is not known")
+
+
+def training_only(graph: Graph) -> frozenset[int]:
+    """Return the indices of nodes that serve auxiliary classifiers alone."""
+    used = {len(graph.nodes) - 1}
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        if index in used:
+            used.update(graph.nodes[index].inputs)
+    return frozenset(range(len(graph.nodes))) - used
+
+
+def _conv_product(op: ops.Conv, before: Shape, after: Shape) -> Product:
+    area = after[0] * after[1] * op.kernel[0] * op.kernel[1]  # type: ignore[operator]
+    if op.groups == before[2]:  # depthwise, also while the width is unknown
+        return Product(1, after[2], area, 1)  # type: ignore[arg-type]
+    return Product(before[2], after[2], area, op.groups)  # type: ignore[arg-type]
+
+
+def _dense_product(op: ops.Dense, before: Shape, after: Shape) -> Product:
+    return Product(before[0], after[0], 1, 1)
+
+
+def _conv_params(op: ops.Conv, before: Any) -> int:
+    per_filter = op.kernel[0] * op.kernel[1] * before[2] // op.groups + op.bias
+    return int(op.filters * per_filter)
+
+
+def _dense_params(op: ops.Dense, before: Any) -> int:
+    return int(op.units * (before[0] + op.bias))
+
+
+def _batch_norm_params(op: ops.BatchNorm, before: Any) -> int:
+    return int(before[-1] * (op.scale + op.center))
+
+
+_PRODUCTS: Mapping[str, Callable[[Any, Shape, Shape], Product]] = {
+    "conv": _conv_product,
+    "dense": _dense_product,
+}
+_PARAMS: Mapping[str, Callable[[Any, Shape], int]] = {
+    "conv": _conv_params,
+    "dense": _dense_params,
+    "batch_norm": _batch_norm_params,
+}
+# Neither weights nor FLOPs that a budget counts: said of each op by name, so that a new one cannot be forgotten.
+_FREE = frozenset(
+    {
+        "input", "pool", "global_pool", "flatten", "local_response_norm", "activation",
+        "dropout", "drop_path", "add", "multiply", "concat", "pad_channels",
+    }
+)  # fmt: skip

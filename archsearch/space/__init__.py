@@ -1,0 +1,1 @@
+"""What a design space is, and all budget arithmetic."""

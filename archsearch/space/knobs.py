@@ -1,0 +1,68 @@
+"""Knobs: the choices a space leaves open, declared once and chosen by Optuna, Keras Tuner, chance or hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from archsearch.errors import UserError
+
+KnobValue: TypeAlias = int | float | str | bool
+Knobs: TypeAlias = Mapping[str, KnobValue]
+
+
+@dataclass(frozen=True, slots=True)
+class IntKnob:
+    """A whole number from `low` to `high`, both included."""
+
+    name: str
+    low: int
+    high: int
+
+    def values(self) -> tuple[KnobValue, ...]:
+        """Return all values, in order."""
+        return tuple(range(self.low, self.high + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceKnob:
+    """One of a few values."""
+
+    name: str
+    choices: tuple[KnobValue, ...]
+
+    def values(self) -> tuple[KnobValue, ...]:
+        """Return all values, in order."""
+        return self.choices
+
+
+Knob: TypeAlias = IntKnob | ChoiceKnob
+
+
+def draw(knobs: Sequence[Knob], rng: Random) -> dict[str, KnobValue]:
+    """Choose each knob's value uniformly and independently."""
+    return {knob.name: rng.choice(knob.values()) for knob in knobs}
+
+
+def check(knobs: Sequence[Knob], values: Knobs, *, space: str) -> None:
+    """Check that `values` gives each knob one of its values and nothing else.
+
+    Raises:
+        UserError: a knob is missing, unknown or out of range.
+    """
+    known = {knob.name: knob for knob in knobs}
+    if missing := known.keys() - values.keys():
+        raise UserError(f"{space}: no value for {', '.join(sorted(missing))}")
+    if unknown := values.keys() - known.keys():
+        raise UserError(
+            f"{space} has no knob {', '.join(sorted(unknown))}; it has {', '.join(known)}"
+        )
+    for name, value in values.items():
+        allowed = known[name].values()
+        if value not in allowed:
+            wanted = (
+                f"{allowed[0]} to {allowed[-1]}"
+                if isinstance(known[name], IntKnob)
+                else " or ".join(map(str, allowed))
+            )
+            raise UserError(f"{space}: {name} = {value!r} is out of range; give {wanted}")
