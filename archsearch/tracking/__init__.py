@@ -1,0 +1,20 @@
+"""Where studies and trials are kept for people to compare: the only package that knows MLflow."""
+
+from archsearch.tracking.curves import learning_curves_png
+from archsearch.tracking.memory import MemoryTracker
+from archsearch.tracking.names import design_label, run_name, study_note
+from archsearch.tracking.records import DatasetRecord, StudyRecord, Tracker, TrialRecord
+from archsearch.tracking.tracker import MlflowTracker
+
+__all__ = [
+    "DatasetRecord",
+    "MemoryTracker",
+    "MlflowTracker",
+    "StudyRecord",
+    "Tracker",
+    "TrialRecord",
+    "design_label",
+    "learning_curves_png",
+    "run_name",
+    "study_note",
+]

@@ -1,0 +1,149 @@
+"""How MLflow is reached: which store, without its chatter, with its errors in a person's words."""
+
+import hashlib
+import importlib
+import logging
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.tracking.names import one_line
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send usage figures to its makers
+    "MLFLOW_LOGGING_LEVEL": "ERROR",  # migrations of a new store are 60 lines
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout may carry a JSON document
+    "MLFLOW_TRUNCATE_LONG_VALUES": "true",
+    # This project repeats what failed itself; the defaults wait minutes before they say so.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
+}
+_LOUD = ("alembic", "urllib3.connectionpool", "matplotlib.font_manager")
+
+_IMPORT = threading.Lock()
+
+# What may go away by itself: MLflow's codes for a server or a database that does not answer now.
+_PASSING = {
+    "ABORTED",
+    "CANCELLED",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL_ERROR",
+    "IO_ERROR",
+    "REQUEST_LIMIT_EXCEEDED",
+    "TEMPORARILY_UNAVAILABLE",
+}
+
+
+def quiet_environment() -> dict[str, str]:
+    """Return the variables that keep MLflow quiet and at home, without those set already."""
+    return {name: value for name, value in _DEFAULTS.items() if name not in os.environ}
+
+
+def import_mlflow() -> Any:
+    """Import MLflow without its log lines (1 to 2 s the first time).
+
+    A user's own `MLFLOW_*` variables win: `MLFLOW_LOGGING_LEVEL=INFO` brings its lines back.
+    """
+    with _IMPORT:  # two threads that import it at once meet half-made modules
+        if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+            for name in _LOUD:
+                logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.update(quiet_environment())
+        importlib.import_module("mlflow.entities")
+        return importlib.import_module("mlflow")
+
+
+def store_uri(home: Path, tracking_uri: str | None = None) -> str:
+    """Where runs are kept: the given URI, or the home's SQLite file.
+
+    Raises:
+        UserError: the home can't hold the file.
+    """
+    if tracking_uri:
+        return tracking_uri
+    path = home.resolve() / "mlflow.db"
+    if set("?#%\n") & set(str(path)):
+        # The path becomes part of a database URL, where these have meanings of their own.
+        raise UserError(
+            f"home {str(home)!r}: MLflow's store can't be kept under a path with ?, #, % or a line"
+            " break; choose another --home, or give --tracking-uri"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"home {str(home)!r} can't be made: {error.strerror}") from error
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise UserError(f"home {str(home)!r} can't be written; choose another with --home")
+    return f"sqlite:///{path}"
+
+
+def is_server(uri: str) -> bool:
+    """Whether a store is a tracking server, which then decides where artifacts go."""
+    return urlsplit(uri).scheme in {"http", "https", "databricks"}
+
+
+def artifact_location(home: Path, study: str) -> str:
+    """Return the folder of a study's artifacts in a home, as a URI.
+
+    Study names may hold anything, so the folder is named by what is harmless in the name and a
+    digest of all of it.
+    """
+    harmless = re.sub(r"[^A-Za-z0-9_-]+", "-", study).strip("-")[:40] or "study"
+    digest = hashlib.sha256(study.encode()).hexdigest()[:8]
+    return (home.resolve() / "artifacts" / f"{harmless}-{digest}").as_uri()
+
+
+def shown_uri(uri: str) -> str:
+    """Return a store's address without its password."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.hostname}"))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether trying again later may help: a server that is down, a locked database."""
+    code = getattr(error, "error_code", None)
+    return code in _PASSING if isinstance(code, str) else isinstance(error, OSError)
+
+
+def reason(error: BaseException) -> str:
+    """Return the cause of a store's error in a few words."""
+    text = str(error) or type(error).__name__
+    for pattern, words in (
+        (r"Connection refused", "connection refused"),
+        (r"Name or service not known|Failed to resolve|getaddrinfo", "unknown host"),
+        (r"timed out|Timeout", "no answer in time"),
+        (r"out-of-date database schema", "made by another MLflow version: run `mlflow db upgrade`"),
+        (r"file is not a database", "not a database"),
+        (r"database is locked", "the database is locked"),
+        (r"No space left", "no space left on the device"),
+    ):
+        if re.search(pattern, text):
+            return words
+    found = re.search(r"\((?:sqlite3|psycopg2|pymysql)\.\w+\) (.+)", text)
+    return one_line(found[1] if found else text, limit=160)
+
+
+def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
+    """Put an error of the store for the user: which store, why, what to do."""
+    if isinstance(error, ArchsearchError):
+        return error
+    return UserError(
+        f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}; "
+        "give another with --tracking-uri, or none for the one in --home"
+    )
+
+
+def open_client(uri: str) -> Any:
+    """Return an MLflow client on a store; a new SQLite store gets its tables now."""
+    import_mlflow()
+    tracking = importlib.import_module("mlflow.tracking")
+    client = tracking.MlflowClient(tracking_uri=uri)
+    client.search_experiments(max_results=1)
+    return client

@@ -1,0 +1,48 @@
+"""Learning curves, drawn without a display and without matplotlib's global state."""
+
+import io
+from collections.abc import Mapping
+
+from archsearch.tracking.names import one_line
+
+_PANELS = (
+    ("loss", (("loss", "train"), ("val_loss", "validation"))),
+    ("accuracy", (("accuracy", "train"), ("val_accuracy", "validation"))),
+)
+
+
+def learning_curves_png(history: Mapping[str, Mapping[int, float]], *, title: str) -> bytes:
+    """Draw loss and accuracy over epochs.
+
+    Args:
+        history: metric → epoch → value, for `loss`, `accuracy`, `val_loss`, `val_accuracy`; other
+            metrics are left out, and so is what is missing.
+        title: the run's name.
+
+    Returns:
+        A PNG image.
+    """
+    # Not pyplot: it keeps figures in global state, and this is drawn off the main thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(8.0, 3.2), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    # A `$` in a name would start a formula.
+    figure.suptitle(one_line(title).replace("$", r"\$"), fontsize=10)
+    for axes, (name, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        for metric, label in lines:
+            points = sorted(history.get(metric, {}).items())
+            if points:
+                epochs, values = zip(*points, strict=True)
+                axes.plot(epochs, values, marker="o", markersize=3, label=label)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return drawn.getvalue()

@@ -1,0 +1,142 @@
+"""A tracker that keeps everything in memory, for tests of whatever talks to a tracker."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from archsearch.tracking.ledger import Ledger, check_artifacts
+from archsearch.tracking.records import (
+    StudyRecord,
+    StudyStatus,
+    TrialRecord,
+    TrialStatus,
+)
+
+
+@dataclass(slots=True)
+class MemoryRun:
+    """What was said of one run.
+
+    Attributes:
+        status: `running`, then what it ended as.
+        metrics: last figure of each metric.
+        history: metric → epoch → value.
+    """
+
+    name: str
+    status: str = "running"
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: dict[str, dict[int, float]] = field(default_factory=dict)
+    artifacts: dict[str, str | bytes] = field(default_factory=dict)
+
+
+class MemoryTracker:
+    """Keeps a study's runs in `study` and `trials`, in the order they began."""
+
+    def __init__(self) -> None:
+        self.study: MemoryRun | None = None
+        self.study_record: StudyRecord | None = None
+        self.trial_records: dict[str, TrialRecord] = {}
+        self.trials: dict[str, MemoryRun] = {}
+        self.description = ""
+        self.closed = False
+        self._ledger = Ledger()
+        self._lock = threading.Lock()
+
+    def start_study(self, study: StudyRecord) -> None:
+        """Open the study."""
+        check_artifacts(study.artifacts)
+        self._ledger.start_study(study.name)
+        self.study_record = study
+        self.description = study.description
+        self.study = MemoryRun(study.name, tags=dict(study.tags), artifacts=dict(study.artifacts))
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """Open a trial."""
+        check_artifacts(trial.artifacts)
+        self._ledger.start_trial(trial.key)
+        with self._lock:
+            self.trial_records[trial.key] = trial
+            self.trials[trial.key] = MemoryRun(
+                trial.label,
+                tags={**trial.tags, "role": trial.role},
+                metrics=dict(trial.metrics),
+                artifacts=dict(trial.artifacts),
+            )
+
+    def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep an epoch's metrics."""
+        if not self._ledger.epoch(key):
+            return
+        run = self.trials[key]
+        with self._lock:
+            for name, value in metrics.items():
+                run.history.setdefault(name, {}).setdefault(step, value)
+                run.metrics[name] = value
+
+    def end_trial(
+        self,
+        key: str,
+        status: TrialStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        """Close a trial."""
+        check_artifacts(artifacts or {})
+        self._ledger.end_trial(key)
+        _end(self.trials[key], status, metrics, tags, artifacts)
+
+    def end_study(
+        self,
+        status: StudyStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+        description: str = "",
+    ) -> None:
+        """Close the study; trials still open end as interrupted."""
+        check_artifacts(artifacts or {})
+        for key in self._ledger.end_study():
+            self.trials[key].status = "interrupted"
+        self.description = description or self.description
+        assert self.study is not None  # the ledger has just said so
+        _end(self.study, status, metrics, tags, artifacts)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Nothing waits here."""
+        return True
+
+    def close(self, timeout_s: float = 30.0) -> str | None:
+        """Note that it was closed; nothing is ever lost."""
+        self.closed = True
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _end(
+    run: MemoryRun,
+    status: str,
+    metrics: Mapping[str, float] | None,
+    tags: Mapping[str, str] | None,
+    artifacts: Mapping[str, str | bytes] | None,
+) -> None:
+    run.status = status
+    run.metrics.update(metrics or {})
+    run.tags.update(tags or {})
+    run.artifacts.update(artifacts or {})

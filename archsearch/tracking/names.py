@@ -1,0 +1,89 @@
+"""How runs are named and described, so that one design is told from another at a glance."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from archsearch.tracking.records import Role, Scalar
+from archsearch.units import format_count
+
+_NUMBERED = re.compile(r"(.*?)[_.]?(\d+)\Z")
+
+# The papers' letters; a knob not listed here is written out.
+_LETTERS = {
+    "cardinality": "G",
+    "width": "C",
+    "path_width": "c",
+    "growth_rate": "k",
+    "widening": "k",
+    "widening_factor": "k",
+    "dropout": "drop ",
+    "bottleneck_ratio": "r",
+}
+
+_MAX_NAME = 120
+
+
+def design_label(space: str, knobs: Mapping[str, Scalar]) -> str:
+    """Name a design by its space and knobs: `resnext 3-4-6-3 G8`.
+
+    Numbered knobs (`depth_1`, `depth_2`, …) are joined by dashes; a switch shows its name when on;
+    numbers take the papers' letters.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, value in knobs.items():
+        found = _NUMBERED.match(name)
+        if found and isinstance(value, int | float) and not isinstance(value, bool):
+            groups.setdefault(found[1], []).append(f"{value:g}")
+        elif isinstance(value, bool):
+            groups[name] = [name.replace("_", "-")] if value else []
+        elif isinstance(value, int | float):
+            letter = _LETTERS.get(name, f"{name.replace('_', '-')} ")
+            groups[name] = [f"{letter}{value:g}"]
+        elif value is not None:
+            groups[name] = [str(value)]
+    return " ".join([space, *("-".join(values) for values in groups.values() if values)])
+
+
+def run_name(label: str, *, flops: int, role: Role = "candidate", seed: int | None = None) -> str:
+    """Name a run in MLflow's list: `resnext 3-4-6-3 G8 · 19.8M`.
+
+    Baselines and finalists say so first, because a cut-off column keeps a name's beginning.
+    """
+    first = {"candidate": "", "baseline": "baseline ", "finalist": "final "}[role]
+    last = "" if seed is None else f" · seed {seed}"
+    return one_line(f"{first}{label} · {format_count(flops)}{last}")
+
+
+def one_line(text: str, *, limit: int = _MAX_NAME) -> str:
+    """Put a name of any kind on one line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def study_note(
+    *,
+    facts: Mapping[str, Scalar],
+    header: Sequence[str] = (),
+    rows: Iterable[Sequence[str]] = (),
+) -> str:
+    """Describe a study in markdown, for the text above its parent run.
+
+    Args:
+        facts: shown as a list: space, budget, data, seed.
+        header: the result table's columns; the first is the design, the others are figures.
+        rows: the result table, best first.
+    """
+    lines = [f"- **{_cell(name)}**: {_cell(str(value))}" for name, value in facts.items()]
+    table = [list(row) for row in rows]
+    if table:
+        lines += ["", _row(header), _row(["---", *["---:"] * (len(header) - 1)])]
+        lines += [_row(row) for row in table]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,149 @@
+"""What tracking is told of a study: plain values, and the narrow port that takes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+Role = Literal["candidate", "baseline", "finalist"]
+TrialStatus = Literal["complete", "pruned", "failed", "interrupted"]
+StudyStatus = Literal["complete", "failed", "interrupted"]
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """The images a study trains on.
+
+    Attributes:
+        name: short name, shown in the Dataset column.
+        source: what the user gave: `digits`, a folder, a file.
+        digest: identifies the content; the same digest is the same images and split.
+        input: height, width, channels.
+        classes: number of classes.
+        splits: images per split, such as `{"train": 1149, "val": 288, "test": 360}`.
+    """
+
+    name: str
+    source: str
+    digest: str
+    input: tuple[int, int, int]
+    classes: int
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """One search: the parent run.
+
+    Attributes:
+        name: the study's name, any text; its MLflow experiment is named the same.
+        space: name of the space searched.
+        budget: the budget as the user wrote it: `20M`, `3.8G:4.2G`.
+        dataset: the images, logged with every run of the study.
+        settings: shown as params of the parent run.
+        tags: more tags for the parent run.
+        description: markdown shown above the parent run (see `study_note`).
+        artifacts: path to content (text, or bytes of an image).
+    """
+
+    name: str
+    space: str
+    budget: str
+    dataset: DatasetRecord | None = None
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One network's training: a run nested in its study's.
+
+    Attributes:
+        key: unique in its study, the same after a resume: `trial-0007`, `final-0007-seed1`.
+        label: names the run, so that one design is told from another (see `run_name`).
+        role: candidate, baseline or finalist.
+        knobs: shown as params, beside one another on the compare page.
+        metrics: what is known before training: flops, train_flops, params, fill, activation_bytes.
+        tags: more tags, such as the content hash of the graph.
+        artifacts: path to content: the Graph's JSON, the layer table.
+    """
+
+    key: str
+    label: str
+    role: Role = "candidate"
+    knobs: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+class Tracker(Protocol):
+    """Where a study's runs are kept. Methods return at once and may be called from any thread.
+
+    A tracker never lets its store's troubles reach training: it warns once and says in `close`
+    what was lost. Only misuse raises: a `ValueError` for a key that was never started or was
+    started twice, or for a study that was not started.
+
+    Starting a study that is kept already resumes it: its runs left running by a dead process are
+    ended as interrupted, and a trial started again under a known key goes on in its own run,
+    where epochs that are kept already are not counted twice.
+    """
+
+    def start_study(self, study: StudyRecord) -> None:
+        """Open the study's parent run, or take up the one that is there."""
+        ...
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """Open a trial's run, or take up the one with its key."""
+        ...
+
+    def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep an epoch's metrics (step counts from 1).
+
+        A worker's last report may race with its end: epochs of an ended trial are ignored.
+        """
+        ...
+
+    def end_trial(
+        self,
+        key: str,
+        status: TrialStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        """Close a trial's run with its last figures; its learning curves are drawn and kept."""
+        ...
+
+    def end_study(
+        self,
+        status: StudyStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+        description: str = "",
+    ) -> None:
+        """Close the parent run; trials still open are ended as interrupted."""
+        ...
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything said so far is kept; False if time ran out first."""
+        ...
+
+    def close(self, timeout_s: float = 30.0) -> str | None:
+        """Flush and let go of the store; one line on what could not be kept, or None."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

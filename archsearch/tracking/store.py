@@ -1,0 +1,374 @@
+"""A study's runs in an MLflow store: one parent run, one nested run a trial. Blocks; one thread."""
+
+import getpass
+import json
+import posixpath
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from archsearch.tracking import connect
+from archsearch.tracking.curves import learning_curves_png
+from archsearch.tracking.names import one_line
+from archsearch.tracking.records import Scalar, StudyRecord, StudyStatus, TrialRecord, TrialStatus
+
+PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
+
+# MLflow's own states. A pruned trial ended as planned; KILLED means that something cut it short.
+_STATES = {
+    "complete": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+
+_MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
+_MAX_DIGEST = 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochPoint:
+    """An epoch's metrics and when they came, in milliseconds."""
+
+    key: str
+    step: int
+    at_ms: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended, when (in milliseconds), and the last that is to be kept of it."""
+
+    status: TrialStatus | StudyStatus
+    at_ms: int
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    artifacts: Mapping[str, str | bytes]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a trial's run.
+
+    Attributes:
+        history: metric → epoch → value, what the store holds or is about to.
+    """
+
+    run_id: str
+    name: str
+    params: set[str] = field(default_factory=set)
+    history: dict[str, dict[int, float]] = field(default_factory=dict)
+    ended: bool = False
+
+
+class MlflowStore:
+    """Writes one study. Every method may be repeated after a failure without doing it twice."""
+
+    def __init__(self, uri: str, home: Path) -> None:
+        self.client = connect.open_client(uri)
+        self.experiment_id = ""
+        self._uri = uri
+        self._home = home
+        self._study: StudyRecord | None = None
+        self._parent = ""
+        self._runs: dict[str, _Run] = {}
+
+    def ping(self) -> None:
+        """Raise if the store does not answer."""
+        self.client.search_experiments(max_results=1)
+
+    def start_study(self, study: StudyRecord, at_ms: int) -> None:
+        """Open or take up the parent run; end what a dead process left running."""
+        self._study = study
+        self.experiment_id = self._experiment(study.name)
+        parent, trials = self._existing(study.name)
+        tags = {
+            **study.tags,
+            "study": study.name,
+            "space": study.space,
+            "budget": study.budget,
+            "role": "study",
+            "status": "running",
+        }
+        if study.description:
+            tags[NOTE] = study.description
+        if study.dataset is not None:
+            tags["dataset"] = study.dataset.name
+            tags["dataset_digest"] = study.dataset.digest
+        known: set[str] = set()
+        if parent is None:
+            parent = self._create(one_line(study.name), tags={}, at_ms=at_ms)
+        else:
+            known = set(parent.data.params)
+            self.client.update_run(parent.info.run_id, status="RUNNING")
+        self._parent = parent.info.run_id
+        settings = {name: v for name, v in study.settings.items() if _key(name) not in known}
+        self._send(self._parent, params=settings, tags=tags)
+        self._log_dataset(self._parent)
+        self._put(self._parent, study.artifacts)
+        for run in trials:
+            key = run.data.tags.get("key", "")
+            if run.info.status == "RUNNING":
+                end_run(self.client, run.info.run_id, "interrupted", at_ms)
+            self._runs[key] = _Run(
+                run.info.run_id, run.info.run_name, set(run.data.params), ended=True
+            )
+
+    def start_trial(self, trial: TrialRecord, at_ms: int) -> None:
+        """Open or take up a trial's run."""
+        study = self._need_study()
+        tags = {
+            **trial.tags,
+            "study": study.name,
+            "space": study.space,
+            "budget": study.budget,
+            "role": trial.role,
+            "status": "running",
+            "key": trial.key,
+        }
+        run = self._runs.get(trial.key) or self._find(trial.key)
+        if run is None:
+            name = one_line(trial.label)
+            made = self._create(name, tags={**tags, PARENT: self._parent}, at_ms=at_ms)
+            run = _Run(made.info.run_id, name)
+        elif run.ended:
+            self.client.update_run(run.run_id, status="RUNNING")
+            run.history = self._history(run.run_id)
+            run.ended = False
+        self._runs[trial.key] = run
+        knobs = {name: v for name, v in trial.knobs.items() if _key(name) not in run.params}
+        # Step 0 is before the first epoch.
+        self._send(run.run_id, [(trial.metrics, 0, at_ms)], params=knobs, tags=tags)
+        self._log_dataset(run.run_id)
+        self._put(run.run_id, trial.artifacts)
+
+    def epochs(self, points: Iterable[EpochPoint]) -> None:
+        """Keep epochs of any trials, one request a trial; those kept before are left out."""
+        wanted: dict[str, list[tuple[Mapping[str, float], int, int]]] = {}
+        for point in points:
+            history = self._runs[point.key].history
+            new = {m: v for m, v in point.metrics.items() if point.step not in history.get(m, {})}
+            wanted.setdefault(point.key, []).append((new, point.step, point.at_ms))
+        for key, rows in wanted.items():
+            run = self._runs[key]
+            self._send(run.run_id, rows)
+            for metrics, step, _ in rows:
+                for name, value in metrics.items():
+                    run.history.setdefault(name, {})[step] = float(value)
+
+    def end_trial(
+        self,
+        key: str,
+        end: Ending,
+    ) -> None:
+        """Close a trial's run: last figures, learning curves, state."""
+        run = self._runs[key]
+        # Where a metric was kept by epoch, its last figure belongs to the last epoch: MLflow shows
+        # the one with the highest step. One that says the same again is left out.
+        rows: dict[int, dict[str, float]] = {}
+        for name, value in end.metrics.items():
+            points = run.history.get(name)
+            last = max(points) if points else 0
+            if not points or points[last] != value:
+                rows.setdefault(last, {})[name] = value
+        self._send(
+            run.run_id, [(row, step, end.at_ms) for step, row in rows.items()], tags=end.tags
+        )
+        files = dict(end.artifacts)
+        if any(run.history.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")):
+            curves = learning_curves_png(run.history, title=run.name)
+            files.setdefault("learning_curves.png", curves)
+        self._put(run.run_id, files)
+        end_run(self.client, run.run_id, end.status, end.at_ms)
+        run.ended = True
+
+    def end_study(
+        self,
+        end: Ending,
+        description: str,
+    ) -> None:
+        """Close the parent run."""
+        note = {NOTE: description} if description else {}
+        self._send(self._parent, [(end.metrics, 0, end.at_ms)], tags={**end.tags, **note})
+        if description:
+            self.client.set_experiment_tag(self.experiment_id, NOTE, description)
+        self._put(self._parent, end.artifacts)
+        end_run(self.client, self._parent, end.status, end.at_ms)
+
+    def _need_study(self) -> StudyRecord:
+        if self._study is None:
+            raise ValueError("no study was started")
+        return self._study
+
+    def _experiment(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (
+            None if connect.is_server(self._uri) else connect.artifact_location(self._home, name)
+        )
+        return str(
+            self.client.create_experiment(
+                name,
+                artifact_location=location,
+                # Without a kind the UI asks which kind it may be.
+                tags={
+                    "archsearch.study": name,
+                    "mlflow.experimentKind": "custom_model_development",
+                },
+            )
+        )
+
+    def _existing(self, study: str) -> tuple[Any, list[Any]]:
+        """Return the study's parent run, if there is one, and its trials' runs."""
+        runs = list(all_runs(self.client, self.experiment_id))
+        parents = [
+            run
+            for run in runs
+            if PARENT not in run.data.tags
+            and run.data.tags.get("study") == study
+            and run.data.tags.get("role") == "study"
+        ]
+        if not parents:
+            return None, []
+        parent = min(parents, key=lambda run: run.info.start_time)
+        return parent, [r for r in runs if r.data.tags.get(PARENT) == parent.info.run_id]
+
+    def _find(self, key: str) -> _Run | None:
+        """Return a trial's run that an earlier, failed attempt may have made."""
+        for run in all_runs(self.client, self.experiment_id, parent=self._parent):
+            if run.data.tags.get("key") == key:
+                return _Run(run.info.run_id, run.info.run_name, set(run.data.params))
+        return None
+
+    def _create(self, name: str, *, tags: Mapping[str, str], at_ms: int) -> Any:
+        study = self._need_study()
+        return self.client.create_run(
+            self.experiment_id,
+            start_time=at_ms,
+            run_name=name,
+            tags={
+                "study": study.name,
+                "role": "study",
+                **{_key(name): value for name, value in tags.items()},
+                "mlflow.source.name": "archsearch",
+                "mlflow.source.type": "LOCAL",
+                "mlflow.user": _user(),
+            },
+        )
+
+    def _history(self, run_id: str) -> dict[str, dict[int, float]]:
+        run = self.client.get_run(run_id)
+        history: dict[str, dict[int, float]] = {}
+        for name in run.data.metrics:
+            points = self.client.get_metric_history(run_id, name)
+            epochs = {point.step: point.value for point in points if point.step > 0}
+            if epochs:
+                history[name] = epochs
+        return history
+
+    def _send(
+        self,
+        run_id: str,
+        rows: Iterable[tuple[Mapping[str, float], int, int]] = (),
+        *,
+        params: Mapping[str, Scalar] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send metrics (with step and time), params and tags in as few requests as allowed."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [
+            Metric(_key(name), float(value), at_ms, step)
+            for row, step, at_ms in rows
+            for name, value in row.items()
+        ]
+        ps = [Param(_key(name), str(value)) for name, value in (params or {}).items()]
+        ts = [RunTag(_key(name), str(value)) for name, value in (tags or {}).items()]
+        while metrics or ps or ts:
+            self.client.log_batch(
+                run_id,
+                metrics=metrics[:_MAX_METRICS],
+                params=ps[:_MAX_OTHERS],
+                tags=ts[:_MAX_OTHERS],
+                synchronous=True,
+            )
+            metrics, ps, ts = metrics[_MAX_METRICS:], ps[_MAX_OTHERS:], ts[_MAX_OTHERS:]
+
+    def _log_dataset(self, run_id: str) -> None:
+        data = self._need_study().dataset
+        if data is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow takes 36 characters of digest; the whole of it is in the profile.
+        profile = {
+            "digest": data.digest,
+            "input": list(data.input),
+            "classes": data.classes,
+            "images": dict(data.splits),
+        }
+        dataset = Dataset(
+            name=one_line(data.name),
+            digest=data.digest[:_MAX_DIGEST],
+            source_type="archsearch",
+            source=json.dumps({"source": data.source}),
+            profile=json.dumps(profile),
+        )
+        tag = InputTag(key="mlflow.data.context", value="training")
+        self.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+    def _put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:
+        if not artifacts:
+            return
+        with tempfile.TemporaryDirectory(prefix="archsearch-") as name:
+            for path, content in artifacts.items():
+                file = Path(name, *PurePosixPath(path).parts)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content.encode() if isinstance(content, str) else content)
+            self.client.log_artifacts(run_id, name)
+
+
+def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> None:
+    """Close a run as `complete`, `pruned`, `failed` or `interrupted`."""
+    client.set_tag(run_id, "status", status)
+    client.set_terminated(run_id, _STATES[status], at_ms or int(time.time() * 1000))
+
+
+def all_runs(client: Any, experiment_id: str, *, parent: str | None = None) -> Iterable[Any]:
+    """Every run of an experiment, or every run nested in one.
+
+    Study names never enter a query: they may hold quotes, and MLflow has no way to escape them.
+    """
+    query = f"tags.`{PARENT}` = '{parent}'" if parent else ""
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], filter_string=query, max_results=1000, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _key(name: str) -> str:
+    """Put a name as MLflow takes it for params, metrics and tags."""
+    plain = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250] or "_"
+    # MLflow reads these names as paths too, and refuses those that could be written otherwise.
+    return plain if posixpath.normpath(plain) == plain.lstrip("/") else re.sub(r"[./]", "_", plain)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
