@@ -1,0 +1,40 @@
+"""What `--data` may name, and the source behind each name."""
+
+import difflib
+from pathlib import Path
+
+from archsearch.data.digits import Digits
+from archsearch.data.folder import Folder
+from archsearch.data.items import Source, show
+from archsearch.data.npz import Npz
+from archsearch.errors import DataError
+
+_WANTED = "wanted digits, a folder DIR/<class>/*, an .npz file"
+
+
+def open_source(text: str, *, home: Path) -> Source:
+    """Find the source a person named.
+
+    Args:
+        text: `digits`, a folder or an `.npz` file.
+        home: where a source may keep what it fetched.
+
+    Raises:
+        DataError: there is no such thing.
+    """
+    if text == "digits":
+        return Digits()
+    path = Path(text).expanduser()
+    try:
+        if path.is_dir():
+            return Folder(path, text=text)
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{show(text)!r} can't be opened: {error}") from error
+    if is_file and path.suffix.lower() == ".npz":
+        return Npz(path, text=text)
+    if is_file:
+        raise DataError(f"{show(text)} is a file of a kind unknown here; {_WANTED}")
+    near = difflib.get_close_matches(text, ["digits"], n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; {_WANTED}"
+    raise DataError(f"no data at {show(text)!r}{hint}")

@@ -1,0 +1,99 @@
+"""Which image trains, which validates, which tests: stratified and fixed by a seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.dataset import SPLITS, Labels
+from archsearch.data.items import FREE
+from archsearch.errors import DataError, UserError
+
+TRAIN, VAL, TEST = range(len(SPLITS))
+
+
+def assign(
+    labels: Labels,
+    fixed: npt.NDArray[np.int8],
+    *,
+    classes: Sequence[str],
+    seed: int,
+    val: float,
+    test: float,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.int8]:
+    """Give every image a split; published splits stay as they are.
+
+    A split the source publishes is kept whole; one it lacks is cut out of the FREE images, class
+    by class, so that its share of each class is `val` or `test` (at least one image). What is left
+    trains. A class's draw depends on the seed and that class only. Images of one group go together.
+
+    Args:
+        labels: (n,) class of each image.
+        fixed: (n,) index into SPLITS, or FREE.
+        classes: names, for messages.
+        seed: of the draw.
+        val: share of the FREE images that validate, in (0, 1).
+        test: share of the FREE images that test, in (0, 1).
+        groups: (n,) copies of one picture share a number.
+
+    Returns:
+        (n,) index into SPLITS.
+
+    Raises:
+        DataError: a class has too few images.
+    """
+    check_fractions(val, test)
+    wanted = {VAL: val, TEST: test}
+    shares = {s: share for s, share in wanted.items() if not np.any(fixed == s)}
+    split = fixed.copy()
+    for label, name in enumerate(classes):
+        free = np.flatnonzero((labels == label) & (fixed == FREE))
+        lumps = _lumps(free, groups, np.random.default_rng([seed, label]))
+        need = len(shares) + 1
+        if len(lumps) < need:
+            what = "different images" if len(lumps) < len(free) else "images"
+            raise DataError(
+                f"class {name!r} has {len(lumps)} {what} to train on, and at least {need} are "
+                f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
+                "the class out"
+            )
+        split[free] = TRAIN
+        for s, share in shares.items():
+            quota = max(1, round(share * len(free)))
+            taken = 0
+            # The last lump is for training, whatever the shares are.
+            while taken < quota and len(lumps) > need - 1 - list(shares).index(s):
+                lump = lumps.pop(0)
+                split[lump] = s
+                taken += len(lump)
+    return split
+
+
+def check_fractions(val: float, test: float) -> None:
+    """Refuse shares that leave nothing for training.
+
+    Raises:
+        UserError: a share is not inside (0, 1), or both together leave no images.
+    """
+    if not (0 < val < 1 and 0 < test < 1 and val + test < 1):
+        raise UserError(
+            f"validation and test shares of {val:g} and {test:g} are impossible; "
+            "both are above 0 and together below 1, as 0.15 and 0.15"
+        )
+
+
+def _lumps(
+    free: npt.NDArray[np.intp], groups: npt.NDArray[np.int64] | None, rng: np.random.Generator
+) -> list[npt.NDArray[np.intp]]:
+    """Put the images in random order, copies of one picture together."""
+    if groups is None:
+        return list(rng.permutation(free)[:, None])
+    order = free[np.argsort(groups[free], kind="stable")]
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    lumps = np.split(order, starts) if len(order) else []
+    return [lumps[i] for i in rng.permutation(len(lumps))]
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1]
