@@ -1,0 +1,1 @@
+"""Neural-architecture search by design rules, under exact FLOP budgets."""

@@ -1,0 +1,217 @@
+"""ResNet: stages of residual blocks; a stage starts with stride 2 and twice the channels.
+
+He et al. 2015, arXiv 1512.03385. Two 3×3 cost 18HWC²; the bottleneck, deeper, on four times the channels,
+17HWC².
+"""
+
+from collections.abc import Mapping, Sequence
+
+from archsearch.ir.channels import Width
+from archsearch.ir.tracer import Block, Tensor, Tracer
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import conv_bn_relu, is_large, pooled_head, residual_stem
+from search_spaces.residual import basic, bottleneck, preact_basic, preact_bottleneck
+
+_BLOCKS: Mapping[tuple[str, str], Block] = {
+    ("basic", "post"): basic,
+    ("bottleneck", "post"): bottleneck,
+    ("basic", "pre"): preact_basic,
+    ("bottleneck", "pre"): preact_bottleneck,
+}
+
+
+def depth_knobs(most: int, request: Request) -> tuple[IntKnob, ...]:
+    """Return blocks per stage: up to `most`, twice that in stage 3, where ResNets are deepest.
+
+    On small images the fourth stage may have none: the three-stage form ResNets have on CIFAR.
+    """
+    least_last = 1 if is_large(request.input) else 0
+    return (
+        IntKnob("depth1", 1, most),
+        IntKnob("depth2", 1, most),
+        IntKnob("depth3", 1, 2 * most),
+        IntKnob("depth4", least_last, most),
+    )
+
+
+def classic_depths(
+    knobs: Mapping[str, Knob], wanted: tuple[int, int, int, int]
+) -> dict[str, int]:
+    """Return `wanted` blocks per stage, as far as the knobs' ranges go."""
+    depths = {}
+    for i, depth in enumerate(wanted, start=1):
+        knob = knobs[f"depth{i}"]
+        assert isinstance(knob, IntKnob)
+        depths[knob.name] = max(knob.low, min(depth, knob.high))
+    return depths
+
+
+def depths_of(knobs: Knobs) -> tuple[int, ...]:
+    """Return the blocks of every stage that has any."""
+    depths = (int(knobs[f"depth{i}"]) for i in range(1, 5))
+    return tuple(depth for depth in depths if depth)
+
+
+def residual_stages(
+    net: Tracer,
+    x: Tensor,
+    block: Block,
+    depths: Sequence[int],
+    inners: Sequence[Width],
+    filters: Sequence[Width],
+    **settings: int | float,
+) -> Tensor:
+    """Write stages of `block`; each but the first starts with stride 2, all with a projection."""
+    for s, (depth, inner, width) in enumerate(zip(depths, inners, filters, strict=True)):
+        for b in range(depth):
+            x = net.block(
+                f"stage{s + 1}.block{b + 1}",
+                block,
+                x,
+                inner=inner,
+                filters=width,
+                stride=2 if s and not b else 1,
+                project=not b,
+                **settings,
+            )
+    return x
+
+
+class ResNetSpace(Space):
+    """Depth per stage, basic or bottleneck blocks, bottleneck ratio, post- or pre-activation."""
+
+    name = "resnet"
+    title = "residual blocks: depth per stage, basic or bottleneck, ratio, activation order"
+    rules = ("channel-doubling", "identity-shortcut", "bottleneck-ratio", "bn-after-conv")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper and deeper stages."""
+        rest = (
+            ChoiceKnob("block", ("basic", "bottleneck")),
+            # Output width over inner width: 1 is the plain basic block, 4 the classic bottleneck.
+            ChoiceKnob("ratio", (1, 2, 4)),
+            ChoiceKnob("activation", ("post", "pre")),
+        )
+        return [(*depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return ResNet-50, on small images ResNet-56 (as deep as the ranges go)."""
+        if is_large(request.input):
+            rest: Knobs = {"block": "bottleneck", "ratio": 4, "activation": "post"}
+            return {**classic_depths(knobs, (3, 4, 6, 3)), **rest}
+        rest = {"block": "basic", "ratio": 1, "activation": "post"}
+        return {**classic_depths(knobs, (9, 9, 9, 0)), **rest}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return doubling inner widths, outputs `ratio` times as wide."""
+        ratio = int(knobs["ratio"])
+        widths = {"stem": pick(base)}
+        for s in range(len(depths_of(knobs))):
+            widths[f"inner{s + 1}"] = pick(base * 2**s)
+            widths[f"stage{s + 1}"] = pick(base * 2**s * ratio)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages and head."""
+        depths = depths_of(knobs)
+        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        x = residual_stages(
+            net,
+            x,
+            _BLOCKS[str(knobs["block"]), str(knobs["activation"])],
+            depths,
+            [widths[f"inner{s + 1}"] for s in range(len(depths))],
+            [widths[f"stage{s + 1}"] for s in range(len(depths))],
+        )
+        if knobs["activation"] == "pre":
+            with net.scope("last"):
+                x = net.relu(net.batch_norm(x))
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `3-4-6-3 bottleneck r4 post`."""
+        depths = "-".join(map(str, depths_of(knobs)))
+        return f"{depths} {knobs['block']} r{knobs['ratio']} {knobs['activation']}"
+
+
+def _imagenet(name: str, depths: tuple[int, ...], block: Block) -> Baseline:
+    expansion = 4 if block is bottleneck else 1
+
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = residual_stem(net, net.input, 64, large=True)
+        for s, depth in enumerate(depths):
+            for b in range(depth):
+                x = net.block(
+                    f"stage{s + 1}.block{b + 1}",
+                    block,
+                    x,
+                    inner=64 * 2**s,
+                    filters=64 * 2**s * expansion,
+                    stride=2 if s and not b else 1,
+                    project=not b and (s > 0 or expansion > 1),
+                )
+        return pooled_head(net, x, classes)
+
+    layers = name.removeprefix("resnet")
+    return Baseline(
+        name=name,
+        title=f"ResNet-{layers}",
+        source="He et al. 2015, table 1; stride in the 3×3 convolution, as in torchvision",
+        input=(224, 224, 3),
+        classes=1000,
+        write=write,
+    )
+
+
+def padded_basic(net: Tracer, x: Tensor, *, filters: int, stride: int) -> Tensor:
+    """Basic block with the parameter-free shortcut (option A): subsample, pad with zero channels."""
+    y = net.relu(net.batch_norm(net.conv(x, filters, kernel=3, stride=stride)))
+    y = net.batch_norm(net.conv(y, filters, kernel=3))
+    if stride > 1:
+        more = filters - int(x.shape[2])  # type: ignore[arg-type]  # published widths are numbers
+        x = net.max_pool(x, kernel=1, stride=stride, name="shortcut_pool")
+        x = net.pad_channels(x, before=more // 2, after=more - more // 2, name="shortcut_pad")
+    return net.relu(net.add(y, x))
+
+
+def _cifar(layers: int) -> Baseline:
+    depth = (layers - 2) // 6
+
+    def write(net: Tracer, classes: int) -> Tensor:
+        with net.scope("stem"):
+            x = conv_bn_relu(net, net.input, 16, kernel=3)
+        for s in range(3):
+            for b in range(depth):
+                stride = 2 if s and not b else 1
+                name = f"stage{s + 1}.block{b + 1}"
+                x = net.block(name, padded_basic, x, filters=16 * 2**s, stride=stride)
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=f"resnet{layers}_cifar",
+        title=f"ResNet-{layers} for CIFAR",
+        source="He et al. 2015, section 4.2; option A shortcuts, no parameters",
+        input=(32, 32, 3),
+        classes=10,
+        write=write,
+    )
+
+
+RESNET = ResNetSpace()
+BASELINES = {
+    b.name: b
+    for b in (
+        _imagenet("resnet18", (2, 2, 2, 2), basic),
+        _imagenet("resnet34", (3, 4, 6, 3), basic),
+        _imagenet("resnet50", (3, 4, 6, 3), bottleneck),
+        _imagenet("resnet101", (3, 4, 23, 3), bottleneck),
+        _imagenet("resnet152", (3, 8, 36, 3), bottleneck),
+        *(_cifar(layers) for layers in (20, 32, 44, 56, 110)),
+    )
+}

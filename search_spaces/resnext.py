@@ -1,0 +1,143 @@
+"""ResNeXt: bottlenecks split into G parallel paths of width c, at the FLOPs of the unsplit block.
+
+Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsearch.rules.resnext`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from archsearch.ir.channels import Width
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.rules.resnext import flops_change, path_width
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import is_large, pooled_head, residual_stem
+from search_spaces.residual import bottleneck
+from search_spaces.resnet import classic_depths, depth_knobs, depths_of, residual_stages
+
+
+class ResNextSpace(Space):
+    """Depth per stage and cardinality; the path width follows."""
+
+    name = "resnext"
+    title = "grouped bottlenecks, path width from the FLOPs-equality quadratic"
+    rules = ("channel-doubling", "identity-shortcut", "resnext-width", "cardinality")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper stages and higher cardinalities: 32 paths of one channel need C ≥ 16."""
+        return [
+            (
+                *depth_knobs(most, request),
+                ChoiceKnob("cardinality", tuple(g for g in (1, 2, 4, 8, 16, 32) if g <= paths)),
+            )
+            for most, paths in (
+                (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
+                (9, 32), (12, 32), (18, 32),
+            )
+        ]  # fmt: skip
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return ResNeXt-50, on small images ResNeXt-29, with as many of its paths as there may be."""
+        large = is_large(request.input)
+        most = max(int(value) for value in knobs["cardinality"].values())
+        depths = classic_depths(knobs, (3, 4, 6, 3) if large else (3, 3, 3, 0))
+        return {**depths, "cardinality": min(most, 32 if large else 8)}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return for each stage C (the block puts out 4C) and the path width c that C and G give."""
+        paths = int(knobs["cardinality"])
+        # At least one channel a path: below that C the equation asks for less than a path can have.
+        base = max(base, _least_base(paths))
+        widths = {"stem": pick(base)}
+        for s in range(len(depths_of(knobs))):
+            C = widths[f"stage{s + 1}"] = pick(base * 2**s)
+            widths[f"path{s + 1}"] = pick(path_width(C, paths), multiple=1)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages and head."""
+        depths = depths_of(knobs)
+        paths = int(knobs["cardinality"])
+        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        x = residual_stages(
+            net,
+            x,
+            bottleneck,
+            depths,
+            [widths[f"path{s + 1}"] * paths for s in range(len(depths))],
+            [widths[f"stage{s + 1}"] * 4 for s in range(len(depths))],
+            groups=paths,
+        )
+        return pooled_head(net, x, request.classes)
+
+    def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
+        """Return each stage's exact root and what rounding it did to the block's FLOPs."""
+        G = int(knobs["cardinality"])
+        stages = []
+        for s in range(1, len(depths_of(knobs)) + 1):
+            C, c = widths[f"stage{s}"], widths[f"path{s}"]
+            stages.append(
+                {
+                    "C": C,
+                    "path_width": c,
+                    "exact_root": path_width(C, G),
+                    "block_flops_change": flops_change(C, G, c),
+                }
+            )
+        return {"resnext_width": stages}
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `3-4-6-3 G32`."""
+        return f"{'-'.join(map(str, depths_of(knobs)))} G{knobs['cardinality']}"
+
+
+def _least_base(paths: int) -> float:
+    """Return the C at which the path width is exactly 1: 17C² = 9G + 8GC."""
+    return (4 * paths + (16 * paths * paths + 153 * paths) ** 0.5) / 17
+
+
+def _published(
+    name: str, title: str, depths: tuple[int, ...], groups: int, path: int, *, large: bool
+) -> Baseline:
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = residual_stem(net, net.input, 64, large=large)
+        x = residual_stages(
+            net,
+            x,
+            bottleneck,
+            depths,
+            [groups * path * 2**s for s in range(len(depths))],
+            [256 * 2**s for s in range(len(depths))],
+            groups=groups,
+        )
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=name,
+        title=title,
+        source="Xie et al. 2016, "
+        + ("table 1; as in torchvision" if large else "section 5.3 (CIFAR)"),
+        input=(224, 224, 3) if large else (32, 32, 3),
+        classes=1000 if large else 10,
+        write=write,
+    )
+
+
+RESNEXT = ResNextSpace()
+BASELINES = {
+    b.name: b
+    for b in (
+        _published("resnext50_32x4d", "ResNeXt-50 32×4d", (3, 4, 6, 3), 32, 4, large=True),
+        _published("resnext101_32x4d", "ResNeXt-101 32×4d", (3, 4, 23, 3), 32, 4, large=True),
+        _published("resnext101_32x8d", "ResNeXt-101 32×8d", (3, 4, 23, 3), 32, 8, large=True),
+        _published("resnext101_64x4d", "ResNeXt-101 64×4d", (3, 4, 23, 3), 64, 4, large=True),
+        _published("resnext29_8x64d", "ResNeXt-29 8×64d for CIFAR", (3, 3, 3), 8, 64, large=False),
+        _published(
+            "resnext29_16x64d", "ResNeXt-29 16×64d for CIFAR", (3, 3, 3), 16, 64, large=False
+        ),
+    )
+}

@@ -1,0 +1,117 @@
+"""VGG: stacks of 3×3 convolutions, channels doubling after each pool.
+
+Simonyan & Zisserman 2014, arXiv 1409.1556: the first design rules. Two 3×3 see what one 5×5 sees for 18/25
+of its cost; doubling the channels after each 2×2 pool keeps every layer's FLOPs equal.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from archsearch.ir.channels import Width
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import is_large
+
+STAGES = 5
+
+
+def conv_stack(
+    net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool
+) -> Tensor:
+    """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain)."""
+    for _ in range(depth):
+        x = net.conv(x, filters, kernel=3, bias=not batch_norm)
+        x = net.relu(net.batch_norm(x) if batch_norm else x)
+    return net.max_pool(x, kernel=2) if x.side >= 2 else x
+
+
+def dense_head(net: Tracer, x: Tensor, hidden: Sequence[Width], classes: int) -> Tensor:
+    """Flatten, hidden dense layers with ReLU and dropout, one score a class."""
+    with net.scope("head"):
+        x = net.flatten(x)
+        for units in hidden:
+            x = net.dropout(net.relu(net.dense(x, units)), 0.5)
+        return net.dense(x, classes)
+
+
+class VggSpace(Space):
+    """Five stages of one to five 3×3 convolutions."""
+
+    name = "vgg"
+    title = "stacked 3×3 convolutions, channels double after each pool"
+    rules = ("3x3-stacks", "channel-doubling")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return the one set there is: the depths are what VGG varies."""
+        depths = tuple(IntKnob(f"depth{i}", 1, 5) for i in range(1, STAGES + 1))
+        return (
+            (*depths, ChoiceKnob("batch_norm", (False, True)), ChoiceKnob("head", ("gap", "fc"))),
+        )
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return VGG-16 with batch normalisation (torchvision's vgg16_bn)."""
+        depths = dict(zip((f"depth{i}" for i in range(1, 6)), (2, 2, 3, 3, 3), strict=True))
+        return {**depths, "batch_norm": True, "head": "fc"}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return doubling stages, and hidden dense layers of 64 base widths as in VGG (8 if small)."""
+        widths = {f"stage{i + 1}": pick(base * 2**i) for i in range(STAGES)}
+        if knobs["head"] == "fc":
+            hidden = base * (64 if is_large(request.input) else 8)
+            widths |= {"hidden1": pick(hidden), "hidden2": pick(hidden)}
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write the stages and the head."""
+        x = net.input
+        for i in range(1, STAGES + 1):
+            x = net.block(
+                f"stage{i}",
+                conv_stack,
+                x,
+                filters=widths[f"stage{i}"],
+                depth=knobs[f"depth{i}"],
+                batch_norm=knobs["batch_norm"],
+            )
+        if knobs["head"] == "fc":
+            return dense_head(net, x, (widths["hidden1"], widths["hidden2"]), request.classes)
+        with net.scope("head"):
+            return net.dense(net.global_avg_pool(x), request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `2-2-3-3-3 bn fc`."""
+        depths = "-".join(str(knobs[f"depth{i}"]) for i in range(1, STAGES + 1))
+        return f"{depths}{' bn' if knobs['batch_norm'] else ''} {knobs['head']}"
+
+
+def _published(depths: tuple[int, ...], *, batch_norm: bool) -> Baseline:
+    layers = sum(depths) + 3
+
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = net.input
+        for i, (depth, filters) in enumerate(zip(depths, (64, 128, 256, 512, 512), strict=True)):
+            x = net.block(
+                f"stage{i + 1}", conv_stack, x, filters=filters, depth=depth, batch_norm=batch_norm
+            )
+        return dense_head(net, x, (4096, 4096), classes)
+
+    return Baseline(
+        name=f"vgg{layers}{'_bn' if batch_norm else ''}",
+        title=f"VGG-{layers}{' with batch normalisation' if batch_norm else ''}",
+        source="Simonyan & Zisserman 2014, table 1; as in torchvision",
+        input=(224, 224, 3),
+        classes=1000,
+        write=write,
+    )
+
+
+_DEPTHS = ((1, 1, 2, 2, 2), (2, 2, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4))
+VGG = VggSpace()
+BASELINES = {
+    b.name: b for bn in (False, True) for d in _DEPTHS for b in (_published(d, batch_norm=bn),)
+}

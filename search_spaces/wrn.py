@@ -1,0 +1,155 @@
+"""Wide ResNet: residuals matter more than depth, so widen the blocks by k.
+
+Zagoruyko & Komodakis 2016, arXiv 1605.07146: BN-ReLU-conv, dropout inside the block, depth 6n + 4 in three
+stages of k·(16, 32, 64) filters; on ImageNet a bottleneck whose inner width is k times as large.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from archsearch.ir.channels import Width
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import is_large, pooled_head, residual_stem
+from search_spaces.residual import bottleneck, preact_basic, preact_bottleneck
+from search_spaces.resnet import residual_stages
+
+
+def _depths(n: int, *, large: bool) -> tuple[int, ...]:
+    """Return (n, n, n), depth 6n + 4; on large images (n, n+1, 2n, n), which is ResNet-50's for n = 3."""
+    return (n, n + 1, 2 * n, n) if large else (n, n, n)
+
+
+class WrnSpace(Space):
+    """Blocks per stage n, widening factor k, dropout; the unwidened base width is solved."""
+
+    name = "wrn"
+    title = "wide residual networks: depth 6n + 4, widening factor k, dropout in the block"
+    rules = ("channel-doubling", "identity-shortcut", "pre-activation", "widening")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper and wider sets: a base of at least four channels must be left to widen."""
+        steps = (
+            (1, 2), (2, 2), (3, 2), (4, 2), (2, 4), (4, 4), (6, 4), (4, 6), (6, 6), (6, 8),
+            (6, 10), (8, 10), (8, 12),
+        )  # fmt: skip
+        return [
+            (
+                IntKnob("n", 1, most),
+                ChoiceKnob("k", tuple(k for k in (1, 2, 3, 4, 6, 8, 10, 12) if k <= widest)),
+                ChoiceKnob("dropout", (0.0, 0.1, 0.2, 0.3)),
+            )
+            for most, widest in steps
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return WRN-28-10 (WRN-50-2 on large images), as far as the ranges go."""
+        large = is_large(request.input)
+        deepest = max(int(value) for value in knobs["n"].values())
+        widest = max(int(value) for value in knobs["k"].values())
+        return {
+            "n": min(deepest, 3 if large else 4),
+            "k": min(widest, 2 if large else 10),
+            "dropout": 0.0,
+        }
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return the stem's base width and doubling stages; k widens them (their inside if large)."""
+        k = int(knobs["k"])
+        widths = {"stem": pick(base)}
+        for s in range(len(_depths(1, large=is_large(request.input)))):
+            widths[f"inner{s + 1}"] = pick(base * 2**s * k)
+            if is_large(request.input):
+                widths[f"stage{s + 1}"] = pick(base * 2**s * 4)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages, the last BN-ReLU and the head."""
+        large = is_large(request.input)
+        depths = _depths(int(knobs["n"]), large=large)
+        inners = [widths[f"inner{s + 1}"] for s in range(len(depths))]
+        outer = [widths[f"stage{s + 1}"] for s in range(len(depths))] if large else inners
+        with net.scope("stem"):
+            # The first block normalises; a BN here would come twice.
+            x = net.conv(
+                net.input, widths["stem"], kernel=7 if large else 3, stride=2 if large else 1
+            )
+            x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
+        x = residual_stages(
+            net,
+            x,
+            preact_bottleneck if large else preact_basic,
+            depths,
+            inners,
+            outer,
+            dropout=float(knobs["dropout"]),
+        )
+        with net.scope("last"):
+            x = net.relu(net.batch_norm(x))
+        return pooled_head(net, x, request.classes)
+
+    def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
+        """Return the depth in layers and the widening that rounding left."""
+        large = is_large(request.input)
+        blocks = sum(_depths(int(knobs["n"]), large=large))
+        return {
+            "depth": 3 * blocks + 2 if large else 2 * blocks + 4,
+            "widening": widths["inner1"] / widths["stem"],
+        }
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `n4 k10 dropout 0.3`."""
+        return f"n{knobs['n']} k{knobs['k']} dropout {knobs['dropout']}"
+
+
+def _cifar(depth: int, k: int) -> Baseline:
+    def write(net: Tracer, classes: int) -> Tensor:
+        with net.scope("stem"):
+            x = net.conv(net.input, 16, kernel=3)
+        filters = [16 * k * 2**s for s in range(3)]
+        x = residual_stages(net, x, preact_basic, ((depth - 4) // 6,) * 3, filters, filters)
+        with net.scope("last"):
+            x = net.relu(net.batch_norm(x))
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=f"wrn_{depth}_{k}",
+        title=f"WRN-{depth}-{k} for CIFAR",
+        source="Zagoruyko & Komodakis 2016, table 1",
+        input=(32, 32, 3),
+        classes=10,
+        write=write,
+    )
+
+
+def _imagenet(layers: int, depths: tuple[int, ...]) -> Baseline:
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = residual_stem(net, net.input, 64, large=True)
+        inners = [128 * 2**s for s in range(4)]
+        x = residual_stages(net, x, bottleneck, depths, inners, [256 * 2**s for s in range(4)])
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=f"wide_resnet{layers}_2",
+        title=f"Wide ResNet-{layers}-2",
+        source="Zagoruyko & Komodakis 2016, section 3.4; post-activation, as in torchvision",
+        input=(224, 224, 3),
+        classes=1000,
+        write=write,
+    )
+
+
+WRN = WrnSpace()
+BASELINES = {
+    b.name: b
+    for b in (
+        *(_cifar(d, k) for d, k in ((16, 8), (22, 8), (28, 10), (40, 4), (40, 8))),
+        _imagenet(50, (3, 4, 6, 3)),
+        _imagenet(101, (3, 4, 23, 3)),
+    )
+}
