@@ -1,9 +1,11 @@
 """Where studies and trials are kept for people to compare: the only package that knows MLflow."""
 
 from archsearch.tracking.curves import learning_curves_png
+from archsearch.tracking.manage import delete_study, end_stale_runs
 from archsearch.tracking.memory import MemoryTracker
 from archsearch.tracking.names import design_label, run_name, study_note
 from archsearch.tracking.records import DatasetRecord, StudyRecord, Tracker, TrialRecord
+from archsearch.tracking.server import UiServer, serve_ui, start_ui
 from archsearch.tracking.tracker import MlflowTracker
 
 __all__ = [
@@ -13,8 +15,13 @@ __all__ = [
     "StudyRecord",
     "Tracker",
     "TrialRecord",
+    "UiServer",
+    "delete_study",
     "design_label",
+    "end_stale_runs",
     "learning_curves_png",
     "run_name",
+    "serve_ui",
+    "start_ui",
     "study_note",
 ]

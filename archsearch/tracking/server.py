@@ -1,0 +1,188 @@
+"""MLflow's web page for a home's runs, on this machine's loopback address by default."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.tracking import connect
+
+_START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s
+
+
+@dataclass(slots=True)
+class UiServer:
+    """A running server; leaving the `with` block stops it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def stop(self) -> None:
+        """Stop the server and everything it started."""
+        for sign, wait_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, sign)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(wait_s)
+                break
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # a worker that outlived its parent
+        self.log.close()
+
+    def __enter__(self) -> "UiServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_ui(
+    home: Path, *, tracking_uri: str | None = None, host: str = "127.0.0.1", port: int = 5000
+) -> UiServer:
+    """Start MLflow's server on a home's runs and wait until it answers.
+
+    Args:
+        home: the folder of `mlflow.db` and `artifacts/`.
+        tracking_uri: a database to serve instead.
+        host: where to listen. Anything but a loopback address lets others in: MLflow's server
+            asks for no password.
+        port: 0 takes a free one.
+
+    Raises:
+        UserError: the port is taken, the host is not this machine's, or the store is a server
+            that has a page of its own.
+        ArchsearchError: the server did not start; the message ends with its last words.
+    """
+    uri = connect.store_uri(home, tracking_uri)
+    if connect.is_server(uri):
+        shown = connect.shown_uri(uri)
+        raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
+    port = _free_port(host, port)
+    artifacts = home.resolve() / "artifacts"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--default-artifact-root", artifacts.as_uri()]
+    command += ["--host", host, "--port", str(port)]
+    # One process is enough for one person, and three fewer copies of MLflow in memory.
+    command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    log = tempfile.TemporaryFile(prefix="archsearch-ui-")  # noqa: SIM115  closed in stop
+    process = subprocess.Popen(
+        command,
+        env={
+            **os.environ,
+            **connect.quiet_environment(),
+            # It would start four more processes for features this project has no use for.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    server = UiServer(f"http://{_url_host(host)}:{port}", process, log)
+    try:
+        _wait(server)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def serve_ui(
+    home: Path,
+    *,
+    tracking_uri: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    ready: Callable[[str], None] = print,
+) -> None:
+    """Serve MLflow's page until Ctrl-C or SIGTERM.
+
+    Args:
+        home: the folder of `mlflow.db` and `artifacts/`.
+        tracking_uri: a database to serve instead.
+        host: where to listen; anything but a loopback address lets others in.
+        port: 0 takes a free one.
+        ready: told the URL once the page can be opened.
+
+    Raises:
+        UserError: as `start_ui`.
+        ArchsearchError: the server did not start, or died.
+    """
+    with (
+        _sigterm_as_interrupt(),
+        contextlib.suppress(KeyboardInterrupt),
+        start_ui(home, tracking_uri=tracking_uri, host=host, port=port) as server,
+    ):
+        ready(server.url)
+        status = server.process.wait()
+        raise ArchsearchError(f"MLflow's server ended by itself ({status}): {_tail(server)}")
+
+
+def _wait(server: UiServer) -> None:
+    # Straight to it: a proxy of the environment knows nothing of this machine's ports.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        if server.process.poll() is not None:
+            raise ArchsearchError(f"MLflow's server did not start: {_tail(server)}")
+        with contextlib.suppress(OSError):  # URLError is one
+            opener.open(server.url.replace("0.0.0.0", "127.0.0.1") + "/health", timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise ArchsearchError(f"MLflow's server did not answer in {_START_S:g} s: {_tail(server)}")
+
+
+def _tail(server: UiServer) -> str:
+    server.log.seek(0)
+    lines = server.log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _free_port(host: str, port: int) -> int:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except socket.gaierror as error:
+        raise UserError(f"host {host!r} is unknown; 127.0.0.1 is this machine alone") from error
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"port {port} of {host} can't be taken ({getattr(error, 'strerror', None) or error}); "
+            "choose another with --port, or --port 0 for any free one"
+        ) from error
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the server too, which has a session of its own; main thread only."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: there are no signals to take
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
