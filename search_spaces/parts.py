@@ -9,7 +9,7 @@ LARGE_SIDE: Final = 96
 """From this side on (pixels) a network starts with an aggressive stem; below, at full resolution."""
 
 
-def is_large(input: tuple[int, int, int]) -> bool:  # noqa: A002
+def is_large(input: tuple[int, int, int]) -> bool:
     """Say whether images of this size get the ImageNet form of a network."""
     return min(input[:2]) >= LARGE_SIDE
 

@@ -38,9 +38,7 @@ def depth_knobs(most: int, request: Request) -> tuple[IntKnob, ...]:
     )
 
 
-def classic_depths(
-    knobs: Mapping[str, Knob], wanted: tuple[int, int, int, int]
-) -> dict[str, int]:
+def classic_depths(knobs: Mapping[str, Knob], wanted: tuple[int, int, int, int]) -> dict[str, int]:
     """Return `wanted` blocks per stage, as far as the knobs' ranges go."""
     depths = {}
     for i, depth in enumerate(wanted, start=1):
@@ -63,9 +61,14 @@ def residual_stages(
     depths: Sequence[int],
     inners: Sequence[Width],
     filters: Sequence[Width],
+    *,
+    project_first: bool = True,
     **settings: int | float,
 ) -> Tensor:
-    """Write stages of `block`; each but the first starts with stride 2, all with a projection."""
+    """Write stages of `block`; each but the first starts with stride 2.
+
+    Every stage's first block projects its shortcut; the first stage's need not where widths agree.
+    """
     for s, (depth, inner, width) in enumerate(zip(depths, inners, filters, strict=True)):
         for b in range(depth):
             x = net.block(
@@ -75,7 +78,7 @@ def residual_stages(
                 inner=inner,
                 filters=width,
                 stride=2 if s and not b else 1,
-                project=not b,
+                project=not b and (s > 0 or project_first),
                 **settings,
             )
     return x
@@ -145,17 +148,15 @@ def _imagenet(name: str, depths: tuple[int, ...], block: Block) -> Baseline:
 
     def write(net: Tracer, classes: int) -> Tensor:
         x = residual_stem(net, net.input, 64, large=True)
-        for s, depth in enumerate(depths):
-            for b in range(depth):
-                x = net.block(
-                    f"stage{s + 1}.block{b + 1}",
-                    block,
-                    x,
-                    inner=64 * 2**s,
-                    filters=64 * 2**s * expansion,
-                    stride=2 if s and not b else 1,
-                    project=not b and (s > 0 or expansion > 1),
-                )
+        x = residual_stages(
+            net,
+            x,
+            block,
+            depths,
+            [64 * 2**s for s in range(4)],
+            [64 * 2**s * expansion for s in range(4)],
+            project_first=expansion > 1,
+        )
         return pooled_head(net, x, classes)
 
     layers = name.removeprefix("resnet")

@@ -4,6 +4,7 @@ Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsea
 """
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
@@ -34,7 +35,7 @@ class ResNextSpace(Space):
             )
             for most, paths in (
                 (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
-                (9, 32), (12, 32), (18, 32),
+                (9, 32), (12, 32),
             )
         ]  # fmt: skip
 
@@ -97,7 +98,7 @@ class ResNextSpace(Space):
 
 def _least_base(paths: int) -> float:
     """Return the C at which the path width is exactly 1: 17C² = 9G + 8GC."""
-    return (4 * paths + (16 * paths * paths + 153 * paths) ** 0.5) / 17
+    return (4 * paths + sqrt(16 * paths * paths + 153 * paths)) / 17
 
 
 def _published(

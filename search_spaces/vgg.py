@@ -18,9 +18,7 @@ from search_spaces.parts import is_large
 STAGES = 5
 
 
-def conv_stack(
-    net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool
-) -> Tensor:
+def conv_stack(net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool) -> Tensor:
     """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain)."""
     for _ in range(depth):
         x = net.conv(x, filters, kernel=3, bias=not batch_norm)

@@ -1,1 +1,1 @@
-"""What a network is: ops, the frozen Graph, the tracer that records one, and its JSON. Standard library only."""
+"""What a network is: ops, the frozen Graph, the tracer that records one, its JSON (standard library only)."""

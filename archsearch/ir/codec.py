@@ -7,7 +7,6 @@ Reading checks everything again: an unknown op or field, or a shape that does no
 import hashlib
 import json
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import Any
 
 from archsearch.errors import GraphError
@@ -23,7 +22,8 @@ def to_dict(graph: Graph) -> dict[str, Any]:
         "format": FORMAT,
         "name": graph.name,
         "nodes": [
-            {"name": n.name, "op": n.op.kind, "inputs": n.inputs, "shape": n.shape} | _settings(n.op)
+            {"name": n.name, "op": n.op.kind, "inputs": n.inputs, "shape": n.shape}
+            | _settings(n.op)
             for n in graph.nodes
         ],
     }
@@ -80,20 +80,17 @@ def content_hash(graph: Graph) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@cache
-def _fields(kind: type[Op]) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, f.default) for f in fields(kind))
+_FIELDS = {op: tuple((f.name, f.default) for f in fields(op)) for op in OPS.values()}
 
 
 def _settings(op: Op) -> dict[str, Any]:
     """Return the op's fields that are not at their default."""
     out = {}
-    for name, default in _fields(type(op)):
+    for name, default in _FIELDS[type(op)]:
         value = getattr(op, name)
-        if default is MISSING or value != default:
-            # An input's own shape is the node's shape already.
-            if op.kind != "input":
-                out[name] = value
+        # An input's own shape is the node's shape already.
+        if op.kind != "input" and (default is MISSING or value != default):
+            out[name] = value
     return out
 
 
@@ -106,7 +103,7 @@ def _read_node(entry: dict[str, Any], before: list[Node]) -> Node:
         raise GraphError(f"{name}: unknown op {kind!r}; known are {', '.join(OPS)}")
     if (kind == "input") != (not before) or any(not 0 <= i < len(before) for i in inputs):
         raise GraphError(f"{name}: inputs {inputs} do not come before it")
-    known = {field for field, _ in _fields(OPS[kind])}
+    known = {field for field, _ in _FIELDS[OPS[kind]]}
     if unknown := set(values) - known:
         raise GraphError(f"{name}: {kind} has no {', '.join(sorted(unknown))}")
     if kind == "input":

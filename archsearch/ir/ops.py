@@ -40,7 +40,9 @@ class Input(Op):
 
     def infer(self, *inputs: Shape) -> Shape:
         if inputs or min(self.shape) < 1 or len(self.shape) != 3:
-            raise GraphError(f"an input is one image of (height, width, channels), got {self.shape}")
+            raise GraphError(
+                f"an input is one image of (height, width, channels), got {self.shape}"
+            )
         return self.shape
 
 

@@ -10,7 +10,7 @@ A wrong shape, argument or group count raises GraphError on the builder's own li
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from archsearch.errors import GraphError
 from archsearch.ir import ops
@@ -45,6 +45,15 @@ class Tensor:
         return min(self.shape[0], self.shape[1])  # type: ignore[type-var, return-value]
 
 
+class _Recording(NamedTuple):
+    """Where a block was first written: its nodes' range, the length of its path, its output."""
+
+    start: int
+    end: int
+    prefix: int
+    out: Tensor
+
+
 class Tracer:
     """Records a network; every method adds a layer and returns its output."""
 
@@ -53,7 +62,7 @@ class Tracer:
         self._nodes: list[Node] = []
         self._path = ""
         self._counts: dict[str, int] = {}
-        self._fragments: dict[Hashable, tuple[list[Node], int, int, Shape]] = {}
+        self._first: dict[Hashable, _Recording] = {}
         self._auxiliary: list[int] = []
         self.input = self._add(ops.Input(shape), name="input")
 
@@ -74,31 +83,30 @@ class Tracer:
 
         A repeated block is copied from its first recording, which makes deep networks cheap to trace.
         """
-        key = (build, x.shape, tuple(sorted(arguments.items())))
-        found = self._fragments.get(key)
-        if found is None:
-            start = len(self._nodes)
+        key = (build, x.shape, tuple(arguments.items()))
+        first = self._first.get(key)
+        nodes, start = self._nodes, len(self._nodes)
+        if first is None:
             with self.scope(name):
-                out = build(self, x, **arguments)
                 prefix = len(self._path)
-            copied = [
-                n._replace(name=n.name[prefix:], inputs=tuple(i - start for i in n.inputs))
-                for n in self._nodes[start:]
-            ]
-            # Inputs before the block can only be `x` (blocks are functions of one tensor).
-            self._fragments[key] = (copied, x.index - start, out.index - start, out.shape)
+                out = build(self, x, **arguments)
+            self._first[key] = _Recording(start, len(nodes), prefix, out)
             return out
-        copied, x_offset, out_offset, shape = found
-        start, path, nodes = len(self._nodes), f"{self._path}{name}.", self._nodes
-        for label, op, inputs, node_shape in copied:
-            moved = tuple([i + start if i >= 0 else x.index for i in inputs])
-            nodes.append(Node(path + label, op, moved, node_shape))
-        return Tensor(x.index if out_offset == x_offset else out_offset + start, shape)
+        shift, index = start - first.start, x.index
+        path, new = f"{self._path}{name}.", tuple.__new__  # half the cost of calling Node
+        for label, op, inputs, shape in nodes[first.start : first.end]:
+            # Inputs from before the block can only be `x`: blocks are functions of one tensor.
+            moved = tuple([i + shift if i >= first.start else index for i in inputs])
+            nodes.append(new(Node, (path + label[first.prefix :], op, moved, shape)))
+        out = first.out
+        return Tensor(out.index + shift if out.index >= first.start else index, out.shape)
 
     def finish(self, logits: Tensor) -> Graph:
         """Return the network that ends in `logits`, one score a class."""
         if len(logits.shape) != 1:
-            raise GraphError(f"{self.name}: a network ends in a vector of scores, got {logits.shape}")
+            raise GraphError(
+                f"{self.name}: a network ends in a vector of scores, got {logits.shape}"
+            )
         if logits.index != len(self._nodes) - 1:
             raise GraphError(
                 f"{self.name}: layers after the scores lead nowhere: {self._nodes[-1].name}"
@@ -283,7 +291,7 @@ class Tracer:
             return (padding, padding, padding, padding)
         if len(padding) == 2:
             return (padding[0], padding[0], padding[1], padding[1])
-        return padding  # type: ignore[return-value]  # the four numbers are all that is left
+        return padding
 
 
 def _map_size(x: Tensor) -> Pair:

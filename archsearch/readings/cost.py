@@ -26,6 +26,10 @@ class Product(NamedTuple):
     times: int
     divisor: int
 
+    def flops(self) -> int:
+        """Return the multiply-adds; the widths are known."""
+        return self.times * known(self.a) * known(self.b) // self.divisor
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -55,13 +59,12 @@ def cost(graph: Graph) -> Cost:
         if index in skip or not inputs:
             continue
         kind = op.kind
-        elements += prod(shape)  # type: ignore[arg-type]  # widths are integers in a Graph
+        elements += elements_of(shape)
         if kind in _PARAMS:
             before = nodes[inputs[0]].shape
             params += _PARAMS[kind](op, before)
             if kind in _PRODUCTS:
-                product = _PRODUCTS[kind](op, before, shape)
-                flops += product.times * product.a * product.b // product.divisor  # type: ignore[operator, assignment]
+                flops += _PRODUCTS[kind](op, before, shape).flops()
         elif kind not in _FREE:
             raise GraphError(f"the cost of {kind!r} layers is not known")
     return Cost(flops, params, elements * BYTES_PER_ELEMENT)
@@ -75,12 +78,24 @@ def node_flops(op: Op, inputs: tuple[Shape, ...], output: Shape) -> int:
     """
     product = flops_product(op, inputs, output)
     if product is not None:
-        return product.times * product.a * product.b // product.divisor  # type: ignore[operator, return-value]
+        return product.flops()
     if isinstance(op, ops.Pool):
-        return prod(output) * prod(op.kernel)  # type: ignore[arg-type, no-any-return]
+        return elements_of(output) * op.kernel[0] * op.kernel[1]
     if isinstance(op, ops.GlobalPool):
-        return prod(inputs[0])  # type: ignore[arg-type, return-value]
+        return elements_of(inputs[0])
     return 0
+
+
+def known(width: Width) -> int:
+    """Return a width that must be a number, as every width in a Graph is."""
+    if not isinstance(width, int):
+        raise GraphError(f"the width {width} is not known")
+    return width
+
+
+def elements_of(shape: Shape) -> int:
+    """Return the numbers in one output of this shape."""
+    return known(prod(shape))
 
 
 def flops_product(op: Op, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
@@ -151,7 +166,7 @@ _PARAMS: Mapping[str, Callable[[Any, Shape], int]] = {
     "dense": _dense_params,
     "batch_norm": _batch_norm_params,
 }
-# Neither weights nor FLOPs that a budget counts: said of each op by name, so that a new one cannot be forgotten.
+# Neither weights nor FLOPs that a budget counts: each said by name, so that no new op is forgotten.
 _FREE = frozenset(
     {
         "input", "pool", "global_pool", "flatten", "local_response_norm", "activation",

@@ -45,5 +45,7 @@ def receptive_fields(graph: Graph) -> tuple[Field, ...]:
 def receptive_field(graph: Graph) -> int:
     """Return the receptive field, in pixels, of the last feature map (the longer side)."""
     fields = receptive_fields(graph)
-    maps = [i for i, n in enumerate(graph.nodes) if len(n.shape) == 3 and n.op.kind != "global_pool"]
+    maps = [
+        i for i, n in enumerate(graph.nodes) if len(n.shape) == 3 and n.op.kind != "global_pool"
+    ]
     return max(fields[maps[-1]].size)

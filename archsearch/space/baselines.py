@@ -34,7 +34,7 @@ class Baseline:
 
     def build(
         self,
-        input: tuple[int, int, int] | None = None,  # noqa: A002
+        input: tuple[int, int, int] | None = None,
         classes: int | None = None,
     ) -> Graph:
         """Return the network, for its own image size and classes or for yours.

@@ -1,6 +1,7 @@
 """Budgets: what a network may cost, and what a space is asked for."""
 
 from dataclasses import dataclass
+from math import log
 
 from archsearch.errors import UserError
 from archsearch.units import format_count, format_size, parse_flops
@@ -23,7 +24,7 @@ class Budget:
     high: int
 
     @classmethod
-    def parse(cls, text: str, input: tuple[int, int, int]) -> "Budget":  # noqa: A002
+    def parse(cls, text: str, input: tuple[int, int, int]) -> "Budget":
         """Read `4G`, a cap to be filled to 95 % (90 % where small), or a range `3.8G:4.2G`.
 
         Raises:
@@ -38,7 +39,7 @@ class Budget:
         return cls(low, high)
 
     @classmethod
-    def cap(cls, flops: int, input: tuple[int, int, int]) -> "Budget":  # noqa: A002
+    def cap(cls, flops: int, input: tuple[int, int, int]) -> "Budget":
         """Return the budget of networks that fill `flops`."""
         pixels = input[0] * input[1]
         fill = FILL if flops >= full_fill_from(pixels) else SMALL_FILL
@@ -54,9 +55,7 @@ class Budget:
 def full_fill_from(pixels: int) -> float:
     """Return the FLOPs from which on a cap is filled to FILL, for images of so many pixels."""
     (p0, f0), (p1, f1) = _FULL_FILL_FROM
-    # f0·(pixels/p0)^e through both points; the exponent is below 1 as large images start with a coarse stem.
-    from math import log
-
+    # f0·(pixels/p0)^e through both points; e < 1 as large images start with a coarse stem.
     return float(f0 * (pixels / p0) ** (log(f1 / f0) / log(p1 / p0)))
 
 

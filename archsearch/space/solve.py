@@ -115,9 +115,7 @@ def sample(space: Space, request: Request, count: int, *, seed: int = 0) -> Iter
         yield solve(space, draw(knobs, rng), request)
 
 
-def _base_width(
-    flops: Callable[[float], float], target: float, least: float, most: float
-) -> float:
+def _base_width(flops: Callable[[float], float], target: float, least: float, most: float) -> float:
     """Return the base width that costs `target`: false position (Illinois) on the root of the FLOPs.
 
     FLOPs are close to a square in the base width, so their root is close to a line.
@@ -153,7 +151,7 @@ def _best_fit(form: Quadratic, plan: WidthPlan, base: float, budget: Budget) -> 
     """Return the widths of the largest multiple that fills well, else the fullest that fits."""
     best: _Fit | None = None
     for stretch in _STRETCHES:
-        for multiple in MULTIPLES:
+        for multiple in (m for m in MULTIPLES if m <= base or m == 1):
             fit = _round_widths(form, plan, base * stretch, multiple, budget.high)
             if fit is None or fit.flops < budget.low:
                 continue

@@ -132,8 +132,7 @@ def _affordable_knobs(space: Space, request: Request) -> tuple[Knob, ...]:
 def _heaviest(space: Space, knobs: tuple[Knob, ...], request: Request) -> int:
     """Return the FLOPs of the costliest combination at the least base width."""
     return max(
-        space._flops_at(corner, request, space.least_base)  # noqa: SLF001
-        for corner in _corners(knobs, high=True)
+        space._flops_at(corner, request, space.least_base) for corner in _corners(knobs, high=True)
     )
 
 
