@@ -1,0 +1,77 @@
+"""One driver a study: a lock that names its holder and goes away with it."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from archsearch.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that drives a study."""
+
+    pid: int
+    started: float
+    """When the process began, in seconds since 1970: a pid alone is reused."""
+    command: str
+
+
+def holder(path: Path) -> Holder | None:
+    """Return the living process that holds the lock at `path`, if there is one."""
+    import psutil
+
+    try:
+        found = Holder(**json.loads(path.read_text(encoding="utf-8")))
+        alive = abs(psutil.Process(found.pid).create_time() - found.started) < 2
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
+    return found if alive else None
+
+
+@contextmanager
+def locked(path: Path, *, study: str) -> Iterator[None]:
+    """Hold the lock at `path` while the block runs; a dead process's lock is taken over.
+
+    The operating system's own lock decides, so that two drivers cannot both take over; what is
+    written in the file is for people.
+
+    Raises:
+        UserError: another process drives the study; it is named.
+    """
+    import psutil
+
+    with path.open("a+", encoding="utf-8") as file:
+        other = holder(path)
+        if not _try_lock(file.fileno(), unsupported=other is None):
+            who = f"process {other.pid} ({other.command})" if other else "another process"
+            raise UserError(
+                f"study {study!r} is being driven by {who}; wait for it, end it, "
+                "or give this run another --name"
+            )
+        try:
+            me = Holder(os.getpid(), psutil.Process().create_time(), " ".join(sys.argv)[:200])
+            file.truncate(0)
+            file.write(json.dumps(asdict(me)))
+            file.flush()
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _try_lock(descriptor: int, *, unsupported: bool) -> bool:
+    """Lock the file for as long as it is open here; `unsupported` where there are no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        # Windows, or a file system without locks: what the file says must do.
+        return unsupported
+    return True
