@@ -97,7 +97,7 @@ def _padded(images: Images, pad: int, fill: tuple[int, ...] | None) -> Images:
     if fill is not None:
         # Whole rows at once: 30 times as fast as broadcasting one pixel.
         row = np.tile(np.asarray(fill, dtype=np.uint8), width + 2 * pad)
-        padded.reshape(n, height + 2 * pad, -1)[:] = row
+        padded.reshape(n, height + 2 * pad, len(row))[:] = row
         padded[:, inner, inner] = images
         return padded
     padded[:, inner, inner] = images

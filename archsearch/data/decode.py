@@ -22,7 +22,7 @@ SUFFIXES: Final = frozenset(
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
 # Pillow reads many more; formats with a history of surprises (EPS runs Ghostscript) stay out.
-_FORMATS: Final = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 # Pillow's own limit against decompression bombs: a quarter of a gigabyte of RGB pixels.
 MAX_PIXELS: Final = 89_478_485
 
@@ -74,6 +74,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     Raises:
         BadImageError: no regular file, empty, no image, or too many pixels.
     """
+    Image.init()
     try:
         facts = os.stat(path)
         if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for ever
@@ -139,7 +140,7 @@ def _decode(image: Image.Image, size: Size) -> Images:
     if turn in _SIDEWAYS:
         height, width = width, height
     scale = max(width / image.width, height / image.height)
-    if image.format == "JPEG" and scale < 0.5:
+    if image.format in {"JPEG", "MPO"} and scale < 0.5:
         # libjpeg scales by 1/2, 1/4, 1/8 while decoding, several times faster; two times the
         # size wanted is kept, so that the resampling below still decides the quality.
         image.draft(None, (math.ceil(image.width * scale * 2), math.ceil(image.height * scale * 2)))

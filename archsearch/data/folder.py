@@ -31,6 +31,7 @@ _SPLIT_FOLDERS: Final = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 _JUNK: Final = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+_NOTHING: Final = hashlib.sha256(b"").digest()
 _SAMPLED = 256  # images whose headers decide the default size
 _LARGEST_DEFAULT_SIDE_PX = 224
 
@@ -259,7 +260,14 @@ def _hash_file(path: str) -> bytes:
 
 def _groups(hashes: Sequence[bytes]) -> npt.NDArray[np.int64]:
     numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(h, len(numbers)) for h in hashes], dtype=np.int64)
+    # Empty and unreadable files (no digest, or that of nothing) are no copies of each other.
+    return np.array(
+        [
+            numbers.setdefault(h, index) if len(h) == len(_NOTHING) and h != _NOTHING else index
+            for index, h in enumerate(hashes)
+        ],
+        dtype=np.int64,
+    )
 
 
 def _default_size(paths: Sequence[str]) -> Size | None:

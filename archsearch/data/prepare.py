@@ -17,7 +17,7 @@ from archsearch.data.dataset import FORMAT, SPLITS, Images, load, read_facts
 from archsearch.data.decode import pillow
 from archsearch.data.items import BadImageError, Items, Size, Source
 from archsearch.data.sources import open_source
-from archsearch.data.split import TRAIN, assign, check_fractions
+from archsearch.data.split import TRAIN, assign, check_fractions, leaks
 from archsearch.data.store import ArrayWriter, Histogram, check_space, new_folder, write_json
 from archsearch.errors import DataError, UserError
 
@@ -32,7 +32,7 @@ def prepare(
     source: str | Source,
     *,
     home: Path,
-    input: tuple[int, int, int] | None = None,  # noqa: A002  the word every command uses
+    input: tuple[int, int, int] | None = None,
     seed: int = 0,
     val: float = 0.15,
     test: float = 0.15,
@@ -108,7 +108,7 @@ def prepare(
             "mean": made.mean,
             "std": made.std,
             "skipped": {"count": len(made.bad), "files": made.bad[:_LISTED]},
-            "notes": [*items.notes, *made.notes],
+            "notes": [*items.notes, *_leak_note(leaks(split, items.groups)), *made.notes],
         }
         write_json(partial / "dataset.json", facts)
     return folder
@@ -171,6 +171,12 @@ def _write(
             f"{len(made.bad)} of {len(items)} images were skipped: {_named(made.bad)}"
         )
     return made
+
+
+def _leak_note(pictures: int) -> list[str]:
+    if not pictures:
+        return []
+    return [f"{pictures} pictures are in more than one split, as copies: the scores flatter"]
 
 
 def few(images: int) -> int:

@@ -26,7 +26,8 @@ def assign(
 
     A split the source publishes is kept whole; one it lacks is cut out of the FREE images, class
     by class, so that its share of each class is `val` or `test` (at least one image). What is left
-    trains. A class's draw depends on the seed and that class only. Images of one group go together.
+    trains. A class's draw depends on the seed and that class only. Images of one group go together,
+    unless a class has fewer groups than there are splits to fill.
 
     Args:
         labels: (n,) class of each image.
@@ -49,15 +50,16 @@ def assign(
     split = fixed.copy()
     for label, name in enumerate(classes):
         free = np.flatnonzero((labels == label) & (fixed == FREE))
-        lumps = _lumps(free, groups, np.random.default_rng([seed, label]))
         need = len(shares) + 1
-        if len(lumps) < need:
-            what = "different images" if len(lumps) < len(free) else "images"
+        if len(free) < need:
             raise DataError(
-                f"class {name!r} has {len(lumps)} {what} to train on, and at least {need} are "
+                f"class {name!r} has {len(free)} images to train on, and at least {need} are "
                 f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
                 "the class out"
             )
+        lumps = _lumps(free, groups, np.random.default_rng([seed, label]))
+        if len(lumps) < need:
+            lumps = _lumps(free, None, np.random.default_rng([seed, label]))
         split[free] = TRAIN
         for s, share in shares.items():
             quota = max(1, round(share * len(free)))
@@ -95,5 +97,13 @@ def _lumps(
     return [lumps[i] for i in rng.permutation(len(lumps))]
 
 
+def leaks(split: npt.NDArray[np.int8], groups: npt.NDArray[np.int64] | None) -> int:
+    """Count the pictures that are in more than one split, as copies of themselves."""
+    if groups is None:
+        return 0
+    pairs = np.unique(np.stack([groups, split.astype(np.int64)]), axis=1)
+    return int(np.sum(np.bincount(pairs[0]) > 1))
+
+
 def _list(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + " and " + words[-1]
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]

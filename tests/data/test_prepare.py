@@ -1,0 +1,169 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from archsearch.data import load, prepare
+from archsearch.data import prepare as prepare_function
+from archsearch.data.prepare import few
+from archsearch.errors import DataError, UserError
+
+
+def left_over(home: Path) -> list[str]:
+    return sorted(path.name for path in (home / "data").glob("*")) if home.exists() else []
+
+
+def test_digits_are_1797_real_scans_at_32x32_in_stratified_splits(tmp_path):
+    data = load(prepare("digits", home=tmp_path, seed=0))
+    assert (data.name, data.source, data.input, data.mirror) == (
+        "digits", "digits", (32, 32, 1), False,
+    )  # fmt: skip
+    assert data.classes == tuple("0123456789")
+    assert len(data.train) + len(data.val) + len(data.test) == 1797
+    for split in (data.train, data.val, data.test):
+        assert split.images.dtype == np.uint8
+        assert split.images.shape == (len(split), 32, 32, 1)
+        assert split.labels.dtype == np.int64
+        share = np.bincount(split.labels, minlength=10) / len(split)
+        assert np.all(np.abs(share - 0.1) < 0.02)
+    pixels = data.train.images.astype(np.float64)
+    assert data.mean == pytest.approx((pixels.mean(),), rel=1e-9)
+    assert data.std == pytest.approx((pixels.std(),), rel=1e-9)
+
+
+def test_digits_need_no_other_size_to_be_asked_for_and_take_any(tmp_path):
+    data = load(prepare("digits", home=tmp_path, input=(16, 24, 3), seed=0))
+    assert data.train.images.shape[1:] == (16, 24, 3)
+    assert len(data.mean) == 3
+
+
+def test_the_same_request_finds_the_same_folder_and_writes_nothing(tmp_path):
+    first = prepare("digits", home=tmp_path, seed=0)
+    stamp = (first / "dataset.json").stat().st_mtime_ns
+    assert prepare("digits", home=tmp_path, seed=0) == first
+    assert (first / "dataset.json").stat().st_mtime_ns == stamp
+    assert left_over(tmp_path) == [first.name]
+
+
+def test_another_request_makes_another_folder(tmp_path):
+    requests = [{}, {"seed": 1}, {"val": 0.2}, {"input": (32, 32, 3)}, {"mirror": True}]
+    folders = {prepare("digits", home=tmp_path, **{"seed": 0} | r) for r in requests}
+    assert len(folders) == len(requests)
+
+
+def test_the_same_images_are_prepared_alike_byte_for_byte(tmp_path):
+    one = prepare("digits", home=tmp_path / "a", seed=3, workers=1)
+    two = prepare("digits", home=tmp_path / "b", seed=3, workers=5)
+    assert one.name == two.name
+    for path in one.iterdir():
+        assert path.read_bytes() == (two / path.name).read_bytes()
+
+
+def test_a_damaged_folder_is_made_anew(tmp_path):
+    folder = prepare("digits", home=tmp_path, seed=0)
+    whole = (folder / "train_images.npy").read_bytes()
+    (folder / "train_images.npy").write_bytes(whole[:5000])
+    assert prepare("digits", home=tmp_path, seed=0) == folder
+    assert (folder / "train_images.npy").read_bytes() == whole
+
+
+def test_changed_content_is_another_dataset(tmp_path, make_folder):
+    root = make_folder()
+    first = prepare(str(root), home=tmp_path, seed=0)
+    Image.new("RGB", (48, 40), "red").save(root / "ant" / "000.png")
+    assert prepare(str(root), home=tmp_path, seed=0) != first
+
+
+def test_progress_ends_at_the_number_of_images(tmp_path, make_folder):
+    seen: list[tuple[int, int]] = []
+    root = make_folder()
+    (root / "ant" / "000.png").write_bytes(b"")
+    prepare(str(root), home=tmp_path, seed=0, progress=lambda done, n: seen.append((done, n)))
+    assert seen[-1] == (30, 30)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_few_bad_images_are_skipped_named_and_counted(tmp_path, make_folder):
+    root = make_folder()
+    (root / "ant" / "003.png").write_bytes(b"")
+    (root / "bee" / "004.png").write_text("no picture")
+    data = load(prepare(str(root), home=tmp_path, seed=0))
+    assert data.skipped == 2
+    assert len(data.train) + len(data.val) + len(data.test) == 28
+    (note,) = data.notes
+    assert note.startswith("2 of 30 images were skipped: ")
+    assert "ant/003.png (empty file)" in note
+    assert "bee/004.png (not an image)" in note
+
+
+def test_strict_refuses_one_bad_image_even_when_prepared_before(tmp_path, make_folder):
+    root = make_folder()
+    (root / "ant" / "003.png").write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"bad image ant/003.png \(empty file\).*--strict"):
+            prepare(str(root), home=tmp_path, seed=0, strict=True)
+        prepare(str(root), home=tmp_path, seed=0)
+
+
+def test_many_bad_images_are_refused_and_nothing_is_left(tmp_path, make_folder):
+    root = make_folder()
+    for index in range(10):
+        (root / "ant" / f"{index:03}.png").write_bytes(b"")
+    assert few(30) == 3
+    with pytest.raises(DataError, match="more than 3 of 30 images can't be used: ant/"):
+        prepare(str(root), home=tmp_path / "home", seed=0)
+    assert left_over(tmp_path / "home") == []
+
+
+def test_a_class_whose_images_are_all_bad_is_refused(tmp_path, make_folder):
+    root = make_folder(count=20)
+    make_folder(root, classes=("dog",), count=3)
+    for path in (root / "dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no image of class 'dog' is left for the train split"):
+        prepare(str(root), home=tmp_path / "home", seed=0)
+    assert left_over(tmp_path / "home") == []
+
+
+def test_one_class_is_refused(tmp_path, make_folder):
+    root = make_folder(classes=("ant",))
+    with pytest.raises(DataError, match="has one class, 'ant'; a network needs at least two"):
+        prepare(str(root), home=tmp_path / "home", seed=0)
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path, make_folder):
+    def interrupt(done: int, n: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(make_folder()), home=tmp_path / "home", seed=0, progress=interrupt)
+    assert left_over(tmp_path / "home") == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"input": (0, 32, 3)}, {"workers": 0}, {"val": 0.9, "test": 0.2}]
+)
+def test_impossible_values_are_refused_before_anything_is_written(tmp_path, wrong):
+    with pytest.raises(UserError):
+        prepare("digits", home=tmp_path / "home", **{"seed": 0} | wrong)
+    assert not (tmp_path / "home").exists()
+
+
+def test_unknown_names_get_the_nearest_match(tmp_path):
+    with pytest.raises(DataError, match="no data at 'digit'; did you mean digits"):
+        prepare("digit", home=tmp_path, seed=0)
+    with pytest.raises(DataError, match="wanted digits, a folder"):
+        prepare("no/such/place", home=tmp_path, seed=0)
+
+
+def test_dataset_json_says_what_was_done(tmp_path, make_folder):
+    folder = prepare_function(str(make_folder()), home=tmp_path, seed=0)
+    facts = json.loads((folder / "dataset.json").read_text())
+    assert facts["classes"] == ["ant", "bee", "cat"]
+    assert facts["input"] == [40, 48, 3]
+    assert facts["splits"] == {"train": 18, "val": 6, "test": 6}
+    assert facts["counts"]["val"] == [2, 2, 2]
+    assert facts["mirror"] is True
+    assert facts["digest"] == folder.name
