@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 UNFINISHED: Final = ("waiting", "running")
 MARK: Final = "archsearch"
-"""Studies of this program carry this attribute, with the version of what they keep."""
+"""Studies of this program carry this attribute: what was known when they were made."""
 FORMAT: Final = 1
 
 
@@ -53,7 +53,8 @@ class StudyStore:
         self.name = name
         self._storage = storage
         self._study_id = study_id
-        self._attributes = dict(storage.get_study_user_attrs(study_id))
+        kept = dict(storage.get_study_user_attrs(study_id))
+        self._attributes = {**kept.pop(MARK, {}), **kept}
         self._ids: list[int] = []
         self._trials: list[Trial] = []
         for stored in sorted(storage.get_all_trials(study_id, deepcopy=False), key=_number):
@@ -84,12 +85,15 @@ class StudyStore:
             try:
                 study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
             except DuplicatedStudyError:
-                raise UserError(
-                    f"there is a study {name!r} already; `archsearch resume {name}` goes on "
-                    "with it, --name gives this one another name"
-                ) from None
-            for key, value in {MARK: FORMAT, **attributes}.items():
-                storage.set_study_user_attr(study_id, key, value)
+                study_id = storage.get_study_id_from_name(name)
+                # One with nothing in it was left by a process that died right here.
+                if storage.get_study_user_attrs(study_id) or storage.get_n_trials(study_id):
+                    raise UserError(
+                        f"there is a study {name!r} already; `archsearch resume {name}` goes on "
+                        "with it, --name gives this one another name"
+                    ) from None
+            # All in one, so that a study has all of it or is not made yet.
+            storage.set_study_user_attr(study_id, MARK, {"format": FORMAT, **attributes})
             return cls(storage, study_id, name)
 
     @classmethod
@@ -107,7 +111,7 @@ class StudyStore:
                 hint = nearest(name, tuple(known)) if known else "there are none yet"
                 raise UserError(f"no study {name!r}; {hint}") from None
             store = cls(storage, study_id, name)
-        if store.attributes.get(MARK) != FORMAT:
+        if store.attributes.get("format") != FORMAT:
             raise UserError(f"study {name!r} was not made by this version of archsearch")
         return store
 

@@ -320,7 +320,9 @@ class Search:
         halt(self._engine, list(self._running), self._report, self._finish_halted)
         for running in self._running.values():
             self._journal.end(running.entry, None)
-            self._store.move(running.view.number, "waiting")
+        for trial in self._store.trials:
+            if not trial.finished:  # also those that have ended, but after one that has not
+                self._store.move(trial.number, "waiting")
         raise Interrupted(f"interrupted; `archsearch resume {self._store.name}` goes on from here")
 
     def _finish_halted(self, outcome: Outcome) -> None:
