@@ -151,7 +151,7 @@ def _best_fit(form: Quadratic, plan: WidthPlan, base: float, budget: Budget) -> 
     """Return the widths of the largest multiple that fills well, else the fullest that fits."""
     best: _Fit | None = None
     for stretch in _STRETCHES:
-        for multiple in (m for m in MULTIPLES if m <= base or m == 1):
+        for multiple in (m for m in MULTIPLES if 2 * m <= base or m == 1):
             fit = _round_widths(form, plan, base * stretch, multiple, budget.high)
             if fit is None or fit.flops < budget.low:
                 continue
@@ -167,19 +167,26 @@ def _best_fit(form: Quadratic, plan: WidthPlan, base: float, budget: Budget) -> 
 def _round_widths(
     form: Quadratic, plan: WidthPlan, base: float, multiple: int, cap: float
 ) -> _Fit | None:
-    """Round every width down, then up again where the budget allows, the costliest first."""
+    """Round every width down, then up again where the budget allows.
 
-    def evaluate(up: frozenset[int]) -> tuple[float, dict[str, float], int]:
+    First those to which up is nearer, so that the rules between widths hold as well as they can; of these
+    and then of the rest the costliest first, so that what remains of the budget is small.
+    """
+
+    def evaluate(up: frozenset[int]) -> tuple[float, dict[str, float], list[float]]:
         rounding = Rounding(multiple, up)
         widths = plan(base, rounding)
-        return form.value(widths), widths, rounding.count
+        return form.value(widths), widths, rounding.remainders
 
-    flops, widths, count = evaluate(frozenset())
+    flops, widths, remainders = evaluate(frozenset())
     if flops > cap:  # the least widths of this multiple are too much already
         return None
     up: frozenset[int] = frozenset()
-    gains = sorted(((evaluate(frozenset((i,)))[0] - flops, i) for i in range(count)), reverse=True)
-    for gain, index in gains:
+    order = [
+        (remainder >= 0.5, evaluate(frozenset((i,)))[0] - flops, i)
+        for i, remainder in enumerate(remainders)
+    ]
+    for _, gain, index in sorted(order, reverse=True):
         if gain <= 0 or flops + gain > cap * 1.02:
             continue
         trial_flops, trial_widths, _ = evaluate(up | {index})

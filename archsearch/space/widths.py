@@ -1,7 +1,7 @@
 """Turning real widths into channel counts: each width may be rounded down or up, to a common multiple."""
 
 from collections.abc import Set as AbstractSet
-from math import ceil, floor
+from math import floor
 from typing import Protocol
 
 MULTIPLES = (8, 4, 2, 1)
@@ -26,16 +26,17 @@ class Rounding:
     def __init__(self, multiple: int, up: AbstractSet[int]) -> None:
         self.multiple = multiple
         self.up = up
-        self.count = 0
+        self.remainders: list[float] = []  # of each width asked for, as a share of its multiple
 
     def __call__(self, value: float, *, least: int = 1, multiple: int | None = None) -> int:
         """Return the multiple next to `value`, below or above, never under `least` or one multiple."""
         step = self.multiple if multiple is None else multiple
-        index = self.count
-        self.count = index + 1
         # The nudge keeps 64.00000001, an exact 64 after floating point, from becoming 72.
-        count = ceil(value / step - 1e-6) if index in self.up else floor(value / step + 1e-6)
-        picked = count * step
+        below = floor(value / step + 1e-6)
+        remainder = value / step - below
+        up = len(self.remainders) in self.up and remainder > 1e-6
+        self.remainders.append(remainder)
+        picked = (below + up) * step
         if picked < least:
             return max(step, -(-least // step) * step)
         return picked if picked > step else step

@@ -1,0 +1,102 @@
+"""The commands there are, loaded only when used, and what every error becomes: one line and a status.
+
+Exit status: 0 done, 1 it failed (`check`: it found something), 2 the user's input is wrong, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+from archsearch.errors import ArchsearchError, UserError
+
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        # name: (module under archsearch.cli that defines it, one line for --help)
+        "run": ("run", "Search a design space under a FLOP budget."),
+        "resume": ("run", "Go on with a study that was interrupted."),
+        "ui": ("studies", "Compare the runs in the MLflow UI."),
+        "export": ("studies", "Write a study's best model as a SavedModel."),
+        "leaderboard": ("studies", "Show how a study stands."),
+        "studies": ("studies", "List the studies there are."),
+        "delete": ("studies", "Delete a study, in Optuna and MLflow alike."),
+        "spaces": ("catalog", "List the design spaces."),
+        "baselines": ("catalog", "List the classic networks."),
+        "profile": ("networks", "Show a network's layers and exact costs."),
+        "sample": ("networks", "Draw candidates that fill a budget."),
+    }
+)
+
+
+class _LazyGroup(click.Group):
+    """Knows every command's name and summary; imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"archsearch.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            close = get_close_matches(name, _COMMANDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "archsearch --help lists them"
+            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: archsearch run --space resnext --flops 20M",
+)
+@click.version_option(package_name="archsearch")
+def app() -> None:
+    """Search convolutional network design spaces under exact FLOP budgets."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    try:
+        status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _say("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _say(" ".join(error.format_message().split()), 2)
+    except ArchsearchError as error:
+        return _say(str(error), getattr(error, "status", 2 if isinstance(error, UserError) else 1))
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("ARCHSEARCH_DEBUG"):
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return _say(f"{what} (a fault of archsearch; ARCHSEARCH_DEBUG=1 shows where)", 1)
+
+
+def _say(message: str, status: int) -> int:
+    print(f"archsearch: {message}", file=sys.stderr)
+    return status

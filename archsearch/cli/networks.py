@@ -1,0 +1,127 @@
+"""Commands about single networks: profile and sample."""
+
+import json
+from pathlib import Path
+
+import click
+
+from archsearch.cli.options import ImageSize, json_option, print_json
+from archsearch.errors import UserError
+from archsearch.ir.codec import from_json, to_dict
+from archsearch.ir.graph import Graph
+from archsearch.units import format_size
+
+
+@click.command(
+    epilog="Examples: archsearch profile resnet50 · archsearch profile vgg16 --input 64x64x3 "
+    "--classes 10 · archsearch profile vgg16 resnet50 resnext50_32x4d"
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME|GRAPH.json|MODEL.keras…")
+@click.option("--input", "size", type=ImageSize(), help="Image size; default: the network's own.")
+@click.option("--classes", type=click.IntRange(2), help="Classes; default: the network's own.")
+@click.option("--all", "every", is_flag=True, help="Show activations and normalisations too.")
+@json_option
+def profile(
+    names: tuple[str, ...],
+    size: tuple[int, int, int] | None,
+    classes: int | None,
+    every: bool,
+    as_json: bool,
+) -> None:
+    """Show a network's layers: output, memory, parameters, FLOPs (multiply-adds), receptive field.
+
+    Several networks are compared side by side.
+    """
+    from archsearch.readings import table
+
+    graphs = [load_network(name, size, classes) for name in names]
+    if as_json:
+        profiles = [table.profile(graph) for graph in graphs]
+        print_json(profiles[0] if len(profiles) == 1 else profiles)
+        return
+    from archsearch.report import tables
+
+    if len(graphs) > 1:
+        tables.show(tables.comparison(graphs))
+        return
+    tables.show(*tables.network(graphs[0], every=every))
+
+
+@click.command(
+    epilog="Examples: archsearch sample --space resnext --flops 4G -n 3 · archsearch sample "
+    "--space vgg --flops 20M --input 32x32x3 --classes 10 -n 100 --seed 1 --json"
+)
+@click.option("--space", "space_name", required=True, metavar="NAME", help="The design space.")
+@click.option("--flops", required=True, metavar="BUDGET", help="4G: filled; 3.8G:4.2G: a range.")
+@click.option("--input", "size", type=ImageSize(), default="224x224x3", show_default=True)
+@click.option("--classes", type=click.IntRange(2), help="Default: 1000 (10 on small images).")
+@click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def sample(
+    space_name: str,
+    flops: str,
+    size: tuple[int, int, int],
+    classes: int | None,
+    count: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Draw candidates of a space; every one fills the budget, none is thrown away for its size."""
+    from archsearch.space.budget import Budget, Request
+    from archsearch.space.registry import find_space
+    from archsearch.space.solve import sample as draw
+
+    space = find_space(space_name)
+    classes = classes or (1000 if min(size[:2]) >= 96 else 10)
+    request = Request(size, classes, Budget.parse(flops, size))
+    candidates = draw(space, request, count, seed=seed)
+    if not as_json:
+        from archsearch.report import tables
+
+        title = f"{space.name}: {count} candidates of {request.budget} on {format_size(size)}"
+        tables.show(tables.candidates(list(candidates), title=title))
+        return
+    for candidate in candidates:
+        line = {
+            "space": candidate.space,
+            "label": candidate.label,
+            "knobs": candidate.knobs,
+            "flops": candidate.cost.flops,
+            "params": candidate.cost.params,
+            "activation_bytes": candidate.cost.activation_bytes,
+            "fill": candidate.fill,
+            "base_width": candidate.base_width,
+            "multiple": candidate.multiple,
+            "widths": candidate.widths,
+            "notes": candidate.notes,
+            "graph": to_dict(candidate.graph),
+        }
+        click.echo(json.dumps(line, separators=(",", ":")))
+
+
+def load_network(
+    name: str, size: tuple[int, int, int] | None = None, classes: int | None = None
+) -> Graph:
+    """Return a baseline by name, or the network in a Graph JSON or a `.keras` file.
+
+    Raises:
+        UserError: there is none, or a stored network was asked for in another size.
+    """
+    path = Path(name)
+    if path.suffix not in {".json", ".keras"}:
+        from archsearch.space.registry import find_baseline
+
+        return find_baseline(name).build(size, classes)
+    if size or classes:
+        raise UserError(f"{name} is stored with its size; --input and --classes are for baselines")
+    if not path.is_file():
+        raise UserError(f"there is no file {name}")
+    if path.suffix == ".keras":
+        from archsearch.runtime.keras_import import load_keras_file
+
+        return load_keras_file(path)
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is no JSON text") from None

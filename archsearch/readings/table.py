@@ -1,0 +1,125 @@
+"""The lecture's layer table of any network, as data: one row a layer, one sum a stage.
+
+Rendering lives in `archsearch.report`; this is what it renders and what `--json` prints.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import (
+    BYTES_PER_ELEMENT,
+    cost,
+    elements_of,
+    known,
+    node_flops,
+    node_params,
+    training_only,
+)
+from archsearch.readings.receptive_field import receptive_field, receptive_fields
+
+ELEMENTWISE = frozenset({"batch_norm", "activation", "dropout", "drop_path"})
+"""Layers a lecture's table leaves out: they change no shape and run in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer: its output's shape, what it costs, how much of the image it sees (in pixels)."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    activation_bytes: int
+    params: int
+    flops: int
+    receptive_field: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one stage costs, and as shares of the whole network."""
+
+    stage: str
+    activation_bytes: int
+    params: int
+    flops: int
+    activation_share: float
+    params_share: float
+    flops_share: float
+
+
+def rows(graph: Graph) -> tuple[Row, ...]:
+    """Return a row for every layer of the network in use, the input left out."""
+    skip = training_only(graph)
+    fields = receptive_fields(graph)
+    table = []
+    for index, node in enumerate(graph.nodes):
+        if not node.inputs or index in skip:
+            continue
+        shapes = graph.input_shapes(node)
+        table.append(
+            Row(
+                name=node.name,
+                kind=node.op.kind,
+                output=tuple(known(n) for n in node.shape),
+                activation_bytes=elements_of(node.shape) * BYTES_PER_ELEMENT,
+                params=node_params(node.op, shapes),
+                flops=node_flops(node.op, shapes, node.shape),
+                receptive_field=max(fields[index].size),
+            )
+        )
+    return tuple(table)
+
+
+def stages(graph: Graph) -> tuple[Share, ...]:
+    """Return where memory, parameters and FLOPs sit: one sum for each first part of the layers' paths."""
+    sums: dict[str, list[int]] = {}
+    stage = ""
+    for row in rows(graph):
+        # In a network without stages every layer is one; what follows it in place belongs to it.
+        if "." in row.name or row.kind not in ELEMENTWISE:
+            stage = row.name.partition(".")[0]
+        total = sums.setdefault(stage, [0, 0, 0])
+        total[0] += row.activation_bytes
+        total[1] += row.params
+        # A pool's own FLOPs stand on its row, in no sum: the budget counts conv and dense layers.
+        total[2] += row.flops if row.kind in {"conv", "dense"} else 0
+    whole = [max(1, sum(column)) for column in zip(*sums.values(), strict=True)]
+    return tuple(
+        Share(stage, *total, *(part / all_ for part, all_ in zip(total, whole, strict=True)))  # type: ignore[arg-type]
+        for stage, total in sums.items()
+    )
+
+
+def profile(graph: Graph) -> dict[str, Any]:
+    """Return the whole profile as JSON values; shapes are [height, width, channels]."""
+    total = cost(graph)
+    return {
+        "name": graph.name,
+        "input": list(graph.input),
+        "flops": total.flops,
+        "params": total.params,
+        "activation_bytes": total.activation_bytes,
+        "receptive_field": receptive_field(graph),
+        "layers": [
+            {
+                "name": row.name,
+                "kind": row.kind,
+                "output": list(row.output),
+                "activation_bytes": row.activation_bytes,
+                "params": row.params,
+                "flops": row.flops,
+                "receptive_field": row.receptive_field,
+            }
+            for row in rows(graph)
+        ],
+        "stages": [
+            {
+                "stage": s.stage,
+                "activation_bytes": s.activation_bytes,
+                "params": s.params,
+                "flops": s.flops,
+            }
+            for s in stages(graph)
+        ],
+    }

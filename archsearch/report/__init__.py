@@ -1,0 +1,1 @@
+"""What a person reads: analysis as data first, then tables and pictures."""

@@ -1,0 +1,53 @@
+"""What is installed, as rows: spaces with the budgets they reach, baselines with their exact costs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from archsearch.readings.cost import cost
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Budget, Request
+from archsearch.space.space import Space
+
+_SMALL = ((32, 32, 3), 10)
+_LARGE = ((224, 224, 3), 1000)
+
+
+def space_rows(spaces: Mapping[str, Space]) -> list[dict[str, Any]]:
+    """Return a row for each space; `reach` is the smallest and largest budget in FLOPs."""
+    rows = []
+    for space in spaces.values():
+        reach = {}
+        for size, classes in (_SMALL, _LARGE):
+            # The reach does not depend on the budget, which a Request must name all the same.
+            request = Request(size, classes, Budget.cap(1, size))
+            reach[f"{size[0]}x{size[1]}"] = list(space.reach(request))
+        knobs = space.tiers(Request(*_LARGE, Budget.cap(1, _LARGE[0])))[-1]
+        rows.append(
+            {
+                "name": space.name,
+                "title": space.title,
+                "rules": list(space.rules),
+                "knobs": [knob.name for knob in knobs],
+                "reach": reach,
+            }
+        )
+    return rows
+
+
+def baseline_rows(baselines: Mapping[str, Baseline]) -> list[dict[str, Any]]:
+    """Return a row for each baseline, at its published image size and class count."""
+    rows = []
+    for baseline in baselines.values():
+        total = cost(baseline.build())
+        rows.append(
+            {
+                "name": baseline.name,
+                "title": baseline.title,
+                "input": list(baseline.input),
+                "classes": baseline.classes,
+                "flops": total.flops,
+                "params": total.params,
+                "source": baseline.source,
+            }
+        )
+    return rows

@@ -1,0 +1,162 @@
+"""Tables for the terminal."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import cost
+from archsearch.readings.receptive_field import receptive_field
+from archsearch.readings.table import ELEMENTWISE, rows, stages
+from archsearch.space.solve import Candidate
+from archsearch.units import format_count, format_size
+
+_UNLIMITED = 200
+"""Columns where stdout is no terminal: a file or a pipe has no width to respect."""
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to stdout: as wide as the terminal; in full, without colours, where it is none."""
+    width = None if sys.stdout.isatty() else _UNLIMITED
+    console = Console(width=width, highlight=False)
+    for part in parts:
+        console.print(part)
+
+
+def network(graph: Graph, *, every: bool) -> tuple[RenderableType, ...]:
+    """Return the lecture's table of a network, where its costs sit, and its totals."""
+    total = cost(graph)
+    summary = Text.assemble(
+        (graph.name, "bold"),
+        f" on {format_size(graph.input)}: ",
+        (f"{format_count(total.flops)} FLOPs", "bold"),
+        f" ({total.flops:,}), ",
+        (f"{format_count(total.params)} parameters", "bold"),
+        f" ({total.params:,}), activations {_megabytes(total.activation_bytes)}, "
+        f"receptive field {receptive_field(graph)} pixels",
+    )
+    return _layers(graph, every=every), _stages(graph), summary
+
+
+def _layers(graph: Graph, *, every: bool) -> Table:
+    table = _table("layer", "kind", ">output", ">memory KB", ">params", ">FLOPs", ">sees px")
+    hidden = 0
+    for row in rows(graph):
+        if row.kind in ELEMENTWISE and not every:
+            hidden += 1
+            continue
+        table.add_row(
+            row.name,
+            row.kind,
+            "×".join(map(str, row.output)),
+            f"{row.activation_bytes / 1024:,.2f}".removesuffix(".00"),
+            f"{row.params:,}",
+            f"{row.flops:,}",
+            f"{row.receptive_field:,}",
+        )
+    if hidden:
+        table.caption = (
+            f"{hidden} activations, normalisations and dropouts not shown (--all shows them)"
+        )
+    return table
+
+
+def _stages(graph: Graph) -> Table:
+    table = _table("where it sits", ">memory", ">%", ">params", ">%", ">FLOPs", ">%")
+    for s in stages(graph):
+        table.add_row(
+            s.stage,
+            _megabytes(s.activation_bytes),
+            f"{s.activation_share:.1%}",
+            format_count(s.params),
+            f"{s.params_share:.1%}",
+            format_count(s.flops),
+            f"{s.flops_share:.1%}",
+        )
+    return table
+
+
+def comparison(graphs: Iterable[Graph]) -> Table:
+    """Return networks side by side, as the lecture compares them."""
+    table = _table("network", ">input", ">FLOPs", ">params", ">activations", ">sees px", ">layers")
+    for graph in graphs:
+        total = cost(graph)
+        weighted = sum(node.op.kind in {"conv", "dense"} for node in graph)
+        table.add_row(
+            graph.name,
+            format_size(graph.input),
+            format_count(total.flops),
+            format_count(total.params),
+            _megabytes(total.activation_bytes),
+            f"{receptive_field(graph):,}",
+            str(weighted),
+        )
+    return table
+
+
+def candidates(found: Sequence[Candidate], *, title: str) -> Table:
+    """Return candidates, one a row."""
+    table = _table("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
+    table.title = title
+    for c in found:
+        table.add_row(
+            c.label,
+            format_count(c.cost.flops),
+            f"{c.fill:.2%}",
+            format_count(c.cost.params),
+            _megabytes(c.cost.activation_bytes),
+            str(c.multiple),
+        )
+    return table
+
+
+def spaces(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of spaces."""
+    table = _table("space", "what it is", "knobs", "rules held", "FLOPs at 32×32", "at 224×224")
+    for row in found:
+        table.add_row(
+            row["name"],
+            row["title"],
+            " ".join(row["knobs"]),
+            " ".join(row["rules"]),
+            *(f"{format_count(low)} to {format_count(high)}" for low, high in row["reach"].values()),
+        )
+    return table
+
+
+def baselines(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of baselines."""
+    table = _table("baseline", ">input", ">classes", ">FLOPs", ">params", "source")
+    for row in found:
+        table.add_row(
+            row["name"],
+            format_size(tuple(row["input"])),
+            str(row["classes"]),
+            format_count(row["flops"]),
+            format_count(row["params"]),
+            row["source"],
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table; a column whose name starts with `>` is set to the right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+        )
+    return table
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 2**20:,.2f} MB" if count >= 2**20 else f"{count / 2**10:,.1f} KB"
