@@ -7,6 +7,7 @@ from archsearch.tracking.names import design_label, run_name, study_note
 from archsearch.tracking.records import DatasetRecord, StudyRecord, Tracker, TrialRecord
 from archsearch.tracking.server import UiServer, serve_ui, start_ui
 from archsearch.tracking.tracker import MlflowTracker
+from archsearch.tracking.view import compare_url, study_url
 
 __all__ = [
     "DatasetRecord",
@@ -16,6 +17,7 @@ __all__ = [
     "Tracker",
     "TrialRecord",
     "UiServer",
+    "compare_url",
     "delete_study",
     "design_label",
     "end_stale_runs",
@@ -24,4 +26,5 @@ __all__ = [
     "serve_ui",
     "start_ui",
     "study_note",
+    "study_url",
 ]

@@ -69,11 +69,12 @@ def study_note(
     """Describe a study in markdown, for the text above its parent run.
 
     Args:
-        facts: shown as a list: space, budget, data, seed.
+        facts: the first line: space, budget, data, seed.
         header: the result table's columns; the first is the design, the others are figures.
         rows: the result table, best first.
     """
-    lines = [f"- **{_cell(name)}**: {_cell(str(value))}" for name, value in facts.items()]
+    # One line: lists of experiments show no more.
+    lines = [" · ".join(f"**{_cell(name)}** {_cell(str(fact))}" for name, fact in facts.items())]
     table = [list(row) for row in rows]
     if table:
         lines += ["", _row(header), _row(["---", *["---:"] * (len(header) - 1)])]

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import math
 import posixpath
 import re
 import tempfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from archsearch.tracking import connect
+from archsearch.tracking import connect, view
 from archsearch.tracking.curves import learning_curves_png
 from archsearch.tracking.names import one_line
 from archsearch.tracking.records import Scalar, StudyRecord, StudyStatus, TrialRecord, TrialStatus
@@ -78,6 +79,7 @@ class MlflowStore:
         self._study: StudyRecord | None = None
         self._parent = ""
         self._runs: dict[str, _Run] = {}
+        self._knobs: tuple[str, ...] = ()
 
     def ping(self) -> None:
         """Raise if the store does not answer."""
@@ -112,6 +114,8 @@ class MlflowStore:
         self._send(self._parent, params=settings, tags=tags)
         self._log_dataset(self._parent)
         self._put(self._parent, study.artifacts)
+        self._describe(study.description)
+        self._show(())
         for run in trials:
             key = run.data.tags.get("key", "")
             if run.info.status == "RUNNING":
@@ -147,6 +151,7 @@ class MlflowStore:
         self._send(run.run_id, [(trial.metrics, 0, at_ms)], params=knobs, tags=tags)
         self._log_dataset(run.run_id)
         self._put(run.run_id, trial.artifacts)
+        self._show(_key(name) for name in trial.knobs)
 
     def epochs(self, points: Iterable[EpochPoint]) -> None:
         """Keep epochs of any trials, one request a trial; those kept before are left out."""
@@ -160,7 +165,7 @@ class MlflowStore:
             self._send(run.run_id, rows)
             for metrics, step, _ in rows:
                 for name, value in metrics.items():
-                    run.history.setdefault(name, {})[step] = float(value)
+                    run.history.setdefault(name, {})[step] = _figure(value)
 
     def end_trial(
         self,
@@ -175,7 +180,7 @@ class MlflowStore:
         for name, value in end.metrics.items():
             points = run.history.get(name)
             last = max(points) if points else 0
-            if not points or points[last] != value:
+            if not points or points[last] != _figure(value):
                 rows.setdefault(last, {})[name] = value
         self._send(
             run.run_id, [(row, step, end.at_ms) for step, row in rows.items()], tags=end.tags
@@ -196,8 +201,7 @@ class MlflowStore:
         """Close the parent run."""
         note = {NOTE: description} if description else {}
         self._send(self._parent, [(end.metrics, 0, end.at_ms)], tags={**end.tags, **note})
-        if description:
-            self.client.set_experiment_tag(self.experiment_id, NOTE, description)
+        self._describe(description)
         self._put(self._parent, end.artifacts)
         end_run(self.client, self._parent, end.status, end.at_ms)
 
@@ -287,7 +291,7 @@ class MlflowStore:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [
-            Metric(_key(name), float(value), at_ms, step)
+            Metric(_key(name), _figure(value), at_ms, step)
             for row, step, at_ms in rows
             for name, value in row.items()
         ]
@@ -309,7 +313,8 @@ class MlflowStore:
             return
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        # MLflow takes 36 characters of digest; the whole of it is in the profile.
+        # MLflow takes 36 characters of digest and shows them all beside the name: a long one is
+        # cut, the whole of it is in the profile and a tag.
         profile = {
             "digest": data.digest,
             "input": list(data.input),
@@ -318,13 +323,25 @@ class MlflowStore:
         }
         dataset = Dataset(
             name=one_line(data.name),
-            digest=data.digest[:_MAX_DIGEST],
+            digest=data.digest if len(data.digest) <= _MAX_DIGEST else data.digest[:16],
             source_type="archsearch",
             source=json.dumps({"source": data.source}),
             profile=json.dumps(profile),
         )
         tag = InputTag(key="mlflow.data.context", value="training")
         self.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+    def _describe(self, description: str) -> None:
+        if description:
+            self.client.set_experiment_tag(self.experiment_id, NOTE, description)
+
+    def _show(self, knobs: Iterable[str]) -> None:
+        """Add knobs to the columns of MLflow's page."""
+        columns = (*self._knobs, *(name for name in knobs if name not in self._knobs))
+        if columns != self._knobs or not columns:
+            saved = view.saved_view(columns, int(time.time() * 1000))
+            self.client.set_experiment_tag(self.experiment_id, view.TAG, saved)
+            self._knobs = columns
 
     def _put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:
         if not artifacts:
@@ -365,6 +382,12 @@ def _key(name: str) -> str:
     plain = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250] or "_"
     # MLflow reads these names as paths too, and refuses those that could be written otherwise.
     return plain if posixpath.normpath(plain) == plain.lstrip("/") else re.sub(r"[./]", "_", plain)
+
+
+def _figure(value: float) -> float:
+    """Six digits of what is not whole: the page shows every digit it gets, in narrow columns."""
+    number = float(value)
+    return number if number.is_integer() or not math.isfinite(number) else float(f"{number:.6g}")
 
 
 def _user() -> str:
