@@ -5,8 +5,8 @@ import re
 from archsearch.errors import UserError
 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE)
-_SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE)
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE | re.ASCII)
 
 
 def parse_flops(text: str) -> int:

@@ -7,11 +7,12 @@ Reading checks everything again: an unknown op or field, or a shape that does no
 import hashlib
 import json
 from dataclasses import MISSING, fields
-from typing import Any
+from math import isfinite
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from archsearch.errors import GraphError
 from archsearch.ir.graph import Graph, Node
-from archsearch.ir.ops import OPS, Op
+from archsearch.ir.ops import OPS, Op, Pair
 
 FORMAT = "archsearch.graph/1"
 
@@ -51,7 +52,7 @@ def from_dict(document: Any) -> Graph:
         for entry in document["nodes"]:
             nodes.append(_read_node(entry, nodes))
         auxiliary = tuple(int(i) for i in document.get("auxiliary", ()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise GraphError(f"the graph is damaged: {type(error).__name__}: {error}") from None
     if not nodes or nodes[0].op.kind != "input" or len(nodes[-1].shape) != 1:
         raise GraphError("the graph is damaged: it must start with an input and end in a vector")
@@ -83,6 +84,33 @@ def content_hash(graph: Graph) -> str:
 _FIELDS = {op: tuple((f.name, f.default) for f in fields(op)) for op in OPS.values()}
 
 
+_HINTS = {op: get_type_hints(op) for op in OPS.values()}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Say whether a value read from JSON is what the field's type says: no count below zero, no NaN."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(arguments)
+            and all(_fits(v, a) for v, a in zip(value, arguments, strict=True))
+            # Kernels, strides and dilations come in pairs, and none of them can be 0.
+            and (hint != Pair or min(value) > 0)
+        )
+    if origin is Literal:
+        return value in arguments
+    if arguments:  # a union
+        return any(_fits(value, a) for a in arguments)
+    if hint is bool or hint is str:
+        return isinstance(value, hint)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isfinite(value) and (
+        hint is float or (hint is int and isinstance(value, int) and value >= 0)
+    )
+
+
 def _settings(op: Op) -> dict[str, Any]:
     """Return the op's fields that are not at their default."""
     out = {}
@@ -109,7 +137,12 @@ def _read_node(entry: dict[str, Any], before: list[Node]) -> Node:
     if kind == "input":
         values["shape"] = shape
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    for field, hint in _HINTS[OPS[kind]].items():
+        if field in settings and not _fits(settings[field], hint):
+            raise GraphError(f"{name}: {field} = {settings[field]!r} does not fit a {kind}")
     op = OPS[kind](**settings)
+    if len(inputs) != op.arity if op.arity is not None else len(inputs) < 2:
+        raise GraphError(f"{name}: {len(inputs)} inputs do not fit a {kind}")
     try:
         inferred = op.infer(*[before[i].shape for i in inputs])
     except GraphError as error:

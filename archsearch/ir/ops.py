@@ -8,6 +8,7 @@ Padding is always explicit, `(top, bottom, left, right)`, as every framework mea
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal, TypeAlias
 
 from archsearch.errors import GraphError
@@ -22,9 +23,13 @@ NO_PADDING: Padding = (0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operation; its fields are all that is needed to run it, weights aside."""
+    """An operation; its fields are all that is needed to run it, weights aside.
+
+    `arity` is how many inputs it takes, None for any number above one.
+    """
 
     kind: ClassVar[str]
+    arity: ClassVar[int | None] = 1
 
     def infer(self, *inputs: Shape) -> Shape:
         """Return the output's shape, or raise GraphError where the inputs do not fit."""
@@ -37,6 +42,7 @@ class Input(Op):
 
     shape: tuple[int, int, int]
     kind: ClassVar[str] = "input"
+    arity: ClassVar[int | None] = 0
 
     def infer(self, *inputs: Shape) -> Shape:
         if inputs or min(self.shape) < 1 or len(self.shape) != 3:
@@ -149,6 +155,30 @@ class BatchNorm(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class LayerNorm(Op):
+    """Normalisation over the channels of each position (Ba et al. 2016; ConvNeXt's form)."""
+
+    scale: bool = True
+    center: bool = True
+    epsilon: float = 1e-6
+    kind: ClassVar[str] = "layer_norm"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScale(Op):
+    """A trained factor for each channel, `initial` at first (Touvron et al. 2021)."""
+
+    initial: float = 1e-6
+    kind: ClassVar[str] = "layer_scale"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
 class LocalResponseNorm(Op):
     """AlexNet's local response normalisation over `size` neighbouring channels (2012, section 3.3)."""
 
@@ -208,6 +238,7 @@ class Add(Op):
     """The sum of maps of one shape: the shortcut's end."""
 
     kind: ClassVar[str] = "add"
+    arity: ClassVar[int | None] = None
 
     def infer(self, *inputs: Shape) -> Shape:
         return _same(inputs, "add")
@@ -218,6 +249,7 @@ class Multiply(Op):
     """A map times its gate; the gate may be `(1, 1, c)` (squeeze-and-excitation)."""
 
     kind: ClassVar[str] = "multiply"
+    arity: ClassVar[int | None] = 2
 
     def infer(self, *inputs: Shape) -> Shape:
         first, gate = inputs
@@ -231,6 +263,7 @@ class Concat(Op):
     """Maps of one height and width, stacked along the channels."""
 
     kind: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
 
     def infer(self, *inputs: Shape) -> Shape:
         if len({shape[:-1] for shape in inputs}) != 1:
@@ -254,11 +287,58 @@ class PadChannels(Op):
         return (height, width, channels + self.before + self.after)
 
 
+@dataclass(frozen=True, slots=True)
+class Pad(Op):
+    """Zeros around a map, `(top, bottom, left, right)`; a negative number crops instead."""
+
+    padding: Padding
+    kind: ClassVar[str] = "pad"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        top, bottom, left, right = self.padding
+        high, wide = height + top + bottom, width + left + right
+        if high < 1 or wide < 1:
+            raise GraphError(f"padding {self.padding} leaves nothing of a {height}×{width} map")
+        return (high, wide, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Op):
+    """The same numbers in another shape, row by row: a vector as a `(1, 1, c)` gate, say."""
+
+    shape: tuple[int, ...]
+    kind: ClassVar[str] = "reshape"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(self.shape) not in (1, 3) or prod(shape) != prod(self.shape):
+            raise GraphError(f"{shape} does not reshape to {self.shape}")
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale(Op):
+    """`x · scale + offset` with constants that are never trained: one number, or one a channel."""
+
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    kind: ClassVar[str] = "rescale"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        for constants in (self.scale, self.offset):
+            if isinstance(constants, tuple) and len(constants) != shape[-1]:
+                raise GraphError(f"{len(constants)} constants for {shape[-1]} channels")
+        return shape
+
+
 OPS: dict[str, type[Op]] = {
     op.kind: op
     for op in (
         Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
-        Dropout, DropPath, Add, Multiply, Concat, PadChannels,
+        Dropout, DropPath, Add, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Reshape,
+        Rescale,
     )
 }  # fmt: skip
 

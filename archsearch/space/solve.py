@@ -17,7 +17,7 @@ from archsearch.units import format_count
 GOOD_FILL = 0.98
 """A larger width multiple is preferred as long as it fills this much of the budget."""
 
-_STRETCHES = (1.0, 1.02, 1.05, 1.1, 1.2, 1.35)
+_STRETCHES = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4)
 """Base widths tried, in units of the exact one, where rounding all widths down leaves too much."""
 
 
@@ -159,18 +159,16 @@ def _best_fit(form: Quadratic, plan: WidthPlan, base: float, budget: Budget) -> 
                 return fit
             if best is None or fit.flops > best.flops:
                 best = fit
-        if best is not None:
-            return best
-    return None
+    return best
 
 
 def _round_widths(
     form: Quadratic, plan: WidthPlan, base: float, multiple: int, cap: float
 ) -> _Fit | None:
-    """Round every width down, then up again where the budget allows.
+    """Round every width down, then up again where the budget allows, the costliest first.
 
-    First those to which up is nearer, so that the rules between widths hold as well as they can; of these
-    and then of the rest the costliest first, so that what remains of the budget is small.
+    Those to which up is nearer come before the rest, so that the rules between widths hold as well as they
+    can; where that leaves too much of the budget, cost alone decides.
     """
 
     def evaluate(up: frozenset[int]) -> tuple[float, dict[str, float], list[float]]:
@@ -181,15 +179,27 @@ def _round_widths(
     flops, widths, remainders = evaluate(frozenset())
     if flops > cap:  # the least widths of this multiple are too much already
         return None
-    up: frozenset[int] = frozenset()
-    order = [
-        (remainder >= 0.5, evaluate(frozenset((i,)))[0] - flops, i)
-        for i, remainder in enumerate(remainders)
-    ]
-    for _, gain, index in sorted(order, reverse=True):
-        if gain <= 0 or flops + gain > cap * 1.02:
-            continue
-        trial_flops, trial_widths, _ = evaluate(up | {index})
-        if flops < trial_flops <= cap:
-            up, flops, widths = up | {index}, trial_flops, trial_widths
-    return _Fit(flops, multiple, {name: int(width) for name, width in widths.items()})
+    gains = [evaluate(frozenset((i,)))[0] - flops for i in range(len(remainders))]
+    best = (flops, widths)
+    for near in (0.5, 0.0):
+        order = sorted(
+            (
+                (remainder >= near, gain, i)
+                for i, (remainder, gain) in enumerate(zip(remainders, gains, strict=True))
+                if gain > 0
+            ),
+            reverse=True,
+        )
+        up: frozenset[int] = frozenset()
+        filled = flops
+        for _, gain, index in order:
+            if filled + gain > cap * 1.02:  # widths that follow from this one may still make it fit
+                continue
+            tried, tried_widths, _ = evaluate(up | {index})
+            if filled < tried <= cap:
+                up, filled = up | {index}, tried
+                if filled > best[0]:
+                    best = (filled, tried_widths)
+        if best[0] >= GOOD_FILL * cap:
+            break
+    return _Fit(best[0], multiple, {name: int(width) for name, width in best[1].items()})

@@ -119,7 +119,8 @@ def _affordable_knobs(space: Space, request: Request) -> tuple[Knob, ...]:
     budget = request.budget
     low, high = space.reach(request)
     if not low <= budget.high <= high:
-        nearest = format_count(low * 1.0005 if budget.high < low else high * 0.9995)
+        # Four digits are off by 0.05 % at most: the nearest budget, as written, is within reach.
+        nearest = format_count(low * 1.0006 if budget.high < low else high * 0.9994, digits=4)
         raise BudgetError(
             f"{space.name} reaches {format_count(low)} to {format_count(high)} FLOPs on "
             f"{format_size(request.input)} images with {request.classes} classes, not "

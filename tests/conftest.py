@@ -1,0 +1,17 @@
+"""What every test shares: quiet libraries, no real home, no real environment."""
+
+import os
+
+import pytest
+
+# Before anything imports TensorFlow: its start-up lines say nothing about the code under test.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("ARCHSEARCH_"):
+            monkeypatch.delenv(name)

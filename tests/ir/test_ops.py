@@ -1,0 +1,102 @@
+"""Shapes and checks of single ops, against the lecture's formula and torch-style known sizes."""
+
+import pytest
+
+from archsearch.errors import GraphError
+from archsearch.ir import ops
+from archsearch.ir.tracer import Tracer
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "padding", "expected"),
+    [
+        (227, 11, 4, 2, 56),  # the lecture's AlexNet conv1
+        (227, 11, 4, 0, 55),  # the paper's
+        (224, 7, 2, 3, 112),
+        (112, 3, 2, 1, 56),
+        (7, 7, 1, 0, 1),
+    ],
+)
+def test_conv_side_is_the_lectures_formula(side, kernel, stride, padding, expected):
+    net = Tracer("n", (side, side, 3))
+    x = net.conv(net.input, 8, kernel=kernel, stride=stride, padding=padding)
+    assert x.shape == (expected, expected, 8)
+    assert expected == (side - kernel + 2 * padding) // stride + 1
+
+
+@pytest.mark.parametrize(
+    ("side", "padding", "ceil", "expected"),
+    [
+        (55, 0, True, 27),
+        (54, 0, False, 26),
+        (54, 0, True, 27),
+        (56, 0, True, 28),
+        (112, 1, True, 57),
+    ],
+)
+def test_ceil_pools_like_torch(side, padding, ceil, expected):
+    # torch.nn.MaxPool2d(3, 2, padding, ceil_mode=ceil): 112 with padding 1 gives 57 in ceil mode.
+    net = Tracer("n", (side, side, 4))
+    x = net.max_pool(net.input, kernel=3, stride=2, padding=padding, ceil=ceil)
+    assert x.shape[0] == expected
+
+
+def test_keras_padding_is_uneven():
+    net = Tracer("n", (224, 224, 3))
+    x = net.conv(net.input, 8, kernel=3, stride=2, padding="keras")
+    assert x.shape == (112, 112, 8)
+    graph = net.finish(net.dense(net.global_avg_pool(x), 2))
+    assert graph.nodes[1].op.padding == (0, 1, 0, 1)
+
+
+def test_group_error_names_place_and_way_out():
+    net = Tracer("resnext", (32, 32, 3))
+    with net.scope("s2"), net.scope("b0"):
+        x = net.conv(net.input, 48, kernel=1)
+        with pytest.raises(
+            GraphError,
+            match=r"resnext: s2\.b0\.conv2: 48 channels not divisible by 32 groups; try 64",
+        ):
+            net.conv(x, 64, kernel=3, groups=32)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda net, x: net.conv(x, 0, kernel=3), "filters must be at least 1"),
+        (lambda net, x: net.conv(x, 4, kernel=4), "has no centre"),
+        (
+            lambda net, x: net.conv(x, 4, kernel=9, padding="valid"),
+            "9×9 window does not fit a 8×8 map",
+        ),
+        (lambda net, x: net.dense(x, 4), "a dense layer takes a vector"),
+        (lambda net, x: net.dropout(x, 1.0), r"lies in \[0, 1\)"),
+        (lambda net, x: net.drop_path(x, 0.0), r"lies in \(0, 1\]"),
+        (lambda net, x: net.add(x, net.conv(x, 5, kernel=1)), "equal shapes"),
+        (lambda net, x: net.concat([x, net.max_pool(x, kernel=2)]), "one height and width"),
+        (lambda net, x: net.multiply(x, net.global_avg_pool(x)), "a gate for"),
+        (lambda net, x: net.finish(x), "ends in a vector of scores"),
+    ],
+)
+def test_every_wrong_argument_is_refused_on_its_line(write, message):
+    net = Tracer("n", (8, 8, 3))
+    with pytest.raises(GraphError, match=message):
+        write(net, net.input)
+
+
+def test_layers_after_the_scores_are_refused():
+    net = Tracer("n", (8, 8, 3))
+    scores = net.dense(net.flatten(net.input), 2)
+    net.conv(net.input, 4, kernel=3, name="stray")
+    with pytest.raises(GraphError, match="stray"):
+        net.finish(scores)
+
+
+def test_every_op_is_registered_under_its_kind():
+    assert all(ops.OPS[kind].kind == kind for kind in ops.OPS)
+    assert set(ops.OPS.values()) == set(_subclasses(ops.Op))
+
+
+def _subclasses(op):
+    # slots=True makes a second class of the same name; the registered one is the last.
+    return [c for c in op.__subclasses__() if c is getattr(ops, c.__name__)]

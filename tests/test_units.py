@@ -1,0 +1,53 @@
+"""Quantities as people write them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsearch.errors import UserError
+from archsearch.units import format_count, parse_flops, parse_image_size
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("20M", 20_000_000), ("4G", 4 * 10**9), ("3.8g", 3_800_000_000), ("1500", 1500)],
+)
+def test_flops(text, value):
+    assert parse_flops(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "G", "4 GG", "0", "-1M", "four", "4G\n5", "٤G", "1e3"])
+def test_no_flops(text):
+    with pytest.raises(UserError, match="write one like 20M"):
+        parse_flops(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4089184256, "4.09G"),
+        (999_999, "1.00M"),
+        (20_000_000, "20.0M"),
+        (853_018, "853k"),
+        (12, "12"),
+        (0, "0"),
+    ],
+)
+def test_counts(value, text):
+    assert format_count(value) == text
+
+
+@given(st.integers(1000, 10**15))
+def test_a_written_count_reads_back_within_half_a_percent(value):
+    assert parse_flops(format_count(value)) == pytest.approx(value, rel=0.006)
+
+
+@pytest.mark.parametrize(("text", "size"), [("224x224x3", (224, 224, 3)), ("32X32", (32, 32, 3))])
+def test_image_sizes(text, size):
+    assert parse_image_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "32", "0x32x3", "32x32x0", "axb", "32x32x3x1", "999999x1"])
+def test_no_image_sizes(text):
+    with pytest.raises(UserError):
+        parse_image_size(text)
