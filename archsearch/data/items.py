@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.dataset import Images, Labels
+from archsearch.data.dataset import Images, Labels, SplitName
 
 Size = tuple[int, int, int]  # height, width, channels
 
@@ -17,9 +17,28 @@ FREE = -1  # in Items.fixed: the source leaves this image's split to us
 # Below this no space's usual stem and stages fit, so smaller images are scaled up by default.
 SMALLEST_SIDE_PX = 32
 
+_SPLIT_NAMES: Final[dict[str, SplitName]] = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
 
 class BadImageError(Exception):
     """One image that can't be used; the text is the reason, without the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An image as it lies there: its own pixels as RGB (H, W, 3), upright.
+
+    `kind` names format and mode, as "JPEG RGB"; `honest` is false where the file's name says
+    another format.
+    """
+
+    pixels: Images
+    kind: str
+    honest: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +55,7 @@ class Items:
         decode: (index, size) → uint8 (H, W, C); raises BadImageError. Called from many threads.
         where: index → what messages call that image.
         groups: (n,) images of one group (copies of each other) never part into two splits.
+        look: index → the image at its own size; raises BadImageError. None: `decode` at `native`.
         notes: what a person should hear about the data.
     """
 
@@ -48,7 +68,8 @@ class Items:
     decode: Callable[[int, Size], Images]
     where: Callable[[int], str]
     groups: npt.NDArray[np.int64] | None = None
-    notes: tuple[str, ...] = field(default=())
+    look: Callable[[int], Look] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,3 +103,18 @@ def show(name: str | os.PathLike[str]) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def at_least_smallest(size: Size) -> Size:
+    """Scale the size up, if it must be, until its short side is SMALLEST_SIDE_PX."""
+    height, width, channels = size
+    short = min(height, width)
+    if short >= SMALLEST_SIDE_PX:
+        return size
+    grow = SMALLEST_SIDE_PX / short
+    return round(height * grow), round(width * grow), channels
+
+
+def split_named(name: str) -> SplitName | None:
+    """Find the split a folder or a table means by a name; None if it means none."""
+    return _SPLIT_NAMES.get(name.strip().lower())

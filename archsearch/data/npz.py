@@ -1,6 +1,7 @@
 """An `.npz` file: `x_train, y_train[, x_test, y_test]` (or `x, y`), uint8 or float."""
 
 import hashlib
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import SPLITS, Images, Labels
 from archsearch.data.decode import fit_array
-from archsearch.data.items import FREE, SMALLEST_SIDE_PX, Items, Size, show
+from archsearch.data.items import FREE, Items, Size, at_least_smallest, show
 from archsearch.errors import DataError
 
 _WANTED: Final = (
@@ -50,58 +51,64 @@ class Npz:
         Raises:
             DataError: no .npz file, or its arrays are missing, malformed or do not fit together.
         """
-        return array_items(self._arrays(), name=self._name, where=self._where)
+        return array_items(read_npz(self._path), name=self._name, where=self._where)
 
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        known = {key for pair in _PAIRS for key in pair[:2]} | set(_NAMES)
-        try:
-            with zipfile.ZipFile(self._path) as archive:
-                members = {
-                    info.filename.removesuffix(".npy"): info
-                    for info in archive.infolist()
-                    if info.filename.endswith(".npy")
-                }
-                need_bytes = sum(info.file_size for key, info in members.items() if key in known)
-                self._check_memory(need_bytes)
-                return {
-                    key: self._read(archive, info) for key, info in members.items() if key in known
-                }
-        except DataError:
-            raise
-        except (MemoryError, Exception) as error:  # zipfile, zlib and NumPy raise many types
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{self._where} is no readable .npz file: {reason}") from error
 
-    def _read(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-        with archive.open(info) as file:
-            version = np.lib.format.read_magic(file)
-            head = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = head(file)
-        key = info.filename.removesuffix(".npy")
-        if dtype.hasobject:
-            raise DataError(
-                f"{self._where}: {key} holds pickled Python objects, which can run code when "
-                "read; save it as a plain array (uint8 or float images, integer labels)"
-            )
-        if np.prod(shape, dtype=object) * dtype.itemsize > info.file_size:
-            raise DataError(f"{self._where}: {key} is shorter than its header says")
-        with archive.open(info) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read the arrays of an .npz file that a data set is made of; others are left alone.
 
-    def _check_memory(self, need_bytes: int) -> None:
-        import psutil
+    Raises:
+        DataError: it is no .npz file, holds pickled objects, or would fill the memory.
+    """
+    where = show(path)
+    known = {key for pair in _PAIRS for key in pair[:2]} | set(_NAMES)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {
+                info.filename.removesuffix(".npy"): info
+                for info in archive.infolist()
+                if info.filename.removesuffix(".npy") in known
+            }
+            _check_memory(sum(info.file_size for info in members.values()), where)
+            return {key: _read(archive, info, where) for key, info in members.items()}
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise many types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{where} is no readable .npz file: {reason}") from error
 
-        free_bytes = psutil.virtual_memory().available
-        if need_bytes > 0.8 * free_bytes:
-            raise DataError(
-                f"{self._where} unpacks to {need_bytes / 1e6:,.0f} MB and "
-                f"{free_bytes / 1e6:,.0f} MB of memory are free; save the images as a folder, "
-                "which is streamed"
-            )
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> npt.NDArray[Any]:
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        head = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = head(file)
+    key = info.filename.removesuffix(".npy")
+    if dtype.hasobject:
+        raise DataError(
+            f"{where}: {key} holds pickled Python objects, which can run code when read; save it "
+            "as a plain array (uint8 or float images, integer labels)"
+        )
+    if math.prod(shape) * dtype.itemsize > info.file_size:
+        raise DataError(f"{where}: {key} is shorter than its header says")
+    with archive.open(info) as file:
+        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _check_memory(need_bytes: int, where: str) -> None:
+    import psutil
+
+    free_bytes = psutil.virtual_memory().available
+    if need_bytes > 0.8 * free_bytes:
+        raise DataError(
+            f"{where} unpacks to {need_bytes / 1e6:,.0f} MB and {free_bytes / 1e6:,.0f} MB of "
+            "memory are free; save the images as a folder, which is streamed"
+        )
 
 
 def array_items(arrays: Mapping[str, npt.NDArray[Any]], *, name: str, where: str) -> Items:
@@ -149,16 +156,6 @@ def array_items(arrays: Mapping[str, npt.NDArray[Any]], *, name: str, where: str
         decode=decode,
         where=place,
     )
-
-
-def at_least_smallest(size: Size) -> Size:
-    """Scale the size up, if it must be, until its short side is SMALLEST_SIDE_PX."""
-    height, width, channels = size
-    short = min(height, width)
-    if short >= SMALLEST_SIDE_PX:
-        return size
-    grow = SMALLEST_SIDE_PX / short
-    return round(height * grow), round(width * grow), channels
 
 
 def _find_pairs(arrays: Mapping[str, npt.NDArray[Any]], where: str) -> list[tuple[str, str, int]]:

@@ -7,16 +7,23 @@ from archsearch.data.digits import Digits
 from archsearch.data.folder import Folder
 from archsearch.data.items import Source, show
 from archsearch.data.npz import Npz
+from archsearch.data.published import KERAS_SETS, KerasSet
+from archsearch.data.table import Table
 from archsearch.errors import DataError
 
-_WANTED = "wanted digits, a folder DIR/<class>/*, an .npz file"
+_NAMES = ("digits", *KERAS_SETS)
+_WANTED = (
+    "wanted a folder DIR/<class>/*, an .npz file, a CSV file of path,label, or one of "
+    + ", ".join(_NAMES)
+)
 
 
 def open_source(text: str, *, home: Path) -> Source:
     """Find the source a person named.
 
     Args:
-        text: `digits`, a folder or an `.npz` file.
+        text: `digits`, a Keras data set, a folder, an `.npz` file or a `.csv` file. Names come
+            first: a folder called mnist is `./mnist`.
         home: where a source may keep what it fetched.
 
     Raises:
@@ -24,6 +31,8 @@ def open_source(text: str, *, home: Path) -> Source:
     """
     if text == "digits":
         return Digits()
+    if text in KERAS_SETS:
+        return KerasSet(text)
     path = Path(text).expanduser()
     try:
         if path.is_dir():
@@ -33,8 +42,10 @@ def open_source(text: str, *, home: Path) -> Source:
         raise DataError(f"{show(text)!r} can't be opened: {error}") from error
     if is_file and path.suffix.lower() == ".npz":
         return Npz(path, text=text)
+    if is_file and path.suffix.lower() in {".csv", ".tsv"}:
+        return Table(path, text=text)
     if is_file:
         raise DataError(f"{show(text)} is a file of a kind unknown here; {_WANTED}")
-    near = difflib.get_close_matches(text, ["digits"], n=1)
+    near = difflib.get_close_matches(text, _NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; {_WANTED}"
     raise DataError(f"no data at {show(text)!r}{hint}")

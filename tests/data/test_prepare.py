@@ -152,9 +152,11 @@ def test_impossible_values_are_refused_before_anything_is_written(tmp_path, wron
 
 
 def test_unknown_names_get_the_nearest_match(tmp_path):
+    with pytest.raises(DataError, match="'cifar-10'; did you mean cifar10"):
+        prepare("cifar-10", home=tmp_path, seed=0)
     with pytest.raises(DataError, match="no data at 'digit'; did you mean digits"):
         prepare("digit", home=tmp_path, seed=0)
-    with pytest.raises(DataError, match="wanted digits, a folder"):
+    with pytest.raises(DataError, match="wanted a folder .* one of digits, mnist"):
         prepare("no/such/place", home=tmp_path, seed=0)
 
 

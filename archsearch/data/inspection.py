@@ -1,0 +1,290 @@
+"""A look at data before anything is trained: what is there, what is broken, what leaks."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from archsearch.data.balance import imbalance
+from archsearch.data.dataset import SPLITS, SplitName
+from archsearch.data.decode import pillow
+from archsearch.data.items import FREE, BadImageError, Items, Look, Size, Source
+from archsearch.data.sources import open_source
+
+_LISTED = 50  # copies and bad files that a report names; all are counted
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """An image that can't be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Images that are one picture: the same bytes, or different bytes with the same pixels."""
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    same: Literal["bytes", "pixels"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What `inspect` found.
+
+    Attributes:
+        name: short name of the data.
+        source: the data as the user named them.
+        classes: class names.
+        counts: per split, images per class; unpublished splits are still inside "train".
+        published: the splits the source publishes.
+        smallest: height and width of the image with the fewest pixels.
+        median: median height and median width.
+        largest: height and width of the image with the most pixels.
+        shapes: how many different sizes there are.
+        kinds: images per format and mode, as "JPEG RGB".
+        input: the size prepared unless another is asked for (H, W, C).
+        mirror: whether training mirrors images unless told otherwise.
+        copies: pictures that are there more than once.
+        bad: images that can't be used.
+        misnamed: images whose name says another format than their content.
+        notes: what else a person should hear.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    counts: Mapping[SplitName, tuple[int, ...]]
+    published: tuple[SplitName, ...]
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    shapes: int
+    kinds: Mapping[str, int]
+    input: Size
+    mirror: bool
+    copies: tuple[Copies, ...]
+    bad: tuple[BadFile, ...]
+    misnamed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """All images, the bad ones too."""
+        return sum(map(sum, self.counts.values()))
+
+    @property
+    def leaks(self) -> tuple[Copies, ...]:
+        """Pictures that are in more than one published split."""
+        return tuple(copies for copies in self.copies if len(copies.splits) > 1)
+
+    @property
+    def conflicts(self) -> tuple[Copies, ...]:
+        """Pictures that are filed under more than one class."""
+        return tuple(copies for copies in self.copies if len(copies.classes) > 1)
+
+    @property
+    def imbalance(self) -> float:
+        """The largest class divided by the smallest, over all splits."""
+        return imbalance([sum(column) for column in zip(*self.counts.values(), strict=True)])
+
+    def rows(self) -> list[tuple[str, str]]:
+        """List the findings as (what, finding) pairs, for a table."""
+        rows = [
+            ("images", f"{self.images:,} in {len(self.classes)} classes"),
+            ("splits", ", ".join(f"{k} {sum(v):,}" for k, v in self.counts.items())),
+            ("sizes", self._sizes()),
+            ("kinds", ", ".join(f"{kind} {n:,}" for kind, n in self.kinds.items())),
+            ("prepared at", "x".join(map(str, self.input))),
+            ("mirrored in training", "yes" if self.mirror else "no"),
+            ("largest / smallest class", f"{self.imbalance:.2f}"),
+            ("copies", f"{len(self.copies):,} pictures are there more than once"),
+            ("leaks", f"{len(self.leaks):,} pictures are in more than one split"),
+            ("conflicts", f"{len(self.conflicts):,} pictures are in more than one class"),
+            ("bad images", f"{len(self.bad):,}"),
+            ("misnamed", f"{len(self.misnamed):,} images are of another format than named"),
+        ]
+        return rows + [("note", note) for note in self.notes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values; long lists are cut, their lengths are in `*_count`."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "images": self.images,
+            "classes": list(self.classes),
+            "counts": {split: list(counts) for split, counts in self.counts.items()},
+            "published": list(self.published),
+            "sizes": {
+                "smallest": list(self.smallest),
+                "median": list(self.median),
+                "largest": list(self.largest),
+                "distinct": self.shapes,
+            },
+            "kinds": dict(self.kinds),
+            "input": list(self.input),
+            "mirror": self.mirror,
+            "imbalance": self.imbalance,
+            "copies_count": len(self.copies),
+            "leaks_count": len(self.leaks),
+            "leaks": [_plain(copies) for copies in self.leaks[:_LISTED]],
+            "conflicts_count": len(self.conflicts),
+            "conflicts": [_plain(copies) for copies in self.conflicts[:_LISTED]],
+            "bad_count": len(self.bad),
+            "bad": [{"file": bad.name, "reason": bad.reason} for bad in self.bad[:_LISTED]],
+            "misnamed_count": len(self.misnamed),
+            "misnamed": list(self.misnamed[:_LISTED]),
+            "notes": list(self.notes),
+        }
+
+    def _sizes(self) -> str:
+        if self.shapes == 1:
+            return f"all {self.median[0]}x{self.median[1]}"
+        return (
+            f"{self.shapes:,} different, {self.smallest[0]}x{self.smallest[1]} to "
+            f"{self.largest[0]}x{self.largest[1]}, median {self.median[0]}x{self.median[1]}"
+        )
+
+
+def inspect(
+    source: str | Source,
+    *,
+    home: Path,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inspection:
+    """Decode every image of a source once and report what is there. Nothing is written.
+
+    Args:
+        source: what the user named (`open_source`), or a source already opened.
+        home: where a source may keep what it fetched.
+        workers: decoding threads; None takes one a CPU.
+        progress: called with (images done, images in all).
+
+    Raises:
+        DataError: the source can't be read at all, or no image in it can.
+    """
+    opened = open_source(source, home=home) if isinstance(source, str) else source
+    items = opened.items()
+    seen: list[_Seen] = []
+    for one in _look_at_all(items, workers or os.cpu_count() or 1):
+        seen.append(one)
+        if progress:
+            progress(len(seen), len(items))
+    sizes = np.array([one.shape for one in seen if not one.reason] or [items.native[:2]])
+    order = np.argsort(sizes.prod(axis=1), kind="stable")
+    kinds = Counter(one.kind for one in seen if not one.reason)
+    return Inspection(
+        name=items.name,
+        source=opened.text,
+        classes=items.classes,
+        counts=_counts(items),
+        published=tuple(s for i, s in enumerate(SPLITS) if np.any(items.fixed == i)),
+        smallest=_pair(sizes[order[0]]),
+        median=_pair(np.median(sizes, axis=0)),
+        largest=_pair(sizes[order[-1]]),
+        shapes=len(np.unique(sizes, axis=0)),
+        kinds=dict(kinds.most_common()),
+        input=items.native,
+        mirror=items.mirror,
+        copies=_copies(items, seen),
+        bad=tuple(BadFile(items.where(i), one.reason) for i, one in enumerate(seen) if one.reason),
+        misnamed=tuple(items.where(i) for i, one in enumerate(seen) if not one.honest),
+        notes=items.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One image, decoded: digest of its pixels, size and kind; or the reason it is bad."""
+
+    pixels: bytes = b""
+    shape: tuple[int, int] = (0, 0)
+    kind: str = ""
+    honest: bool = True
+    reason: str = ""
+
+
+def _look_at_all(items: Items, workers: int) -> Iterator[_Seen]:
+    step = 256
+    with pillow(), ThreadPoolExecutor(max_workers=workers) as pool:
+        # A stretch at a time: map() would queue a million tasks at once.
+        for start in range(0, len(items), step):
+            stretch = range(start, min(start + step, len(items)))
+            yield from pool.map(lambda index: _look(items, index), stretch)
+
+
+def _look(items: Items, index: int) -> _Seen:
+    try:
+        look = items.look(index) if items.look else _as_prepared(items, index)
+    except BadImageError as error:
+        return _Seen(reason=str(error))
+    height, width = look.pixels.shape[:2]
+    digest = hashlib.sha256(f"{height}x{width}".encode())
+    digest.update(np.ascontiguousarray(look.pixels).data)
+    return _Seen(digest.digest(), (height, width), look.kind, look.honest)
+
+
+def _as_prepared(items: Items, index: int) -> Look:
+    return Look(items.decode(index, items.native), "array")
+
+
+def _copies(items: Items, seen: list[_Seen]) -> tuple[Copies, ...]:
+    alike: defaultdict[bytes, list[int]] = defaultdict(list)
+    for index, one in enumerate(seen):
+        if not one.reason:
+            alike[one.pixels].append(index)
+    found = []
+    for members in alike.values():
+        if len(members) < 2:
+            continue
+        groups = {int(items.groups[i]) for i in members} if items.groups is not None else {0}
+        found.append(
+            Copies(
+                names=tuple(items.where(i) for i in members),
+                splits=tuple(sorted({_split_of(items, i) for i in members})),
+                classes=tuple(sorted({items.classes[items.labels[i]] for i in members})),
+                same="bytes" if len(groups) == 1 else "pixels",
+            )
+        )
+    return tuple(found)
+
+
+def _split_of(items: Items, index: int) -> SplitName:
+    fixed = int(items.fixed[index])
+    return "train" if fixed == FREE else SPLITS[fixed]
+
+
+def _counts(items: Items) -> dict[SplitName, tuple[int, ...]]:
+    counts: dict[SplitName, tuple[int, ...]] = {}
+    for number, name in enumerate(SPLITS):
+        inside = items.fixed == number
+        if name == "train":
+            inside = inside | (items.fixed == FREE)
+        if np.any(inside):
+            per_class = np.bincount(items.labels[inside], minlength=len(items.classes))
+            counts[name] = tuple(per_class.tolist())
+    return counts
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return int(size[0]), int(size[1])
+
+
+def _plain(copies: Copies) -> dict[str, Any]:
+    return {
+        "files": list(copies.names[:_LISTED]),
+        "splits": list(copies.splits),
+        "classes": list(copies.classes),
+        "same": copies.same,
+    }
