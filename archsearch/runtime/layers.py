@@ -1,0 +1,46 @@
+"""Batch normalization that trains fast on TensorFlow, with BatchNormalization's own weights."""
+
+from typing import Any
+
+import keras
+
+
+class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras ships no types
+    """`keras.layers.BatchNormalization`: the same arguments and weights, one fused kernel.
+
+    Keras computes it out of a dozen element-wise operations, which took three times as long on a
+    CPU (forward and backward, 64×16×16×128: 11.0 against 3.7 ms). On other backends it is the
+    plain layer.
+
+    Attributes:
+        update_rate: share of a new batch's statistics in the moving ones; `1 - momentum` unless a
+            training loop sets it, per step if it is a variable. A short trial cannot wait for
+            statistics that start at (0, 1) to be forgotten, so the loop averages the first steps.
+    """
+
+    update_rate: Any = None
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalize by the batch's statistics in training, by the moving ones otherwise."""
+        if keras.backend.backend() != "tensorflow" or mask is not None or self.axis not in (-1, 3):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        flat = len(inputs.shape) == 2
+        x = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if flat else inputs
+        batch = bool(training) and self.trainable
+        ones, zeros = tf.ones_like(self.moving_mean), tf.zeros_like(self.moving_mean)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=self.gamma if self.scale else ones,
+            offset=self.beta if self.center else zeros,
+            mean=zeros if batch else self.moving_mean,
+            variance=ones if batch else self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=batch,
+        )
+        if batch:
+            rate = 1 - self.momentum if self.update_rate is None else self.update_rate
+            for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving + rate * (current - moving))
+        return tf.reshape(y, tf.shape(inputs)) if flat else y

@@ -1,0 +1,304 @@
+"""From a Graph to the Keras model it describes."""
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import Any, Literal, TypeAlias
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers
+
+from archsearch.ir import ops
+from archsearch.ir.graph import Graph, Node
+from archsearch.readings.cost import training_only
+from archsearch.runtime.grouped_conv import GroupedConv2D
+from archsearch.runtime.layers import FusedBatchNorm
+
+Lowering: TypeAlias = Literal["plain", "train"]
+Array: TypeAlias = npt.NDArray[np.float32]
+
+BN_MOMENTUM = 0.9
+_LOWEST = (
+    -3.0e38
+)  # stands for −inf around a max pool: finite, so that a model's config is plain JSON
+
+
+def build_model(
+    graph: Graph,
+    *,
+    lowering: Lowering,
+    seed: int = 0,
+    zero_init_residual: bool = False,
+    auxiliary: bool = False,
+) -> keras.Model:
+    """Build the Keras model of a network, with fresh weights.
+
+    Args:
+        graph: the network.
+        lowering: `train` uses this package's faster layers; `plain` stock Keras layers alone, so
+            that a saved model loads without archsearch. Their weights are the same, in the same
+            order: `plain.set_weights(train.get_weights())`.
+        seed: of the weights and of dropout. Weights are drawn by NumPy, so that both lowerings
+            and all backends start equal.
+        zero_init_residual: see Recipe.
+        auxiliary: keep auxiliary classifiers; the outputs are then a list, the network's own first.
+
+    Returns:
+        A functional model from preprocessed float images (height, width, channels) to logits. A
+        node's layer has the node's name; explicit padding is a layer of its own, `<node>.pad`.
+    """
+    skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
+    builder = _Builder(lowering, seed)
+    tensors: list[Any] = []
+    for index, node in enumerate(graph.nodes):
+        if index in skip:
+            tensors.append(None)
+        else:
+            builder.input_shape = graph.input_shapes(node)[0] if node.inputs else ()
+            tensors.append(builder.add(node, [tensors[i] for i in node.inputs]))
+    outputs = tensors[-1]
+    if auxiliary and graph.auxiliary:
+        outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
+    # A model's name becomes a name scope; a network's may have any character.
+    model = keras.Model(tensors[0], outputs, name="archsearch_model")
+    for name, values in initial_weights(
+        graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip
+    ).items():
+        for variable, value in zip(model.get_layer(name).weights, values, strict=True):
+            variable.assign(value.reshape(variable.shape))
+    return model
+
+
+def initial_weights(
+    graph: Graph, *, seed: int, zero_init_residual: bool = False, skip: frozenset[int] = frozenset()
+) -> dict[str, list[Array]]:
+    """Draw weights by node, in Keras's order: kernels after He et al. 2015 (arXiv:1502.01852).
+
+    A kernel's standard deviation is sqrt(2 / inputs of a unit); biases are 0; a batch
+    normalization is (gamma, beta, moving mean, moving variance).
+    """
+    rng = np.random.default_rng(seed)
+    quiet = _last_norms(graph) if zero_init_residual else frozenset()
+    weights: dict[str, list[Array]] = {}
+    for index, node in enumerate(graph.nodes):
+        if index in skip or not node.inputs:
+            continue
+        op = node.op
+        channels = _integer(graph.input_shapes(node)[0][-1])
+        if isinstance(op, ops.Conv):
+            shape: tuple[int, ...] = (
+                *op.kernel,
+                channels // _integer(op.groups),
+                _integer(op.filters),
+            )
+            weights[node.name] = _kernel(rng, shape, bias=op.bias)
+        elif isinstance(op, ops.Dense):
+            weights[node.name] = _kernel(rng, (channels, _integer(op.units)), bias=op.bias)
+        elif isinstance(op, ops.BatchNorm):
+            gamma, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+            weights[node.name] = [
+                *([gamma * (index not in quiet)] if op.scale else []),
+                *([zeros] if op.center else []),
+                zeros,
+                np.ones(channels, np.float32),
+            ]
+    return weights
+
+
+def _kernel(rng: np.random.Generator, shape: tuple[int, ...], *, bias: bool) -> list[Array]:
+    scale = np.float32(sqrt(2 / prod(shape[:-1])))
+    kernel = rng.standard_normal(shape, dtype=np.float32) * scale
+    return [kernel, np.zeros(shape[-1], np.float32)] if bias else [kernel]
+
+
+def _last_norms(graph: Graph) -> frozenset[int]:
+    """Find the batch normalizations that end a residual branch: the deeper side of an addition."""
+    depth: list[int] = []
+    found = set()
+    for node in graph.nodes:
+        before = max((depth[i] for i in node.inputs), default=0)
+        depth.append(before + isinstance(node.op, ops.Conv))
+        if isinstance(node.op, ops.Add):
+            branch = max(node.inputs, key=lambda i: depth[i])
+            while isinstance(graph.nodes[branch].op, (ops.DropPath, ops.Dropout)):
+                branch = graph.nodes[branch].inputs[0]
+            if isinstance(graph.nodes[branch].op, ops.BatchNorm):
+                found.add(branch)
+    return frozenset(found)
+
+
+class _Builder:
+    """Adds nodes one by one; one method an op, found by its kind."""
+
+    def __init__(self, lowering: Lowering, seed: int) -> None:
+        self.train = lowering == "train"
+        self.seed = seed
+        self.input_shape: ops.Shape = ()
+
+    def add(self, node: Node, inputs: list[Any]) -> Any:
+        method: Callable[..., Any] = getattr(self, f"_{node.op.kind}")
+        return method(node, node.op, *inputs)
+
+    def _input(self, node: Node, op: ops.Input) -> Any:
+        return keras.Input(op.shape, name=node.name)
+
+    def _conv(self, node: Node, op: ops.Conv, x: Any) -> Any:
+        channels, filters = _integer(self.input_shape[-1]), _integer(op.filters)
+        groups = _integer(op.groups)
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True))
+        x, padding = self._padded(node, x, reach, op.stride, op.padding)
+        common = {
+            "strides": op.stride,
+            "padding": padding,
+            "use_bias": op.bias,
+            "dilation_rate": op.dilation,
+            "name": node.name,
+        }
+        # Depthwise layers are fast everywhere, in training and in a saved model. TensorFlow wants
+        # their strides equal, and no strides with dilation.
+        if groups == channels > 1 and op.stride[0] == op.stride[1] and op.dilation == (1, 1):
+            return layers.DepthwiseConv2D(
+                op.kernel,
+                depth_multiplier=filters // groups,
+                depthwise_initializer="zeros",
+                **common,
+            )(x)
+        layer = GroupedConv2D if self.train and groups > 1 else layers.Conv2D
+        return layer(filters, op.kernel, groups=groups, kernel_initializer="zeros", **common)(x)
+
+    def _dense(self, node: Node, op: ops.Dense, x: Any) -> Any:
+        return layers.Dense(op.units, use_bias=op.bias, kernel_initializer="zeros", name=node.name)(
+            x
+        )
+
+    def _batch_norm(self, node: Node, op: ops.BatchNorm, x: Any) -> Any:
+        layer = FusedBatchNorm if self.train else layers.BatchNormalization
+        return layer(
+            momentum=BN_MOMENTUM,
+            epsilon=op.epsilon,
+            scale=op.scale,
+            center=op.center,
+            name=node.name,
+        )(x)
+
+    def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
+        return layers.Activation(op.function, name=node.name)(x)
+
+    def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:
+        kind = layers.MaxPooling2D if op.method == "max" else layers.AveragePooling2D
+        height, width = _integer(self.input_shape[0]), _integer(self.input_shape[1])
+        # An average that counts its padding must see the zeros, which Keras's "same" leaves out.
+        counts = op.method == "avg" and op.count_padding
+        fill = _LOWEST if op.method == "max" else 0.0
+        x, padding = self._padded(
+            node, x, op.kernel, op.stride, op.padding, fill=fill, explicit=counts
+        )
+        scaled = op.method == "avg" and not counts and padding == "valid" and any(op.padding)
+        name = f"{node.name}.sum" if scaled else node.name
+        x = kind(op.kernel, strides=op.stride, padding=padding, name=name)(x)
+        if not scaled:
+            return x
+        # Every window divided by the whole kernel's size; its share inside the image is wanted.
+        inside = np.outer(
+            _window_cells(height, op.kernel[0], op.stride[0], op.padding[0], node.shape[0]),
+            _window_cells(width, op.kernel[1], op.stride[1], op.padding[2], node.shape[1]),
+        )
+        factor = (prod(op.kernel) / inside)[None, :, :, None].tolist()
+        return layers.Rescaling(factor, name=node.name)(x)
+
+    def _global_pool(self, node: Node, op: ops.GlobalPool, x: Any) -> Any:
+        kind = layers.GlobalMaxPooling2D if op.method == "max" else layers.GlobalAveragePooling2D
+        return kind(keepdims=op.keep_map, name=node.name)(x)
+
+    def _flatten(self, node: Node, op: ops.Flatten, x: Any) -> Any:
+        return layers.Flatten(name=node.name)(x)
+
+    def _dropout(self, node: Node, op: ops.Dropout, x: Any) -> Any:
+        self.seed += 1
+        return layers.Dropout(op.rate, seed=self.seed, name=node.name)(x)
+
+    def _drop_path(self, node: Node, op: ops.DropPath, x: Any) -> Any:
+        self.seed += 1
+        shape = (None, *(1 for _ in node.shape))
+        return layers.Dropout(1 - op.survival, noise_shape=shape, seed=self.seed, name=node.name)(x)
+
+    def _add(self, node: Node, op: ops.Add, *xs: Any) -> Any:
+        return layers.Add(name=node.name)(list(xs))
+
+    def _multiply(self, node: Node, op: ops.Multiply, x: Any, gate: Any) -> Any:
+        return layers.Multiply(name=node.name)([x, gate])
+
+    def _concat(self, node: Node, op: ops.Concat, *xs: Any) -> Any:
+        return layers.Concatenate(name=node.name)(list(xs))
+
+    def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
+        pads = ((0, 0), (0, 0), (0, 0), (op.before, op.after))
+        return layers.Identity(name=node.name)(keras.ops.pad(x, pads))
+
+    def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
+        channels = _integer(self.input_shape[-1])
+        before = op.size // 2
+        pads = ((0, 0), (0, 0), (0, 0), (before, op.size - 1 - before))
+        squares = keras.ops.pad(keras.ops.square(x), pads)
+        total = squares[..., :channels]
+        for offset in range(1, op.size):
+            total = total + squares[..., offset : offset + channels]
+        return layers.Identity(name=node.name)(x * (op.k + op.alpha * total) ** -op.beta)
+
+    def _padded(
+        self,
+        node: Node,
+        x: Any,
+        reach: tuple[int, ...],
+        stride: ops.Pair,
+        padding: ops.Padding,
+        *,
+        fill: float = 0.0,
+        explicit: bool = False,
+    ) -> tuple[Any, Literal["same", "valid"]]:
+        """Pad where Keras's "valid" and "same" do not say it, which is faster where they do."""
+        rows, columns = (
+            _used(
+                _integer(self.input_shape[axis]),
+                reach[axis],
+                stride[axis],
+                padding[2 * axis],
+                _integer(node.shape[axis]),
+            )
+            for axis in (0, 1)
+        )
+        if not any(rows + columns):
+            return x, "valid"
+        same = tuple(
+            _same(_integer(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
+        )
+        if same == (rows, columns) and not explicit:
+            return x, "same"
+        if fill:
+            pads = ((0, 0), rows, columns, (0, 0))
+            return keras.ops.pad(x, pads, constant_values=fill), "valid"
+        return layers.ZeroPadding2D((rows, columns), name=f"{node.name}.pad")(x), "valid"
+
+
+def _used(side: int, reach: int, stride: int, before: int, count: int) -> tuple[int, int]:
+    """Padding that windows touch: what lies past the last window is no use to anyone."""
+    return before, max(0, (count - 1) * stride + reach - side - before)
+
+
+def _same(side: int, reach: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's padding for "same": the odd pixel goes to the end."""
+    total = max(0, (-(-side // stride) - 1) * stride + reach - side)
+    return total // 2, total - total // 2
+
+
+def _window_cells(side: int, kernel: int, stride: int, before: int, count: Any) -> list[int]:
+    """Count each window's cells that lie in the image, along one axis."""
+    starts = [i * stride - before for i in range(count)]
+    return [min(start + kernel, side) - max(start, 0) for start in starts]
+
+
+def _integer(width: Any) -> int:
+    """Narrow a width: in a finished Graph they are all integers."""
+    assert isinstance(width, int)
+    return width
