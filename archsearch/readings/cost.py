@@ -153,8 +153,12 @@ def _dense_params(op: ops.Dense, before: Any) -> int:
     return int(op.units * (before[0] + op.bias))
 
 
-def _batch_norm_params(op: ops.BatchNorm, before: Any) -> int:
+def _batch_norm_params(op: ops.BatchNorm | ops.LayerNorm, before: Any) -> int:
     return int(before[-1] * (op.scale + op.center))
+
+
+def _layer_scale_params(op: ops.LayerScale, before: Any) -> int:
+    return int(before[-1])
 
 
 _PRODUCTS: Mapping[str, Callable[[Any, Shape, Shape], Product]] = {
@@ -165,11 +169,14 @@ _PARAMS: Mapping[str, Callable[[Any, Shape], int]] = {
     "conv": _conv_params,
     "dense": _dense_params,
     "batch_norm": _batch_norm_params,
+    "layer_norm": _batch_norm_params,  # a scale and a centre for each channel too
+    "layer_scale": _layer_scale_params,
 }
 # Neither weights nor FLOPs that a budget counts: each said by name, so that no new op is forgotten.
 _FREE = frozenset(
     {
         "input", "pool", "global_pool", "flatten", "local_response_norm", "activation",
-        "dropout", "drop_path", "add", "multiply", "concat", "pad_channels",
+        "dropout", "drop_path", "add", "multiply", "concat", "pad_channels", "pad",
+        "reshape", "rescale",
     }
 )  # fmt: skip
