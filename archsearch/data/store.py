@@ -66,8 +66,9 @@ def check_space(folder: Path, need_bytes: int) -> None:
     """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    free_bytes = shutil.disk_usage(folder).free
-    if need_bytes > free_bytes:
+    total_bytes, _, free_bytes = shutil.disk_usage(folder)
+    # A file system without a size (proc, some network mounts) can only be tried.
+    if total_bytes and need_bytes > free_bytes:
         raise DataError(
             f"the prepared images need {need_bytes / 1e6:,.0f} MB and {folder} has "
             f"{free_bytes / 1e6:,.0f} MB free; use a smaller --input, or another --home"

@@ -156,7 +156,7 @@ def test_unknown_names_get_the_nearest_match(tmp_path):
         prepare("cifar-10", home=tmp_path, seed=0)
     with pytest.raises(DataError, match="no data at 'digit'; did you mean digits"):
         prepare("digit", home=tmp_path, seed=0)
-    with pytest.raises(DataError, match="wanted a folder .* one of digits, mnist"):
+    with pytest.raises(DataError, match=r"wanted a folder .* one of digits, mnist"):
         prepare("no/such/place", home=tmp_path, seed=0)
 
 
