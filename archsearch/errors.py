@@ -1,12 +1,19 @@
 """What can go wrong, and whose turn it is to act."""
 
+from typing import ClassVar
+
 
 class ArchsearchError(Exception):
-    """Something failed that the user's input did not cause (exit status 1)."""
+    """Something failed that the user's input did not cause."""
+
+    status: ClassVar[int] = 1
+    """The command line's exit status."""
 
 
 class UserError(ArchsearchError):
-    """The user's input is wrong: what was given, what was wanted, what to try (exit status 2)."""
+    """The user's input is wrong: what was given, what was wanted, what to try."""
+
+    status: ClassVar[int] = 2
 
 
 class GraphError(UserError):

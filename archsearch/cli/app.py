@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _say(" ".join(error.format_message().split()), 2)
     except ArchsearchError as error:
-        return _say(str(error), getattr(error, "status", 2 if isinstance(error, UserError) else 1))
+        return _say(str(error), error.status)
     except BrokenPipeError:
         # The reader (head, say) has seen enough; keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -37,3 +38,13 @@ def json_option(function: F) -> F:
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default="mlruns",
+    envvar="ARCHSEARCH_HOME",
+    show_default=True,
+    help="Where runs are kept.",
+)

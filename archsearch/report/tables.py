@@ -44,7 +44,7 @@ def network(graph: Graph, *, every: bool) -> tuple[RenderableType, ...]:
 
 
 def _layers(graph: Graph, *, every: bool) -> Table:
-    table = _table("layer", "kind", ">output", ">memory KB", ">params", ">FLOPs", ">sees px")
+    table = new_table("layer", "kind", ">output", ">memory KB", ">params", ">FLOPs", ">sees px")
     hidden = 0
     for row in rows(graph):
         if row.kind in ELEMENTWISE and not every:
@@ -67,7 +67,7 @@ def _layers(graph: Graph, *, every: bool) -> Table:
 
 
 def _stages(graph: Graph) -> Table:
-    table = _table("where it sits", ">memory", ">%", ">params", ">%", ">FLOPs", ">%")
+    table = new_table("where it sits", ">memory", ">%", ">params", ">%", ">FLOPs", ">%")
     for s in stages(graph):
         table.add_row(
             s.stage,
@@ -83,7 +83,9 @@ def _stages(graph: Graph) -> Table:
 
 def comparison(graphs: Iterable[Graph]) -> Table:
     """Return networks side by side, as the lecture compares them."""
-    table = _table("network", ">input", ">FLOPs", ">params", ">activations", ">sees px", ">layers")
+    table = new_table(
+        "network", ">input", ">FLOPs", ">params", ">activations", ">sees px", ">layers"
+    )
     for graph in graphs:
         total = cost(graph)
         weighted = sum(node.op.kind in {"conv", "dense"} for node in graph)
@@ -101,7 +103,7 @@ def comparison(graphs: Iterable[Graph]) -> Table:
 
 def candidates(found: Sequence[Candidate], *, title: str) -> Table:
     """Return candidates, one a row."""
-    table = _table("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
+    table = new_table("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
     table.title = title
     for c in found:
         table.add_row(
@@ -117,21 +119,24 @@ def candidates(found: Sequence[Candidate], *, title: str) -> Table:
 
 def spaces(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of spaces."""
-    table = _table("space", "what it is", "knobs", "rules held", "FLOPs at 32×32", "at 224×224")
+    table = new_table("space", "what it is", "knobs", "rules held", "FLOPs at 32×32", "at 224×224")
     for row in found:
         table.add_row(
             row["name"],
             row["title"],
             " ".join(row["knobs"]),
             " ".join(row["rules"]),
-            *(f"{format_count(low)} to {format_count(high)}" for low, high in row["reach"].values()),
+            *(
+                f"{format_count(low)} to {format_count(high)}"
+                for low, high in row["reach"].values()
+            ),
         )
     return table
 
 
 def baselines(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of baselines."""
-    table = _table("baseline", ">input", ">classes", ">FLOPs", ">params", "source")
+    table = new_table("baseline", ">input", ">classes", ">FLOPs", ">params", "source")
     for row in found:
         table.add_row(
             row["name"],
@@ -144,7 +149,7 @@ def baselines(found: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """Return an empty table; a column whose name starts with `>` is set to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
     for column in columns:

@@ -35,7 +35,9 @@ LISTED_COMBINATIONS: Final = 20_000
 
 
 class Interrupted(ArchsearchError):  # noqa: N818  nothing is wrong: the user asked for it
-    """The user stopped the run; all is saved (exit status 130)."""
+    """The user stopped the run; all is saved."""
+
+    status = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

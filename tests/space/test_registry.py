@@ -9,7 +9,7 @@ from archsearch.space import registry
 
 
 def test_unknown_names_get_the_nearest():
-    with pytest.raises(UserError, match="no space is named 'resnxt'; did you mean resnext"):
+    with pytest.raises(UserError, match=r"no space is named 'resnxt'; did you mean resnext\?"):
         registry.find_space("resnxt")
     with pytest.raises(UserError, match="did you mean resnet50"):
         registry.find_baseline("resnet5O")

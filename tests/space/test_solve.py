@@ -96,8 +96,9 @@ def test_any_budget_is_met_or_refused_with_a_way_out(name, flops, side, classes,
     request = Request(size, classes, Budget.cap(flops, size))
     try:
         knobs = space.knobs(request)
-    except BudgetError as error:
-        assert "try --flops" in str(error)
+    except BudgetError:  # its message has a test of its own below
+        low, high = space.reach(request)
+        assert not low <= flops <= high
         return
     candidate = solve(space, draw(knobs, Random(seed)), request)
     assert candidate.cost.flops in request.budget

@@ -1,0 +1,98 @@
+"""Commands that train: run and resume."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archsearch.cli.options import home_option, json_option, print_json
+
+_EXAMPLES = (
+    "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
+    "--data photos/ --input 64x64x3 --trials 30 --epochs 20 --name flowers · archsearch run --config "
+    "mlruns/studies/flowers/run.toml --name flowers-again"
+)
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+_watching = _options(
+    click.option("--quiet", is_flag=True, help="No progress; only the result."),
+    json_option,
+)
+
+
+@click.command(epilog=_EXAMPLES)
+@click.option("--space", metavar="NAME", help="The design space (archsearch spaces lists them).")
+@click.option("--flops", metavar="BUDGET", help="4G: a cap to fill; 3.8G:4.2G: a range.")
+@click.option("--data", metavar="DATA", help="digits (default), a folder, an .npz, cifar10, …")
+@click.option("--input", metavar="HxWxC", help="Image size; default: what the data suggests.")
+@click.option("--trials", type=click.IntRange(1), help="Networks to try, the baseline among them.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training images a trial.")
+@click.option("--train-flops", metavar="F", help="Training FLOPs of a trial, in place of --epochs.")
+@click.option("--recipe", metavar="NAME", help="default, or resnet2015: the lecture's schedule.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
+@click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
+@click.option("--seeds", type=click.IntRange(1), help="Seeds each finalist is retrained with.")
+@click.option("--baselines", metavar="B", help="matched (default), published, all, none or names.")
+@click.option("--seed", type=click.IntRange(0), help="Of everything random.")
+@click.option("--workers", type=click.IntRange(1), help="Trials at the same time.")
+@click.option("--prune/--no-prune", default=None, help="Stop hopeless trials early.")
+@click.option("--export/--no-export", default=None, help="Export the best model at the end.")
+@click.option("--name", metavar="STUDY", help="Name of the study.")
+@click.option("--storage", metavar="URL", help="Optuna storage; default: a file in the home.")
+@click.option("--tracking-uri", metavar="URL", help="MLflow server; default: a file in the home.")
+@click.option("--home", metavar="DIR", help="Where runs are kept; default: mlruns.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file; flags win over it.")
+@_watching
+def run(config: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
+    """Search a design space under a FLOP budget; end with a table and an exported model."""
+    from archsearch.search import driver
+    from archsearch.settings import gather
+
+    settings = gather(flags, config=config, environ=os.environ)
+    _watch(
+        lambda on_event: driver.run(settings, on_event=on_event),
+        home=Path(settings.home),
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+@click.command(epilog="Example: archsearch resume resnext-20M-digits")
+@click.argument("study")
+@home_option
+@_watching
+def resume(study: str, home: Path, quiet: bool, as_json: bool) -> None:
+    """Go on with a study that was interrupted, from where it was."""
+    from archsearch.search import driver
+
+    _watch(
+        lambda on_event: driver.resume(study, home=home, on_event=on_event),
+        home=home,
+        quiet=quiet,
+        as_json=as_json,
+    )
+
+
+def _watch(work: Callable[[Any], Any], *, home: Path, quiet: bool, as_json: bool) -> None:
+    from archsearch.report.live import open_view
+
+    with open_view(quiet=quiet) as view:
+        result = work(view)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    from archsearch.report import results, tables
+
+    option = "" if home == Path("mlruns") else f" --home {home}"
+    tables.show(results.leaderboard(result), *results.ending(result, home_option=option))

@@ -1,0 +1,104 @@
+"""Commands about studies that are there: leaderboard, studies, delete, export, ui."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from archsearch.cli.options import home_option, json_option, print_json
+
+
+@click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
+@click.argument("study")
+@click.option("--top", type=click.IntRange(1), help="Show only the best so many.")
+@home_option
+@json_option
+def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
+    """Show how a study stands: its networks, best first."""
+    from archsearch.search.studies import load_result
+
+    result = load_result(study, home=home)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    from archsearch.report import results, tables
+
+    tables.show(results.leaderboard(result, most=top))
+
+
+@click.command()
+@home_option
+@json_option
+def studies(home: Path, as_json: bool) -> None:
+    """List the studies there are, and how they stand."""
+    from archsearch.search.studies import list_studies
+
+    found = list_studies(home=home)
+    if as_json:
+        print_json([asdict(summary) for summary in found])
+        return
+    if not found:
+        click.echo(
+            f"no studies in {home}; start one with: archsearch run --space resnext --flops 20M"
+        )
+        return
+    from archsearch.report import results, tables
+
+    tables.show(results.studies(found))
+
+
+@click.command(epilog="Example: archsearch delete resnext-20M-digits --yes")
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@home_option
+def delete(study: str, yes: bool, home: Path) -> None:
+    """Delete a study with its runs and models, in Optuna and MLflow alike."""
+    from archsearch.search.studies import delete_study, load_result
+
+    result = load_result(study, home=home)
+    if not yes:
+        click.confirm(f"Delete {study} with its {len(result.rows)} networks?", abort=True, err=True)
+    delete_study(study, home=home)
+    click.echo(f"deleted {study}")
+
+
+@click.command(epilog="Example: archsearch export resnext-20M-digits --out model/")
+@click.argument("study")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to; default: in the study.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["saved_model", "keras"]),
+    default="saved_model",
+    show_default=True,
+)
+@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@home_option
+@json_option
+def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
+    """Write a study's best model, reload it and compare it with the trained one."""
+    from archsearch.search.export import export_study
+
+    path = export_study(study, home=home, form=form, out=out, overwrite=force)
+    if as_json:
+        print_json({"study": study, "format": form, "path": str(path)})
+        return
+    click.echo(f"Exported {study} to {path}; reloaded, its answers equal the trained model's")
+
+
+@click.command(epilog="Example: archsearch ui --port 5001")
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--tracking-uri", metavar="URL", help="A database to serve in place of the home's.")
+@home_option
+def ui(port: int, host: str, tracking_uri: str | None, home: Path) -> None:
+    """Compare the runs in the MLflow UI, until Ctrl-C."""
+    from archsearch.tracking.server import serve_ui
+
+    serve_ui(
+        home,
+        tracking_uri=tracking_uri,
+        host=host,
+        port=port,
+        ready=lambda url: click.echo(f"MLflow is at {url} (Ctrl-C ends it)"),
+    )

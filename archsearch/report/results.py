@@ -1,0 +1,120 @@
+"""A study's result for the terminal: the leaderboard, the winner, what to do next."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archsearch.report.tables import new_table
+from archsearch.search.result import Row, Score, StudyResult
+from archsearch.search.studies import StudySummary
+from archsearch.units import format_count
+
+
+def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
+    """Return the table of a study, best first, baselines among the candidates.
+
+    `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
+    ± their standard deviation, over `n` seeds.
+    """
+    table = new_table(
+        ">", "network", "role", ">FLOPs", ">fill", ">params", ">epochs", ">val %", ">val again %",
+        ">test %", ">n", "status",
+    )  # fmt: skip
+    rows = result.rows if most is None else result.rows[:most]
+    for row in rows:
+        table.add_row(
+            "" if row.rank is None else str(row.rank),
+            row.label,
+            row.origin if row.role == "baseline" else "candidate",
+            format_count(row.flops),
+            f"{row.fill:.1%}",
+            format_count(row.params),
+            str(row.epochs or ""),
+            "" if row.val_accuracy is None else f"{100 * row.val_accuracy:.1f}",
+            _score(row.final_val),
+            _score(row.test),
+            str(row.test.n) if row.test else "",
+            _status(row),
+            style="bold" if row.winner else None,
+        )
+    if len(rows) < len(result.rows):
+        table.caption = (
+            f"{len(result.rows) - len(rows)} more: archsearch leaderboard {result.study}"
+        )
+    return table
+
+
+def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableType, ...]:
+    """Return what a person reads when a run is over; `home_option` completes the commands."""
+    lines = []
+    winner = result.winner
+    if winner is not None:
+        test = (
+            f", test accuracy {_score(winner.test)} % (n = {winner.test.n})" if winner.test else ""
+        )
+        lines.append(
+            f"Best: {winner.label}, {format_count(winner.flops)} FLOPs, "
+            f"{format_count(winner.params)} parameters{test}"
+        )
+    for form, path in result.exports.items():
+        lines.append(f"Exported ({form}): {path}")
+    share = result.train_s / max(result.wall_s * int(result.settings.get("workers") or 1), 1e-9)
+    lines.append(
+        f"{len(result.rows)} networks in {duration(result.wall_s)}; "
+        f"{min(share, 1):.0%} of the workers' time in training steps"
+    )
+    commands = (
+        f"archsearch ui{home_option}                       compare the runs in MLflow",
+        f"archsearch leaderboard {result.study}{home_option}   this table again",
+        f"archsearch export {result.study}{home_option} --out model/   the best model, where you want it",
+    )
+    return (
+        Text("\n".join(lines)),
+        Text("Next:\n" + "\n".join(f"  {command}" for command in commands)),
+    )
+
+
+def studies(found: Sequence[StudySummary]) -> Table:
+    """Return the table of studies."""
+    table = new_table(
+        "study", "status", "space", ">budget", "data", ">trials", ">best val %", "begun"
+    )
+    for s in found:
+        table.add_row(
+            s.name,
+            s.status if s.pid is None else f"{s.status} (process {s.pid})",
+            s.space,
+            s.budget,
+            s.data,
+            f"{s.trials_done}/{s.trials}",
+            "" if s.best_val is None else f"{100 * s.best_val:.1f}",
+            s.created.replace("T", " ")[:16],
+        )
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as `45 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return ""
+    spread = "" if score.sd is None else f" ± {100 * score.sd:.1f}"
+    return f"{100 * score.mean:.1f}{spread}"
+
+
+def _status(row: Row) -> str:
+    if row.status == "failed":
+        return f"failed: {row.reason}"
+    return "winner" if row.winner else row.status
