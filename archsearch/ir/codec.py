@@ -90,6 +90,8 @@ _HINTS = {op: get_type_hints(op) for op in OPS.values()}
 def _fits(value: Any, hint: Any) -> bool:
     """Say whether a value read from JSON is what the field's type says: no count below zero, no NaN."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return isinstance(value, tuple) and all(_fits(v, arguments[0]) for v in value)
     if origin is tuple:
         return (
             isinstance(value, tuple)

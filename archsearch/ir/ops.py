@@ -169,12 +169,13 @@ class LayerNorm(Op):
 
 @dataclass(frozen=True, slots=True)
 class LayerScale(Op):
-    """A trained factor for each channel, `initial` at first (Touvron et al. 2021)."""
+    """A trained factor for each channel of a map, `initial` at first (Touvron et al. 2021)."""
 
     initial: float = 1e-6
     kind: ClassVar[str] = "layer_scale"
 
     def infer(self, *inputs: Shape) -> Shape:
+        _feature_map(inputs)
         return inputs[0]
 
 
@@ -289,7 +290,7 @@ class PadChannels(Op):
 
 @dataclass(frozen=True, slots=True)
 class Pad(Op):
-    """Zeros around a map, `(top, bottom, left, right)`; a negative number crops instead."""
+    """Zeros around a map, `(top, bottom, left, right)`."""
 
     padding: Padding
     kind: ClassVar[str] = "pad"
@@ -297,9 +298,22 @@ class Pad(Op):
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = _feature_map(inputs)
         top, bottom, left, right = self.padding
-        high, wide = height + top + bottom, width + left + right
+        return (height + top + bottom, width + left + right, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Crop(Op):
+    """A map without its outermost rows and columns, `(top, bottom, left, right)`."""
+
+    cropping: Padding
+    kind: ClassVar[str] = "crop"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = _feature_map(inputs)
+        top, bottom, left, right = self.cropping
+        high, wide = height - top - bottom, width - left - right
         if high < 1 or wide < 1:
-            raise GraphError(f"padding {self.padding} leaves nothing of a {height}×{width} map")
+            raise GraphError(f"cropping {self.cropping} leaves nothing of a {height}×{width} map")
         return (high, wide, channels)
 
 
@@ -307,14 +321,14 @@ class Pad(Op):
 class Reshape(Op):
     """The same numbers in another shape, row by row: a vector as a `(1, 1, c)` gate, say."""
 
-    shape: tuple[int, ...]
+    target: tuple[int, ...]
     kind: ClassVar[str] = "reshape"
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
-        if len(self.shape) not in (1, 3) or prod(shape) != prod(self.shape):
-            raise GraphError(f"{shape} does not reshape to {self.shape}")
-        return self.shape
+        if len(self.target) not in (1, 3) or prod(shape) != prod(self.target):
+            raise GraphError(f"{shape} does not reshape to {self.target}")
+        return self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +351,8 @@ OPS: dict[str, type[Op]] = {
     op.kind: op
     for op in (
         Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
-        Dropout, DropPath, Add, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Reshape,
-        Rescale,
+        Dropout, DropPath, Add, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Crop,
+        Reshape, Rescale,
     )
 }  # fmt: skip
 

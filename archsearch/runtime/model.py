@@ -103,6 +103,13 @@ def initial_weights(
                 zeros,
                 np.ones(channels, np.float32),
             ]
+        elif isinstance(op, ops.LayerNorm):
+            weights[node.name] = [
+                *([np.ones(channels, np.float32)] if op.scale else []),
+                *([np.zeros(channels, np.float32)] if op.center else []),
+            ]
+        elif isinstance(op, ops.LayerScale):
+            weights[node.name] = [np.full(channels, op.initial, np.float32)]
     return weights
 
 
@@ -182,6 +189,17 @@ class _Builder:
             name=node.name,
         )(x)
 
+    def _layer_norm(self, node: Node, op: ops.LayerNorm, x: Any) -> Any:
+        return layers.LayerNormalization(
+            epsilon=op.epsilon, scale=op.scale, center=op.center, name=node.name
+        )(x)
+
+    def _layer_scale(self, node: Node, op: ops.LayerScale, x: Any) -> Any:
+        # Keras has no layer of its own for this; a 1×1 depthwise convolution is the same product.
+        return layers.DepthwiseConv2D(
+            1, use_bias=False, depthwise_initializer="zeros", name=node.name
+        )(x)
+
     def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
         return layers.Activation(op.function, name=node.name)(x)
 
@@ -231,6 +249,18 @@ class _Builder:
 
     def _concat(self, node: Node, op: ops.Concat, *xs: Any) -> Any:
         return layers.Concatenate(name=node.name)(list(xs))
+
+    def _pad(self, node: Node, op: ops.Pad, x: Any) -> Any:
+        return layers.ZeroPadding2D((op.padding[:2], op.padding[2:]), name=node.name)(x)
+
+    def _crop(self, node: Node, op: ops.Crop, x: Any) -> Any:
+        return layers.Cropping2D((op.cropping[:2], op.cropping[2:]), name=node.name)(x)
+
+    def _reshape(self, node: Node, op: ops.Reshape, x: Any) -> Any:
+        return layers.Reshape(op.target, name=node.name)(x)
+
+    def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
+        return layers.Rescaling(op.scale, offset=op.offset, name=node.name)(x)
 
     def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
         pads = ((0, 0), (0, 0), (0, 0), (op.before, op.after))
