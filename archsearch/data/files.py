@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from archsearch.data.items import (
 from archsearch.errors import DataError
 
 _NOTHING: Final = hashlib.sha256(b"").digest()
+_RACY_NS: Final = 2 * 10**9
 _SAMPLED = 256  # images whose headers decide the default size
 _LARGEST_DEFAULT_SIDE_PX = 224
 _SUFFIX_OF: Final = {
@@ -92,6 +94,27 @@ class FileSource(ABC):
     def content(self) -> str:
         """Digest names, labels, splits and bytes of every image."""
         return content_digest(self.listing(), self.hashes())
+
+    def stamp(self) -> str | None:
+        """Digest each file's place, size and times instead of its bytes.
+
+        A change within the clock's last tick would not show, so files touched in the last two
+        seconds give no stamp (the "racy" entries of Git's index).
+        """
+        digest = hashlib.sha256()
+        newest_ns = 0
+        for file in self.listing().files:
+            try:
+                facts = os.stat(file.path)
+            except (OSError, ValueError):
+                return None
+            # ctime, since mtime can be set back by whoever copies or unpacks files.
+            newest_ns = max(newest_ns, facts.st_mtime_ns, facts.st_ctime_ns)
+            place = f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+            digest.update(f"{file.name}\0{file.label}\0{file.fixed}\0{place}".encode())
+            digest.update(f" {facts.st_ctime_ns}\0".encode())
+        digest.update("\0".join(self.listing().classes).encode())
+        return None if newest_ns > time.time_ns() - _RACY_NS else digest.hexdigest()
 
     def hashes(self) -> list[bytes]:
         """Digest each file's bytes (SHA-256); for an unreadable one, the reason stands in."""

@@ -89,6 +89,13 @@ class Source(Protocol):
             DataError: the source can't be read at all.
         """
 
+    def stamp(self) -> str | None:
+        """Say cheaply whether anything changed since last time; None if there is no cheap way.
+
+        Raises:
+            DataError: the source can't be read at all.
+        """
+
     def items(self) -> Items:
         """Find the images.
 

@@ -1,10 +1,12 @@
 """From a source to a prepared dataset: split, decode in parallel, write once, reuse."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ Progress = Callable[[int, int], None]
 """Called with (images done, images in all), from the calling thread."""
 
 _CHUNK_BYTES: Final = 4_000_000  # pixels one task decodes; some tasks a thread are under way
+_NAME: Final = re.compile(r"[0-9a-f]{16}")
 _LISTED = 100  # bad images that dataset.json names
 
 
@@ -66,18 +69,25 @@ def prepare(
     check_fractions(val, test)
     _check_numbers(input, seed, workers)
     opened = open_source(source, home=home) if isinstance(source, str) else source
-    settings = {
+    request = {
         "format": FORMAT,
-        "content": opened.content(),
         "input": input,
         "seed": seed,
         "fractions": {"val": val, "test": test},
         "mirror": mirror,
     }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    stamp = opened.stamp()
+    index = home / "data" / "index" / _digest({**request, "stamp": stamp})
+    if stamp and (known := _known(index)) and _reusable(known):
+        _refuse_skipped(known, strict=strict)
+        return known
+    settings = {**request, "content": opened.content()}
+    digest = _digest(settings)
     folder = home / "data" / digest
     if _reusable(folder):
         _refuse_skipped(folder, strict=strict)
+        if stamp:
+            _remember(index, folder)
         return folder
     items = opened.items()
     if len(items.classes) < 2:
@@ -111,6 +121,8 @@ def prepare(
             "notes": [*items.notes, *_leak_note(leaks(split, items.groups)), *made.notes],
         }
         write_json(partial / "dataset.json", facts)
+    if stamp:
+        _remember(index, folder)
     return folder
 
 
@@ -243,6 +255,26 @@ def _too_many(items: Items, bad: Sequence[dict[str, str]], strict: bool) -> Data
 def _named(bad: Sequence[dict[str, str]], most: int = 5) -> str:
     first = "; ".join(f"{entry['file']} ({entry['reason']})" for entry in bad[:most])
     return first if len(bad) <= most else f"{first}; and {len(bad) - most} more"
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _known(index: Path) -> Path | None:
+    """The folder that a request with this stamp ended in: no need to hash every file again."""
+    try:
+        name = index.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+    return index.parent.parent / name if _NAME.fullmatch(name) else None
+
+
+def _remember(index: Path, folder: Path) -> None:
+    # A lost entry costs time only, and a torn one is no name, so no care is taken here.
+    with contextlib.suppress(OSError):
+        index.parent.mkdir(exist_ok=True)
+        index.write_text(folder.name, encoding="ascii")
 
 
 def _reusable(folder: Path) -> bool:

@@ -1,4 +1,7 @@
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ from PIL import Image
 
 from archsearch.data import load, prepare
 from archsearch.data import prepare as prepare_function
+from archsearch.data.folder import Folder
 from archsearch.data.prepare import few
 from archsearch.errors import DataError, UserError
 
@@ -74,6 +78,37 @@ def test_changed_content_is_another_dataset(tmp_path, make_folder):
     first = prepare(str(root), home=tmp_path, seed=0)
     Image.new("RGB", (48, 40), "red").save(root / "ant" / "000.png")
     assert prepare(str(root), home=tmp_path, seed=0) != first
+
+
+def age(root: Path) -> None:
+    """Wait until files are old enough to be told apart by their times."""
+    newest = max(path.stat().st_ctime for path in root.rglob("*"))
+    time.sleep(max(0.0, newest + 2.1 - time.time()))
+
+
+def test_unchanged_files_are_not_read_again_and_changed_ones_are(
+    tmp_path, make_folder, monkeypatch
+):
+    root = make_folder()
+    age(root)
+    first = prepare(str(root), home=tmp_path, seed=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "hashes", lambda self: pytest.fail("read again"))
+        assert prepare(str(root), home=tmp_path, seed=0) == first
+    one, two = root / "ant" / "000.png", root / "ant" / "001.png"
+    before = one.stat()
+    one.write_bytes(two.read_bytes())
+    os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert prepare(str(root), home=tmp_path, seed=0) != first
+
+
+def test_a_deleted_folder_is_made_anew_though_its_files_are_known(tmp_path, make_folder):
+    root = make_folder()
+    age(root)
+    first = prepare(str(root), home=tmp_path, seed=0)
+    shutil.rmtree(first)
+    assert prepare(str(root), home=tmp_path, seed=0) == first
+    assert load(first).digest == first.name
 
 
 def test_progress_ends_at_the_number_of_images(tmp_path, make_folder):
