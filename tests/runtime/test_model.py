@@ -7,6 +7,7 @@ import pytest
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost, node_params
+
 from .networks import everything, resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras

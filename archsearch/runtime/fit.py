@@ -1,0 +1,235 @@
+"""Train one job from its first step to its outcome."""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.augment import Policy, augment, policy_for
+from archsearch.data.dataset import Dataset, Split, load
+from archsearch.ir.codec import from_json
+from archsearch.runtime.job import EpochReport, Job, Outcome
+from archsearch.runtime.memory import peak_rss_bytes, reset_peak_rss
+from archsearch.runtime.weights import get_weights, save_weights
+
+if TYPE_CHECKING:
+    from archsearch.runtime.step import TensorFlowSteps
+
+Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+
+_UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
+_READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
+_EVALUATION_BATCH = 256
+
+
+def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
+    """Train a network from scratch and tell how it went.
+
+    Args:
+        job: what to train, on what, for how long.
+        on_epoch: called after every epoch; answers whether to go on.
+
+    Returns:
+        `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
+        number any more. The test split is touched only by a completed job that asks for it.
+
+    Raises:
+        ArchsearchError: the network or the data of the job cannot be used.
+    """
+    run = _Run(job)
+    reset_peak_rss()
+    try:
+        return run.outcome(on_epoch)
+    finally:
+        run.close()
+
+
+class _Run:
+    """What changes while a job trains."""
+
+    def __init__(self, job: Job) -> None:
+        self.begin = time.perf_counter()
+        self.job = job
+        self.epoch = 0
+        self.train_s = 0.0
+        self.images = 0
+        self.report: EpochReport | None = None
+        # A batch is cut and augmented while the one before it trains.
+        self.pool = ThreadPoolExecutor(1)
+
+    def close(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
+        job = self.job
+        data = load(Path(job.dataset))
+        steps, model = _prepare(job, data)
+        batches = _batches(data, job, self.pool)
+        total = step_count(job)
+        done = 0
+        for epoch in range(1, job.epochs(len(data.train)) + 1):
+            end = min(total, max(epoch, round(epoch * len(data.train) / job.recipe.batch)))
+            if epoch == job.epochs(len(data.train)):
+                end = total
+            if end == done:
+                continue
+            began = time.perf_counter()
+            loss, accuracy = self._steps(steps, batches, range(done, end), total)
+            seconds = time.perf_counter() - began
+            self.train_s += seconds
+            seen = (end - done) * job.recipe.batch
+            self.images += seen
+            if not math.isfinite(loss):
+                return self._ended("failed", f"loss became {_written(loss)} at epoch {epoch}")
+            val_loss, val_accuracy = evaluate(steps, data.val)
+            if not math.isfinite(val_loss):
+                return self._ended(
+                    "failed", f"validation loss became {_written(val_loss)} at epoch {epoch}"
+                )
+            done, self.epoch = end, epoch
+            self.report = EpochReport(
+                key=job.key,
+                epoch=epoch,
+                loss=loss,
+                accuracy=accuracy,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                images_per_s=seen / seconds,
+                learning_rate=job.recipe.learning_rate(done - 1, total),
+                wall_s=time.perf_counter() - self.begin,
+            )
+            go_on = on_epoch(self.report)
+            if not go_on and done < total:
+                return self._ended("pruned", f"stopped after epoch {epoch}")
+        if job.weights:
+            save_weights(get_weights(model), Path(job.weights))
+        if not job.test:
+            return self._ended("complete")
+        test_loss, test_accuracy = evaluate(steps, data.test)
+        return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
+
+    def _steps(
+        self, steps: "TensorFlowSteps", batches: Iterator[Batch], which: range, total: int
+    ) -> tuple[float, float]:
+        """Train; return the mean loss (the first that is no number ends it) and the accuracy."""
+        recipe = self.job.recipe
+        sums = np.zeros(2)
+        pending = []
+        for step in which:
+            images, labels = next(batches)
+            pending.append(
+                steps.train(
+                    images,
+                    labels,
+                    learning_rate=recipe.learning_rate(step, total),
+                    # The mean over all steps so far, then an exponential one.
+                    update_rate=max(_UPDATE_RATE, 1 / (step + 1)),
+                )
+            )
+            if len(pending) == _READ_EVERY or step == which[-1]:
+                sums += np.sum([np.asarray(result, np.float64) for result in pending], axis=0)
+                pending.clear()
+                if not math.isfinite(sums[0]):
+                    break
+        return float(sums[0]) / len(which), float(sums[1]) / (len(which) * recipe.batch)
+
+    def _ended(
+        self,
+        status: str,
+        reason: str = "",
+        *,
+        test_loss: float | None = None,
+        test_accuracy: float | None = None,
+    ) -> Outcome:
+        return Outcome(
+            key=self.job.key,
+            status=status,  # type: ignore[arg-type]  # one of the three literals above
+            reason=reason,
+            epochs=self.epoch,
+            val_accuracy=self.report.val_accuracy if self.report else None,
+            val_loss=self.report.val_loss if self.report else None,
+            test_accuracy=test_accuracy,
+            test_loss=test_loss,
+            train_s=self.train_s,
+            total_s=time.perf_counter() - self.begin,
+            peak_rss_bytes=peak_rss_bytes(),
+            images_per_s=self.images / self.train_s if self.train_s else 0.0,
+        )
+
+
+def step_count(job: Job) -> int:
+    """Steps of a whole job: images seen, to the nearest batch, and at least one."""
+    return max(1, round(job.images / job.recipe.batch))
+
+
+def evaluate(steps: "TensorFlowSteps", split: Split) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy over a split."""
+    loss, correct = 0.0, 0
+    for start in range(0, len(split), _EVALUATION_BATCH):
+        part = slice(start, start + _EVALUATION_BATCH)
+        one_loss, one_correct = steps.evaluate(split.images[part], split.labels[part])
+        loss += one_loss
+        correct += one_correct
+    return loss / len(split), correct / len(split)
+
+
+def _prepare(job: Job, data: Dataset) -> tuple["TensorFlowSteps", object]:
+    import keras
+
+    from archsearch.runtime.model import build_model
+    from archsearch.runtime.step import TensorFlowSteps
+
+    # What the last job of this process left behind.
+    keras.backend.clear_session()
+    gc.collect()
+    keras.utils.set_random_seed(job.seed)
+    graph = from_json(job.graph)
+    model = build_model(
+        graph,
+        lowering="train",
+        seed=job.seed,
+        zero_init_residual=job.recipe.zero_init_residual,
+        auxiliary=True,
+    )
+    return TensorFlowSteps(model, job.recipe, mean=data.mean, std=data.std), model
+
+
+def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    """Augmented batches without end, each made while its predecessor is in use.
+
+    Images come in the order of one permutation after another, so that a batch may span two epochs:
+    all batches are of one size, and no image is left out.
+    """
+    policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
+    order = _order(len(data.train), job.recipe.batch, np.random.default_rng([job.seed, 0]))
+    rng = np.random.default_rng([job.seed, 1])
+    coming = pool.submit(_cut, data.train, next(order), policy, rng)
+    for indices in order:
+        batch = coming.result()
+        coming = pool.submit(_cut, data.train, indices, policy, rng)
+        yield batch
+
+
+def _order(count: int, batch: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    left = np.empty(0, np.int64)
+    while True:
+        while len(left) < batch:
+            left = np.concatenate([left, rng.permutation(count)])
+        yield left[:batch]
+        left = left[batch:]
+
+
+def _cut(
+    split: Split, indices: npt.NDArray[np.int64], policy: Policy, rng: np.random.Generator
+) -> Batch:
+    return augment(split.images[indices], policy, rng), split.labels[indices]
+
+
+def _written(value: float) -> str:
+    return "NaN" if math.isnan(value) else "infinite"

@@ -1,0 +1,74 @@
+"""Weights on disk: one NumPy file, keyed by layer, so that any lowering or backend can read it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.errors import ArchsearchError
+
+Weights = dict[str, npt.NDArray[Any]]
+
+
+def get_weights(model: Any) -> Weights:
+    """Copy a Keras model's weights: `layer:0`, `layer:1`, … in Keras's order within a layer.
+
+    The random state of dropout layers is none of them.
+    """
+    return {key: np.array(variable) for key, variable in _named(model)}
+
+
+def set_weights(model: Any, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Give a Keras model its weights; those of auxiliary classifiers that it lacks are left out.
+
+    Raises:
+        ArchsearchError: a weight is missing, or has another shape.
+    """
+    for key, variable in _named(model):
+        value = weights.get(key)
+        if value is None or value.shape != tuple(variable.shape):
+            found = "is missing" if value is None else f"has shape {value.shape}"
+            raise ArchsearchError(
+                f"these weights are another network's: {key} {found}, "
+                f"wanted shape {tuple(variable.shape)}"
+            )
+        variable.assign(value)
+
+
+def save_weights(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write a `.npz` file: all of it, or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            # allow_pickle's positional place is a name too: a layer may not be called so.
+            np.savez(file, **weights)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_weights(path: Path) -> Weights:
+    """Read what `save_weights` wrote.
+
+    Raises:
+        ArchsearchError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise ArchsearchError(f"{path} is no readable file of weights: {error}") from error
+
+
+def _named(model: Any) -> list[tuple[str, Any]]:
+    return [
+        (f"{layer.name}:{index}", variable)
+        for layer in model.layers
+        for index, variable in enumerate(layer.weights)
+    ]

@@ -1,0 +1,98 @@
+"""A worker process: jobs come in over a pipe, reports and outcomes go out."""
+
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from archsearch.errors import ArchsearchError
+from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+
+JOB: Final = "job"
+STOP: Final = "stop"
+
+
+def main(pipe: Connection, threads: int, log: str) -> None:
+    """Train jobs until the pipe closes; the target of a spawned process.
+
+    In come `("job", JSON)` and `("stop", key)`, out go JSON texts: an EpochReport an epoch, then
+    one Outcome a job. A job that fails costs its outcome, not the worker.
+
+    Args:
+        pipe: this process's end.
+        threads: CPU threads to train with.
+        log: file for everything libraries print.
+    """
+    # Ctrl-C reaches the whole process group; what to do about it is the driver's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    redirect_output(Path(log))
+    configure(threads)
+    warm_up()
+    stopped: set[str] = set()
+    while True:
+        try:
+            kind, text = pipe.recv()
+            if kind == STOP:  # for a job that has ended meanwhile
+                continue
+            job = from_json(text)
+            assert isinstance(job, Job)
+            stopped.clear()
+            pipe.send(to_json(_run(job, pipe, stopped)))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def configure(threads: int) -> None:
+    """Choose backend, threads and quiet; before Keras is imported."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def redirect_output(log: Path) -> None:
+    """Send stdout and stderr to a file, also those of C++ code, which knows file descriptors only."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+def warm_up() -> None:
+    """Import what takes seconds before the first job needs it."""
+    import archsearch.runtime.model
+    import archsearch.runtime.step  # noqa: F401
+
+
+def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
+    from archsearch.runtime.fit import train
+
+    def on_epoch(report: EpochReport) -> bool:
+        pipe.send(to_json(report))
+        while pipe.poll():
+            kind, key = pipe.recv()
+            if kind == STOP:
+                stopped.add(key)
+        return job.key not in stopped
+
+    try:
+        return train(job, on_epoch)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise  # the driver is gone
+    except MemoryError:
+        reason = "out of memory"
+    except ArchsearchError as error:
+        reason = str(error)
+    except Exception as error:
+        traceback.print_exc()  # into the log
+        sys.stderr.flush()
+        # TensorFlow's messages go on for pages; the first line says what happened.
+        first = (str(error).strip() or "no message").splitlines()[0]
+        reason = f"{type(error).__name__}: {first[:300]}"
+    return Outcome(key=job.key, status="failed", reason=reason)
