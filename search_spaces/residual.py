@@ -1,19 +1,34 @@
 """Residual blocks, H(x) = F(x) + x: basic and bottleneck, post- and pre-activation, grouped, with dropout.
 
 He et al. 2015 (arXiv 1512.03385), He et al. 2016 (1603.05027), Zagoruyko & Komodakis 2016 (1605.07146),
-Xie et al. 2016 (1611.05431).
+Xie et al. 2016 (1611.05431); stochastic depth: Huang et al. 2016 (1603.09382); gates: Hu et al. 2017
+(1709.01507).
 """
+
+from typing import Literal
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 
 
 def basic(
-    net: Tracer, x: Tensor, *, inner: Width, filters: Width, stride: int, project: bool
+    net: Tracer,
+    x: Tensor,
+    *,
+    inner: Width,
+    filters: Width,
+    stride: int,
+    project: bool,
+    survival: float = 1.0,
+    squeezed: Width | None = None,
 ) -> Tensor:
-    """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`."""
+    """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`.
+
+    With `squeezed`, a squeeze-and-excitation gate of that many hidden units ends the branch.
+    """
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=3, stride=stride)))
     y = net.batch_norm(net.conv(y, filters, kernel=3))
+    y = _ended(net, y, survival, squeezed)
     return net.relu(net.add(y, shortcut(net, x, filters, stride=stride, project=project)))
 
 
@@ -26,12 +41,23 @@ def bottleneck(
     stride: int,
     project: bool,
     groups: int = 1,
+    survival: float = 1.0,
+    squeezed: Width | None = None,
 ) -> Tensor:
     """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`."""
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=1)))
     y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=stride, groups=groups)))
-    y = net.batch_norm(net.conv(y, filters, kernel=1))
+    y = _ended(net, net.batch_norm(net.conv(y, filters, kernel=1)), survival, squeezed)
     return net.relu(net.add(y, shortcut(net, x, filters, stride=stride, project=project)))
+
+
+def padded_basic(
+    net: Tracer, x: Tensor, *, filters: int, stride: int, survival: float = 1.0
+) -> Tensor:
+    """Basic block with the parameter-free shortcut (option A)."""
+    y = net.relu(net.batch_norm(net.conv(x, filters, kernel=3, stride=stride)))
+    y = _ended(net, net.batch_norm(net.conv(y, filters, kernel=3)), survival, None)
+    return net.relu(net.add(y, padded_shortcut(net, x, filters, stride=stride)))
 
 
 def preact_basic(
@@ -60,13 +86,40 @@ def preact_bottleneck(
     stride: int,
     project: bool,
     dropout: float = 0.0,
+    strided: Literal["1x1", "3x3"] = "3x3",
 ) -> Tensor:
-    """BN-ReLU-conv three times: 1×1, 3×3 (strided), 1×1; dropout before the last."""
+    """BN-ReLU-conv three times: 1×1, 3×3, 1×1, one of the first two strided; dropout before the last."""
+    first, second = (stride, 1) if strided == "1x1" else (1, stride)
     ready = net.relu(net.batch_norm(x))
-    y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=1)))
-    y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=stride)))
+    y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=1, stride=first)))
+    y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=second)))
     y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=1)
     return net.add(y, _preact_shortcut(net, x, ready, filters, stride=stride, project=project))
+
+
+def padded_preact_basic(net: Tracer, x: Tensor, *, filters: int, stride: int) -> Tensor:
+    """BN-ReLU-conv twice with the parameter-free shortcut (option A)."""
+    y = net.conv(net.relu(net.batch_norm(x)), filters, kernel=3, stride=stride)
+    y = net.conv(net.relu(net.batch_norm(y)), filters, kernel=3)
+    return net.add(y, padded_shortcut(net, x, filters, stride=stride))
+
+
+def squeeze_excite(net: Tracer, x: Tensor, squeezed: Width) -> Tensor:
+    """Scale each channel by a gate: global pool, 1×1 to `squeezed`, ReLU, 1×1 back, sigmoid."""
+    with net.scope("squeeze_excite"):
+        gate = net.conv(net.global_avg_pool(x, keep_map=True), squeezed, kernel=1, bias=True)
+        gate = net.conv(net.relu(gate), x.channels, kernel=1, bias=True)
+        return net.multiply(x, net.activation(gate, "sigmoid"))
+
+
+def padded_shortcut(net: Tracer, x: Tensor, filters: int, *, stride: int) -> Tensor:
+    """Return x subsampled and padded with zero channels (option A)."""
+    if stride > 1:
+        x = net.max_pool(x, kernel=1, stride=stride, name="shortcut_pool")
+    more = filters - int(x.shape[2])  # type: ignore[arg-type]  # published widths are numbers
+    if more:
+        x = net.pad_channels(x, before=more // 2, after=more - more // 2, name="shortcut_pad")
+    return x
 
 
 def shortcut(net: Tracer, x: Tensor, filters: Width, *, stride: int, project: bool) -> Tensor:
@@ -85,3 +138,10 @@ def _preact_shortcut(
     if not project:
         return x
     return net.conv(ready, filters, kernel=1, stride=stride, name="shortcut_conv")
+
+
+def _ended(net: Tracer, y: Tensor, survival: float, squeezed: Width | None) -> Tensor:
+    """What may end a branch before the addition: a gate, stochastic depth."""
+    if squeezed is not None:
+        y = squeeze_excite(net, y, squeezed)
+    return y if survival == 1 else net.drop_path(y, survival)

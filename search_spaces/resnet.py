@@ -4,7 +4,7 @@ He et al. 2015, arXiv 1512.03385. Two 3×3 cost 18HWC²; the bottleneck, deeper,
 17HWC².
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Block, Tensor, Tracer
@@ -13,8 +13,15 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import conv_bn_relu, is_large, pooled_head, residual_stem
-from search_spaces.residual import basic, bottleneck, preact_basic, preact_bottleneck
+from search_spaces.parts import is_large, last_bn_relu, pooled_head, residual_stem
+from search_spaces.residual import (
+    basic,
+    bottleneck,
+    padded_basic,
+    padded_preact_basic,
+    preact_basic,
+    preact_bottleneck,
+)
 
 _BLOCKS: Mapping[tuple[str, str], Block] = {
     ("basic", "post"): basic,
@@ -63,14 +70,23 @@ def residual_stages(
     filters: Sequence[Width],
     *,
     project_first: bool = True,
-    **settings: int | float,
+    squeezed: Sequence[Width] | None = None,
+    survivals: Iterable[float] | None = None,
+    **settings: int | float | str,
 ) -> Tensor:
     """Write stages of `block`; each but the first starts with stride 2.
 
     Every stage's first block projects its shortcut; the first stage's need not where widths agree.
+    `squeezed` gives each stage squeeze-and-excitation gates, `survivals` each block its survival.
     """
+    survival = iter(survivals) if survivals is not None else None
     for s, (depth, inner, width) in enumerate(zip(depths, inners, filters, strict=True)):
+        more: dict[str, Hashable] = dict(settings)
+        if squeezed is not None:
+            more["squeezed"] = squeezed[s]
         for b in range(depth):
+            if survival is not None:
+                more["survival"] = next(survival)
             x = net.block(
                 f"stage{s + 1}.block{b + 1}",
                 block,
@@ -79,7 +95,7 @@ def residual_stages(
                 filters=width,
                 stride=2 if s and not b else 1,
                 project=not b and (s > 0 or project_first),
-                **settings,
+                **more,
             )
     return x
 
@@ -133,8 +149,7 @@ class ResNetSpace(Space):
             [widths[f"stage{s + 1}"] for s in range(len(depths))],
         )
         if knobs["activation"] == "pre":
-            with net.scope("last"):
-                x = net.relu(net.batch_norm(x))
+            x = last_bn_relu(net, x)
         return pooled_head(net, x, request.classes)
 
     def label(self, knobs: Knobs) -> str:
@@ -170,37 +185,39 @@ def _imagenet(name: str, depths: tuple[int, ...], block: Block) -> Baseline:
     )
 
 
-def padded_basic(net: Tracer, x: Tensor, *, filters: int, stride: int) -> Tensor:
-    """Basic block with the parameter-free shortcut (option A): subsample, pad with zero channels."""
-    y = net.relu(net.batch_norm(net.conv(x, filters, kernel=3, stride=stride)))
-    y = net.batch_norm(net.conv(y, filters, kernel=3))
-    if stride > 1:
-        more = filters - int(x.shape[2])  # type: ignore[arg-type]  # published widths are numbers
-        x = net.max_pool(x, kernel=1, stride=stride, name="shortcut_pool")
-        x = net.pad_channels(x, before=more // 2, after=more - more // 2, name="shortcut_pad")
-    return net.relu(net.add(y, x))
+def padded_network(
+    net: Tracer,
+    classes: int,
+    layers: int,
+    block: Block,
+    settings: Callable[[int], dict[str, float]] = lambda index: {},
+) -> Tensor:
+    """Write the 6n + 2 layers for CIFAR, option A; `settings` are further ones of the i-th block.
+
+    A pre-activation `block` ends in a BN-ReLU of the network's own; others start with one.
+    """
+    depth = (layers - 2) // 6
+    preact = block is padded_preact_basic
+    with net.scope("stem"):
+        x = net.conv(net.input, 16, kernel=3)
+        x = x if preact else net.relu(net.batch_norm(x))
+    for index in range(3 * depth):
+        s, b = divmod(index, depth)
+        stride = 2 if s and not b else 1
+        name = f"stage{s + 1}.block{b + 1}"
+        x = net.block(name, block, x, filters=16 * 2**s, stride=stride, **settings(index))
+    return pooled_head(net, last_bn_relu(net, x) if preact else x, classes)
 
 
 def _cifar(layers: int) -> Baseline:
-    depth = (layers - 2) // 6
-
-    def write(net: Tracer, classes: int) -> Tensor:
-        with net.scope("stem"):
-            x = conv_bn_relu(net, net.input, 16, kernel=3)
-        for s in range(3):
-            for b in range(depth):
-                stride = 2 if s and not b else 1
-                name = f"stage{s + 1}.block{b + 1}"
-                x = net.block(name, padded_basic, x, filters=16 * 2**s, stride=stride)
-        return pooled_head(net, x, classes)
-
     return Baseline(
         name=f"resnet{layers}_cifar",
         title=f"ResNet-{layers} for CIFAR",
         source="He et al. 2015, section 4.2; option A shortcuts, no parameters",
         input=(32, 32, 3),
         classes=10,
-        write=write,
+        write=lambda net, classes: padded_network(net, classes, layers, padded_basic),
+        smallest=8,
     )
 
 

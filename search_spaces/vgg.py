@@ -13,26 +13,19 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import is_large
+from search_spaces.parts import dense_head, is_large
 
 STAGES = 5
 
 
-def conv_stack(net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool) -> Tensor:
+def conv_stack(
+    net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool, bias: bool
+) -> Tensor:
     """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain)."""
     for _ in range(depth):
-        x = net.conv(x, filters, kernel=3, bias=not batch_norm)
+        x = net.conv(x, filters, kernel=3, bias=bias)
         x = net.relu(net.batch_norm(x) if batch_norm else x)
     return net.max_pool(x, kernel=2) if x.side >= 2 else x
-
-
-def dense_head(net: Tracer, x: Tensor, hidden: Sequence[Width], classes: int) -> Tensor:
-    """Flatten, hidden dense layers with ReLU and dropout, one score a class."""
-    with net.scope("head"):
-        x = net.flatten(x)
-        for units in hidden:
-            x = net.dropout(net.relu(net.dense(x, units)), 0.5)
-        return net.dense(x, classes)
 
 
 class VggSpace(Space):
@@ -75,6 +68,7 @@ class VggSpace(Space):
                 filters=widths[f"stage{i}"],
                 depth=knobs[f"depth{i}"],
                 batch_norm=knobs["batch_norm"],
+                bias=not knobs["batch_norm"],
             )
         if knobs["head"] == "fc":
             return dense_head(net, x, (widths["hidden1"], widths["hidden2"]), request.classes)
@@ -93,8 +87,15 @@ def _published(depths: tuple[int, ...], *, batch_norm: bool) -> Baseline:
     def write(net: Tracer, classes: int) -> Tensor:
         x = net.input
         for i, (depth, filters) in enumerate(zip(depths, (64, 128, 256, 512, 512), strict=True)):
+            # torchvision's _bn forms keep the bias that batch normalisation makes superfluous.
             x = net.block(
-                f"stage{i + 1}", conv_stack, x, filters=filters, depth=depth, batch_norm=batch_norm
+                f"stage{i + 1}",
+                conv_stack,
+                x,
+                filters=filters,
+                depth=depth,
+                batch_norm=batch_norm,
+                bias=True,
             )
         return dense_head(net, x, (4096, 4096), classes)
 

@@ -13,7 +13,7 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import is_large, pooled_head, residual_stem
+from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import bottleneck, preact_basic, preact_bottleneck
 from search_spaces.resnet import residual_stages
 
@@ -74,12 +74,7 @@ class WrnSpace(Space):
         depths = _depths(int(knobs["n"]), large=large)
         inners = [widths[f"inner{s + 1}"] for s in range(len(depths))]
         outer = [widths[f"stage{s + 1}"] for s in range(len(depths))] if large else inners
-        with net.scope("stem"):
-            # The first block normalises; a BN here would come twice.
-            x = net.conv(
-                net.input, widths["stem"], kernel=7 if large else 3, stride=2 if large else 1
-            )
-            x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
+        x = preact_stem(net, net.input, widths["stem"], large=large)
         x = residual_stages(
             net,
             x,
@@ -89,9 +84,7 @@ class WrnSpace(Space):
             outer,
             dropout=float(knobs["dropout"]),
         )
-        with net.scope("last"):
-            x = net.relu(net.batch_norm(x))
-        return pooled_head(net, x, request.classes)
+        return pooled_head(net, last_bn_relu(net, x), request.classes)
 
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return the depth in layers and the widening that rounding left."""
@@ -109,13 +102,10 @@ class WrnSpace(Space):
 
 def _cifar(depth: int, k: int) -> Baseline:
     def write(net: Tracer, classes: int) -> Tensor:
-        with net.scope("stem"):
-            x = net.conv(net.input, 16, kernel=3)
+        x = preact_stem(net, net.input, 16, large=False)
         filters = [16 * k * 2**s for s in range(3)]
         x = residual_stages(net, x, preact_basic, ((depth - 4) // 6,) * 3, filters, filters)
-        with net.scope("last"):
-            x = net.relu(net.batch_norm(x))
-        return pooled_head(net, x, classes)
+        return pooled_head(net, last_bn_relu(net, x), classes)
 
     return Baseline(
         name=f"wrn_{depth}_{k}",

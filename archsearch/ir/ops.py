@@ -246,6 +246,24 @@ class Add(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Mean(Op):
+    """The element-wise mean of maps of one shape: FractalNet's join (Larsson et al. 2017).
+
+    In training each input of a sample is left out with probability `drop`, never all of them, and the mean is
+    of the others: local drop-path.
+    """
+
+    drop: float = 0.0
+    kind: ClassVar[str] = "mean"
+    arity: ClassVar[int | None] = None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 <= self.drop < 1:
+            raise GraphError(f"a probability of dropping lies in [0, 1), got {self.drop}")
+        return _same(inputs, "mean")
+
+
+@dataclass(frozen=True, slots=True)
 class Multiply(Op):
     """A map times its gate; the gate may be `(1, 1, c)` (squeeze-and-excitation)."""
 
@@ -351,7 +369,7 @@ OPS: dict[str, type[Op]] = {
     op.kind: op
     for op in (
         Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
-        Dropout, DropPath, Add, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Crop,
+        Dropout, DropPath, Add, Mean, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Crop,
         Reshape, Rescale,
     )
 }  # fmt: skip

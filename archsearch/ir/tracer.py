@@ -220,6 +220,14 @@ class Tracer:
         """Sum tensors of one shape."""
         return self._add(ops.Add(), *xs, name=name)
 
+    def mean(self, *xs: Tensor, drop: float = 0.0, name: str | None = None) -> Tensor:
+        """Average maps of one shape; in training each is left out with probability `drop`."""
+        return self._add(ops.Mean(drop), *xs, name=name)
+
+    def scale(self, x: Tensor, factor: float, *, name: str | None = None) -> Tensor:
+        """Multiply by a constant that is never trained."""
+        return self._add(ops.Rescale(factor), x, name=name)
+
     def multiply(self, x: Tensor, gate: Tensor, *, name: str | None = None) -> Tensor:
         """Scale a map by its gate."""
         return self._add(ops.Multiply(), x, gate, name=name)

@@ -176,7 +176,7 @@ _PARAMS: Mapping[str, Callable[[Any, Shape], int]] = {
 _FREE = frozenset(
     {
         "input", "pool", "global_pool", "flatten", "local_response_norm", "activation",
-        "dropout", "drop_path", "add", "multiply", "concat", "pad_channels", "pad",
+        "dropout", "drop_path", "add", "mean", "multiply", "concat", "pad_channels", "pad",
         "crop", "reshape", "rescale",
     }
 )  # fmt: skip

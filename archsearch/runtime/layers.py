@@ -1,4 +1,4 @@
-"""Batch normalization that trains fast on TensorFlow, with BatchNormalization's own weights."""
+"""Layers for training that stock Keras lacks or computes slowly; saved models use stock layers instead."""
 
 from typing import Any
 
@@ -44,3 +44,34 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
             for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving + rate * (current - moving))
         return tf.reshape(y, tf.shape(inputs)) if flat else y
+
+
+class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]
+    """The mean of its inputs; in training, of those a sample keeps: local drop-path (FractalNet).
+
+    Each input of each sample is left out with probability `drop`; where all would be, one chosen
+    at random stays. Without training it is `keras.layers.Average`.
+    """
+
+    def __init__(self, drop: float, *, seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.drop = drop
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: list[Any], training: bool = False) -> Any:
+        """Average what is kept."""
+        stacked = keras.ops.stack(inputs)
+        if not training:
+            return keras.ops.mean(stacked, axis=0)
+        shape = (len(inputs), keras.ops.shape(stacked)[1])
+        draws = keras.random.uniform(shape, dtype=stacked.dtype, seed=self.generator)
+        # The luckiest input stays where no other does.
+        luckiest = draws >= keras.ops.max(draws, axis=0, keepdims=True)
+        kept = keras.ops.cast(keras.ops.logical_or(draws >= self.drop, luckiest), stacked.dtype)
+        weights = kept / keras.ops.sum(kept, axis=0, keepdims=True)
+        weights = keras.ops.reshape(weights, (*shape, *(1 for _ in stacked.shape[2:])))
+        return keras.ops.sum(stacked * weights, axis=0)
+
+    def compute_output_shape(self, input_shape: list[Any]) -> Any:
+        """Return the shape of any of the inputs."""
+        return input_shape[0]

@@ -13,7 +13,7 @@ from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
 from archsearch.runtime.grouped_conv import GroupedConv2D
-from archsearch.runtime.layers import FusedBatchNorm
+from archsearch.runtime.layers import FusedBatchNorm, MeanOfKept
 
 Lowering: TypeAlias = Literal["plain", "train"]
 Array: TypeAlias = npt.NDArray[np.float32]
@@ -243,6 +243,12 @@ class _Builder:
 
     def _add(self, node: Node, op: ops.Add, *xs: Any) -> Any:
         return layers.Add(name=node.name)(list(xs))
+
+    def _mean(self, node: Node, op: ops.Mean, *xs: Any) -> Any:
+        if not (self.train and op.drop):
+            return layers.Average(name=node.name)(list(xs))
+        self.seed += 1
+        return MeanOfKept(op.drop, seed=self.seed, name=node.name)(list(xs))
 
     def _multiply(self, node: Node, op: ops.Multiply, x: Any, gate: Any) -> Any:
         return layers.Multiply(name=node.name)([x, gate])

@@ -1,0 +1,112 @@
+"""DenseNet: every layer sees all earlier maps of its stage, concatenated, and adds `growth` of its own.
+
+Huang, Liu, van der Maaten & Weinberger 2017, arXiv 1608.06993. B: a 1×1 of four growth rates before each 3×3.
+C: transitions compress by θ.
+"""
+
+from collections.abc import Sequence
+
+from archsearch.ir.channels import Width
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space.baselines import Baseline
+from search_spaces.parts import last_bn_relu, pooled_head, preact_stem, residual_stem
+
+
+def dense_layer(net: Tracer, x: Tensor, *, growth: Width, bottleneck: Width | None) -> Tensor:
+    """BN-ReLU-(1×1 to `bottleneck`, BN-ReLU-)3×3 to `growth`, appended to x."""
+    y = net.relu(net.batch_norm(x))
+    if bottleneck is not None:
+        y = net.relu(net.batch_norm(net.conv(y, bottleneck, kernel=1)))
+    return net.concat([x, net.conv(y, growth, kernel=3)])
+
+
+def transition(net: Tracer, x: Tensor, *, filters: Width) -> Tensor:
+    """BN-ReLU-1×1, average pooling 2×2."""
+    return net.avg_pool(net.conv(net.relu(net.batch_norm(x)), filters, kernel=1), kernel=2)
+
+
+def dense_stages(
+    net: Tracer,
+    x: Tensor,
+    depths: Sequence[int],
+    growths: Sequence[Width],
+    bottlenecks: Sequence[Width | None],
+    transitions: Sequence[Width],
+) -> Tensor:
+    """Write the stages, `transitions` between them, and the last BN-ReLU."""
+    for s, (depth, growth, bottleneck) in enumerate(zip(depths, growths, bottlenecks, strict=True)):
+        for b in range(depth):
+            name = f"stage{s + 1}.layer{b + 1}"
+            x = net.block(name, dense_layer, x, growth=growth, bottleneck=bottleneck)
+        if s < len(transitions):
+            x = net.block(f"transition{s + 1}", transition, x, filters=transitions[s])
+    return last_bn_relu(net, x)
+
+
+def _compressed(stem: int, depths: Sequence[int], growth: int, theta: float) -> list[int]:
+    """Return the transitions' widths: ⌊θ·m⌋ of m channels."""
+    width, out = stem, []
+    for depth in depths[:-1]:
+        width = int(theta * (width + depth * growth))
+        out.append(width)
+    return out
+
+
+def _imagenet(layers: int, depths: tuple[int, ...], growth: int, stem: int) -> Baseline:
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = residual_stem(net, net.input, stem, large=True)
+        n = len(depths)
+        x = dense_stages(
+            net, x, depths, [growth] * n, [4 * growth] * n, _compressed(stem, depths, growth, 0.5)
+        )
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=f"densenet{layers}",
+        title=f"DenseNet-{layers}",
+        source="Huang et al. 2017, table 1; as in torchvision",
+        input=(224, 224, 3),
+        classes=1000,
+        write=write,
+    )
+
+
+def _cifar(layers: int, growth: int, *, bc: bool) -> Baseline:
+    depth = (layers - 4) // (6 if bc else 3)
+    stem = 2 * growth if bc else 16
+
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = preact_stem(net, net.input, stem, large=False)
+        x = dense_stages(
+            net,
+            x,
+            (depth,) * 3,
+            [growth] * 3,
+            [4 * growth if bc else None] * 3,
+            _compressed(stem, (depth,) * 3, growth, 0.5 if bc else 1.0),
+        )
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=f"densenet{'_bc_' if bc else ''}{layers}_{growth}",
+        title=f"DenseNet{'-BC' if bc else ''} {layers}, growth {growth}, for CIFAR",
+        source="Huang et al. 2017, section 4 and table 2",
+        input=(32, 32, 3),
+        classes=10,
+        write=write,
+        smallest=4,
+    )
+
+
+BASELINES = {
+    b.name: b
+    for b in (
+        _imagenet(121, (6, 12, 24, 16), 32, 64),
+        _imagenet(161, (6, 12, 36, 24), 48, 96),
+        _imagenet(169, (6, 12, 32, 32), 32, 64),
+        _imagenet(201, (6, 12, 48, 32), 32, 64),
+        _cifar(40, 12, bc=False),
+        _cifar(100, 12, bc=True),
+        _cifar(190, 40, bc=True),
+    )
+}

@@ -1,0 +1,90 @@
+"""Squeeze-and-excitation: a gate for every channel, computed from a global pool.
+
+Hu, Shen & Sun 2017, arXiv 1709.01507: the last ImageNet winner. About 0.1 % more FLOPs and 10 % more
+parameters.
+"""
+
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space.baselines import Baseline
+from search_spaces.parts import conv_bn_relu, pooled_head, residual_stem
+from search_spaces.residual import bottleneck, squeeze_excite
+from search_spaces.resnet import residual_stages
+
+REDUCTION = 16
+
+
+def _published(name: str, title: str, groups: int, path: int, source: str) -> Baseline:
+    def write(net: Tracer, classes: int) -> Tensor:
+        x = residual_stem(net, net.input, 64, large=True)
+        filters = [256 * 2**s for s in range(4)]
+        x = residual_stages(
+            net,
+            x,
+            bottleneck,
+            (3, 4, 6, 3),
+            [groups * path * 2**s for s in range(4)],
+            filters,
+            squeezed=[count // REDUCTION for count in filters],
+            groups=groups,
+        )
+        return pooled_head(net, x, classes)
+
+    return Baseline(
+        name=name, title=title, source=source, input=(224, 224, 3), classes=1000, write=write
+    )
+
+
+def _senet_block(net: Tracer, x: Tensor, *, inner: int, stride: int, project: bool) -> Tensor:
+    """SENet-154's: 64 groups, first 1×1 half as wide, strided projections by 3×3."""
+    y = conv_bn_relu(net, x, inner // 2, kernel=1)
+    y = conv_bn_relu(net, y, inner, kernel=3, stride=stride, groups=64)
+    y = net.batch_norm(net.conv(y, inner, kernel=1))
+    y = squeeze_excite(net, y, inner // REDUCTION)
+    if project:
+        x = net.conv(x, inner, kernel=1 if stride == 1 else 3, stride=stride, name="shortcut_conv")
+        x = net.batch_norm(x, name="shortcut_batch_norm")
+    return net.relu(net.add(y, x))
+
+
+def _write_senet154(net: Tracer, classes: int) -> Tensor:
+    with net.scope("stem"):
+        x = conv_bn_relu(net, net.input, 64, kernel=3, stride=2)
+        x = conv_bn_relu(net, conv_bn_relu(net, x, 64, kernel=3), 128, kernel=3)
+        x = net.max_pool(x, kernel=3, stride=2, padding="same")
+    for s, depth in enumerate((3, 8, 36, 3)):
+        for b in range(depth):
+            x = net.block(
+                f"stage{s + 1}.block{b + 1}",
+                _senet_block,
+                x,
+                inner=256 * 2**s,
+                stride=2 if s and not b else 1,
+                project=not b,
+            )
+    with net.scope("head"):
+        return net.dense(net.dropout(net.global_avg_pool(x), 0.2), classes)
+
+
+BASELINES = {
+    b.name: b
+    for b in (
+        _published(
+            "seresnet50",
+            "SE-ResNet-50",
+            1,
+            64,
+            "Hu et al. 2017, table 1; stride in the 3×3, as in timm",
+        ),
+        _published(
+            "seresnext50_32x4d", "SE-ResNeXt-50 32×4d", 32, 4, "Hu et al. 2017, table 1; as in timm"
+        ),
+        Baseline(
+            name="senet154",
+            title="SENet-154",
+            source="Hu et al. 2017, appendix; as in timm",
+            input=(224, 224, 3),
+            classes=1000,
+            write=_write_senet154,
+        ),
+    )
+}
