@@ -8,7 +8,7 @@ import re
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking.names import one_line
@@ -100,10 +100,7 @@ def artifact_location(home: Path, study: str) -> str:
 
 def shown_uri(uri: str) -> str:
     """Return a store's address without its password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.hostname}"))
+    return re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", uri)
 
 
 def may_pass(error: BaseException) -> bool:

@@ -166,7 +166,7 @@ class MlflowTracker:
                 return None
             why = self._lost_why or self._trouble or TimeoutError("no answer in time")
         return (
-            f"MLflow store {connect.shown_uri(self.uri)} lacks {len(lost)} updates of this study"
+            f"MLflow store {connect.shown_uri(self.uri)} lacks {_count(lost)} of this study"
             f" (first: {lost[0]}): {connect.reason(why)}"
         )
 
@@ -334,6 +334,10 @@ def _what(update: _Update | EpochPoint) -> str:
     if isinstance(update, _Update):
         return update.what
     return f"epoch {update.step} of {update.key}"
+
+
+def _count(lost: list[str]) -> str:
+    return "1 update" if len(lost) == 1 else f"{len(lost)} updates"
 
 
 def _now_ms() -> int:

@@ -50,17 +50,17 @@ class Page:
                 if value := found():
                     return value
             time.sleep(0.2)
-        text = self.driver.execute_script("return document.body.innerText")[:2000]
-        raise AssertionError(f"no {what} in {_WAIT_S:g} s at {self.driver.current_url}:\n{text}")
+        where = f"{self.driver.current_url}:\n{self.text()[:2000]}"
+        raise AssertionError(f"no {what} in {_WAIT_S:g} s at {where}")
 
-    def script(self, code: str) -> Any:
+    def script(self, code: str, *arguments: Any) -> Any:
         """Run JavaScript in the page."""
-        return self.driver.execute_script(code)
+        return self.driver.execute_script(code, *arguments)
 
     def open_runs(self, url: str) -> list[str]:
         """Open a study's list; the run names in it, top to bottom."""
         self.driver.get(url)
-        self.until("list of runs", lambda: self.names())
+        self.until("list of runs", self.names)
         time.sleep(1.0)  # the saved view is applied to a list that is there already
         return self.until("list of runs", self.names)
 
@@ -85,32 +85,67 @@ class Page:
     def select(self, names: Sequence[str]) -> None:
         """Tick runs in the list."""
         for name in names:
-            row = self.script(
-                """const row = [...document.querySelectorAll('.ag-row')].find(row =>
-                     [...row.querySelectorAll('a')].some(a => a.innerText === arguments[0]));
-                   return row.getAttribute('row-index')""".replace("arguments[0]", repr(name))
+            index = self.script(
+                """return [...document.querySelectorAll('.ag-row')].find(row =>
+                  [...row.querySelectorAll('a')].some(a => a.innerText === arguments[0])
+                ).getAttribute('row-index')""",
+                name,
             )
-            box = self.driver.find_element(
-                "css selector", f".ag-row[row-index='{row}'] input[type=checkbox]"
-            )
-            self.script("return null")
-            self.driver.execute_script("arguments[0].click()", box)
+            box = f".ag-row[row-index='{index}'] input[type=checkbox]"
+            self.script("document.querySelector(arguments[0]).click()", box)
 
     def compare(self) -> str:
         """Press Compare; the text of the page that opens."""
         button = self.until(
             "Compare button",
-            lambda: next(
-                b
-                for b in [*self.driver.find_elements("css selector", "button"), None]
-                if b is None or b.text.strip() == "Compare"
-            ),
-        )
+            lambda: [
+                button
+                for button in self.driver.find_elements("css selector", "button")
+                if button.text.strip() == "Compare"
+            ],
+        )[0]
         button.click()
         self.until("compare page", lambda: "compare-runs" in self.driver.current_url)
         return self.until(
             "table of metrics",
             lambda: (text := self.text()) and "val_accuracy" in text and "Metrics" in text and text,
+        )
+
+    def plot(self, metric: str) -> None:
+        """Choose a metric as the last axis, and the colour, of the compare page's plot."""
+        from selenium.webdriver.common.keys import Keys
+
+        boxes = self.driver.find_elements("css selector", "[role=combobox]")
+        box = boxes[1]  # the first one chooses params
+        box.click()
+        for _ in range(50):
+            chosen = self.script(
+                "return document.getElementById(arguments[0].getAttribute("
+                "'aria-activedescendant'))?.getAttribute('aria-label')",
+                box,
+            )
+            if chosen == metric:
+                box.send_keys(Keys.ENTER)
+                break
+            box.send_keys(Keys.ARROW_DOWN)
+        box.send_keys(Keys.ESCAPE)
+
+    def fold_sidebar(self) -> None:
+        """Give the page the width of the menu at its left."""
+        toggle = "[data-component-id='mlflow_header.toggle_sidebar_button']"
+        self.driver.find_element("css selector", toggle).click()
+
+    def unfold_metrics(self) -> None:
+        """Show the whole table of metrics, of which the page shows seven rows at a time."""
+        self.script(
+            """let table = [...document.querySelectorAll('a')].find(
+                 link => link.innerText === 'val_accuracy');
+               while (!table.innerText.includes('Show diff only')) table = table.parentElement;
+               for (const box of table.querySelectorAll('div')) {
+                 if (box.scrollHeight > box.clientHeight + 4) {
+                   box.style.height = 'auto'; box.style.maxHeight = 'none';
+                 }
+               }"""
         )
 
     def text(self) -> str:
@@ -174,7 +209,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/mlflow-compare.png"))
     parser.add_argument("--runs-out", type=Path, help="also save the list of runs here")
     parser.add_argument("--select", nargs="*", help="runs to compare (default: best and baselines)")
-    parser.add_argument("--height", type=int, default=1750, help="of the compare page, px")
+    parser.add_argument("--height", type=int, default=2100, help="of the compare page, px")
     options = parser.parse_args()
     if problem := missing():
         parser.error(problem)
@@ -191,7 +226,7 @@ def main() -> None:
         if found is None:
             parser.error(f"no study {options.study!r} in {home}")
         server = stack.enter_context(start_ui(home, port=0))
-        page = stack.enter_context(browser())
+        page = stack.enter_context(browser(width=1500))
         names = page.open_runs(study_url(server.url, found.experiment_id))
         print("columns:", page.columns())
         if options.runs_out:
@@ -201,6 +236,9 @@ def main() -> None:
         others = [n for n in names if n not in {*baselines, *finalists, options.study}]
         page.select(options.select or [*finalists, *others[: 4 - len(finalists)], *baselines])
         page.compare()
+        page.fold_sidebar()
+        page.plot("val_accuracy")
+        page.unfold_metrics()
         page.shoot(options.out, height=options.height)
 
 

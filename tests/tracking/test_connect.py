@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.tracking.connect import artifact_location, reason, shown_uri, store_uri
+
+
+def test_the_store_is_in_the_home_unless_another_is_given(tmp_path: Path) -> None:
+    home = tmp_path / "a b ü"
+    assert store_uri(home) == f"sqlite:///{home}/mlflow.db"
+    assert home.is_dir()
+    assert store_uri(home, "http://h") == "http://h"
+
+
+@pytest.mark.parametrize("name", ["what?", "a#b", "50%", "a\nb"])
+def test_homes_that_make_no_database_url_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="choose another --home"):
+        store_uri(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be made"):
+        store_uri(tmp_path / "file" / "home")
+
+
+def test_artifacts_of_any_name_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    names = ["a/b", "a-b", "../../etc", "\n", "ü" * 300, "a" * 300]
+    places = {artifact_location(tmp_path, name) for name in names}
+    assert len(places) == len(names)
+    for place in places:
+        assert place.startswith(f"{(tmp_path / 'artifacts').as_uri()}/")
+        assert place.count("/") == (tmp_path / "artifacts").as_uri().count("/") + 1
+
+
+def test_passwords_are_not_shown() -> None:
+    assert shown_uri("postgresql://me:pw@h:5/db") == "postgresql://me:***@h:5/db"
+    assert shown_uri("http://h:5000") == "http://h:5000"
+
+
+def test_reasons_are_short() -> None:
+    assert reason(OSError("[Errno 111] Connection refused")) == "connection refused"
+    assert reason(ValueError()) == "ValueError"
+    assert len(reason(ValueError("x " * 1000))) == 160

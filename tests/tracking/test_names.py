@@ -1,0 +1,42 @@
+from archsearch.tracking import design_label, run_name, study_note
+from archsearch.tracking.names import one_line
+
+
+def test_designs_are_told_apart_by_their_knobs() -> None:
+    knobs = {f"depth_{stage}": depth for stage, depth in enumerate((3, 4, 6, 3), 1)}
+    assert design_label("resnext", {**knobs, "cardinality": 8}) == "resnext 3-4-6-3 G8"
+    mixed = {"convs1": 1, "convs2": 2, "bn": True, "gap": False, "head": "fc", "none": None}
+    assert design_label("vgg", mixed) == "vgg 1-2 bn fc"
+    assert design_label("wrn", {"widening_factor": 8.5, "dropout": 0.3, "blocks": 4}) == (
+        "wrn k8.5 drop 0.3 blocks 4"
+    )
+    assert design_label("lenet", {}) == "lenet"
+
+
+def test_runs_say_their_role_and_size() -> None:
+    assert run_name("resnext 3-4-6-3 G8", flops=19_832_832) == "resnext 3-4-6-3 G8 · 19.8M"
+    assert run_name("vgg16", flops=15_470_264_320, role="baseline") == "baseline vgg16 · 15.5G"
+    assert (
+        run_name("wrn k8", flops=10**9, role="finalist", seed=2) == "final wrn k8 · 1.00G · seed 2"
+    )
+
+
+def test_names_are_one_line() -> None:
+    assert one_line("a\n\tb  c") == "a b c"
+    assert one_line("x" * 200) == "x" * 119 + "…"
+
+
+def test_a_note_is_a_line_and_a_table() -> None:
+    note = study_note(
+        facts={"space": "resnext", "data": "a|b\nc"},
+        header=("design", "FLOPs"),
+        rows=[("resnext G8", "19.8M"), ("odd|name", "1")],
+    )
+    assert note.splitlines() == [
+        "**space** resnext · **data** a\\|b c",
+        "",
+        "| design | FLOPs |",
+        "| --- | ---: |",
+        "| resnext G8 | 19.8M |",
+        "| odd\\|name | 1 |",
+    ]
