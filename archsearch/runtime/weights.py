@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,6 @@ def save_weights(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            # allow_pickle's positional place is a name too: a layer may not be called so.
             np.savez(file, **weights)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
@@ -60,9 +60,9 @@ def load_weights(path: Path) -> Weights:
         ArchsearchError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise ArchsearchError(f"{path} is no readable file of weights: {error}") from error
 
 
