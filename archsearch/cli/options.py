@@ -13,7 +13,7 @@ from archsearch.units import parse_image_size
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ImageSize(click.ParamType):
+class ImageSize(click.ParamType[tuple[int, int, int]]):
     """`224x224x3` as (224, 224, 3)."""
 
     name = "HxWxC"

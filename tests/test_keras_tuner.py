@@ -1,0 +1,64 @@
+"""Spaces under Keras Tuner's own searches: every model on budget, knobs as hyperparameters."""
+
+import pytest
+
+pytestmark = pytest.mark.keras
+
+keras_tuner = pytest.importorskip("keras_tuner", reason="Keras Tuner is not installed")
+
+import numpy as np  # noqa: E402
+
+from archsearch.errors import UserError  # noqa: E402
+from archsearch.keras_tuner import SpaceHyperModel  # noqa: E402
+from archsearch.readings.cost import cost  # noqa: E402
+from archsearch.space.registry import load_spaces  # noqa: E402
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet", "resnext", "wrn"])
+def test_every_knob_is_a_hyperparameter_and_every_draw_on_budget(name):
+    model = SpaceHyperModel(space=name, flops="20M", input_shape=(32, 32, 3), classes=10)
+    hp = keras_tuner.HyperParameters()
+    model.candidate(hp)
+    assert {p.name for p in hp.space} == {k.name for k in load_spaces()[name].knobs(model.request)}
+    for seed in range(10):
+        chosen = hp.copy()
+        chosen.values = {p.name: p.random_sample(seed) for p in hp.space}
+        found = model.candidate(chosen)
+        assert dict(found.knobs) == chosen.values
+        assert 0.95 * 20e6 <= cost(found.graph).flops <= 20e6
+
+
+@pytest.mark.parametrize("tuner", ["RandomSearch", "Hyperband", "BayesianOptimization"])
+def test_a_real_search(tuner, tmp_path):
+    size = (16, 16, 1)
+    hypermodel = SpaceHyperModel(space="vgg", flops="2M", input_shape=size, classes=3)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 24)
+    x = rng.normal(size=(24, *size)).astype("float32") + y[:, None, None, None]
+    length = {"max_epochs": 2, "factor": 2} if tuner == "Hyperband" else {"max_trials": 2}
+    search = getattr(keras_tuner, tuner)(
+        hypermodel, objective="val_accuracy", directory=tmp_path, seed=1, **length
+    )
+    search.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
+    best = search.get_best_hyperparameters()[0]
+    assert hypermodel.candidate(best).cost.flops in hypermodel.request.budget
+    model = search.get_best_models()[0]
+    assert model.predict(x, verbose=0).shape == (24, 3)
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == (
+        hypermodel.candidate(best).cost.params
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"space": "resnxt"}, "did you mean resnext"),
+        ({"flops": "1k"}, "try --flops"),
+        ({"input_shape": (32, 32)}, "height, width, channels"),
+        ({"classes": 1}, "at least 2"),
+    ],
+)
+def test_bad_arguments(change, message):
+    good = {"space": "resnext", "flops": "20M", "input_shape": (32, 32, 3), "classes": 10}
+    with pytest.raises(UserError, match=message):
+        SpaceHyperModel(**(good | change))
