@@ -48,7 +48,8 @@ class RunSettings:
     finalists: int = 2
     """Best candidates retrained from scratch."""
     baselines: str = "matched"
-    """`matched`, `published`, `all`, `none`, or names of published networks, comma-separated."""
+    """`matched`, `published`, `all`, `none`, or names of published networks, comma-separated;
+    `matched` may be among the names."""
     workers: int | None = None
     """Trials at the same time; None: what suits the machine."""
     name: str | None = None
@@ -271,11 +272,11 @@ def _check_budget(text: str) -> None:
 def _check_baselines(text: str, names: tuple[str, ...]) -> None:
     if not names:
         raise UserError(f"baselines is empty; give {', '.join(BASELINE_WORDS)} or names")
-    mixed = sorted(set(names) & set(BASELINE_WORDS))
+    mixed = sorted(set(names) & set(BASELINE_WORDS) - {"matched"})
     if mixed and len(names) > 1:
         raise UserError(
             f"baselines {text!r} mixes {mixed[0]!r} with others; "
-            f"give one of {', '.join(BASELINE_WORDS)}, or names only"
+            f"give one of {', '.join(BASELINE_WORDS)}, or names"
         )
 
 

@@ -37,7 +37,7 @@ def test_defaults_suffice_beside_space_and_budget():
         ({"val_fraction": 0.0}, "between 0 and 1"),
         ({"val_fraction": float("nan")}, "between 0 and 1"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing to train on"),
-        ({"baselines": "matched,resnet50"}, "mixes 'matched'"),
+        ({"baselines": "resnet50,all"}, "mixes 'all'"),
         ({"baselines": " , "}, "baselines is empty"),
         ({"name": "a/b"}, "study name"),
         ({"space": ""}, "no name"),

@@ -60,7 +60,7 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
             file.flush()
             yield
         finally:
-            file.truncate(0)
+            file.truncate(0)  # the folder may be gone by now; the open file is not
 
 
 def _try_lock(descriptor: int, *, unsupported: bool) -> bool:

@@ -1,9 +1,11 @@
 """A two-layer toy space, and a workbench that runs studies over it with the fake engine."""
 
+import importlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -155,6 +157,13 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What spawned processes run: they import it by name, with this process's path."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return importlib.import_module("toy_workers")
 
 
 def table(result: StudyResult) -> list[Any]:

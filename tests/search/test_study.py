@@ -141,8 +141,7 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
         other.stopped = lambda count=count, after=after: next(count) >= after
         try:
             other.run()
-        except Interrupted as error:
-            assert "archsearch resume s" in str(error)
+        except Interrupted:
             assert not other.engine._jobs
             states = {trial.state for trial in other.store.trials}
             assert "running" not in states

@@ -1,0 +1,69 @@
+"""Which classic networks a study is compared with."""
+
+import math
+from importlib.metadata import entry_points
+
+from archsearch.errors import GraphError, UserError
+from archsearch.ir.graph import Graph
+from archsearch.settings import BASELINE_WORDS, RunSettings
+from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.registry import BASELINES, find_baseline
+from archsearch.units import format_size
+
+
+def wants_matched(settings: RunSettings) -> bool:
+    """Whether the space's classic, scaled to the budget, is the first trial."""
+    return bool({"matched", "all"} & set(settings.baseline_names()))
+
+
+def named_baselines(settings: RunSettings) -> list[Baseline]:
+    """Return the published networks asked for by name.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    return [find_baseline(n) for n in settings.baseline_names() if n not in BASELINE_WORDS]
+
+
+def published_networks(settings: RunSettings, request: Request) -> dict[str, Graph]:
+    """Return the published networks asked for, for the study's images and classes.
+
+    Raises:
+        UserError: a name is unknown, or the images are too small for a network asked for by name.
+    """
+    found = named_baselines(settings)
+    if {"published", "all"} & set(settings.baseline_names()):
+        found = family_of(settings.space, request)
+    graphs = {}
+    for baseline in found:
+        if min(request.input[:2]) < baseline.smallest:
+            raise UserError(
+                f"baseline {baseline.name} needs images of {baseline.smallest} pixels and more, "
+                f"not {format_size(request.input)}; give a larger --input or leave it out"
+            )
+        try:
+            graphs[baseline.name] = baseline.build(request.input, request.classes)
+        except GraphError as error:
+            raise UserError(f"baseline {baseline.name} does not fit the data: {error}") from error
+    return graphs
+
+
+def family_of(space: str, request: Request) -> list[Baseline]:
+    """Return a space's own published networks: of its forms, those for images closest in size.
+
+    A space and its published networks share an entry point's name.
+    """
+    members: list[Baseline] = []
+    for point in entry_points(group=BASELINES, name=space):
+        members += point.load().values()
+    side = min(request.input[:2])
+    able = [baseline for baseline in members if baseline.smallest <= side]
+    if not able:
+        return []
+
+    def distance(baseline: Baseline) -> float:
+        return abs(math.log(min(baseline.input[:2]) / side))
+
+    least = min(map(distance, able))
+    return [baseline for baseline in able if distance(baseline) == least]
