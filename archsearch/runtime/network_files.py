@@ -1,0 +1,91 @@
+"""Networks from files: a Graph JSON, a `.keras` file, a SavedModel that archsearch exported.
+
+Nothing in a file is run and Keras is not imported, so a file from a stranger can be looked at.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.ir.codec import from_json
+from archsearch.ir.graph import Graph
+from archsearch.runtime.keras_import import first_line, from_config
+
+MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim anything
+GRAPH_FILE: Final = "graph.json"
+"""What the export stores beside a model: its Graph."""
+
+
+def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:
+    """Read a `.keras` file, running nothing in it; see `from_keras`.
+
+    Raises:
+        UserError: it is no `.keras` file, or carries code (a Lambda layer, a class of its own).
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no .keras file (a zip archive); save it with model.save()")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            if GRAPH_FILE in names:
+                return from_json(_text(archive, GRAPH_FILE))
+            if "config.json" not in names:
+                raise UserError(f"{path} is a zip archive without config.json, no .keras file")
+            document = json.loads(_text(archive, "config.json"))
+    except (zipfile.BadZipFile, OSError, ValueError, RecursionError, NotImplementedError) as error:
+        raise UserError(f"{path} cannot be read: {first_line(error)}") from None
+    try:
+        return from_config(document, input=input)
+    except RecursionError:
+        raise UserError(f"{path}: its models are nested too deeply") from None
+
+
+def load_saved_model(folder: Path) -> Graph:
+    """Read the network of a SavedModel that archsearch exported: the Graph stored beside it.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    for place in (
+        folder / "assets" / GRAPH_FILE,
+        folder / "assets.extra" / GRAPH_FILE,
+        folder / GRAPH_FILE,
+    ):
+        if place.is_file():
+            return from_json(place.read_text(encoding="utf-8"))
+    what = (
+        "a SavedModel, but not one archsearch exported"
+        if (folder / "saved_model.pb").is_file()
+        else "no SavedModel"
+    )
+    raise UserError(
+        f"{folder} is {what}: it has no {GRAPH_FILE}; save the Keras model as .keras and check that"
+    )
+
+
+def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:
+    """Read a Graph JSON, a `.keras` file or an exported SavedModel, whichever `path` is.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if path.is_dir():
+        return load_saved_model(path)
+    if path.suffix == ".json":
+        try:
+            return from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {first_line(error)}") from None
+    if path.suffix in {".h5", ".hdf5"}:
+        raise UserError(f"{path} is in Keras's old HDF5 format; save the model as .keras instead")
+    return load_keras_file(path, input=input)
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    if archive.getinfo(name).file_size > MOST_CONFIG_BYTES:
+        raise ValueError(f"its {name} is larger than {MOST_CONFIG_BYTES // 2**20} MB")
+    return archive.read(name).decode("utf-8")
