@@ -1,15 +1,12 @@
 """Commands about single networks: profile and sample."""
 
 import json
-from pathlib import Path
 
 import click
 
+from archsearch import api
 from archsearch.cli.options import ImageSize, json_option, print_json
-from archsearch.errors import UserError
-from archsearch.ir.codec import from_json, to_dict
-from archsearch.ir.graph import Graph
-from archsearch.units import format_size
+from archsearch.ir.codec import to_dict
 
 
 @click.command(
@@ -34,7 +31,7 @@ def profile(
     """
     from archsearch.readings import table
 
-    graphs = [load_network(name, size, classes) for name in names]
+    graphs = [api.network(name, input=size, classes=classes) for name in names]
     if as_json:
         profiles = [table.profile(graph) for graph in graphs]
         print_json(profiles[0] if len(profiles) == 1 else profiles)
@@ -68,19 +65,11 @@ def sample(
     as_json: bool,
 ) -> None:
     """Draw candidates of a space; every one fills the budget, none is thrown away for its size."""
-    from archsearch.space.budget import Budget, Request
-    from archsearch.space.registry import find_space
-    from archsearch.space.solve import sample as draw
-
-    space = find_space(space_name)
-    classes = classes or (1000 if min(size[:2]) >= 96 else 10)
-    request = Request(size, classes, Budget.parse(flops, size))
-    candidates = draw(space, request, count, seed=seed)
+    candidates = api.sample(space_name, flops, input=size, classes=classes, count=count, seed=seed)
     if not as_json:
         from archsearch.report import tables
 
-        title = f"{space.name}: {count} candidates of {request.budget} on {format_size(size)}"
-        tables.show(tables.candidates(list(candidates), title=title))
+        tables.show(tables.candidates(list(candidates)))
         return
     for candidate in candidates:
         line = {
@@ -98,30 +87,3 @@ def sample(
             "graph": to_dict(candidate.graph),
         }
         click.echo(json.dumps(line, separators=(",", ":")))
-
-
-def load_network(
-    name: str, size: tuple[int, int, int] | None = None, classes: int | None = None
-) -> Graph:
-    """Return a baseline by name, or the network in a Graph JSON or a `.keras` file.
-
-    Raises:
-        UserError: there is none, or a stored network was asked for in another size.
-    """
-    path = Path(name)
-    if path.suffix not in {".json", ".keras"}:
-        from archsearch.space.registry import find_baseline
-
-        return find_baseline(name).build(size, classes)
-    if size or classes:
-        raise UserError(f"{name} is stored with its size; --input and --classes are for baselines")
-    if not path.is_file():
-        raise UserError(f"there is no file {name}")
-    if path.suffix == ".keras":
-        from archsearch.runtime.keras_import import load_keras_file
-
-        return load_keras_file(path)
-    try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise UserError(f"{name} is no JSON text") from None

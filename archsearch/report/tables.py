@@ -101,10 +101,9 @@ def comparison(graphs: Iterable[Graph]) -> Table:
     return table
 
 
-def candidates(found: Sequence[Candidate], *, title: str) -> Table:
+def candidates(found: Sequence[Candidate]) -> Table:
     """Return candidates, one a row."""
     table = new_table("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
-    table.title = title
     for c in found:
         table.add_row(
             c.label,

@@ -1,0 +1,151 @@
+"""The Python interface: what the commands do, as functions."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from archsearch.errors import UserError
+from archsearch.ir.graph import Graph
+from archsearch.readings import table
+from archsearch.space.budget import Budget, Request
+from archsearch.space.registry import find_baseline, find_space
+from archsearch.space.solve import Candidate
+from archsearch.space.solve import sample as _sample
+
+if TYPE_CHECKING:
+    from archsearch.search.events import Event
+    from archsearch.search.result import StudyResult
+    from archsearch.settings import RunSettings
+
+Size = tuple[int, int, int]
+
+LARGE_SIDE = 96
+"""From this side on (pixels) images are taken to have ImageNet's 1000 classes, below CIFAR's 10."""
+
+
+def search(
+    settings: "RunSettings", *, on_event: "Callable[[Event], None] | None" = None
+) -> "StudyResult":
+    """Search a design space under a FLOP budget, as `archsearch run` does.
+
+        archsearch.search(archsearch.RunSettings(space="resnext", flops="20M", trials=20))
+
+    Trials train in worker processes that import the calling script: call this under
+    `if __name__ == "__main__":`.
+
+    Args:
+        settings: what is asked for.
+        on_event: told what happens, as it happens.
+
+    Returns:
+        The leaderboard, the winner and where its exported model is.
+
+    Raises:
+        UserError: something asked for does not work; nothing has been kept then.
+        ArchsearchError: no network could be trained.
+    """
+    from archsearch.search.driver import run
+
+    return run(settings, on_event=on_event or (lambda event: None))
+
+
+def network(
+    name: str | Path | Graph, *, input: Size | None = None, classes: int | None = None
+) -> Graph:
+    """Return a network: a baseline by name, or what a Graph JSON, `.keras` file or export holds.
+
+    Args:
+        name: a baseline's name or a path; a Graph is returned as it is.
+        input: (height, width, channels), for baselines; None: the published size.
+        classes: for baselines; None: as published.
+
+    Raises:
+        UserError: there is none, or a stored network was asked for in another size.
+        GraphError: the file's network is damaged, or the image too small for the baseline.
+    """
+    if isinstance(name, Graph):
+        return name
+    path = Path(name)
+    if path.suffix not in {".json", ".keras"} and not path.is_dir():
+        return find_baseline(str(name)).build(input, classes)
+    if input or classes:
+        raise UserError(f"{name} is stored with its size; input and classes are for baselines")
+    from archsearch.runtime.network_files import load_network
+
+    return load_network(path)
+
+
+def profile(
+    name: str | Path | Graph, *, input: Size | None = None, classes: int | None = None
+) -> dict[str, Any]:
+    """Return a network's exact costs, layer by layer, as `archsearch profile --json` prints them.
+
+    Shapes are [height, width, channels]; FLOPs are multiply-adds; memory is in bytes of 32-bit floats.
+
+    Raises:
+        UserError: as for `network`.
+    """
+    return table.profile(network(name, input=input, classes=classes))
+
+
+def sample(
+    space: str,
+    flops: str,
+    *,
+    input: Size = (224, 224, 3),
+    classes: int | None = None,
+    count: int = 10,
+    seed: int = 0,
+) -> Iterator[Candidate]:
+    """Yield `count` candidates of a space, each filling the budget.
+
+    Args:
+        space: name of a design space.
+        flops: the budget: `4G`, filled to 95 % or more, or a range `3.8G:4.2G`.
+        input: (height, width, channels).
+        classes: None: 1000 for large images, 10 for small ones.
+        count: how many.
+        seed: of the draws.
+
+    Raises:
+        UserError: no such space, or no such budget.
+        BudgetError: the budget is out of the space's reach.
+    """
+    found = find_space(space)
+    classes = classes or (1000 if min(input[:2]) >= LARGE_SIDE else 10)
+    request = Request(input, classes, Budget.parse(flops, input))
+    found.knobs(request)  # what is wrong shows now, not at the first candidate
+    return _sample(found, request, count, seed=seed)
+
+
+def build(
+    name: str | Path | Graph, *, input: Size | None = None, classes: int | None = None
+) -> Any:
+    """Return the Keras model of a network, with fresh weights: float images in, logits out.
+
+    Its layers are Keras's own, so that it can be saved and loaded without archsearch.
+
+    Raises:
+        UserError: as for `network`.
+    """
+    from archsearch.runtime.model import build_model
+
+    return build_model(network(name, input=input, classes=classes), lowering="plain")
+
+
+def export(
+    study: str,
+    *,
+    out: Path | None = None,
+    form: Literal["saved_model", "keras"] = "saved_model",
+    home: Path = Path("mlruns"),
+    overwrite: bool = False,
+) -> Path:
+    """Write a study's best model, reload it, compare it with the trained one, and return its path.
+
+    Raises:
+        UserError: no such study, nothing trained to its end in it, or `out` is there already.
+    """
+    from archsearch.search.export import export_study
+
+    return export_study(study, home=home, form=form, out=out, overwrite=overwrite)
