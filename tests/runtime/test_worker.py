@@ -1,0 +1,71 @@
+import os
+import signal
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+
+from archsearch.ir.codec import to_json
+from archsearch.runtime.job import EpochReport, Job, Outcome, from_json
+from archsearch.runtime.job import to_json as job_json
+from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.worker import main
+
+from .networks import vgg_like
+
+pytestmark = pytest.mark.keras
+
+TIMEOUT_S = 120
+
+
+@pytest.fixture
+def worker(tmp_path):
+    context = get_context("spawn")
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=main, args=(theirs, 1, str(tmp_path / "worker.log")))
+    process.start()
+    theirs.close()
+    pipe.process = process
+    yield pipe
+    pipe.close()
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def hear(pipe):
+    assert pipe.poll(TIMEOUT_S)
+    return from_json(pipe.recv())
+
+
+def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
+    assert "tensorflow" not in sys.modules or "PYTEST_CURRENT_TEST" in os.environ
+    job = Job(
+        key="trial-0001",
+        graph=to_json(vgg_like()),
+        dataset=str(dataset),
+        recipe=Recipe(batch=16),
+        images=2 * 96,
+        seed=0,
+    )
+    worker.send(("job", job_json(job)))
+    heard = [hear(worker) for _ in range(3)]
+    assert [type(message) for message in heard] == [EpochReport, EpochReport, Outcome]
+    assert heard[-1].status == "complete"
+
+    # A job that cannot be done costs its outcome; Ctrl-C is none of the worker's business.
+    os.kill(worker.process.pid, signal.SIGINT)
+    worker.send(("job", job_json(replace(job, key="bad", dataset=str(tmp_path)))))
+    outcome = hear(worker)
+    assert (outcome.key, outcome.status) == ("bad", "failed")
+    assert "no prepared dataset" in outcome.reason
+
+    worker.send(("stop", "trial-0001"))  # too late for that one, and nothing to this one
+    worker.send(("job", job_json(replace(job, key="long", images=2000 * 96))))
+    assert hear(worker).epoch == 1
+    worker.send(("stop", "long"))
+    message = hear(worker)
+    while isinstance(message, EpochReport):
+        message = hear(worker)
+    assert (message.key, message.status) == ("long", "pruned")
+    assert message.reason.startswith("stopped after epoch")
