@@ -96,7 +96,7 @@ _GOOGLENET = {
 
 def _auxiliary_head(net: Tracer, x: Tensor, name: str, classes: int) -> None:
     """Average pool 5×5/3, 1×1 to 128, dense 1024, dropout 70 %, scores: in training only."""
-    with net.scope(name):
+    with net.training_only(name):
         x = conv_relu(net, net.avg_pool(x, kernel=5, stride=3), 128, kernel=1)
         x = net.dropout(net.relu(net.dense(net.flatten(x), 1024)), 0.7)
         net.auxiliary(net.dense(x, classes))

@@ -2,7 +2,7 @@
 
 He et al. 2015 (arXiv 1512.03385), He et al. 2016 (1603.05027), Zagoruyko & Komodakis 2016 (1605.07146),
 Xie et al. 2016 (1611.05431); stochastic depth: Huang et al. 2016 (1603.09382); gates: Hu et al. 2017
-(1709.01507).
+(1709.01507). `plain` leaves the shortcut out: the stacks that ResNet was compared with.
 """
 
 from typing import Literal
@@ -21,6 +21,7 @@ def basic(
     project: bool,
     survival: float = 1.0,
     squeezed: Width | None = None,
+    plain: bool = False,
 ) -> Tensor:
     """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`.
 
@@ -29,7 +30,9 @@ def basic(
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=3, stride=stride)))
     y = net.batch_norm(net.conv(y, filters, kernel=3))
     y = _ended(net, y, survival, squeezed)
-    return net.relu(net.add(y, shortcut(net, x, filters, stride=stride, project=project)))
+    if not plain:
+        y = net.add(y, shortcut(net, x, filters, stride=stride, project=project))
+    return net.relu(y)
 
 
 def bottleneck(
@@ -43,12 +46,15 @@ def bottleneck(
     groups: int = 1,
     survival: float = 1.0,
     squeezed: Width | None = None,
+    plain: bool = False,
 ) -> Tensor:
     """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`."""
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=1)))
     y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=stride, groups=groups)))
     y = _ended(net, net.batch_norm(net.conv(y, filters, kernel=1)), survival, squeezed)
-    return net.relu(net.add(y, shortcut(net, x, filters, stride=stride, project=project)))
+    if not plain:
+        y = net.add(y, shortcut(net, x, filters, stride=stride, project=project))
+    return net.relu(y)
 
 
 def padded_basic(
@@ -69,11 +75,14 @@ def preact_basic(
     stride: int,
     project: bool,
     dropout: float = 0.0,
+    plain: bool = False,
 ) -> Tensor:
     """BN-ReLU-conv twice, dropout between; nothing but the addition on the shortcut's path."""
     ready = net.relu(net.batch_norm(x))
     y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=3, stride=stride)))
     y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=3)
+    if plain:
+        return y
     return net.add(y, _preact_shortcut(net, x, ready, filters, stride=stride, project=project))
 
 
@@ -87,6 +96,7 @@ def preact_bottleneck(
     project: bool,
     dropout: float = 0.0,
     strided: Literal["1x1", "3x3"] = "3x3",
+    plain: bool = False,
 ) -> Tensor:
     """BN-ReLU-conv three times: 1×1, 3×3, 1×1, one of the first two strided; dropout before the last."""
     first, second = (stride, 1) if strided == "1x1" else (1, stride)
@@ -94,6 +104,8 @@ def preact_bottleneck(
     y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=1, stride=first)))
     y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=second)))
     y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=1)
+    if plain:
+        return y
     return net.add(y, _preact_shortcut(net, x, ready, filters, stride=stride, project=project))
 
 

@@ -5,15 +5,16 @@ He et al. 2015, arXiv 1512.03385. Two 3×3 cost 18HWC²; the bottleneck, deeper,
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Block, Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import is_large, last_bn_relu, pooled_head, residual_stem
+from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import (
     basic,
     bottleneck,
@@ -22,6 +23,15 @@ from search_spaces.residual import (
     preact_basic,
     preact_bottleneck,
 )
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    depth_knobs,
+    depths_of,
+    growth,
+    held,
+    multiplier_knobs,
+)
 
 _BLOCKS: Mapping[tuple[str, str], Block] = {
     ("basic", "post"): basic,
@@ -29,36 +39,6 @@ _BLOCKS: Mapping[tuple[str, str], Block] = {
     ("basic", "pre"): preact_basic,
     ("bottleneck", "pre"): preact_bottleneck,
 }
-
-
-def depth_knobs(most: int, request: Request) -> tuple[IntKnob, ...]:
-    """Return blocks per stage: up to `most`, twice that in stage 3, where ResNets are deepest.
-
-    On small images the fourth stage may have none: the three-stage form ResNets have on CIFAR.
-    """
-    least_last = 1 if is_large(request.input) else 0
-    return (
-        IntKnob("depth1", 1, most),
-        IntKnob("depth2", 1, most),
-        IntKnob("depth3", 1, 2 * most),
-        IntKnob("depth4", least_last, most),
-    )
-
-
-def classic_depths(knobs: Mapping[str, Knob], wanted: tuple[int, int, int, int]) -> dict[str, int]:
-    """Return `wanted` blocks per stage, as far as the knobs' ranges go."""
-    depths = {}
-    for i, depth in enumerate(wanted, start=1):
-        knob = knobs[f"depth{i}"]
-        assert isinstance(knob, IntKnob)
-        depths[knob.name] = max(knob.low, min(depth, knob.high))
-    return depths
-
-
-def depths_of(knobs: Knobs) -> tuple[int, ...]:
-    """Return the blocks of every stage that has any."""
-    depths = (int(knobs[f"depth{i}"]) for i in range(1, 5))
-    return tuple(depth for depth in depths if depth)
 
 
 def residual_stages(
@@ -72,16 +52,20 @@ def residual_stages(
     project_first: bool = True,
     squeezed: Sequence[Width] | None = None,
     survivals: Iterable[float] | None = None,
+    path: str = "identity",
     **settings: int | float | str,
 ) -> Tensor:
     """Write stages of `block`; each but the first starts with stride 2.
 
     Every stage's first block projects its shortcut; the first stage's need not where widths agree.
-    `squeezed` gives each stage squeeze-and-excitation gates, `survivals` each block its survival.
+    `squeezed` gives each stage squeeze-and-excitation gates, `survivals` each block its survival. `path` is
+    `identity`, `projection` (in every block) or `none`: a plain stack.
     """
     survival = iter(survivals) if survivals is not None else None
     for s, (depth, inner, width) in enumerate(zip(depths, inners, filters, strict=True)):
         more: dict[str, Hashable] = dict(settings)
+        if path == "none":
+            more["plain"] = True
         if squeezed is not None:
             more["squeezed"] = squeezed[s]
         for b in range(depth):
@@ -94,7 +78,7 @@ def residual_stages(
                 inner=inner,
                 filters=width,
                 stride=2 if s and not b else 1,
-                project=not b and (s > 0 or project_first),
+                project=path == "projection" or (not b and (s > 0 or project_first)),
                 **more,
             )
     return x
@@ -105,33 +89,59 @@ class ResNetSpace(Space):
 
     name = "resnet"
     title = "residual blocks: depth per stage, basic or bottleneck, ratio, activation order"
-    rules = ("channel-doubling", "identity-shortcut", "bottleneck-ratio", "bn-after-conv")
+    rules: ClassVar[tuple[str, ...]] = (
+        CHANNEL_DOUBLING,
+        "identity-shortcut",
+        "bottleneck-ratio",
+        "bn-after-conv",
+    )
+    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING, "identity-shortcut"})
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and deeper stages."""
-        rest = (
+        rest = (*self.choices(request), *multiplier_knobs(request, 4))
+        if "identity-shortcut" in request.relax:
+            # A projection in every block, or plain stacks: what ResNet was compared with.
+            rest += (ChoiceKnob("shortcut", ("identity", "projection", "none")),)
+        return [(*depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)]
+
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs besides depth."""
+        return (
             ChoiceKnob("block", ("basic", "bottleneck")),
             # Output width over inner width: 1 is the plain basic block, 4 the classic bottleneck.
             ChoiceKnob("ratio", (1, 2, 4)),
             ChoiceKnob("activation", ("post", "pre")),
         )
-        return [(*depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)]
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return ResNet-50, on small images ResNet-56 (as deep as the ranges go)."""
+        rest: dict[str, KnobValue] = {"shortcut": "identity"} if "shortcut" in knobs else {}
+        rest |= {"activation": "post", **held(knobs)}
         if is_large(request.input):
-            rest: Knobs = {"block": "bottleneck", "ratio": 4, "activation": "post"}
-            return {**classic_depths(knobs, (3, 4, 6, 3)), **rest}
-        rest = {"block": "basic", "ratio": 1, "activation": "post"}
-        return {**classic_depths(knobs, (9, 9, 9, 0)), **rest}
+            depths = classic_depths(knobs, (3, 4, 6, 3))
+            return {**depths, "block": "bottleneck", "ratio": 4, **rest}
+        return {**classic_depths(knobs, (9, 9, 9, 0)), "block": "basic", "ratio": 1, **rest}
+
+    def ratio(self, knobs: Knobs) -> float:
+        """Return output width over inner width."""
+        return float(knobs["ratio"])
+
+    def block(self, knobs: Knobs) -> Block:
+        """Return the block to stack."""
+        return _BLOCKS[str(knobs["block"]), str(knobs["activation"])]
+
+    def settings(self, knobs: Knobs) -> dict[str, Any]:
+        """Return further settings of the stages."""
+        return {}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling inner widths, outputs `ratio` times as wide."""
-        ratio = int(knobs["ratio"])
+        ratio = self.ratio(knobs)
         widths = {"stem": pick(base)}
-        for s in range(len(depths_of(knobs))):
-            widths[f"inner{s + 1}"] = pick(base * 2**s)
-            widths[f"stage{s + 1}"] = pick(base * 2**s * ratio)
+        for s, factor in enumerate(growth(knobs, len(depths_of(knobs))), start=1):
+            widths[f"inner{s}"] = pick(base * factor)
+            widths[f"stage{s}"] = pick(base * factor * ratio)
         return widths
 
     def build(
@@ -139,18 +149,20 @@ class ResNetSpace(Space):
     ) -> Tensor:
         """Write stem, stages and head."""
         depths = depths_of(knobs)
-        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        block = self.block(knobs)
+        preact = block in (preact_basic, preact_bottleneck)
+        stem = preact_stem if preact else residual_stem
         x = residual_stages(
             net,
-            x,
-            _BLOCKS[str(knobs["block"]), str(knobs["activation"])],
+            stem(net, net.input, widths["stem"], large=is_large(request.input)),
+            block,
             depths,
             [widths[f"inner{s + 1}"] for s in range(len(depths))],
             [widths[f"stage{s + 1}"] for s in range(len(depths))],
+            path=str(knobs.get("shortcut", "identity")),
+            **self.settings(knobs),
         )
-        if knobs["activation"] == "pre":
-            x = last_bn_relu(net, x)
-        return pooled_head(net, x, request.classes)
+        return pooled_head(net, last_bn_relu(net, x) if preact else x, request.classes)
 
     def label(self, knobs: Knobs) -> str:
         """Return e.g. `3-4-6-3 bottleneck r4 post`."""

@@ -5,18 +5,28 @@ Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsea
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.rules.resnext import flops_change, path_width
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from search_spaces.parts import is_large, pooled_head, residual_stem
 from search_spaces.residual import bottleneck
-from search_spaces.resnet import classic_depths, depth_knobs, depths_of, residual_stages
+from search_spaces.resnet import residual_stages
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    depth_knobs,
+    depths_of,
+    growth,
+    held,
+    multiplier_knobs,
+)
 
 
 class ResNextSpace(Space):
@@ -24,14 +34,24 @@ class ResNextSpace(Space):
 
     name = "resnext"
     title = "grouped bottlenecks, path width from the FLOPs-equality quadratic"
-    rules = ("channel-doubling", "identity-shortcut", "resnext-width", "cardinality")
+    rules: ClassVar[tuple[str, ...]] = (
+        CHANNEL_DOUBLING,
+        "identity-shortcut",
+        "resnext-width",
+        "cardinality",
+    )
+    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING, "resnext-width"})
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper stages and higher cardinalities: 32 paths of one channel need C ≥ 16."""
+        rest = (*self.choices(request), *multiplier_knobs(request, 4))
+        if "resnext-width" in request.relax:
+            rest += (RisingKnob("path_factor", (0.5, 0.75, 1.0, 1.5, 2.0)),)
         return [
             (
                 *depth_knobs(most, request),
                 ChoiceKnob("cardinality", tuple(g for g in (1, 2, 4, 8, 16, 32) if g <= paths)),
+                *rest,
             )
             for most, paths in (
                 (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
@@ -39,22 +59,28 @@ class ResNextSpace(Space):
             )
         ]  # fmt: skip
 
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs besides depth and cardinality."""
+        return ()
+
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return ResNeXt-50, on small images ResNeXt-29, with as many of its paths as there may be."""
         large = is_large(request.input)
         most = max(int(value) for value in knobs["cardinality"].values())
         depths = classic_depths(knobs, (3, 4, 6, 3) if large else (3, 3, 3, 0))
-        return {**depths, "cardinality": min(most, 32 if large else 8)}
+        rest: dict[str, KnobValue] = {"path_factor": 1.0} if "path_factor" in knobs else {}
+        return {**depths, "cardinality": min(most, 32 if large else 8), **held(knobs), **rest}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return for each stage C (the block puts out 4C) and the path width c that C and G give."""
         paths = int(knobs["cardinality"])
         # At least one channel a path: below that C the equation asks for less than a path can have.
         base = max(base, _least_base(paths))
+        free = float(knobs.get("path_factor", 1.0))
         widths = {"stem": pick(base)}
-        for s in range(len(depths_of(knobs))):
-            C = widths[f"stage{s + 1}"] = pick(base * 2**s)
-            widths[f"path{s + 1}"] = pick(path_width(C, paths), multiple=1)
+        for s, factor in enumerate(growth(knobs, len(depths_of(knobs))), start=1):
+            C = widths[f"stage{s}"] = pick(base * factor)
+            widths[f"path{s}"] = pick(path_width(C, paths) * free, multiple=1)
         return widths
 
     def build(
@@ -63,17 +89,21 @@ class ResNextSpace(Space):
         """Write stem, stages and head."""
         depths = depths_of(knobs)
         paths = int(knobs["cardinality"])
-        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
         x = residual_stages(
             net,
-            x,
+            residual_stem(net, net.input, widths["stem"], large=is_large(request.input)),
             bottleneck,
             depths,
             [widths[f"path{s + 1}"] * paths for s in range(len(depths))],
             [widths[f"stage{s + 1}"] * 4 for s in range(len(depths))],
+            squeezed=self.squeezed(widths, len(depths)),
             groups=paths,
         )
         return pooled_head(net, x, request.classes)
+
+    def squeezed(self, widths: Mapping[str, Width], stages: int) -> list[Width] | None:
+        """Return the hidden widths of each stage's gates; ResNeXt has none."""
+        return None
 
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return each stage's exact root and what rounding it did to the block's FLOPs."""

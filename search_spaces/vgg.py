@@ -10,20 +10,38 @@ from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from search_spaces.parts import dense_head, is_large
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    growth,
+    held,
+    multiplier_knobs,
+)
 
 STAGES = 5
 
 
 def conv_stack(
-    net: Tracer, x: Tensor, *, filters: Width, depth: int, batch_norm: bool, bias: bool
+    net: Tracer,
+    x: Tensor,
+    *,
+    filters: Width,
+    depth: int,
+    batch_norm: bool,
+    bias: bool,
+    kernel: int = 3,
 ) -> Tensor:
-    """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain)."""
-    for _ in range(depth):
-        x = net.conv(x, filters, kernel=3, bias=bias)
+    """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain).
+
+    A larger `kernel` stands in for as many of them as see what it sees, where there are so many.
+    """
+    large, small = divmod(depth, (kernel - 1) // 2)
+    for side in (kernel,) * large + (3,) * small:
+        x = net.conv(x, filters, kernel=side, bias=bias)
         x = net.relu(net.batch_norm(x) if batch_norm else x)
     return net.max_pool(x, kernel=2) if x.side >= 2 else x
 
@@ -33,23 +51,33 @@ class VggSpace(Space):
 
     name = "vgg"
     title = "stacked 3×3 convolutions, channels double after each pool"
-    rules = ("3x3-stacks", "channel-doubling")
+    rules = ("3x3-stacks", CHANNEL_DOUBLING)
+    relaxable = frozenset(rules)
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
-        """Return the one set there is: the depths are what VGG varies."""
+        """Return the one set there is, the depths being what VGG varies (freed multipliers aside)."""
         depths = tuple(IntKnob(f"depth{i}", 1, 5) for i in range(1, STAGES + 1))
-        return (
-            (*depths, ChoiceKnob("batch_norm", (False, True)), ChoiceKnob("head", ("gap", "fc"))),
-        )
+        kernels: tuple[Knob, ...] = ()
+        if "3x3-stacks" in request.relax:
+            kernels = tuple(RisingKnob(f"kernel{i}", (3, 5, 7)) for i in range(1, STAGES + 1))
+        head = (ChoiceKnob("batch_norm", (False, True)), ChoiceKnob("head", ("gap", "fc")))
+        return [
+            (*depths, *head, *kernels, *multiplier_knobs(request, STAGES, most))
+            for most in (2.0, 2.5)
+        ]
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return VGG-16 with batch normalisation (torchvision's vgg16_bn)."""
-        depths = dict(zip((f"depth{i}" for i in range(1, 6)), (2, 2, 3, 3, 3), strict=True))
-        return {**depths, "batch_norm": True, "head": "fc"}
+        kernels = {name: 3 for name in knobs if name.startswith("kernel")}
+        depths = classic_depths(knobs, (2, 2, 3, 3, 3))
+        return {**depths, "batch_norm": True, "head": "fc", **kernels, **held(knobs)}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling stages, and hidden dense layers of 64 base widths as in VGG (8 if small)."""
-        widths = {f"stage{i + 1}": pick(base * 2**i) for i in range(STAGES)}
+        widths = {
+            f"stage{i}": pick(base * factor)
+            for i, factor in enumerate(growth(knobs, STAGES), start=1)
+        }
         if knobs["head"] == "fc":
             hidden = base * (64 if is_large(request.input) else 8)
             widths |= {"hidden1": pick(hidden), "hidden2": pick(hidden)}
@@ -69,6 +97,7 @@ class VggSpace(Space):
                 depth=knobs[f"depth{i}"],
                 batch_norm=knobs["batch_norm"],
                 bias=not knobs["batch_norm"],
+                kernel=knobs.get(f"kernel{i}", 3),
             )
         if knobs["head"] == "fc":
             return dense_head(net, x, (widths["hidden1"], widths["hidden2"]), request.classes)

@@ -16,6 +16,7 @@ from archsearch.space.widths import Pick
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import bottleneck, preact_basic, preact_bottleneck
 from search_spaces.resnet import residual_stages
+from search_spaces.stages import CHANNEL_DOUBLING, growth, held, multiplier_knobs
 
 
 def _depths(n: int, *, large: bool) -> tuple[int, ...]:
@@ -28,7 +29,8 @@ class WrnSpace(Space):
 
     name = "wrn"
     title = "wide residual networks: depth 6n + 4, widening factor k, dropout in the block"
-    rules = ("channel-doubling", "identity-shortcut", "pre-activation", "widening")
+    rules = (CHANNEL_DOUBLING, "identity-shortcut", "pre-activation", "widening")
+    relaxable = frozenset({CHANNEL_DOUBLING})
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and wider sets: a base of at least four channels must be left to widen."""
@@ -41,6 +43,7 @@ class WrnSpace(Space):
                 IntKnob("n", 1, most),
                 ChoiceKnob("k", tuple(k for k in (1, 2, 3, 4, 6, 8, 10, 12) if k <= widest)),
                 ChoiceKnob("dropout", (0.0, 0.1, 0.2, 0.3)),
+                *multiplier_knobs(request, 4 if is_large(request.input) else 3),
             )
             for most, widest in steps
         ]
@@ -54,16 +57,17 @@ class WrnSpace(Space):
             "n": min(deepest, 3 if large else 4),
             "k": min(widest, 2 if large else 10),
             "dropout": 0.0,
+            **held(knobs),
         }
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return the stem's base width and doubling stages; k widens them (their inside if large)."""
         k = int(knobs["k"])
         widths = {"stem": pick(base)}
-        for s in range(len(_depths(1, large=is_large(request.input)))):
-            widths[f"inner{s + 1}"] = pick(base * 2**s * k)
+        for s, factor in enumerate(growth(knobs, 4 if is_large(request.input) else 3), start=1):
+            widths[f"inner{s}"] = pick(base * factor * k)
             if is_large(request.input):
-                widths[f"stage{s + 1}"] = pick(base * 2**s * 4)
+                widths[f"stage{s}"] = pick(base * factor * 4)
         return widths
 
     def build(

@@ -113,6 +113,12 @@ class Tracer:
             )
         return Graph(self.name, tuple(self._nodes), tuple(self._auxiliary))
 
+    @contextmanager
+    def training_only(self, name: str) -> Iterator[None]:
+        """Name the layers of an auxiliary classifier, which no budget pays for."""
+        with self.scope(name):
+            yield
+
     def auxiliary(self, logits: Tensor) -> None:
         """Declare `logits` an auxiliary classifier's scores, used in training only."""
         self._auxiliary.append(logits.index)

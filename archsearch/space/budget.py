@@ -61,11 +61,15 @@ def full_fill_from(pixels: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a space is asked for: networks for these images and classes, within this budget."""
+    """What a space is asked for: networks for these images and classes, within this budget.
+
+    Each design rule in `relax`, held by the space otherwise, is freed: it becomes a knob.
+    """
 
     input: tuple[int, int, int]
     classes: int
     budget: Budget
+    relax: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.classes < 2:

@@ -6,7 +6,8 @@ in place of integers it yields that form, and evaluating the form costs microsec
 network costs milliseconds.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Protocol
 
@@ -36,6 +37,16 @@ class FormTracer(Tracer):
         shape, flops = _block_form(build, x.shape, tuple(arguments.items()))
         self.flops.add(flops)
         return Tensor(-1, shape)
+
+    @contextmanager
+    def training_only(self, name: str) -> Iterator[None]:
+        """Count nothing of an auxiliary classifier."""
+        flops, self.flops = self.flops, Quadratic()
+        try:
+            with super().training_only(name):
+                yield
+        finally:
+            self.flops = flops
 
     def _record(self, name: str, op: Op, inputs: tuple[Tensor, ...], shape: Shape) -> Tensor:
         if inputs:

@@ -36,6 +36,11 @@ class ChoiceKnob:
         return self.choices
 
 
+@dataclass(frozen=True, slots=True)
+class RisingKnob(ChoiceKnob):
+    """One of a few numbers in rising order, with which the network's FLOPs rise."""
+
+
 Knob: TypeAlias = IntKnob | ChoiceKnob
 
 

@@ -12,13 +12,13 @@ from functools import lru_cache
 from itertools import product
 from typing import ClassVar
 
-from archsearch.errors import BudgetError
+from archsearch.errors import BudgetError, UserError
 from archsearch.ir.channels import Quadratic, Width
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.budget import Request
 from archsearch.space.form import derive_form
-from archsearch.space.knobs import IntKnob, Knob, Knobs
+from archsearch.space.knobs import IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.widths import Pick, Rounding, keep_real
 from archsearch.units import format_count, format_size
 
@@ -30,12 +30,14 @@ class Space(ABC):
         name: what `--space` takes.
         title: one line for the table of spaces.
         rules: names of the design rules every member holds.
+        relaxable: those of them that can be freed (`Request.relax`); each becomes a knob.
         least_base, most_base: the base widths, in channels, between which the budget is solved.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     rules: ClassVar[tuple[str, ...]]
+    relaxable: ClassVar[frozenset[str]] = frozenset()
     least_base: ClassVar[float] = 4
     most_base: ClassVar[float] = 1024
 
@@ -78,9 +80,22 @@ class Space(ABC):
         """Return the knobs to search: the widest tier of which the budget can pay every combination.
 
         Raises:
+            UserError: the request frees a rule that this space does not hold, or cannot free.
             BudgetError: the budget is out of the space's reach; says the range and the nearest one.
         """
+        self.check_relaxed(request)
         return _affordable_knobs(self, request)
+
+    def check_relaxed(self, request: Request) -> None:
+        """Check that all rules the request frees are this space's to free.
+
+        Raises:
+            UserError: one is not.
+        """
+        for rule in sorted(request.relax - self.relaxable):
+            does = "cannot free its rule" if rule in self.rules else "holds no rule"
+            free = ", ".join(sorted(self.relaxable)) or "none"
+            raise UserError(f"{self.name} {does} {rule!r}; of its rules these can be freed: {free}")
 
     def classic_knobs(self, request: Request) -> Knobs:
         """Return the knobs of the matched baseline."""
@@ -139,8 +154,9 @@ def _heaviest(space: Space, knobs: tuple[Knob, ...], request: Request) -> int:
 
 def _corners(knobs: Sequence[Knob], *, high: bool) -> Iterator[Knobs]:
     """Yield the combinations with all counts at one end; FLOPs grow with every count."""
+    end = -1 if high else 0
     values = [
-        ((knob.high if high else knob.low),) if isinstance(knob, IntKnob) else knob.values()
+        (knob.values()[end],) if isinstance(knob, IntKnob | RisingKnob) else knob.values()
         for knob in knobs
     ]
     names = [knob.name for knob in knobs]
