@@ -5,7 +5,7 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ SUFFIXES: Final = frozenset(
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 # Pillow's own limit against decompression bombs: a quarter of a gigabyte of RGB pixels.
 MAX_PIXELS: Final = 89_478_485
+_LARGE_PIXELS: Final = 25_000_000
 
 _ORIENTATION_TAG: Final = 0x0112
 # EXIF orientation → how to turn the stored pixels so that they stand upright (EXIF 2.32, 4.6.4).
@@ -54,17 +55,30 @@ def pillow() -> Iterator[None]:
         yield
 
 
-def decode_file(path: str | os.PathLike[str], size: Size) -> Images:
+def decode_file(
+    path: str | os.PathLike[str],
+    size: Size,
+    *,
+    large: AbstractContextManager[object] | None = None,
+) -> Images:
     """Read an image file as uint8 (H, W, C) of that size; animations give their first frame.
 
     The image is scaled to cover the size and cropped at the centre, so nothing is distorted.
     Transparency is laid on white, 16-bit grey is scaled to 8, EXIF rotation is undone.
 
+    Args:
+        path: the file.
+        size: height, width, channels.
+        large: a lock that threads share, held while an image is decoded that takes 100 MB and
+            more, so that many of them at once do not fill the memory.
+
     Raises:
         BadImageError: it can't be read as an image.
     """
     with open_image(path) as image:
-        return _guard(lambda: _decode(image, size))
+        is_large = image.width * image.height > _LARGE_PIXELS
+        with large if large and is_large else nullcontext():
+            return _guard(lambda: _decode(image, size))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -152,8 +153,10 @@ def file_items(listing: Listing, hashes: Sequence[bytes], *, name: str, where: s
     files = listing.files
     number = {label: index for index, label in enumerate(listing.classes)}
 
+    large = threading.Lock()
+
     def decode(index: int, size: Size) -> Images:
-        return decode_file(files[index].path, size)
+        return decode_file(files[index].path, size, large=large)
 
     def look(index: int) -> Look:
         with open_image(files[index].path) as image:

@@ -14,7 +14,7 @@ import numpy as np
 from archsearch.data.balance import imbalance
 from archsearch.data.dataset import SPLITS, SplitName
 from archsearch.data.decode import pillow
-from archsearch.data.items import FREE, BadImageError, Items, Look, Size, Source
+from archsearch.data.items import FREE, BadImageError, Items, Look, Size, Source, show
 from archsearch.data.sources import open_source
 
 _LISTED = 50  # copies and bad files that a report names; all are counted
@@ -186,7 +186,7 @@ def inspect(
     kinds = Counter(one.kind for one in seen if not one.reason)
     return Inspection(
         name=items.name,
-        source=opened.text,
+        source=show(opened.text),
         classes=items.classes,
         counts=_counts(items),
         published=tuple(s for i, s in enumerate(SPLITS) if np.any(items.fixed == i)),

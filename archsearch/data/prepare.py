@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import FORMAT, SPLITS, Images, load, read_facts
 from archsearch.data.decode import pillow
-from archsearch.data.items import BadImageError, Items, Size, Source
+from archsearch.data.items import BadImageError, Items, Size, Source, show
 from archsearch.data.sources import open_source
 from archsearch.data.split import TRAIN, assign, check_fractions, leaks
 from archsearch.data.store import ArrayWriter, Histogram, check_space, new_folder, write_json
@@ -108,7 +108,7 @@ def prepare(
         facts = {
             **settings,
             "name": items.name,
-            "source": opened.text,
+            "source": show(opened.text),
             "digest": digest,
             "classes": items.classes,
             "input": size,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from archsearch.data.digits import Digits
 from archsearch.data.folder import Folder
+from archsearch.data.imports import LIBRARIES, Imported
 from archsearch.data.items import Source, show
 from archsearch.data.npz import Npz
 from archsearch.data.published import KERAS_SETS, KerasSet
@@ -13,8 +14,9 @@ from archsearch.errors import DataError
 
 _NAMES = ("digits", *KERAS_SETS)
 _WANTED = (
-    "wanted a folder DIR/<class>/*, an .npz file, a CSV file of path,label, or one of "
+    "wanted a folder DIR/<class>/*, an .npz file, a CSV file of path,label, one of "
     + ", ".join(_NAMES)
+    + ", tfds:NAME or hf:NAME"
 )
 
 
@@ -22,8 +24,8 @@ def open_source(text: str, *, home: Path) -> Source:
     """Find the source a person named.
 
     Args:
-        text: `digits`, a Keras data set, a folder, an `.npz` file or a `.csv` file. Names come
-            first: a folder called mnist is `./mnist`.
+        text: `digits`, a Keras data set, a folder, an `.npz` file, a `.csv` file, `tfds:NAME` or
+            `hf:NAME`. Names come first: a folder called mnist is `./mnist`.
         home: where a source may keep what it fetched.
 
     Raises:
@@ -33,6 +35,9 @@ def open_source(text: str, *, home: Path) -> Source:
         return Digits()
     if text in KERAS_SETS:
         return KerasSet(text)
+    library, colon, name = text.partition(":")
+    if colon and library in LIBRARIES:
+        return Imported(library, name, home=home)
     path = Path(text).expanduser()
     try:
         if path.is_dir():

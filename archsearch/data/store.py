@@ -47,7 +47,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         try:
             partial.rename(final)
         except OSError:
-            if not (final / "dataset.json").is_file():
+            if not final.is_dir():
                 raise
     except OSError as error:
         # EFBIG: a limit on file sizes (ulimit -f) is met as a full disk is.

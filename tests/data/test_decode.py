@@ -234,3 +234,21 @@ def test_arrays_are_fitted_as_files_are():
         fit_array(np.zeros((8, 8, 2), dtype=np.uint8), (8, 8, 3))
     with pytest.raises(BadImageError, match="3 channels can't be turned into 5"):
         fit_array(np.zeros((8, 8, 3), dtype=np.uint8), (8, 8, 5))
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path):
+    Image.new("1", (6000, 5000)).save(tmp_path / "large.png")
+    scene().save(tmp_path / "small.png")
+    held: list[bool] = []
+
+    class Watch:
+        def __enter__(self) -> None:
+            held.append(True)
+
+        def __exit__(self, *_: object) -> None:
+            held.append(False)
+
+    decode_file(tmp_path / "small.png", SIZE, large=Watch())
+    assert held == []
+    decode_file(tmp_path / "large.png", SIZE, large=Watch())
+    assert held == [True, False]

@@ -131,6 +131,7 @@ def test_a_folder_name_that_is_no_text(tmp_path, make_folder):
     make_folder(Path(odd))
     data = load(prepare(odd, home=tmp_path, seed=0))
     assert data.name == "\\xff"
+    assert data.source.endswith("/\\xff")
 
 
 def refused(root: Path, text: str) -> None:

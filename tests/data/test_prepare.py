@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -204,3 +206,27 @@ def test_dataset_json_says_what_was_done(tmp_path, make_folder):
     assert facts["counts"]["val"] == [2, 2, 2]
     assert facts["mirror"] is True
     assert facts["digest"] == folder.name
+
+
+STREAM = """
+import resource, sys
+from pathlib import Path
+from archsearch.data import load, prepare
+root, home = map(Path, sys.argv[1:])
+prepare(str(root), home=home, input=(32, 32, 3), seed=0, workers=2)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+folder = prepare(str(root), home=home, input=(400, 400, 3), seed=0, workers=2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(sum(path.stat().st_size for path in folder.iterdir()) // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_data(tmp_path, make_folder):
+    root = make_folder(count=200, suffix=".jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, str(root), str(tmp_path / "home")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    grown_kb, written_kb = map(int, done.stdout.split())
+    assert written_kb > 280_000
+    assert grown_kb < 80_000
