@@ -20,7 +20,7 @@ from archsearch.data.published import KERAS_SETS
 from archsearch.errors import UserError
 
 FUZZ = settings(
-    max_examples=100,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
