@@ -16,7 +16,9 @@ from .conftest import CLASSES
 from .networks import resnext_like, vgg_like
 
 PLAIN_TENSORFLOW = """
-import sys, numpy as np, tensorflow as tf
+import sys
+sys.modules["archsearch"] = None  # as if it were not installed: importing it fails
+import numpy as np, tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serve"]
 data = np.load(sys.argv[2])
 for n in (1, 7):
@@ -25,7 +27,6 @@ for n in (1, 7):
     assert [name.decode() for name in answer["class_name"].numpy()] == [
         data["classes"][i] for i in answer["class_index"].numpy()
     ]
-assert not {"archsearch", "keras"} & sys.modules.keys()
 """
 
 
