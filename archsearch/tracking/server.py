@@ -1,6 +1,7 @@
 """MLflow's web page for a home's runs, on this machine's loopback address by default."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -8,15 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking import connect
+from archsearch.tracking.view import TAG, study_url
 
 _START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s
 
@@ -28,6 +29,29 @@ class UiServer:
     url: str
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+
+    def study_url(self, study: str | None = None) -> str:
+        """Return where a study's runs are listed; None: the study worked on last.
+
+        Raises:
+            UserError: there is no study of that name.
+        """
+        import urllib.request
+
+        request = urllib.request.Request(
+            f"{self.url}/api/2.0/mlflow/experiments/search",
+            data=json.dumps({"max_results": 1000, "order_by": ["last_update_time DESC"]}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with _direct().open(request, timeout=60) as answer:
+            found = json.load(answer).get("experiments", [])
+        for experiment in found:
+            tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
+            if TAG in tags and (study is None or experiment["name"] == study):
+                return study_url(self.url, experiment["experiment_id"])
+        if study is not None:
+            raise UserError(f"no runs of a study {study!r} here; `archsearch studies` lists them")
+        return self.url
 
     def stop(self) -> None:
         """Stop the server and everything it started."""
@@ -105,6 +129,7 @@ def serve_ui(
     tracking_uri: str | None = None,
     host: str = "127.0.0.1",
     port: int = 5000,
+    study: str | None = None,
     ready: Callable[[str], None] = print,
 ) -> None:
     """Serve MLflow's page until Ctrl-C or SIGTERM.
@@ -114,10 +139,11 @@ def serve_ui(
         tracking_uri: a database to serve instead.
         host: where to listen; anything but a loopback address lets others in.
         port: 0 takes a free one.
+        study: the study whose runs the URL opens; None: the one worked on last.
         ready: told the URL once the page can be opened.
 
     Raises:
-        UserError: as `start_ui`.
+        UserError: as `start_ui`, or there is no such study.
         ArchsearchError: the server did not start, or died.
     """
     with (
@@ -125,23 +151,29 @@ def serve_ui(
         contextlib.suppress(KeyboardInterrupt),
         start_ui(home, tracking_uri=tracking_uri, host=host, port=port) as server,
     ):
-        ready(server.url)
+        ready(server.study_url(study))
         status = server.process.wait()
         raise ArchsearchError(f"MLflow's server ended by itself ({status}): {_tail(server)}")
 
 
 def _wait(server: UiServer) -> None:
-    # Straight to it: a proxy of the environment knows nothing of this machine's ports.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = _direct()
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         if server.process.poll() is not None:
             raise ArchsearchError(f"MLflow's server did not start: {_tail(server)}")
         with contextlib.suppress(OSError):  # URLError is one
-            opener.open(server.url.replace("0.0.0.0", "127.0.0.1") + "/health", timeout=5).close()
+            opener.open(f"{server.url}/health", timeout=5).close()
             return
         time.sleep(0.1)
     raise ArchsearchError(f"MLflow's server did not answer in {_START_S:g} s: {_tail(server)}")
+
+
+def _direct() -> Any:
+    """Return an opener that asks no proxy: one knows nothing of this machine's ports."""
+    import urllib.request  # 20 ms, of which most commands have no use
+
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _tail(server: UiServer) -> str:
@@ -167,6 +199,8 @@ def _free_port(host: str, port: int) -> int:
 
 
 def _url_host(host: str) -> str:
+    if host in {"0.0.0.0", "::"}:  # everywhere; a browser here finds it at the loopback
+        return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
 

@@ -58,14 +58,19 @@ class _Run:
     """What is known of a trial's run.
 
     Attributes:
-        history: metric → epoch → value, what the store holds or is about to.
+        history: metric → step → value, what the store holds or is about to; step 0 is what holds
+            for the whole run.
+        kept: the status an earlier process ended it with, until something new is told of it.
     """
 
     run_id: str
     name: str
     params: set[str] = field(default_factory=set)
     history: dict[str, dict[int, float]] = field(default_factory=dict)
-    ended: bool = False
+    kept: str = ""
+
+
+_Row = tuple[Mapping[str, float], int, int]  # metrics, step, time in milliseconds
 
 
 class MlflowStore:
@@ -117,11 +122,13 @@ class MlflowStore:
         self._describe(study.description)
         self._show(())
         for run in trials:
-            key = run.data.tags.get("key", "")
+            kept = "interrupted"
             if run.info.status == "RUNNING":
-                end_run(self.client, run.info.run_id, "interrupted", at_ms)
-            self._runs[key] = _Run(
-                run.info.run_id, run.info.run_name, set(run.data.params), ended=True
+                end_run(self.client, run.info.run_id, kept, at_ms)
+            else:
+                kept = run.data.tags.get("status", kept)
+            self._runs[run.data.tags.get("key", "")] = _Run(
+                run.info.run_id, run.info.run_name, set(run.data.params), kept=kept
             )
 
     def start_trial(self, trial: TrialRecord, at_ms: int) -> None:
@@ -141,31 +148,33 @@ class MlflowStore:
             name = one_line(trial.label)
             made = self._create(name, tags={**tags, PARENT: self._parent}, at_ms=at_ms)
             run = _Run(made.info.run_id, name)
-        elif run.ended:
-            self.client.update_run(run.run_id, status="RUNNING")
+        elif run.kept:
             run.history = self._history(run.run_id)
-            run.ended = False
         self._runs[trial.key] = run
+        self._show(_key(name) for name in trial.knobs)
+        if run.kept not in {"", "interrupted"}:
+            # It ended before, and everything was written before its end was: the driver tells it
+            # once more, to be sure. The first news of it reopen it.
+            return
+        self._reopen(run)
         knobs = {name: v for name, v in trial.knobs.items() if _key(name) not in run.params}
-        # Step 0 is before the first epoch.
-        self._send(run.run_id, [(trial.metrics, 0, at_ms)], params=knobs, tags=tags)
+        rows = [(_news(run, trial.metrics, 0), 0, at_ms)]
+        self._send(run.run_id, rows, params=knobs, tags=tags)
+        _note(run, rows)
         self._log_dataset(run.run_id)
         self._put(run.run_id, trial.artifacts)
-        self._show(_key(name) for name in trial.knobs)
 
     def epochs(self, points: Iterable[EpochPoint]) -> None:
         """Keep epochs of any trials, one request a trial; those kept before are left out."""
-        wanted: dict[str, list[tuple[Mapping[str, float], int, int]]] = {}
+        wanted: dict[str, list[_Row]] = {}
         for point in points:
-            history = self._runs[point.key].history
-            new = {m: v for m, v in point.metrics.items() if point.step not in history.get(m, {})}
-            wanted.setdefault(point.key, []).append((new, point.step, point.at_ms))
+            if news := _news(self._runs[point.key], point.metrics, point.step):
+                wanted.setdefault(point.key, []).append((news, point.step, point.at_ms))
         for key, rows in wanted.items():
             run = self._runs[key]
+            self._reopen(run)
             self._send(run.run_id, rows)
-            for metrics, step, _ in rows:
-                for name, value in metrics.items():
-                    run.history.setdefault(name, {})[step] = _figure(value)
+            _note(run, rows)
 
     def end_trial(
         self,
@@ -174,24 +183,32 @@ class MlflowStore:
     ) -> None:
         """Close a trial's run: last figures, learning curves, state."""
         run = self._runs[key]
+        if run.kept == end.status:
+            self._send(run.run_id, tags=end.tags)
+            return
+        self._reopen(run)
         # Where a metric was kept by epoch, its last figure belongs to the last epoch: MLflow shows
         # the one with the highest step. One that says the same again is left out.
         rows: dict[int, dict[str, float]] = {}
         for name, value in end.metrics.items():
-            points = run.history.get(name)
-            last = max(points) if points else 0
-            if not points or points[last] != _figure(value):
+            points = run.history.get(_key(name), {})
+            last = max(points, default=0)
+            if points.get(last) != _figure(value):
                 rows.setdefault(last, {})[name] = value
-        self._send(
-            run.run_id, [(row, step, end.at_ms) for step, row in rows.items()], tags=end.tags
-        )
+        # Later than the epoch's own, even if both came in the same millisecond.
+        last_rows = [(row, step, end.at_ms + 1) for step, row in rows.items()]
+        self._send(run.run_id, last_rows, tags=end.tags)
+        _note(run, last_rows)
         files = dict(end.artifacts)
-        if any(run.history.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")):
-            curves = learning_curves_png(run.history, title=run.name)
-            files.setdefault("learning_curves.png", curves)
+        curves = {
+            name: {step: value for step, value in points.items() if step > 0}
+            for name, points in run.history.items()
+        }
+        if any(curves.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")):
+            picture = learning_curves_png(curves, title=run.name)
+            files.setdefault("learning_curves.png", picture)
         self._put(run.run_id, files)
         end_run(self.client, run.run_id, end.status, end.at_ms)
-        run.ended = True
 
     def end_study(
         self,
@@ -273,16 +290,21 @@ class MlflowStore:
         run = self.client.get_run(run_id)
         history: dict[str, dict[int, float]] = {}
         for name in run.data.metrics:
-            points = self.client.get_metric_history(run_id, name)
-            epochs = {point.step: point.value for point in points if point.step > 0}
-            if epochs:
-                history[name] = epochs
+            points = list(self.client.get_metric_history(run_id, name))
+            points.sort(key=lambda point: (point.step, point.timestamp))
+            history[name] = {point.step: point.value for point in points}
         return history
+
+    def _reopen(self, run: _Run) -> None:
+        if run.kept:
+            self.client.update_run(run.run_id, status="RUNNING")
+            self.client.set_tag(run.run_id, "status", "running")
+            run.kept = ""
 
     def _send(
         self,
         run_id: str,
-        rows: Iterable[tuple[Mapping[str, float], int, int]] = (),
+        rows: Iterable[_Row] = (),
         *,
         params: Mapping[str, Scalar] | None = None,
         tags: Mapping[str, str] | None = None,
@@ -352,6 +374,17 @@ class MlflowStore:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content.encode() if isinstance(content, str) else content)
             self.client.log_artifacts(run_id, name)
+
+
+def _news(run: _Run, metrics: Mapping[str, float], step: int) -> dict[str, float]:
+    """Return those of a step's metrics that are not kept yet."""
+    return {name: v for name, v in metrics.items() if step not in run.history.get(_key(name), {})}
+
+
+def _note(run: _Run, rows: Iterable[_Row]) -> None:
+    for metrics, step, _ in rows:
+        for name, value in metrics.items():
+            run.history.setdefault(_key(name), {})[step] = _figure(value)
 
 
 def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> None:

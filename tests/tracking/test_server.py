@@ -23,6 +23,7 @@ from archsearch.tracking import (
     UiServer,
     delete_study,
     start_ui,
+    study_url,
 )
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -73,6 +74,11 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
     status, body = _request(server.url)
     assert status == 200
     assert "<html" in body
+
+    assert server.study_url() == study_url(server.url, tracker.experiment_id)
+    assert server.study_url(study.name) == study_url(server.url, tracker.experiment_id)
+    with pytest.raises(UserError, match="no runs of a study 'other' here"):
+        server.study_url("other")
 
     os.killpg(server.process.pid, signal.SIGKILL)
     server.process.wait()

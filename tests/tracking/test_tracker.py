@@ -189,6 +189,41 @@ def test_a_study_goes_on_after_sigkill(
         assert run.data.tags["status"] == "complete"
 
 
+def test_what_is_told_again_after_a_resume_changes_nothing(
+    home: Path, kept: Any, study: StudyRecord, trial: TrialRecord
+) -> None:
+    """A driver that resumes tells of every trial again: its tracker may have lost something."""
+
+    def tell(epochs: int, metrics: dict[str, float]) -> Any:
+        with MlflowTracker(home) as tracker:
+            tracker.start_study(study)
+            tracker.start_trial(trial)
+            for epoch in range(1, epochs + 1):
+                tracker.epoch(trial.key, epoch, {**EPOCH, "images_per_s": 100.0 + epoch})
+            tracker.end_trial(trial.key, "complete", metrics=metrics)
+            tracker.end_study("complete")
+            assert tracker.close(60) is None
+        found = kept(home, study.name)
+        names = sorted(found.trials[trial.key].data.metrics)
+        return found, {name: found.history(trial.key, name) for name in names}
+
+    final = {"images_per_s": 101.5, "train_s": 3.0}
+    before, first = tell(2, final)
+    assert first["images_per_s"] == [(1, 101.0), (2, 101.5), (2, 102.0)]
+    assert before.trials[trial.key].data.metrics["images_per_s"] == 101.5  # the last word counts
+    after, second = tell(2, final)
+    assert second == first
+    assert after.trials[trial.key].info.end_time == before.trials[trial.key].info.end_time
+    assert after.trials[trial.key].info.status == "FINISHED"
+    # What was lost then is written now.
+    longer, third = tell(3, {"train_s": 3.0})
+    assert third["val_accuracy"] == [*first["val_accuracy"], (3, 0.4)]
+    assert third["train_s"] == [(0, 3.0)]
+    assert third["flops"] == [(0, 19_800_001)]
+    assert longer.trials[trial.key].info.status == "FINISHED"
+    assert longer.trials[trial.key].data.tags["status"] == "complete"
+
+
 def test_threads_may_tell_it_at_once(home: Path, kept: Any, study: StudyRecord) -> None:
     def tell(number: int) -> None:
         for trial in range(3):
