@@ -82,7 +82,7 @@ def load(folder: Path) -> Dataset:
         )
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise DataError(
-            f"{folder}: the prepared dataset is damaged ({error}); delete the folder, "
+            f"{str(folder)!r}: the prepared dataset is damaged ({error}); delete the folder, "
             "and the next run makes it anew"
         ) from error
 
@@ -97,10 +97,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder} is no prepared dataset: its dataset.json can't be read ({error})"
+            f"{str(folder)!r} is no prepared dataset: its dataset.json can't be read ({error})"
         ) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise DataError(f"{folder} was prepared by another version; delete it to make it anew")
+        raise DataError(
+            f"{str(folder)!r} was prepared by another version; delete it to make it anew"
+        )
     return facts
 
 

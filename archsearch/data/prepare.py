@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.data.balance import imbalance
 from archsearch.data.dataset import FORMAT, SPLITS, Images, load, read_facts
 from archsearch.data.decode import pillow
 from archsearch.data.items import BadImageError, Items, Size, Source, show
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK_BYTES: Final = 4_000_000  # pixels one task decodes; some tasks a thread are under way
 _NAME: Final = re.compile(r"[0-9a-f]{16}")
+_UNBALANCED: Final = 4.0  # largest class over smallest, from which on it is worth a line
 _LISTED = 100  # bad images that dataset.json names
 
 
@@ -118,7 +120,12 @@ def prepare(
             "mean": made.mean,
             "std": made.std,
             "skipped": {"count": len(made.bad), "files": made.bad[:_LISTED]},
-            "notes": [*items.notes, *_leak_note(leaks(split, items.groups)), *made.notes],
+            "notes": [
+                *items.notes,
+                *_leak_note(leaks(split, items.groups)),
+                *_balance_note(items),
+                *made.notes,
+            ],
         }
         write_json(partial / "dataset.json", facts)
     if stamp:
@@ -189,6 +196,17 @@ def _leak_note(pictures: int) -> list[str]:
     if not pictures:
         return []
     return [f"{pictures} pictures are in more than one split, as copies: the scores flatter"]
+
+
+def _balance_note(items: Items) -> list[str]:
+    counts = np.bincount(items.labels, minlength=len(items.classes))
+    if imbalance(counts.tolist()) < _UNBALANCED:
+        return []
+    most, least = int(counts.argmax()), int(counts.argmin())
+    return [
+        f"class {items.classes[most]!r} has {counts[most]:,} images and {items.classes[least]!r} "
+        f"{counts[least]:,}: balanced accuracy says more than accuracy, and class weights may help"
+    ]
 
 
 def few(images: int) -> int:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from archsearch.data.dataset import Images
 from archsearch.data.decode import pillow
-from archsearch.data.items import BadImageError, Items
+from archsearch.data.items import BadImageError, Items, show
 from archsearch.errors import DataError, UserError
 
 _CELL_PX = 72
@@ -57,7 +57,7 @@ def contact_sheet(items: Items, path: Path, *, columns: int = 10) -> Path:
     try:
         path.write_bytes(buffer.getvalue())
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from error
+        raise UserError(f"{show(path)} can't be written: {error.strerror}") from error
     return path
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import Images
+from archsearch.data.items import show
 from archsearch.errors import DataError, UserError
 
 _PARTIAL = ".partial-"
@@ -39,7 +40,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _full(parent) from error
         raise UserError(
-            f"{parent} can't be written ({error.strerror}); choose another place with --home"
+            f"{show(parent)} can't be written ({error.strerror}); choose another place with --home"
         ) from error
     try:
         yield partial
@@ -70,7 +71,7 @@ def check_space(folder: Path, need_bytes: int) -> None:
     # A file system without a size (proc, some network mounts) can only be tried.
     if total_bytes and need_bytes > free_bytes:
         raise DataError(
-            f"the prepared images need {need_bytes / 1e6:,.0f} MB and {folder} has "
+            f"the prepared images need {need_bytes / 1e6:,.0f} MB and {show(folder)} has "
             f"{free_bytes / 1e6:,.0f} MB free; use a smaller --input, or another --home"
         )
 
@@ -152,7 +153,7 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 def _full(parent: Path) -> DataError:
     return DataError(
-        f"no space left for the prepared images under {parent}; free some, use a smaller --input, "
+        f"no space left for the prepared images under {show(parent)}; free some, use a smaller --input, "
         "or another --home (nothing was kept)"
     )
 

@@ -164,6 +164,13 @@ def test_a_class_whose_images_are_all_bad_is_refused(tmp_path, make_folder):
     assert left_over(tmp_path / "home") == []
 
 
+def test_classes_of_very_different_size_are_noted(tmp_path, make_folder):
+    root = make_folder(classes=("ant", "bee"), count=20)
+    make_folder(root, classes=("cat",), count=4, seed=5)
+    (note,) = load(prepare(str(root), home=tmp_path, seed=0)).notes
+    assert note.startswith("class 'ant' has 20 images and 'cat' 4: balanced accuracy says more")
+
+
 def test_one_class_is_refused(tmp_path, make_folder):
     root = make_folder(classes=("ant",))
     with pytest.raises(DataError, match="has one class, 'ant'; a network needs at least two"):

@@ -95,6 +95,15 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path):
         prepare("digits", home=Path("/proc/nowhere"), seed=0)
 
 
+def test_odd_names_stay_on_one_line(tmp_path):
+    home = Path(os.fsdecode(os.fsencode(tmp_path) + b"/new\nline\xff"))
+    home.write_text("")
+    with pytest.raises(UserError) as caught:
+        prepare("digits", home=home, seed=0)
+    assert "new\\nline\\xff" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 FILL = """
 import sys
 from pathlib import Path
