@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from archsearch.ir.codec import from_json
+from archsearch.ir.graph import Graph
+from archsearch.readings.table import rows
 from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.recipe import Recipe
 from archsearch.search.events import EpochDone, Event, JobEnded, JobStarted, Notice
@@ -173,7 +176,8 @@ class Journal:
         )
 
     def _artifacts(self, identity: str) -> dict[str, str | bytes]:
-        return {"graph.json": self._folder.read_graph(identity)}
+        text = self._folder.read_graph(identity)
+        return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
 
     def _track_epoch(self, report: EpochReport) -> None:
         self._tracker.epoch(report.key, report.epoch, numbers(report, skip=("epoch",)))
@@ -190,6 +194,16 @@ class Journal:
             metrics={name: wanted[name] for name in (*_SHOWN, *_MORE) if name in wanted},
             tags={"reason": outcome.reason} if outcome.reason else {},
         )
+
+
+def layers_csv(graph: Graph) -> str:
+    """Return the network's layer table as CSV, one line a layer."""
+    lines = ["layer,kind,output,activation_bytes,params,flops,receptive_field_px"]
+    for row in rows(graph):
+        shape = "x".join(map(str, row.output))
+        costs = f"{row.activation_bytes},{row.params},{row.flops},{row.receptive_field}"
+        lines.append(f"{row.name},{row.kind},{shape},{costs}")
+    return "\n".join(lines) + "\n"
 
 
 def numbers(value: EpochReport | Outcome, *, skip: Iterable[str] = ()) -> dict[str, float]:
