@@ -4,12 +4,20 @@ Larsson, Maire & Shakhnarovich 2017, arXiv 1605.07648: f₁ is a convolution, f�
 training, drop-path leaves columns out at the joins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.parts import conv_bn_relu
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import conv_bn_relu, is_large, pooled_head, residual_stem
+from search_spaces.stages import CHANNEL_DOUBLING, growth, held, multiplier_knobs
+
+STAGES = 4
+
 
 DROP_PATH = 0.15  # the paper's, section 4.1
 
@@ -33,6 +41,65 @@ def _join(net: Tracer, ends: Sequence[Tensor], drop: float) -> Tensor:
     return net.mean(*ends, drop=drop) if len(ends) > 1 else ends[0]
 
 
+class FractalSpace(Space):
+    """Fractal blocks a stage, columns, drop-path."""
+
+    name = "fractal"
+    title = "fractal columns joined by their mean: columns, blocks a stage, drop-path"
+    rules = (CHANNEL_DOUBLING, "bn-after-conv")
+    relaxable = frozenset({CHANNEL_DOUBLING})
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return more columns and blocks: c columns are 2^c − 1 convolutions."""
+        return [
+            (
+                IntKnob("columns", 1, columns),
+                *(IntKnob(f"blocks{i}", 1, most) for i in range(1, STAGES + 1)),
+                ChoiceKnob("drop_path", (0.0, DROP_PATH, 0.3)),
+                *multiplier_knobs(request, STAGES),
+            )
+            for columns, most in ((2, 1), (3, 1), (3, 2), (4, 2), (4, 3))
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return FractalNet-20's three columns, one block a stage."""
+        columns = min(3, max(int(value) for value in knobs["columns"].values()))
+        blocks = {f"blocks{i}": 1 for i in range(1, STAGES + 1)}
+        return {"columns": columns, **blocks, "drop_path": DROP_PATH, **held(knobs)}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return doubling stages, each block with a width of its own up to rounding."""
+        widths = {"stem": pick(base)}
+        for s, factor in enumerate(growth(knobs, STAGES), start=1):
+            for b in range(1, int(knobs[f"blocks{s}"]) + 1):
+                widths[f"stage{s}_{b}"] = pick(base * factor)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, fractal blocks, 2×2 pools between the stages, and the head."""
+        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        for s in range(1, STAGES + 1):
+            if s > 1 and x.side >= 2:
+                x = net.max_pool(x, kernel=2, name=f"pool{s - 1}")
+            for b in range(1, int(knobs[f"blocks{s}"]) + 1):
+                x = net.block(
+                    f"stage{s}.block{b}",
+                    fractal,
+                    x,
+                    filters=widths[f"stage{s}_{b}"],
+                    columns=knobs["columns"],
+                    drop=knobs["drop_path"],
+                )
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `3 columns 1-1-1-1 drop 0.15`."""
+        blocks = "-".join(str(knobs[f"blocks{i}"]) for i in range(1, STAGES + 1))
+        return f"{knobs['columns']} columns {blocks} drop {knobs['drop_path']}"
+
+
 def _write(net: Tracer, classes: int) -> Tensor:
     """Five blocks of 3 columns, each followed by a pool: 32 → 1.
 
@@ -51,6 +118,7 @@ def _write(net: Tracer, classes: int) -> Tensor:
         return net.dense(net.flatten(x), classes)
 
 
+FRACTAL = FractalSpace()
 BASELINES = {
     "fractalnet20": Baseline(
         name="fractalnet20",

@@ -4,10 +4,19 @@ Lin, Chen & Yan 2013, arXiv 1312.4400: the root of the bottleneck, and of global
 dense layers.
 """
 
+from collections.abc import Mapping, Sequence
+
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Pads, Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.parts import conv_relu
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, KnobValue, RisingKnob
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import conv_bn_relu, conv_relu, dense_head, is_large
+from search_spaces.stages import nearest
+
+GAP_HEAD = "global-average-pooling-head"
 
 
 def mlpconv(
@@ -19,12 +28,107 @@ def mlpconv(
     perceptron: tuple[Width, ...],
     stride: int = 1,
     padding: Pads = "same",
+    batch_norm: bool = False,
 ) -> Tensor:
     """A convolution, then one 1×1 convolution for every width in `perceptron`; ReLU after each."""
-    x = conv_relu(net, x, filters, kernel=kernel, stride=stride, padding=padding)
+    unit = conv_bn_relu if batch_norm else conv_relu
+    x = unit(net, x, filters, kernel=kernel, stride=stride, padding=padding)
     for units in perceptron:
-        x = conv_relu(net, x, units, kernel=1)
+        x = unit(net, x, units, kernel=1)
     return x
+
+
+class NinSpace(Space):
+    """Stages of mlpconvs: how many, how deep each pixel's network, kernels, growth of the widths."""
+
+    name = "nin"
+    title = "1×1 networks at every pixel: mlpconvs a stage, their depth, kernels, growth"
+    rules = (GAP_HEAD, "1x1-bottleneck")
+    relaxable = frozenset({GAP_HEAD})
+    most_base = 4096  # one-block stages are cheap at any width
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return more and more mlpconvs a stage; three stages, four on large images."""
+        head: tuple[Knob, ...] = ()
+        if GAP_HEAD in request.relax:
+            head = (ChoiceKnob("head", ("gap", "fc")),)
+        return [
+            (
+                *(IntKnob(f"blocks{i}", 1, most) for i in range(1, _stages(request) + 1)),
+                IntKnob("perceptron", 1, 3),
+                ChoiceKnob("kernel", (3, 5)),
+                RisingKnob("growth", (1.0, 1.5, 2.0)),
+                # Width of the 1×1 convolutions in units of the spatial one's.
+                RisingKnob("inner", (0.5, 0.75, 1.0)),
+                ChoiceKnob("batch_norm", (False, True)),
+                *head,
+            )
+            for most in (1, 2, 3)
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return the paper's shape: one mlpconv a stage with two 1×1 convolutions."""
+        blocks: dict[str, KnobValue] = {n: 1 for n in knobs if n.startswith("blocks")}
+        if "head" in knobs:
+            blocks["head"] = "gap"
+        return {
+            **blocks,
+            "perceptron": 2,
+            "kernel": 5,
+            "growth": nearest(knobs["growth"], 1.5 if is_large(request.input) else 1.0),
+            "inner": nearest(knobs["inner"], 1.0),
+            "batch_norm": False,
+        }
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return each stage's width and that of its 1×1 convolutions."""
+        widths = {}
+        for s in range(_stages(request)):
+            width = base * float(knobs["growth"]) ** s
+            widths[f"stage{s + 1}"] = pick(width)
+            widths[f"inner{s + 1}"] = pick(width * float(knobs["inner"]))
+        if knobs.get("head") == "fc":
+            widths["hidden"] = pick(base * 4)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write the stages, 3×3/2 pools between, and the class maps of which the average is taken."""
+        x = net.input
+        batch_norm = bool(knobs["batch_norm"])
+        for s in range(1, _stages(request) + 1):
+            if s > 1:
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s - 1}")
+                x = net.dropout(x, 0.5, name=f"drop{s - 1}") if s == _stages(request) else x
+            for b in range(1, int(knobs[f"blocks{s}"]) + 1):
+                first = s == b == 1 and is_large(request.input)
+                x = net.block(
+                    f"stage{s}.block{b}",
+                    mlpconv,
+                    x,
+                    filters=widths[f"stage{s}"],
+                    kernel=11 if first else knobs["kernel"],
+                    stride=4 if first else 1,
+                    perceptron=(widths[f"inner{s}"],) * int(knobs["perceptron"]),
+                    batch_norm=batch_norm,
+                )
+        if knobs.get("head") == "fc":
+            return dense_head(net, x, (widths["hidden"],), request.classes)
+        with net.scope("head"):
+            return net.global_avg_pool(net.conv(x, request.classes, kernel=1, bias=True))
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `1-1-1 mlp2 5×5 growth 1.5`."""
+        blocks = "-".join(str(v) for n, v in knobs.items() if n.startswith("blocks"))
+        return (
+            f"{blocks} mlp{knobs['perceptron']}·{knobs['inner']} {knobs['kernel']}×{knobs['kernel']} "
+            f"growth {knobs['growth']}{' bn' if knobs['batch_norm'] else ''}"
+        )
+
+
+def _stages(request: Request) -> int:
+    return 4 if is_large(request.input) else 3
 
 
 def _write(net: Tracer, classes: int) -> Tensor:
@@ -55,6 +159,7 @@ def _write_cifar(net: Tracer, classes: int) -> Tensor:
     return net.global_avg_pool(x, name="head.global_pool1")
 
 
+NIN = NinSpace()
 BASELINES = {
     b.name: b
     for b in (

@@ -4,13 +4,59 @@ Hu, Shen & Sun 2017, arXiv 1709.01507: the last ImageNet winner. About 0.1 % mor
 parameters.
 """
 
+from collections.abc import Mapping
+
+from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.widths import Pick
 from search_spaces.parts import conv_bn_relu, pooled_head, residual_stem
 from search_spaces.residual import bottleneck, squeeze_excite
 from search_spaces.resnet import residual_stages
+from search_spaces.resnext import ResNextSpace
+from search_spaces.stages import CHANNEL_DOUBLING, depths_of
 
 REDUCTION = 16
+
+
+class SqueezeExcitationSpace(ResNextSpace):
+    """ResNeXt's knobs (one path is ResNet's bottleneck) and the gates' reduction."""
+
+    name = "se"
+    title = "channel gates on bottlenecks: depth per stage, cardinality, reduction"
+    rules = (
+        CHANNEL_DOUBLING,
+        "identity-shortcut",
+        "resnext-width",
+        "cardinality",
+        "squeeze-excitation",
+    )
+
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knob besides depth and cardinality."""
+        return (ChoiceKnob("reduction", (4, 8, 16, 32)),)
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return SE-ResNeXt-50, on small images SE-ResNeXt-29."""
+        return {**super().classic(knobs, request), "reduction": REDUCTION}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return ResNeXt's widths and the gates' hidden ones."""
+        widths = super().widths(knobs, request, base, pick)
+        for s in range(1, len(depths_of(knobs)) + 1):
+            hidden = widths[f"stage{s}"] * 4 / int(knobs["reduction"])
+            widths[f"squeezed{s}"] = pick(hidden, multiple=1)
+        return widths
+
+    def squeezed(self, widths: Mapping[str, Width], stages: int) -> list[Width] | None:
+        """Return the hidden widths of each stage's gates."""
+        return [widths[f"squeezed{s + 1}"] for s in range(stages)]
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `3-4-6-3 G32 r16`."""
+        return f"{super().label(knobs)} r{knobs['reduction']}"
 
 
 def _published(name: str, title: str, groups: int, path: int, source: str) -> Baseline:
@@ -65,6 +111,7 @@ def _write_senet154(net: Tracer, classes: int) -> Tensor:
         return net.dense(net.dropout(net.global_avg_pool(x), 0.2), classes)
 
 
+SE = SqueezeExcitationSpace()
 BASELINES = {
     b.name: b
     for b in (
