@@ -19,6 +19,7 @@ Lowering: TypeAlias = Literal["plain", "train"]
 Array: TypeAlias = npt.NDArray[np.float32]
 
 BN_MOMENTUM = 0.9
+_SCORES_SPREAD = 0.01
 _LOWEST = (
     -3.0e38
 )  # stands for −inf around a max pool: finite, so that a model's config is plain JSON
@@ -76,11 +77,14 @@ def initial_weights(
     """Draw weights by node, in Keras's order: kernels after He et al. 2015 (arXiv:1502.01852).
 
     A kernel's standard deviation is sqrt(2 / inputs of a unit); biases are 0; a batch
-    normalization is (gamma, beta, moving mean, moving variance).
+    normalization is (gamma, beta, moving mean, moving variance). The layer that gives the scores
+    starts at 0.01, as VGG's did (Simonyan & Zisserman 2014): with scores of no size at first,
+    deep plain networks learn at learning rates that otherwise kill their units in a few steps.
     """
     rng = np.random.default_rng(seed)
     quiet = _last_norms(graph) if zero_init_residual else frozenset()
     weights: dict[str, list[Array]] = {}
+    scores = {len(graph.nodes) - 1, *graph.auxiliary}
     for index, node in enumerate(graph.nodes):
         if index in skip or not node.inputs:
             continue
@@ -94,7 +98,9 @@ def initial_weights(
             )
             weights[node.name] = _kernel(rng, shape, bias=op.bias)
         elif isinstance(op, ops.Dense):
-            weights[node.name] = _kernel(rng, (channels, _integer(op.units)), bias=op.bias)
+            spread = _SCORES_SPREAD if index in scores else None
+            shape = (channels, _integer(op.units))
+            weights[node.name] = _kernel(rng, shape, bias=op.bias, spread=spread)
         elif isinstance(op, ops.BatchNorm):
             gamma, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
             weights[node.name] = [
@@ -113,9 +119,12 @@ def initial_weights(
     return weights
 
 
-def _kernel(rng: np.random.Generator, shape: tuple[int, ...], *, bias: bool) -> list[Array]:
-    scale = np.float32(sqrt(2 / prod(shape[:-1])))
-    kernel = rng.standard_normal(shape, dtype=np.float32) * scale
+def _kernel(
+    rng: np.random.Generator, shape: tuple[int, ...], *, bias: bool, spread: float | None = None
+) -> list[Array]:
+    if spread is None:
+        spread = sqrt(2 / prod(shape[:-1]))
+    kernel = rng.standard_normal(shape, dtype=np.float32) * np.float32(spread)
     return [kernel, np.zeros(shape[-1], np.float32)] if bias else [kernel]
 
 
