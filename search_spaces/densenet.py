@@ -4,12 +4,17 @@ Huang, Liu, van der Maaten & Weinberger 2017, arXiv 1608.06993. B: a 1×1 of fou
 C: transitions compress by θ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.parts import last_bn_relu, pooled_head, preact_stem, residual_stem
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
+from search_spaces.stages import classic_depths, depth_knobs, depths_of
 
 
 def dense_layer(net: Tracer, x: Tensor, *, growth: Width, bottleneck: Width | None) -> Tensor:
@@ -41,6 +46,68 @@ def dense_stages(
         if s < len(transitions):
             x = net.block(f"transition{s + 1}", transition, x, filters=transitions[s])
     return last_bn_relu(net, x)
+
+
+class DenseNetSpace(Space):
+    """Layers a stage, compression, bottleneck; the growth rate is solved, equal everywhere up to rounding."""
+
+    name = "densenet"
+    title = "dense concatenation: layers a stage, compression, bottleneck; growth rate solved"
+    rules = ("dense-concatenation", "pre-activation", "global-average-pooling-head")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper and deeper stages."""
+        rest = (
+            ChoiceKnob("compression", (0.5, 0.75, 1.0)),
+            # Width of the 1×1 before each 3×3, in growth rates; 0 leaves it out.
+            ChoiceKnob("bottleneck", (0, 2, 4)),
+        )
+        return [
+            (*depth_knobs(most, request, least=min(2, most)), *rest)
+            for most in (1, 2, 3, 4, 6, 8, 12, 16)
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return DenseNet-121, on small images DenseNet-BC-100 (as deep as the ranges go)."""
+        large = is_large(request.input)
+        depths = classic_depths(knobs, (6, 12, 24, 16) if large else (16, 16, 16, 0))
+        return {**depths, "compression": 0.5, "bottleneck": 4}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return two growth rates for the stem, and for each stage growth, bottleneck and transition."""
+        depths = depths_of(knobs)
+        total = 2 * base
+        widths = {"stem": pick(total)}
+        for s, depth in enumerate(depths, start=1):
+            widths[f"growth{s}"] = pick(base)
+            if knobs["bottleneck"]:
+                widths[f"bottleneck{s}"] = pick(base * int(knobs["bottleneck"]))
+            if s < len(depths):
+                total = (total + depth * base) * float(knobs["compression"])
+                widths[f"transition{s}"] = pick(total)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages with transitions, and head."""
+        depths = depths_of(knobs)
+        stem = residual_stem if is_large(request.input) else preact_stem
+        stages = range(1, len(depths) + 1)
+        x = dense_stages(
+            net,
+            stem(net, net.input, widths["stem"], large=is_large(request.input)),
+            depths,
+            [widths[f"growth{s}"] for s in stages],
+            [widths.get(f"bottleneck{s}") for s in stages],
+            [widths[f"transition{s}"] for s in stages[:-1]],
+        )
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `6-12-24-16 θ0.5 b4`."""
+        depths = "-".join(map(str, depths_of(knobs)))
+        return f"{depths} θ{knobs['compression']} b{knobs['bottleneck']}"
 
 
 def _compressed(stem: int, depths: Sequence[int], growth: int, theta: float) -> list[int]:
@@ -98,6 +165,7 @@ def _cifar(layers: int, growth: int, *, bc: bool) -> Baseline:
     )
 
 
+DENSENET = DenseNetSpace()
 BASELINES = {
     b.name: b
     for b in (

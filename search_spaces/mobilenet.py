@@ -3,16 +3,102 @@
 Howard et al. 2017, arXiv 1704.04861: 1/C + 1/9 of the FLOPs of a 3×3 to C channels.
 """
 
+from collections.abc import Mapping, Sequence
+
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.parts import conv_bn_relu, pooled_head
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import conv_bn_relu, is_large, pooled_head
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    depths_of,
+    growth,
+    held,
+    multiplier_knobs,
+)
 
 
-def separable(net: Tracer, x: Tensor, *, filters: Width, stride: int) -> Tensor:
-    """Depthwise 3×3, BN, ReLU; 1×1, BN, ReLU."""
-    x = conv_bn_relu(net, x, x.channels, kernel=3, stride=stride, groups=x.channels)
+def separable(net: Tracer, x: Tensor, *, filters: Width, stride: int, kernel: int = 3) -> Tensor:
+    """Depthwise convolution, BN, ReLU; 1×1, BN, ReLU."""
+    x = conv_bn_relu(net, x, x.channels, kernel=kernel, stride=stride, groups=x.channels)
     return conv_bn_relu(net, x, filters, kernel=1)
+
+
+def mobile_depth_knobs(most: int, request: Request) -> tuple[IntKnob, ...]:
+    """Return blocks a stage, the first fixed to be short: five stages, four of them on small images."""
+    stages = 5 if is_large(request.input) else 4
+    return (
+        IntKnob("depth1", 1, max(1, most // 2)),
+        *(IntKnob(f"depth{i}", 1, most) for i in range(2, stages + 1)),
+    )
+
+
+def mobile_stages(knobs: Knobs) -> int:
+    """Return how many stages there are."""
+    return sum(name.startswith("depth") for name in knobs)
+
+
+class MobileNetSpace(Space):
+    """Depthwise separable blocks a stage, depthwise kernel, stem."""
+
+    name = "mobilenet"
+    title = "depthwise separable convolutions: blocks a stage, depthwise kernel, stem"
+    rules = (CHANNEL_DOUBLING, "depthwise-separable", "global-average-pooling-head")
+    relaxable = frozenset({CHANNEL_DOUBLING})
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper and deeper stages."""
+        stages = 5 if is_large(request.input) else 4
+        rest = (
+            # A depthwise 5×5 sees more for a few per cent of the FLOPs.
+            ChoiceKnob("kernel", (3, 5)),
+            # Width of the stem in units of the first stage's: 1/2 in the paper.
+            ChoiceKnob("stem", (0.5, 1.0)),
+            *multiplier_knobs(request, stages),
+        )
+        return [(*mobile_depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 6, 8, 10)]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return MobileNet's 1-2-2-6-2 blocks, on small images 1-2-6-2."""
+        depths = (1, 2, 2, 6, 2) if is_large(request.input) else (1, 2, 6, 2)
+        return {**classic_depths(knobs, depths), "kernel": 3, "stem": 0.5, **held(knobs)}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return doubling stages; each stage's first block has a width of its own up to rounding."""
+        widths = {"stem": pick(base * float(knobs["stem"]))}
+        for s, factor in enumerate(growth(knobs, mobile_stages(knobs)), start=1):
+            widths[f"first{s}"] = pick(base * factor)
+            widths[f"stage{s}"] = pick(base * factor)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages and head."""
+        large = is_large(request.input)
+        with net.scope("stem"):
+            x = conv_bn_relu(net, net.input, widths["stem"], kernel=3, stride=2 if large else 1)
+        for s, depth in enumerate(depths_of(knobs, mobile_stages(knobs)), start=1):
+            for b in range(depth):
+                x = net.block(
+                    f"stage{s}.block{b + 1}",
+                    separable,
+                    x,
+                    filters=widths[f"stage{s}" if b else f"first{s}"],
+                    stride=2 if s > 1 and not b else 1,
+                    kernel=knobs["kernel"],
+                )
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `1-2-2-6-2 3×3 stem 0.5`."""
+        depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
+        return f"{depths} {knobs['kernel']}×{knobs['kernel']} stem {knobs['stem']}"
 
 
 def _write_v1(net: Tracer, classes: int) -> Tensor:
@@ -28,6 +114,7 @@ def _write_v1(net: Tracer, classes: int) -> Tensor:
     return pooled_head(net, x, classes)
 
 
+MOBILENET = MobileNetSpace()
 BASELINES = {
     "mobilenet_v1": Baseline(
         name="mobilenet_v1",

@@ -3,9 +3,27 @@
 Sandler et al. 2018, arXiv 1801.04381.
 """
 
+from collections.abc import Mapping, Sequence
+
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.mobilenet import mobile_depth_knobs, mobile_stages
+from search_spaces.parts import is_large
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    depths_of,
+    growth,
+    held,
+    multiplier_knobs,
+)
+
+LINEAR = "linear-bottleneck"
 
 
 def conv_bn_relu6(
@@ -17,13 +35,96 @@ def conv_bn_relu6(
 
 
 def inverted(
-    net: Tracer, x: Tensor, *, hidden: Width | None, filters: Width, stride: int, add: bool
+    net: Tracer,
+    x: Tensor,
+    *,
+    hidden: Width | None,
+    filters: Width,
+    stride: int,
+    add: bool,
+    kernel: int = 3,
+    linear: bool = True,
 ) -> Tensor:
-    """1×1 up to `hidden` (left out for None), depthwise 3×3, linear 1×1 down; x added where `add`."""
+    """1×1 up to `hidden` (left out for None), depthwise, linear 1×1 down; x added where `add`."""
     y = x if hidden is None else conv_bn_relu6(net, x, hidden, kernel=1)
-    y = conv_bn_relu6(net, y, y.channels, kernel=3, stride=stride, groups=y.channels)
+    y = conv_bn_relu6(net, y, y.channels, kernel=kernel, stride=stride, groups=y.channels)
     y = net.batch_norm(net.conv(y, filters, kernel=1))
+    y = y if linear else net.activation(y, "relu6")
     return net.add(x, y) if add else y
+
+
+class MobileNetV2Space(Space):
+    """Inverted residuals a stage, expansion, depthwise kernel, width of the head."""
+
+    name = "mobilenet_v2"
+    title = "inverted residuals: blocks a stage, expansion, depthwise kernel, head"
+    rules = (CHANNEL_DOUBLING, "identity-shortcut", "depthwise-separable", LINEAR)
+    relaxable = frozenset({CHANNEL_DOUBLING, LINEAR})
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return deeper and deeper stages."""
+        rest: tuple[Knob, ...] = (
+            ChoiceKnob("expansion", (2, 3, 4, 6)),
+            ChoiceKnob("kernel", (3, 5)),
+            # Width of the last 1×1 in units of the last stage's: 4 in the paper's table.
+            ChoiceKnob("head", (2, 4, 8)),
+            *multiplier_knobs(request, 5 if is_large(request.input) else 4),
+        )
+        if LINEAR in request.relax:
+            rest += (ChoiceKnob("projection", ("linear", "relu6")),)
+        return [(*mobile_depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 6, 8)]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return MobileNetV2: 1-2-3-7-4 blocks by resolution (1-3-7-4 on small images), expansion 6."""
+        depths = (1, 2, 3, 7, 4) if is_large(request.input) else (1, 3, 7, 4)
+        rest: dict[str, KnobValue] = {"projection": "linear"} if "projection" in knobs else {}
+        rest |= {"expansion": 6, "kernel": 3, "head": 4, **held(knobs)}
+        return {**classic_depths(knobs, depths), **rest}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return doubling thin widths, the expanded ones, and the last 1×1's."""
+        expansion = int(knobs["expansion"])
+        factors = growth(knobs, mobile_stages(knobs))
+        widths = {"stem": pick(base)}
+        for s, factor in enumerate(factors, start=1):
+            widths[f"stage{s}"] = pick(base * factor)
+            # A stage's first block expands the width of the stage before.
+            before = factors[s - 2] if s > 1 else 1.0
+            widths[f"open{s}"] = pick(base * before * expansion)
+            if int(knobs[f"depth{s}"]) > 1:
+                widths[f"hidden{s}"] = pick(base * factor * expansion)
+        widths["head"] = pick(base * factors[-1] * int(knobs["head"]))
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages and head."""
+        large = is_large(request.input)
+        with net.scope("stem"):
+            x = conv_bn_relu6(net, net.input, widths["stem"], kernel=3, stride=2 if large else 1)
+        for s, depth in enumerate(depths_of(knobs, mobile_stages(knobs)), start=1):
+            for b in range(depth):
+                x = net.block(
+                    f"stage{s}.block{b + 1}",
+                    inverted,
+                    x,
+                    hidden=widths[f"hidden{s}" if b else f"open{s}"],
+                    filters=widths[f"stage{s}"],
+                    stride=2 if s > 1 and not b else 1,
+                    add=b > 0,
+                    kernel=knobs["kernel"],
+                    linear=knobs.get("projection", "linear") == "linear",
+                )
+        with net.scope("head"):
+            x = net.global_avg_pool(conv_bn_relu6(net, x, widths["head"], kernel=1))
+            return net.dense(net.dropout(x, 0.2), request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `1-2-3-7-4 t6 3×3 head 4`."""
+        depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
+        kernel = knobs["kernel"]
+        return f"{depths} t{knobs['expansion']} {kernel}×{kernel} head {knobs['head']}"
 
 
 # Table 2 of the paper: expansion, filters, blocks, stride of the first.
@@ -54,6 +155,7 @@ def _write(net: Tracer, classes: int) -> Tensor:
         return net.dense(net.dropout(x, 0.2), classes)
 
 
+MOBILENET_V2 = MobileNetV2Space()
 BASELINES = {
     "mobilenet_v2": Baseline(
         name="mobilenet_v2",

@@ -3,18 +3,112 @@
 Iandola et al. 2016, arXiv 1602.07360: AlexNet's accuracy with 1/50 of its parameters.
 """
 
+from collections.abc import Mapping, Sequence
+
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.parts import conv_relu
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import conv_bn_relu, conv_relu, is_large
+from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, growth, held, multiplier_knobs
+
+STAGES = 3
 
 
-def fire(net: Tracer, x: Tensor, *, squeeze: Width, expand1: Width, expand3: Width) -> Tensor:
-    """Squeeze to few channels, expand by 1×1 and by 3×3, concatenate."""
-    x = conv_relu(net, x, squeeze, kernel=1, name="squeeze")
-    narrow = conv_relu(net, x, expand1, kernel=1, name="expand1x1")
-    wide = conv_relu(net, x, expand3, kernel=3, name="expand3x3")
-    return net.concat([narrow, wide])
+def fire(
+    net: Tracer,
+    x: Tensor,
+    *,
+    squeeze: Width,
+    expand1: Width,
+    expand3: Width,
+    batch_norm: bool = False,
+    bypass: bool = False,
+) -> Tensor:
+    """Squeeze to few channels, expand by 1×1 and by 3×3, concatenate; `bypass` adds the input."""
+    unit = conv_bn_relu if batch_norm else conv_relu
+    y = unit(net, x, squeeze, kernel=1, name="squeeze")
+    narrow = unit(net, y, expand1, kernel=1, name="expand1x1")
+    wide = unit(net, y, expand3, kernel=3, name="expand3x3")
+    y = net.concat([narrow, wide])
+    return net.add(x, y) if bypass else y
+
+
+class SqueezeNetSpace(Space):
+    """Fire modules a stage, squeeze ratio, share of 3×3, bypass."""
+
+    name = "squeezenet"
+    title = "fire modules: modules a stage, squeeze ratio, share of 3×3, bypass"
+    rules = (CHANNEL_DOUBLING, "fire-module", "1x1-bottleneck", "global-average-pooling-head")
+    relaxable = frozenset({CHANNEL_DOUBLING})
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return more and more modules a stage."""
+        rest = (
+            ChoiceKnob("squeeze", (0.125, 0.25, 0.5)),
+            ChoiceKnob("share", (0.25, 0.5, 0.75)),
+            # The paper's simple bypass: a module whose widths agree adds its input.
+            ChoiceKnob("bypass", (False, True)),
+            ChoiceKnob("batch_norm", (False, True)),
+            *multiplier_knobs(request, STAGES),
+        )
+        return [
+            (*(IntKnob(f"depth{i}", 1, most) for i in range(1, STAGES + 1)), *rest)
+            for most in (1, 2, 3, 4, 6, 8)
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return SqueezeNet's modules, squeezed to an eighth, half of them 3×3."""
+        depths = classic_depths(knobs, (2, 2, 4))
+        rest = {"squeeze": 0.125, "share": 0.5, "bypass": False, "batch_norm": False}
+        return {**depths, **rest, **held(knobs)}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return each stage's squeeze and expansions, whose sum doubles from stage to stage."""
+        share = float(knobs["share"])
+        widths = {"stem": pick(base)}
+        for s, factor in enumerate(growth(knobs, STAGES), start=1):
+            total = 2 * base * factor
+            widths[f"squeeze{s}"] = pick(total * float(knobs["squeeze"]), multiple=1)
+            widths[f"narrow{s}"] = pick(total * (1 - share))
+            widths[f"wide{s}"] = pick(total * share)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, fire modules with 3×3/2 pools between the stages, and the class maps."""
+        large, batch_norm = is_large(request.input), bool(knobs["batch_norm"])
+        unit = conv_bn_relu if batch_norm else conv_relu
+        with net.scope("stem"):
+            x = unit(net, net.input, widths["stem"], kernel=3, stride=2 if large else 1)
+            x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
+        for s in range(1, STAGES + 1):
+            if s > 1:
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s}")
+            for b in range(int(knobs[f"depth{s}"])):
+                x = net.block(
+                    f"stage{s}.fire{b + 1}",
+                    fire,
+                    x,
+                    squeeze=widths[f"squeeze{s}"],
+                    expand1=widths[f"narrow{s}"],
+                    expand3=widths[f"wide{s}"],
+                    batch_norm=batch_norm,
+                    bypass=bool(knobs["bypass"]) and b > 0,
+                )
+        with net.scope("head"):
+            x = net.conv(net.dropout(x, 0.5), request.classes, kernel=1, bias=True)
+            return net.global_avg_pool(x)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `2-2-4 SR0.125 3×3 50 %`."""
+        depths = "-".join(str(knobs[f"depth{i}"]) for i in range(1, STAGES + 1))
+        more = f"{' bypass' if knobs['bypass'] else ''}{' bn' if knobs['batch_norm'] else ''}"
+        return f"{depths} SR{knobs['squeeze']} 3×3 {float(knobs['share']):.0%}{more}"
 
 
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
@@ -49,6 +143,7 @@ def _published(
     )
 
 
+SQUEEZENET = SqueezeNetSpace()
 BASELINES = {
     b.name: b
     for b in (
