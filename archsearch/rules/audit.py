@@ -1,0 +1,41 @@
+"""Check a network against the rules, and list the rules: data for tables and `--json`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from archsearch.ir.graph import Graph
+from archsearch.rules.patterns import View
+from archsearch.rules.registry import load_rules
+from archsearch.rules.rule import Finding, Rule
+
+
+def audit(graph: Graph, rules: Iterable[Rule] | None = None) -> tuple[Finding, ...]:
+    """Return all findings, in the order of the network's layers.
+
+    Args:
+        graph: the network.
+        rules: the rules to check; all of them by default.
+    """
+    view = View(graph)
+    chosen = load_rules().values() if rules is None else rules
+    findings = [finding for rule in chosen for finding in rule.check_view(view)]
+    place = {node.name: index for index, node in enumerate(graph.nodes)}
+    return tuple(sorted(findings, key=lambda finding: place[finding.layer]))
+
+
+def rule_rows() -> tuple[dict[str, Any], ...]:
+    """Return a row for each rule, as `archsearch rules` prints it."""
+    return tuple(
+        {
+            "name": rule.name,
+            "statement": rule.statement,
+            "source": str(rule.source),
+            "formula": rule.formula,
+        }
+        for rule in load_rules().values()
+    )
+
+
+def finding_rows(findings: Iterable[Finding]) -> tuple[dict[str, Any], ...]:
+    """Return a row for each finding, as JSON values."""
+    return tuple(finding.to_dict() for finding in findings)
