@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from archsearch.tracking import connect
-from archsearch.tracking.store import PARENT, all_runs, end_run
+from archsearch.tracking.runs import PARENT, all_runs, end_run
 
 
 def end_stale_runs(home: Path, study: str, *, tracking_uri: str | None = None) -> int:

@@ -1,10 +1,6 @@
 """A study's runs in an MLflow store: one parent run, one nested run a trial. Blocks; one thread."""
 
-import getpass
 import json
-import math
-import posixpath
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -16,17 +12,7 @@ from archsearch.tracking import connect, view
 from archsearch.tracking.curves import learning_curves_png
 from archsearch.tracking.names import one_line
 from archsearch.tracking.records import Scalar, StudyRecord, StudyStatus, TrialRecord, TrialStatus
-
-PARENT = "mlflow.parentRunId"
-NOTE = "mlflow.note.content"
-
-# MLflow's own states. A pruned trial ended as planned; KILLED means that something cut it short.
-_STATES = {
-    "complete": "FINISHED",
-    "pruned": "FINISHED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
+from archsearch.tracking.runs import NOTE, PARENT, all_runs, end_run, figure, plain_key, user
 
 _MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
 _MAX_DIGEST = 36
@@ -115,7 +101,7 @@ class MlflowStore:
             known = set(parent.data.params)
             self.client.update_run(parent.info.run_id, status="RUNNING")
         self._parent = parent.info.run_id
-        settings = {name: v for name, v in study.settings.items() if _key(name) not in known}
+        settings = {name: v for name, v in study.settings.items() if plain_key(name) not in known}
         self._send(self._parent, params=settings, tags=tags)
         self._log_dataset(self._parent)
         self._put(self._parent, study.artifacts)
@@ -151,13 +137,13 @@ class MlflowStore:
         elif run.kept:
             run.history = self._history(run.run_id)
         self._runs[trial.key] = run
-        self._show(_key(name) for name in trial.knobs)
+        self._show(plain_key(name) for name in trial.knobs)
         if run.kept not in {"", "interrupted"}:
             # It ended before, and everything was written before its end was: the driver tells it
             # once more, to be sure. The first news of it reopen it.
             return
         self._reopen(run)
-        knobs = {name: v for name, v in trial.knobs.items() if _key(name) not in run.params}
+        knobs = {name: v for name, v in trial.knobs.items() if plain_key(name) not in run.params}
         rows = [(_news(run, trial.metrics, 0), 0, at_ms)]
         self._send(run.run_id, rows, params=knobs, tags=tags)
         _note(run, rows)
@@ -191,9 +177,9 @@ class MlflowStore:
         # the one with the highest step. One that says the same again is left out.
         rows: dict[int, dict[str, float]] = {}
         for name, value in end.metrics.items():
-            points = run.history.get(_key(name), {})
+            points = run.history.get(plain_key(name), {})
             last = max(points, default=0)
-            if points.get(last) != _figure(value):
+            if points.get(last) != figure(value):
                 rows.setdefault(last, {})[name] = value
         # Later than the epoch's own, even if both came in the same millisecond.
         last_rows = [(row, step, end.at_ms + 1) for step, row in rows.items()]
@@ -279,10 +265,10 @@ class MlflowStore:
             tags={
                 "study": study.name,
                 "role": "study",
-                **{_key(name): value for name, value in tags.items()},
+                **{plain_key(name): value for name, value in tags.items()},
                 "mlflow.source.name": "archsearch",
                 "mlflow.source.type": "LOCAL",
-                "mlflow.user": _user(),
+                "mlflow.user": user(),
             },
         )
 
@@ -313,12 +299,12 @@ class MlflowStore:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [
-            Metric(_key(name), _figure(value), at_ms, step)
+            Metric(plain_key(name), figure(value), at_ms, step)
             for row, step, at_ms in rows
             for name, value in row.items()
         ]
-        ps = [Param(_key(name), str(value)) for name, value in (params or {}).items()]
-        ts = [RunTag(_key(name), str(value)) for name, value in (tags or {}).items()]
+        ps = [Param(plain_key(name), str(value)) for name, value in (params or {}).items()]
+        ts = [RunTag(plain_key(name), str(value)) for name, value in (tags or {}).items()]
         while metrics or ps or ts:
             self.client.log_batch(
                 run_id,
@@ -378,53 +364,12 @@ class MlflowStore:
 
 def _news(run: _Run, metrics: Mapping[str, float], step: int) -> dict[str, float]:
     """Return those of a step's metrics that are not kept yet."""
-    return {name: v for name, v in metrics.items() if step not in run.history.get(_key(name), {})}
+    return {
+        name: v for name, v in metrics.items() if step not in run.history.get(plain_key(name), {})
+    }
 
 
 def _note(run: _Run, rows: Iterable[_Row]) -> None:
     for metrics, step, _ in rows:
         for name, value in metrics.items():
-            run.history.setdefault(_key(name), {})[step] = _figure(value)
-
-
-def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> None:
-    """Close a run as `complete`, `pruned`, `failed` or `interrupted`."""
-    client.set_tag(run_id, "status", status)
-    client.set_terminated(run_id, _STATES[status], at_ms or int(time.time() * 1000))
-
-
-def all_runs(client: Any, experiment_id: str, *, parent: str | None = None) -> Iterable[Any]:
-    """Every run of an experiment, or every run nested in one.
-
-    Study names never enter a query: they may hold quotes, and MLflow has no way to escape them.
-    """
-    query = f"tags.`{PARENT}` = '{parent}'" if parent else ""
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], filter_string=query, max_results=1000, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _key(name: str) -> str:
-    """Put a name as MLflow takes it for params, metrics and tags."""
-    plain = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250] or "_"
-    # MLflow reads these names as paths too, and refuses those that could be written otherwise.
-    return plain if posixpath.normpath(plain) == plain.lstrip("/") else re.sub(r"[./]", "_", plain)
-
-
-def _figure(value: float) -> float:
-    """Six digits of what is not whole: the page shows every digit it gets, in narrow columns."""
-    number = float(value)
-    return number if number.is_integer() or not math.isfinite(number) else float(f"{number:.6g}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
+            run.history.setdefault(plain_key(name), {})[step] = figure(value)
