@@ -48,7 +48,7 @@ def _look_width(view: View) -> Iterator[Breach]:
         yield Breach(
             first.inner,
             f"{first.G} paths of width {first.c:g} cost "
-            f"{flops_change(first.C, first.G, first.c):+.0%} against a bottleneck of width "
+            f"{100 * flops_change(first.C, first.G, first.c):+.0f} % against a bottleneck of width "
             f"{first.C:g}{and_more(len(same))}",
             f"width {max(1, round(exact))} (the equation's {exact:.2f}) costs as much as that,",
             changed=_changed(view, same, lambda b: (b.G, max(1, round(path_width(b.C, b.G))))),
@@ -61,7 +61,7 @@ def _look_cardinality(view: View) -> Iterator[Breach]:
     if not grouped:
         return
     usual = grouped.most_common(1)[0][0]
-    other = [block for block in blocks if block.G != usual]  # noqa: SIM300
+    other = [block for block in blocks if usual != block.G]
     if other:
         yield Breach(
             other[0].inner,
@@ -70,7 +70,7 @@ def _look_cardinality(view: View) -> Iterator[Breach]:
             f"{usual} paths of width {max(1, round(path_width(other[0].C, usual)))} do it",
             changed=_changed(view, other, lambda b: (usual, max(1, round(path_width(b.C, usual))))),
         )
-    thin = [b for b in blocks if b.G == usual and b.c < NARROWEST <= b.C]
+    thin = [b for b in blocks if usual == b.G and b.c < NARROWEST <= b.C]
     if thin:
         groups = _fewer(thin[0])
         yield Breach(

@@ -32,9 +32,9 @@ def _stem(view: View) -> Iterator[Breach]:
     end = next(small, None)
     if min(high, wide) < LARGE_SIDE or end is None or view.nodes[end].shape[0] == 1:
         return
-    early = [i for i in view.convs if i < end]
+    early = [i for i in view.convs if known(view.nodes[i].shape[0]) > quarter[0]]
     spent, total = sum(view.flops(i) for i in early), cost(view.graph).flops
-    if 2 * spent <= total:
+    if 2 * spent <= total or early[-1] > end:
         return
     filters, norm = view.channels(end), view.has_norm
 

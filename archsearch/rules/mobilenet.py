@@ -30,9 +30,10 @@ def _full_among_separable(view: View) -> Iterator[Breach]:
         return  # it is not built of separable convolutions
     for index in spatial:
         # What comes before the first depthwise convolution is the stem.
-        if index < depthwise[0] or not view.is_full(index):
-            continue
         op, inside = view.conv(index), view.channels_in(index)
+        patches = op.kernel == op.stride  # windows that do not overlap: ConvNeXt's downsampling
+        if index < depthwise[0] or not view.is_full(index) or patches:
+            continue
         yield Breach(
             index,
             f"a full {op.kernel[0]}×{op.kernel[1]} ({inside}→{view.filters(index)} channels) "

@@ -54,7 +54,7 @@ def _look(view: View) -> Iterator[Breach]:
         last_map = max(i for i in view.spine if len(view.nodes[i].shape) == 3)
         yield Breach(
             first,
-            f"dense layers take {1 - found.conv_flops:.0%} of all FLOPs",
+            f"dense layers take {100 * (1 - found.conv_flops):.0f} % of all FLOPs",
             "with pooling in place of them convolutions do the work,",
             {end: Edit((last_map,), _Pooled(view.graph.classes))},
         )
@@ -65,7 +65,7 @@ def _look(view: View) -> Iterator[Breach]:
     if place is not None:
         yield Breach(
             place,
-            f"only {found.early_memory:.0%} of activation memory is in the first half: the map "
+            f"only {100 * found.early_memory:.0f} % of activation memory is in the first half: the map "
             "stays large",
             "a 2×2 pool here moves it forward,",
             {place: Edit((*view.nodes[place].inputs,), _ThenPooled(view, place))},
@@ -73,7 +73,7 @@ def _look(view: View) -> Iterator[Breach]:
 
 
 def _can_pool(view: View, index: int) -> bool:
-    """Say whether a pool fits behind a node: a map, and no shortcut that the next block branches off."""
+    """Say whether a pool fits behind a node: it gives a map that is not small yet."""
     shape = view.nodes[index].shape
     return len(shape) == 3 and min(elements_of(shape[:1]), elements_of(shape[1:2])) >= 8
 

@@ -13,8 +13,8 @@ from archsearch.rules.rule import Breach, Rule, Source
 
 REDUCTION = 16
 """The paper's ratio of channels to hidden units."""
-LEAST = 4
-"""From this ratio on a gate is cheap (MobileNetV3's)."""
+LEAST = 3
+"""From this ratio on a gate is cheap (MobileNetV3's 4, rounded to whole multiples of 8 units)."""
 
 
 def gate_params(channels: int, reduction: int = REDUCTION) -> int:
@@ -37,7 +37,7 @@ def _look(view: View) -> Iterator[Breach]:
         channels = view.channels(index)
         op = view.nodes[squeeze].op
         hidden = known(view.nodes[squeeze].shape[-1])
-        if hidden * LEAST <= channels:
+        if hidden * LEAST <= channels or hidden <= 8:
             continue
         narrow = max(1, channels // REDUCTION)
         changed: ops.Op
