@@ -13,7 +13,7 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING
 
-from archsearch.search.storage import Trial, distributions, plain
+from archsearch.search.storage import Trial, distributions, hush, plain
 from archsearch.space.knobs import Knob, KnobValue, draw
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class View:
     ) -> None:
         import optuna
 
+        hush()
         self.number = number
         self._knobs = knobs
         self._seed = seed
@@ -106,7 +107,7 @@ class View:
             system_attrs={},
             intermediate_values=dict(reports),
         )
-        return pruner.prune(self._study, trial)
+        return bool(pruner.prune(self._study, trial))
 
 
 def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]", *, known: bool) -> "FrozenTrial":

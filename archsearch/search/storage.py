@@ -205,13 +205,14 @@ def opened(url: str) -> Iterator["BaseStorage"]:
     """
     import optuna
 
-    _hush()
+    hush()
     options: dict[str, Any] = {}
     if url.startswith("sqlite:///"):
         # Someone may be looking at the file with another tool: wait for them.
         options = {"connect_args": {"timeout": 60}}
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     try:
+        if options:
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         database = optuna.storages.RDBStorage(url, engine_kwargs=options)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
@@ -229,7 +230,7 @@ def in_memory() -> "BaseStorage":
     """Return a storage that ends with the process, for tests."""
     import optuna
 
-    _hush()
+    hush()
     return optuna.storages.InMemoryStorage()
 
 
@@ -265,7 +266,7 @@ def plain(value: KnobValue) -> KnobValue:
     return value if item is None else item()
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep Optuna's own lines and notices of experimental features from the user."""
     import optuna
 

@@ -62,7 +62,7 @@ def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
         export_study(study, home=tmp_path, form="onnx")
     for path in (StudyFolder(tmp_path, study).path / "weights").iterdir():
         path.unlink()
-    with pytest.raises(ArchsearchError, match="weights of .* are gone"):
+    with pytest.raises(ArchsearchError, match=r"weights of .* are gone"):
         export_study(study, home=tmp_path)
     failing = World(failures={f"trial-{n:04d}": "NaN" for n in range(3)})
     settings = RunSettings(

@@ -44,7 +44,8 @@ def test_proposals_follow_from_the_past_alone():
         assert [first.propose(a) for a in range(attempt + 1)] == [
             second.propose(a) for a in range(attempt + 1)
         ]
-    assert view(past(15)).propose(0) != view(past(15), seed=3).propose(0)
+    by_seed = {tuple(view(past(15), seed=seed).propose(0).items()) for seed in range(10)}
+    assert len(by_seed) > 1
 
 
 def test_what_runs_may_already_have_ended_without_changing_a_thing():
