@@ -1,15 +1,39 @@
 """Inception: 1×1, 3×3, 5×5 and pool branches side by side, 1×1 convolutions before the costly ones.
 
-Szegedy et al. 2014, arXiv 1409.4842: GoogLeNet, with an aggressive stem, global average pooling for a head,
-and auxiliary classifiers in training. Later modules (v3, v4, Inception-ResNet) are other tables of branches.
+Szegedy et al. 2014, arXiv 1409.4842: with an aggressive stem, global average pooling for a head, and
+auxiliary classifiers in training. The published networks are tables of branches.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
-from archsearch.space.baselines import Baseline, BaselineBuilder
-from search_spaces.parts import conv_bn_relu, conv_relu
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, KnobValue
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from search_spaces.parts import (
+    conv_bn_relu,
+    conv_relu,
+    dense_head,
+    is_large,
+    pooled_head,
+    residual_stem,
+)
+from search_spaces.stages import (
+    CHANNEL_DOUBLING,
+    classic_depths,
+    depths_of,
+    growth,
+    held,
+    multiplier_knobs,
+)
+
+GAP_HEAD = "global-average-pooling-head"
+REDUCTIONS = "1x1-bottleneck"
+STAGES = 3
+
 
 BN_EPSILON = 1e-3  # that of the Inception networks' own code
 
@@ -69,78 +93,139 @@ def _unit(net: Tracer, x: Tensor, unit: Unit, batch_norm: bool) -> Tensor:
     )
 
 
-def module(
-    one: Width, reduce3: Width, three: Width, reduce5: Width, five: Width, pooled: Width
-) -> tuple[Branch, ...]:
-    """Return GoogLeNet's four branches, in the order of the paper's table 1."""
+class InceptionSpace(Space):
+    """Modules a stage, shares of the branches, 1×1 reductions, stem, auxiliary classifiers."""
+
+    name = "inception"
+    title = (
+        "branches side by side: modules a stage, branch shares, reductions, stem, auxiliary heads"
+    )
+    rules = (CHANNEL_DOUBLING, REDUCTIONS, GAP_HEAD, "bn-after-conv")
+    relaxable = frozenset({CHANNEL_DOUBLING, REDUCTIONS, GAP_HEAD})
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return more and more modules a stage."""
+        rest: tuple[Knob, ...] = (
+            # Shares of a module's output; the pool branch has an eighth, the 1×1 what is left.
+            ChoiceKnob("share3", (0.3, 0.4, 0.5)),
+            ChoiceKnob("share5", (0.0625, 0.125, 0.25)),
+            # Width of the 1×1 before a 3×3 or 5×5, in units of that convolution's: 1/4 to 2/3 in GoogLeNet.
+            ChoiceKnob("reduction", (0.25, 0.5, 0.75)),
+            ChoiceKnob("five", ("5x5", "3x3+3x3")),
+            ChoiceKnob("aggressive_stem", (False, True)),
+            ChoiceKnob("auxiliary", (False, True)),
+            *multiplier_knobs(request, STAGES),
+        )
+        if REDUCTIONS in request.relax:
+            rest += (ChoiceKnob("reduced", (True, False)),)
+        if GAP_HEAD in request.relax:
+            rest += (ChoiceKnob("head", ("gap", "fc")),)
+        return [
+            (
+                IntKnob("depth1", 1, most),
+                IntKnob("depth2", 1, 2 * most),
+                IntKnob("depth3", 1, most),
+                *rest,
+            )
+            for most in (1, 2, 3, 4)
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return GoogLeNet's 2-5-2 modules and, nearly, its shares."""
+        rest: dict[str, KnobValue] = {"reduced": True} if "reduced" in knobs else {}
+        rest |= {"head": "gap"} if "head" in knobs else {}
+        return {
+            **classic_depths(knobs, (2, 5, 2)),
+            "share3": 0.5,
+            "share5": 0.125,
+            "reduction": 0.5,
+            "five": "5x5",
+            "aggressive_stem": is_large(request.input),
+            "auxiliary": False,
+            **held(knobs),
+            **rest,
+        }
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return the stem's widths and, for each stage, those of the branches; their sum doubles."""
+        share3, share5 = float(knobs["share3"]), float(knobs["share5"])
+        reduction = float(knobs["reduction"])
+        widths = {"stem": pick(base), "stem3": pick(base * 2)}
+        for s, factor in enumerate(growth(knobs, STAGES), start=1):
+            total = base * 4 * factor
+            widths[f"one{s}"] = pick(total * (0.875 - share3 - share5))
+            if knobs.get("reduced", True):
+                widths[f"reduce3_{s}"] = pick(total * share3 * reduction)
+                widths[f"reduce5_{s}"] = pick(total * share5 * reduction)
+            widths[f"three{s}"] = pick(total * share3)
+            widths[f"five{s}"] = pick(total * share5)
+            widths[f"pooled{s}"] = pick(total * 0.125)
+        if knobs.get("head") == "fc":
+            widths["hidden"] = pick(base * 8)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, modules with 3×3/2 pools between the stages, auxiliary classifiers, head."""
+        x = _stem(net, widths, request, aggressive=bool(knobs["aggressive_stem"]))
+        for s, depth in enumerate(depths_of(knobs, STAGES), start=1):
+            if s > 1:
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s}")
+                if knobs["auxiliary"]:
+                    _small_auxiliary_head(net, x, f"auxiliary{s}", request.classes)
+            branches = _searched(knobs, widths, s)
+            for b in range(depth):
+                x = net.block(f"stage{s}.module{b + 1}", inception, x, branches=branches)
+        if knobs.get("head") == "fc":
+            return dense_head(net, x, (widths["hidden"],), request.classes)
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `2-5-2 3×3 50% 5×5 12% r0.5 stem aux`."""
+        depths = "-".join(map(str, depths_of(knobs, STAGES)))
+        more = (
+            f"{' stem' if knobs['aggressive_stem'] else ''}{' aux' if knobs['auxiliary'] else ''}"
+        )
+        shares = f"3×3 {float(knobs['share3']):.0%} {knobs['five']} {float(knobs['share5']):.0%}"
+        return f"{depths} {shares} r{knobs['reduction']}{more}"
+
+
+def _stem(
+    net: Tracer, widths: Mapping[str, Width], request: Request, *, aggressive: bool
+) -> Tensor:
+    """Aggressive: 224 → 28, 32 → 16, as GoogLeNet's in three convolutions; else 224 → 56, 32 → 32."""
+    large = is_large(request.input)
+    x = net.input
+    if not aggressive:
+        x = residual_stem(net, x, widths["stem"], large=large)
+        with net.scope("stem3"):
+            return conv_bn_relu(net, x, widths["stem3"], kernel=3)
+    with net.scope("stem"):
+        x = conv_bn_relu(net, x, widths["stem"], kernel=7 if large else 3, stride=2 if large else 1)
+        x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
+        x = conv_bn_relu(net, x, widths["stem"], kernel=1)
+        x = conv_bn_relu(net, x, widths["stem3"], kernel=3)
+        return net.max_pool(x, kernel=3, stride=2, padding="same")
+
+
+def _searched(knobs: Knobs, widths: Mapping[str, Width], s: int) -> tuple[Branch, ...]:
+    five = widths[f"five{s}"]
+    wide = (Unit(five, 5),) if knobs["five"] == "5x5" else (Unit(five, 3), Unit(five, 3))
+    reduced = bool(knobs.get("reduced", True))
     return (
-        (Unit(one),),
-        (Unit(reduce3), Unit(three, 3)),
-        (Unit(reduce5), Unit(five, 5)),
-        (Pooling("max"), Unit(pooled)),
+        (Unit(widths[f"one{s}"]),),
+        (*((Unit(widths[f"reduce3_{s}"]),) if reduced else ()), Unit(widths[f"three{s}"], 3)),
+        (*((Unit(widths[f"reduce5_{s}"]),) if reduced else ()), *wide),
+        (Pooling("max"), Unit(widths[f"pooled{s}"])),
     )
 
 
-_GOOGLENET = {
-    "3a": (64, 96, 128, 16, 32, 32),
-    "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64),
-    "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128),
-    "5b": (384, 192, 384, 48, 128, 128),
-}
-
-
-def _auxiliary_head(net: Tracer, x: Tensor, name: str, classes: int) -> None:
-    """Average pool 5×5/3, 1×1 to 128, dense 1024, dropout 70 %, scores: in training only."""
+def _small_auxiliary_head(net: Tracer, x: Tensor, name: str, classes: int) -> None:
+    """1×1, global average pool, scores: the paper's without its dense layer, larger than these networks."""
     with net.training_only(name):
-        x = conv_relu(net, net.avg_pool(x, kernel=5, stride=3), 128, kernel=1)
-        x = net.dropout(net.relu(net.dense(net.flatten(x), 1024)), 0.7)
+        x = net.global_avg_pool(conv_bn_relu(net, x, 128, kernel=1))
         net.auxiliary(net.dense(x, classes))
 
 
-def _googlenet(*, auxiliary: bool) -> BaselineBuilder:
-    def write(net: Tracer, classes: int) -> Tensor:
-        with net.scope("stem"):
-            x = conv_relu(net, net.input, 64, kernel=7, stride=2)
-            x = net.local_response_norm(net.max_pool(x, kernel=3, stride=2, ceil=True))
-            x = conv_relu(net, conv_relu(net, x, 64, kernel=1), 192, kernel=3)
-            x = net.max_pool(net.local_response_norm(x), kernel=3, stride=2, ceil=True)
-        for name, widths in _GOOGLENET.items():
-            if name in ("4a", "5a"):
-                x = net.max_pool(x, kernel=3, stride=2, ceil=True, name=f"pool{name[0]}")
-            path = f"stage{name[0]}.module{name[1]}"
-            x = net.block(path, inception, x, branches=module(*widths), batch_norm=False)
-            if auxiliary and name in ("4a", "4d"):
-                _auxiliary_head(net, x, f"auxiliary{name}", classes)
-        with net.scope("head"):
-            return net.dense(net.dropout(net.global_avg_pool(x), 0.4), classes)
-
-    return write
-
-
-BASELINES = {
-    b.name: b
-    for b in (
-        Baseline(
-            name="googlenet",
-            title="GoogLeNet",
-            source="Szegedy et al. 2014, table 1: 5×5 branches, no batch normalisation",
-            input=(224, 224, 3),
-            classes=1000,
-            write=_googlenet(auxiliary=False),
-        ),
-        Baseline(
-            name="googlenet_aux",
-            title="GoogLeNet with its auxiliary classifiers",
-            source="Szegedy et al. 2014, section 5; they are there in training only and cost nothing in use",
-            input=(224, 224, 3),
-            classes=1000,
-            write=_googlenet(auxiliary=True),
-            smallest=79,
-        ),
-    )
-}
+INCEPTION = InceptionSpace()

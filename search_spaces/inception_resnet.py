@@ -4,11 +4,21 @@ Szegedy, Ioffe, Vanhoucke & Alemi 2016, arXiv 1602.07261. A linear 1×1 brings t
 to the shortcut's width; scaling it by 0.1 to 0.2 keeps wide networks from blowing up.
 """
 
+from collections.abc import Mapping, Sequence
+
+from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
 from search_spaces.inception import BN_EPSILON, Branch, Pooling, Unit, inception
 from search_spaces.inception_v3 import write_stem
-from search_spaces.parts import conv_bn_relu
+from search_spaces.parts import conv_bn_relu, is_large, pooled_head, residual_stem
+from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, depths_of
+
+STAGES = 3
 
 
 def inception_residual(
@@ -23,6 +33,100 @@ def inception_residual(
     y = net.conv(inception(net, x, branches=branches), x.channels, kernel=1, bias=True)
     x = net.add(x, net.scale(y, scale))
     return net.relu(x) if relu else x
+
+
+def reduce(net: Tracer, x: Tensor, *, added: Width) -> Tensor:
+    """Halve the map: a 3×3/2 pool beside a 3×3/2 convolution to `added` channels."""
+    pooled = net.max_pool(x, kernel=3, stride=2, padding="same")
+    return net.concat([pooled, conv_bn_relu(net, x, added, kernel=3, stride=2)])
+
+
+class InceptionResNetSpace(Space):
+    """Residual modules a stage, branches, their width, scale of the sum."""
+
+    name = "inception_resnet"
+    title = "Inception branches with shortcuts: modules a stage, branches, width, scale"
+    rules = (CHANNEL_DOUBLING, "identity-shortcut", "1x1-bottleneck", "global-average-pooling-head")
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return more and more modules a stage."""
+        rest = (
+            # Width of the branches together, in units of the shortcut's.
+            ChoiceKnob("share", (0.25, 0.5, 0.75)),
+            # A third branch of two 3×3, as the paper's 35×35 modules have.
+            ChoiceKnob("branches", (2, 3)),
+            # 1×k and k×1 in place of a 3×3 from the second stage on, as the paper's later modules.
+            ChoiceKnob("factorised", (False, True)),
+            ChoiceKnob("scale", (0.1, 0.2, 0.3)),
+        )
+        return [
+            (
+                IntKnob("depth1", 1, most),
+                IntKnob("depth2", 1, 2 * most),
+                IntKnob("depth3", 1, most),
+                *rest,
+            )
+            for most in (1, 2, 3, 4, 6, 10)
+        ]
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return Inception-ResNet-v1's 5-10-5 modules, as far as the ranges go."""
+        rest = {"share": 0.5, "branches": 3, "factorised": is_large(request.input), "scale": 0.2}
+        return {**classic_depths(knobs, (5, 10, 5)), **rest}
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return the shortcut's width, doubled by each reduction, and the branches' of each stage."""
+        branches = int(knobs["branches"])
+        widths = {"stem": pick(base)}
+        for s in range(1, STAGES + 1):
+            if s > 1:
+                widths[f"added{s}"] = pick(base * 2 ** (s - 2))
+            branch = base * 2 ** (s - 1) * float(knobs["share"]) / branches
+            for name in ("one", "reduce", "three", "reduce3", "three3")[: 1 + 2 * (branches - 1)]:
+                widths[f"{name}_{s}"] = pick(branch)
+        return widths
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write stem, stages of residual modules with reductions between, and head."""
+        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        for s, depth in enumerate(depths_of(knobs, STAGES), start=1):
+            if s > 1:
+                x = net.block(f"reduce{s}", reduce, x, added=widths[f"added{s}"])
+            branches = _searched(knobs, widths, s, x.side)
+            for b in range(depth):
+                x = net.block(
+                    f"stage{s}.module{b + 1}",
+                    inception_residual,
+                    x,
+                    branches=branches,
+                    scale=float(knobs["scale"]),
+                )
+        return pooled_head(net, x, request.classes)
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `5-10-5 share 0.5 3 branches 1×7 scale 0.2`."""
+        depths = "-".join(map(str, depths_of(knobs, STAGES)))
+        kernels = " 1×k" if knobs["factorised"] else ""
+        return f"{depths} share {knobs['share']} {knobs['branches']} branches{kernels} scale {knobs['scale']}"
+
+
+def _searched(knobs: Knobs, widths: Mapping[str, Width], s: int, side: int) -> tuple[Branch, ...]:
+    three = widths[f"three_{s}"]
+    if knobs["factorised"] and s > 1:
+        k = 7 if side >= 14 else 3  # the paper's: 7 at 17×17, 3 at 8×8
+        spatial: Branch = (Unit(three, (1, k)), Unit(three, (k, 1)))
+    else:
+        spatial = (Unit(three, 3),)
+    branches: tuple[Branch, ...] = (
+        (Unit(widths[f"one_{s}"]),),
+        (Unit(widths[f"reduce_{s}"]), *spatial),
+    )
+    if knobs["branches"] == 3:
+        wide = widths[f"three3_{s}"]
+        branches += ((Unit(widths[f"reduce3_{s}"]), Unit(wide, 3), Unit(wide, 3)),)
+    return branches
 
 
 _WIDE, _HIGH = (1, 7), (7, 1)
@@ -76,6 +180,7 @@ def _write(net: Tracer, classes: int) -> Tensor:
         return net.dense(net.dropout(net.global_avg_pool(x), 0.2), classes)
 
 
+INCEPTION_RESNET = InceptionResNetSpace()
 BASELINES = {
     "inception_resnet_v2": Baseline(
         name="inception_resnet_v2",

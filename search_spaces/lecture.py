@@ -1,0 +1,188 @@
+"""The lecture's families in one space: the family is a knob, so that one study compares design philosophies.
+
+Every family has knobs of its own, but a sampler needs one fixed set. So the union has general ones, and each
+family reads them in its own terms: how deep, where the depth goes, and a number of levels that choose among
+the values of its other knobs.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import ClassVar
+
+from archsearch.errors import BudgetError
+from archsearch.ir.channels import Quadratic, Width
+from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space.budget import Request
+from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, KnobValue
+from archsearch.space.space import Space
+from archsearch.space.widths import Pick
+from archsearch.units import format_count, format_size
+from search_spaces.densenet import DENSENET
+from search_spaces.fractal import FRACTAL
+from search_spaces.inception import INCEPTION
+from search_spaces.inception_resnet import INCEPTION_RESNET
+from search_spaces.lenet import LENET
+from search_spaces.mobilenet import MOBILENET
+from search_spaces.mobilenet_v2 import MOBILENET_V2
+from search_spaces.nin import NIN
+from search_spaces.preact import PREACT
+from search_spaces.resnet import RESNET
+from search_spaces.resnext import RESNEXT
+from search_spaces.se import SE
+from search_spaces.squeezenet import SQUEEZENET
+from search_spaces.stochastic_depth import STOCHASTIC_DEPTH
+from search_spaces.vgg import VGG
+from search_spaces.wrn import WRN
+
+FAMILIES: Mapping[str, Space] = {
+    space.name: space
+    for space in (
+        LENET, VGG, NIN, INCEPTION, RESNET, PREACT, WRN, RESNEXT, STOCHASTIC_DEPTH, FRACTAL,
+        DENSENET, SQUEEZENET, SE, MOBILENET, MOBILENET_V2, INCEPTION_RESNET,
+    )
+}  # fmt: skip
+
+DEPTHS = 6
+"""Levels of depth, from each family's least to its most."""
+
+LEVELS = 12
+"""Levels of a variant: 12 has the divisors 1, 2, 3, 4 and 6, so that a family's values are equally likely."""
+
+_SHAPES = {"early": (1.0, 0.75, 0.5, 0.25), "even": (1.0,) * 4, "late": (0.25, 0.5, 0.75, 1.0)}
+"""Shares of the depth over a network's stages, first to last."""
+
+
+class LectureSpace(Space):
+    """Family, depth, where the depth goes, and variants: levels of the family's other knobs, in order."""
+
+    name = "lecture"
+    title = "all families of the lecture, the family itself a knob"
+    rules = ()
+    relaxable: ClassVar[frozenset[str]] = frozenset[str]().union(
+        *(space.relaxable for space in FAMILIES.values())
+    )
+    least_base = min(space.least_base for space in FAMILIES.values())
+    most_base = max(space.most_base for space in FAMILIES.values())
+
+    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
+        """Return the one set there is, with all families; `knobs` keeps those within the budget."""
+        return (_knobs(tuple(FAMILIES), request),)
+
+    def knobs(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs to search, with the families that can meet the budget.
+
+        Raises:
+            UserError: the request frees a rule that no family holds.
+            BudgetError: the budget is out of every family's reach.
+        """
+        self.check_relaxed(request)
+        return _affordable(request)
+
+    def reach(self, request: Request) -> tuple[int, int]:
+        """Return the smallest and the largest budget that some family can meet."""
+        reaches = [s.reach(_asked(s, request)) for s in FAMILIES.values()]
+        return min(low for low, _ in reaches), max(high for _, high in reaches)
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return a ResNet of middling depth (the first family there is, without it)."""
+        families = knobs["family"].values()
+        family = "resnet" if "resnet" in families else families[0]
+        variants = {name: 0 for name in knobs if name.startswith("variant")}
+        return {"family": family, "depth": DEPTHS // 2, "shape": "even", **variants}
+
+    def family(self, knobs: Knobs) -> Space:
+        """Return the family these knobs choose."""
+        return FAMILIES[str(knobs["family"])]
+
+    def own_knobs(self, knobs: Knobs, request: Request) -> dict[str, KnobValue]:
+        """Return the family's own knobs, as these choose them."""
+        family = self.family(knobs)
+        return _translate(family.knobs(_asked(family, request)), knobs)
+
+    def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
+        """Return the family's widths."""
+        own = self.own_knobs(knobs, request)
+        return self.family(knobs).widths(own, request, base, pick)
+
+    def flops_form(self, knobs: Knobs, request: Request) -> Quadratic:
+        """Return the FLOPs of the family's network as a quadratic in its widths."""
+        return self.family(knobs).flops_form(self.own_knobs(knobs, request), request)
+
+    def build(
+        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
+        """Write the family's network."""
+        own = self.own_knobs(knobs, request)
+        return self.family(knobs).build(net, own, widths, request)
+
+    def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
+        """Return the family's own knobs and notes."""
+        family, own = self.family(knobs), self.own_knobs(knobs, request)
+        return {"family_knobs": own, **family.notes(own, widths, request)}
+
+    def label(self, knobs: Knobs) -> str:
+        """Return e.g. `resnext depth 3 late 4-0-11`; the family's own knobs are in the notes."""
+        variants = "-".join(str(v) for name, v in knobs.items() if name.startswith("variant"))
+        return f"{knobs['family']} depth {knobs['depth']} {knobs['shape']} {variants}"
+
+
+def _asked(family: Space, request: Request) -> Request:
+    """Return the request as it concerns one family: with those of its own rules freed."""
+    if not request.relax:
+        return request
+    return Request(request.input, request.classes, request.budget, request.relax & family.relaxable)
+
+
+@lru_cache(maxsize=256)
+def _affordable(request: Request) -> tuple[Knob, ...]:
+    within = []
+    for name, family in FAMILIES.items():
+        try:
+            family.knobs(_asked(family, request))
+        except BudgetError:
+            continue
+        within.append(name)
+    if not within:
+        low, high = LECTURE.reach(request)
+        nearest = low * 1.0006 if request.budget.high < low else high * 0.9994
+        raise BudgetError(
+            f"lecture reaches {format_count(low)} to {format_count(high)} FLOPs on "
+            f"{format_size(request.input)} images with {request.classes} classes, not "
+            f"{format_count(request.budget.high)}; try --flops {format_count(nearest, digits=4)}"
+        )
+    return _knobs(tuple(within), request)
+
+
+def _knobs(families: tuple[str, ...], request: Request) -> tuple[Knob, ...]:
+    # As many variants as any family needs, within the budget or not: the set follows from the rules freed.
+    most = max(len(_variants(s.tiers(_asked(s, request))[-1])) for s in FAMILIES.values())
+    return (
+        ChoiceKnob("family", families),
+        IntKnob("depth", 0, DEPTHS - 1),
+        ChoiceKnob("shape", tuple(_SHAPES)),
+        *(IntKnob(f"variant{i}", 0, LEVELS - 1) for i in range(1, most + 1)),
+    )
+
+
+def _variants(knobs: Sequence[Knob]) -> list[Knob]:
+    """Return what the variants choose: the family's knobs that are no counts."""
+    return [knob for knob in knobs if not isinstance(knob, IntKnob)]
+
+
+def _translate(knobs: Sequence[Knob], general: Knobs) -> dict[str, KnobValue]:
+    """Return a value for each of the family's knobs."""
+    own: dict[str, KnobValue] = {}
+    counts = [knob for knob in knobs if isinstance(knob, IntKnob)]
+    share = int(general["depth"]) / (DEPTHS - 1)
+    profile = _SHAPES[str(general["shape"])]
+    for i, knob in enumerate(counts):
+        # A family with fewer counts than stages takes the profile's ends.
+        place = i * (len(profile) - 1) / max(1, len(counts) - 1)
+        own[knob.name] = knob.low + round((knob.high - knob.low) * share * profile[round(place)])
+    for i, choice in enumerate(_variants(knobs), start=1):
+        values = choice.values()
+        own[choice.name] = values[int(general[f"variant{i}"]) * len(values) // LEVELS]
+    return own
+
+
+LECTURE = LectureSpace()
