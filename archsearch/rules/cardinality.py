@@ -15,7 +15,7 @@ from archsearch.rules.rule import Breach, Rule, Source
 
 _PAPER = "Xie et al. 2016, arXiv 1611.05431"
 TOLERANCE = 0.05
-"""By what share a block may cost more or less than the unsplit one: whole channels leave a remainder."""
+"""By what share a block may cost more or less than the unsplit one; a width within 1 is always right."""
 NARROWEST = 4
 """The width below which narrower paths stop paying (the paper's section 5.1)."""
 
@@ -39,16 +39,16 @@ def _look_width(view: View) -> Iterator[Breach]:
     odd: dict[tuple[int, float], list[_Paths]] = {}
     for block in _bottlenecks(view):
         change = flops_change(block.C, block.G, block.c)
-        fits = round(block.c) == max(1, round(path_width(block.C, block.G)))
+        fits = abs(block.c - path_width(block.C, block.G)) <= 1
         if block.G > 1 and abs(change) > TOLERANCE and not fits:
             odd.setdefault((block.G, round(change, 2)), []).append(block)
     for same in odd.values():
         first = same[0]
         exact = path_width(first.C, first.G)
+        change = f"{100 * flops_change(first.C, first.G, first.c):+.0f} %".replace("-", "−")
         yield Breach(
             first.inner,
-            f"{first.G} paths of width {first.c:g} cost "
-            f"{100 * flops_change(first.C, first.G, first.c):+.0f} % against a bottleneck of width "
+            f"{first.G} paths of width {first.c:g} cost {change} against a bottleneck of width "
             f"{first.C:g}{and_more(len(same))}",
             f"width {max(1, round(exact))} (the equation's {exact:.2f}) costs as much as that,",
             changed=_changed(view, same, lambda b: (b.G, max(1, round(path_width(b.C, b.G))))),

@@ -16,7 +16,7 @@ from archsearch.rules.rule import Breach, Rule, Source
 
 _PAPER = "He et al. 2015, arXiv 1512.03385"
 LONGEST_PLAIN = 20
-"""Convolutions in a chain without shortcuts that still train well (VGG-19 has 16, the plain net 18)."""
+"""Spatial convolutions in a chain without shortcuts that still train well (VGG-19 has 16, the plain net 18)."""
 
 
 # --- bottleneck ratio ------------------------------------------------------------------------------
@@ -48,12 +48,13 @@ def _ratios(view: View) -> Iterator[Breach]:
     ratios = [view.filters(up) / view.filters(inner) for _, inner, up in blocks]
     if not ratios:
         return
-    usual = Counter(round(r, 1) for r in ratios).most_common(1)[0][0]
+    usual = Counter(round(r) for r in ratios).most_common(1)[0][0]
     wanted = usual if usual >= 2 else 4
     why = "the other blocks'" if wanted == usual else "the classic"
     odd: dict[float, list[tuple[int, int, int]]] = {}
     for block, ratio in zip(blocks, ratios, strict=True):
-        if abs(ratio - wanted) > 0.1 * wanted:
+        exact = view.filters(block[2]) / wanted
+        if abs(view.filters(block[1]) - exact) > max(4, 0.1 * exact):  # whole multiples of 8
             odd.setdefault(round(ratio, 2), []).append(block)
     for ratio, same in odd.items():
         _, inner, up = same[0]
@@ -100,8 +101,9 @@ def _plain(view: View) -> Iterator[Breach]:
     """Deep plain networks underfit: 56 layers train worse than 20."""
     if any(len(n.inputs) > 1 and n.op.kind != "multiply" for n in view.nodes):
         return
-    convs = [i for i in view.convs if not view.is_depthwise(i)]
-    if len(convs) <= LONGEST_PLAIN:
+    convs = view.convs
+    depth = sum(view.is_spatial(i) for i in convs)
+    if depth <= LONGEST_PLAIN:
         return
     edits: dict[int, Edit] = {}
     place = 0
@@ -119,7 +121,7 @@ def _plain(view: View) -> Iterator[Breach]:
     if edits:
         yield Breach(
             convs[0],
-            f"{len(convs)} convolutions in a chain without a shortcut",
+            f"{depth} spatial convolutions in a chain without a shortcut",
             f"identity shortcuts around {len(edits)} pairs let it train",
             edits,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any, NamedTuple
 
 from archsearch.errors import GraphError
@@ -172,9 +173,9 @@ def _change(change: int, before: int) -> str:
 
 
 def _percent(share: float) -> str:
-    if 0.01 <= share < 0.995 or share > 1:
-        return f"{100 * share:.0f} %"
-    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
+    if 0.995 <= share < 1:
+        return f"{floor(1000 * share) / 10} %"  # never 100 where something is left
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.2g} %"
 
 
 def _amount(change: int) -> str:

@@ -159,7 +159,9 @@ def _widths(view: View) -> Iterator[Breach]:
         shrink = above.side[0] / below.side[0]
         before, after = view.channels(above.last), view.channels(below.last)
         wanted = 2 * before
-        if not 1.5 < shrink < 3 or abs(after - wanted) <= max(2, wanted // 10):
+        # Widths rounded to multiples of 8 leave up to 12 between one and twice the other.
+        rounding = 12 if before % 4 == after % 4 == 0 else 4
+        if not 1.5 < shrink < 3 or abs(after - wanted) <= max(rounding, wanted // 10):
             continue
         if before >= WIDEST and after == before:
             continue  # VGG's own last stage
