@@ -28,6 +28,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "spaces": ("catalog", "List the design spaces."),
         "baselines": ("catalog", "List the classic networks."),
         "profile": ("networks", "Show a network's layers and exact costs."),
+        "data": ("data", "Look at images before training on them."),
         "sample": ("networks", "Draw candidates that fill a budget."),
     }
 )

@@ -87,12 +87,13 @@ def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_
 
 
 @click.command(epilog="Example: archsearch ui --port 5001")
+@click.argument("study", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--tracking-uri", metavar="URL", help="A database to serve in place of the home's.")
 @home_option
-def ui(port: int, host: str, tracking_uri: str | None, home: Path) -> None:
-    """Compare the runs in the MLflow UI, until Ctrl-C."""
+def ui(study: str | None, port: int, host: str, tracking_uri: str | None, home: Path) -> None:
+    """Compare the runs in the MLflow UI, until Ctrl-C; opens at STUDY, or the one worked on last."""
     from archsearch.tracking.server import serve_ui
 
     serve_ui(
@@ -100,5 +101,6 @@ def ui(port: int, host: str, tracking_uri: str | None, home: Path) -> None:
         tracking_uri=tracking_uri,
         host=host,
         port=port,
+        study=study,
         ready=lambda url: click.echo(f"MLflow is at {url} (Ctrl-C ends it)"),
     )

@@ -1,0 +1,41 @@
+"""Commands about data: inspect."""
+
+from pathlib import Path
+
+import click
+
+from archsearch.cli.options import home_option, json_option, print_json
+
+
+@click.group()
+def data() -> None:
+    """Look at images before training on them."""
+
+
+@data.command(epilog="Example: archsearch data inspect photos/ --sheet photos.png")
+@click.argument("source", metavar="DATA")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet, a PNG.")
+@home_option
+@json_option
+def inspect(source: str, sheet: Path | None, home: Path, as_json: bool) -> None:
+    """Show classes, counts, sizes, copies across splits (leaks) and bad files; trains nothing.
+
+    DATA is what --data of `run` takes: a folder, an .npz, a .csv of path,label, or a name.
+    """
+    from archsearch import data as images
+
+    opened = images.open_source(source, home=home)
+    found = images.inspect(opened, home=home)
+    if sheet is not None:
+        images.contact_sheet(opened.items(), sheet)
+    if as_json:
+        print_json(found.to_json())
+        return
+    from archsearch.report.tables import new_table, show
+
+    table = new_table("what", "found")
+    for what, finding in found.rows():
+        table.add_row(what, finding)
+    show(table)
+    if sheet is not None:
+        click.echo(f"contact sheet: {sheet}")
