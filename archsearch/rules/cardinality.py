@@ -45,10 +45,11 @@ def _look_width(view: View) -> Iterator[Breach]:
     for same in odd.values():
         first = same[0]
         exact = path_width(first.C, first.G)
-        change = f"{100 * flops_change(first.C, first.G, first.c):+.0f} %".replace("-", "−")
+        share = 100 * flops_change(first.C, first.G, first.c)
+        cost = f"{share:+.0f} %".replace("-", "−")
         yield Breach(
             first.inner,
-            f"{first.G} paths of width {first.c:g} cost {change} against a bottleneck of width "
+            f"{first.G} paths of width {first.c:g} cost {cost} against a bottleneck of width "
             f"{first.C:g}{and_more(len(same))}",
             f"width {max(1, round(exact))} (the equation's {exact:.2f}) costs as much as that,",
             changed=_changed(view, same, lambda b: (b.G, max(1, round(path_width(b.C, b.G))))),

@@ -34,7 +34,9 @@ def _stem(view: View) -> Iterator[Breach]:
         return
     early = [i for i in view.convs if known(view.nodes[i].shape[0]) > quarter[0]]
     spent, total = sum(view.flops(i) for i in early), cost(view.graph).flops
-    if 2 * spent <= total or early[-1] > end:
+    first = early[0] if early else 0
+    strided = bool(early) and view.on_image(first) and view.conv(first).stride[0] > 1
+    if 2 * spent <= total or early[-1] > end or (strided and len(early) <= 3):
         return
     filters, norm = view.channels(end), view.has_norm
 

@@ -16,7 +16,7 @@ from archsearch.rules.rule import Breach, Rule, Source
 
 _PAPER = "He et al. 2015, arXiv 1512.03385"
 LONGEST_PLAIN = 20
-"""Spatial convolutions in a chain without shortcuts that still train well (VGG-19 has 16, the plain net 18)."""
+"""Spatial convolutions in a chain without shortcuts that still train well (VGG-19 has 16)."""
 
 
 # --- bottleneck ratio ------------------------------------------------------------------------------
@@ -171,10 +171,7 @@ def _normalised(net: Pen, x: Tensor, *, op: ops.Conv) -> Tensor:
 
 
 def _is_bare(view: View, index: int) -> bool:
-    """Say whether nothing normalises a convolution's input or output (pre- or post-activation)."""
-    before = view.back(view.nodes[index].inputs[0], frozenset({"activation", "dropout", "pad"}))
-    if view.kind(before) in {"batch_norm", "layer_norm"}:
-        return False
+    """Say whether a convolution's output reaches another one without being normalised on any way."""
     stack, seen = list(view.users[index]), set()
     feeds = False
     while stack:

@@ -1,0 +1,133 @@
+"""Audits of published networks: what must be found, what must not, and that every figure is real."""
+
+import random
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import cost
+from archsearch.rules.audit import audit, finding_rows, rule_rows
+from archsearch.rules.registry import find_rule, load_rules
+from archsearch.space.registry import find_baseline, load_baselines
+
+RULES = (
+    "3x3-stacks", "channel-doubling", "aggressive-stem", "global-average-pooling-head",
+    "1x1-bottleneck", "bottleneck-ratio", "identity-shortcut", "pre-activation", "resnext-width",
+    "widening", "cardinality", "squeeze-excitation", "dense-concatenation", "fire-module",
+    "depthwise-separable", "linear-bottleneck", "bn-after-conv", "stochastic-depth",
+    "cost-profile",
+)  # fmt: skip
+
+
+def rules_and_layers(name, **build):
+    return [(f.rule, f.layer) for f in audit(find_baseline(name).build(**build))]
+
+
+def test_every_rule_is_there_and_says_who_taught_it():
+    rules = load_rules()
+    assert set(rules) == set(RULES)
+    for name, rule in rules.items():
+        assert rule.name == name
+        assert rule.statement.endswith(".")
+        assert str(rule.source).count(",") >= 1
+        assert bool(rule.formula) == (rule.equation is not None)
+    assert [row["name"] for row in rule_rows()] == list(rules)
+
+
+def test_a_rule_is_found_by_its_name_and_a_near_miss_is_helped():
+    assert find_rule("widening").name == "widening"
+    with pytest.raises(UserError, match="did you mean 3x3-stacks"):
+        find_rule("3x3-stack")
+
+
+def test_alexnet_has_large_kernels_and_a_dense_head():
+    assert rules_and_layers("alexnet") == [
+        ("3x3-stacks", "conv1"),
+        ("3x3-stacks", "conv2"),
+        ("channel-doubling", "conv3"),
+        ("global-average-pooling-head", "fc6"),
+    ]
+    assert rules_and_layers("alexnet", input=(227, 227, 3)) == rules_and_layers("alexnet")
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19"])
+def test_nothing_is_wrong_with_vggs_convolutions(name):
+    assert rules_and_layers(name) == [("global-average-pooling-head", "head.dense1")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet20_cifar",
+        "resnet56_cifar", "wrn_16_8", "wrn_28_10", "wrn_40_4", "wide_resnet50_2",
+        "resnext50_32x4d", "resnext101_32x4d",
+    ],
+)  # fmt: skip
+def test_clean_networks(name):
+    assert rules_and_layers(name) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["densenet121", "squeezenet1_0", "mobilenet_v1", "mobilenet_v2", "seresnet50"]
+)
+def test_the_networks_that_taught_a_rule_keep_it(name):
+    if name not in load_baselines():
+        pytest.skip(f"{name} is not installed")
+    assert rules_and_layers(name) == []
+
+
+@pytest.mark.parametrize("name", sorted(load_baselines()))
+def test_every_figure_is_the_difference_of_two_networks_that_build(name):
+    graph = find_baseline(name).build()
+    before = cost(graph)
+    for finding in audit(graph):
+        after = cost(finding.followed)
+        assert finding.flops == after.flops - before.flops
+        assert finding.params == after.params - before.params
+        assert finding.followed.input == graph.input
+        assert finding.followed.classes == graph.classes
+        assert finding.layer in {n.name for n in graph}
+        # Following the rule settles the finding.
+        left = find_rule(finding.rule).check(finding.followed)
+        assert finding.found not in {f.found for f in left if f.layer == finding.layer}
+        # What is replaced costs no more than the network, and what is left no less than nothing.
+        assert 0 <= finding.flops_before <= before.flops
+        assert finding.flops_before + finding.flops >= 0
+        assert finding.params_before + finding.params >= 0
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet110_cifar", "vgg16", "resnext101_32x8d"])
+def test_names_are_never_looked_at(name):
+    graph = find_baseline(name).build()
+    shuffled = [str(i) for i in range(len(graph))]
+    random.Random(0).shuffle(shuffled)
+    nodes = [n._replace(name=s) for n, s in zip(graph.nodes, shuffled, strict=True)]
+    renamed = audit(Graph("x", tuple(nodes), graph.auxiliary))
+    assert [(f.rule, f.found, f.flops) for f in renamed] == [
+        (f.rule, f.found, f.flops) for f in audit(graph)
+    ]
+
+
+def test_some_rules_alone():
+    graph = find_baseline("alexnet").build()
+    assert [f.layer for f in audit(graph, [find_rule("3x3-stacks")])] == ["conv1", "conv2"]
+
+
+def test_rows_are_plain_values():
+    (row,) = finding_rows(audit(find_baseline("vgg16").build()))
+    assert row["rule"] == "global-average-pooling-head"
+    assert row["params"] == 512 * 1000 + 1000 - (25088 * 4096 + 4096 + 4096 * 4096 + 4096 + 4097000)
+    assert row["effect"] == "with 99.5 % fewer parameters and FLOPs"
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("rule", ["3x3-stacks", "channel-doubling", "global-average-pooling-head"])
+def test_figures_hold_for_the_models_keras_builds(rule):
+    from archsearch.runtime.model import build_model
+
+    graph = find_baseline("alexnet").build((96, 96, 3), 10)
+    before = build_model(graph, lowering="plain").count_params()
+    for finding in find_rule(rule).check(graph):
+        model = build_model(finding.followed, lowering="plain")
+        assert model.count_params() - before == finding.params
