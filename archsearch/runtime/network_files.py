@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from archsearch.errors import UserError
-from archsearch.ir.codec import from_json
+from archsearch.ir.codec import from_dict, from_json
 from archsearch.ir.graph import Graph
 from archsearch.runtime.keras_import import first_line, from_config
 
 MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim anything
-GRAPH_FILE: Final = "graph.json"
-"""What the export stores beside a model: its Graph."""
+FACTS_FILE: Final = "archsearch.json"
+"""What the export stores beside a model: the dataset's facts and the Graph."""
 
 
 def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:
@@ -31,8 +31,8 @@ def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) ->
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if GRAPH_FILE in names:
-                return from_json(_text(archive, GRAPH_FILE))
+            if FACTS_FILE in names:
+                return _graph_of(_text(archive, FACTS_FILE))
             if "config.json" not in names:
                 raise UserError(f"{path} is a zip archive without config.json, no .keras file")
             document = json.loads(_text(archive, "config.json"))
@@ -50,20 +50,19 @@ def load_saved_model(folder: Path) -> Graph:
     Raises:
         UserError: the folder holds none.
     """
-    for place in (
-        folder / "assets" / GRAPH_FILE,
-        folder / "assets.extra" / GRAPH_FILE,
-        folder / GRAPH_FILE,
-    ):
-        if place.is_file():
-            return from_json(place.read_text(encoding="utf-8"))
+    facts = folder / "assets.extra" / FACTS_FILE
+    if facts.is_file():
+        try:
+            return _graph_of(facts.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{facts} cannot be read: {first_line(error)}") from None
     what = (
         "a SavedModel, but not one archsearch exported"
         if (folder / "saved_model.pb").is_file()
         else "no SavedModel"
     )
     raise UserError(
-        f"{folder} is {what}: it has no {GRAPH_FILE}; save the Keras model as .keras and check that"
+        f"{folder} is {what}: it has no {facts.name}; save the Keras model as .keras and check that"
     )
 
 
@@ -83,6 +82,11 @@ def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Gr
     if path.suffix in {".h5", ".hdf5"}:
         raise UserError(f"{path} is in Keras's old HDF5 format; save the model as .keras instead")
     return load_keras_file(path, input=input)
+
+
+def _graph_of(text: str) -> Graph:
+    facts = json.loads(text)
+    return from_dict(facts.get("graph") if isinstance(facts, dict) else None)
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:

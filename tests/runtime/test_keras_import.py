@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from archsearch.errors import GraphError, UserError
-from archsearch.ir.codec import from_json, to_json
+from archsearch.ir.codec import from_json, to_dict, to_json
 from archsearch.readings.cost import cost
 from archsearch.runtime.keras_import import from_config, from_keras
 from archsearch.runtime.network_files import load_keras_file, load_network, load_saved_model
@@ -272,6 +272,13 @@ def test_other_archives_and_folders(tmp_path):
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(UserError, match="not one archsearch exported"):
         load_network(tmp_path)
-    (tmp_path / "assets").mkdir()
-    (tmp_path / "assets" / "graph.json").write_text(to_json(vgg_like()), encoding="utf-8")
+    facts = tmp_path / "assets.extra" / "archsearch.json"
+    facts.parent.mkdir()
+    for text, message in (("{", "cannot be read"), ("[]", "no archsearch graph")):
+        facts.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            load_network(tmp_path)
+    facts.write_text(json.dumps({"graph": to_dict(vgg_like())}), encoding="utf-8")
     assert load_network(tmp_path) == vgg_like()
+    archive = _zipped(tmp_path / "y.keras", archsearch_json=facts.read_text(encoding="utf-8"))
+    assert load_network(archive) == vgg_like()
