@@ -27,6 +27,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "delete": ("studies", "Delete a study, in Optuna and MLflow alike."),
         "spaces": ("catalog", "List the design spaces."),
         "baselines": ("catalog", "List the classic networks."),
+        "rules": ("catalog", "List the design rules."),
+        "check": ("networks", "Audit a network against the design rules."),
         "profile": ("networks", "Show a network's layers and exact costs."),
         "data": ("data", "Look at images before training on them."),
         "sample": ("networks", "Draw candidates that fill a budget."),

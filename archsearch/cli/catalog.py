@@ -35,3 +35,18 @@ def baselines(as_json: bool) -> None:
     from archsearch.report import tables
 
     tables.show(tables.baselines(rows))
+
+
+@click.command()
+@json_option
+def rules(as_json: bool) -> None:
+    """List the design rules: what each says, who taught it, its equation."""
+    from archsearch.rules.audit import rule_rows
+
+    rows = rule_rows()
+    if as_json:
+        print_json(rows)
+        return
+    from archsearch.report import tables
+
+    tables.show(tables.rules(rows))

@@ -87,3 +87,33 @@ def sample(
             "graph": to_dict(candidate.graph),
         }
         click.echo(json.dumps(line, separators=(",", ":")))
+
+
+@click.command(
+    epilog="Examples: archsearch check alexnet · archsearch check model.keras --rule 3x3-stacks · "
+    "archsearch check model/ --json"
+)
+@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/")
+@click.option("--rule", "names", multiple=True, metavar="RULE", help="Check only this; repeatable.")
+@click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
+@json_option
+def check(
+    target: str, names: tuple[str, ...], size: tuple[int, int, int] | None, as_json: bool
+) -> int:
+    """Audit a network against the design rules; exit status 1 if there are findings.
+
+    Each finding says what following the rule would save or cost, counted on the rewritten network.
+    """
+    from archsearch.rules.audit import audit
+    from archsearch.rules.registry import find_rule
+
+    rules = [find_rule(name) for name in names] or None
+    findings = audit(api.network(target, input=size), rules)
+    if as_json:
+        print_json([finding.to_dict() for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{finding.message}  [{finding.rule}]")
+        found = f"{len(findings)} findings" if len(findings) != 1 else "1 finding"
+        click.echo(f"{target}: {found if findings else 'holds every rule it is about'}", err=True)
+    return 1 if findings else 0

@@ -1,12 +1,13 @@
 """What is installed, as rows: spaces with the budgets they reach, baselines with their exact costs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from archsearch.readings.cost import cost
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Budget, Request
 from archsearch.space.space import Space
+from archsearch.units import format_count
 
 _SMALL = ((32, 32, 3), 10)
 _LARGE = ((224, 224, 3), 1000)
@@ -51,3 +52,25 @@ def baseline_rows(baselines: Mapping[str, Baseline]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def spaces_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the spaces as the README's table."""
+    lines = [
+        "| space | what it is | knobs | budgets at 32×32 | at 224×224 |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        reach = [
+            f"{format_count(low)} to {format_count(high)}" for low, high in row["reach"].values()
+        ]
+        knobs = ", ".join(row["knobs"])
+        lines.append(f"| `{row['name']}` | {row['title']} | {knobs} | {reach[0]} | {reach[1]} |")
+    return "\n".join(lines)
+
+
+def rules_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the rules as the README's table."""
+    lines = ["| rule | what it says | source |", "|---|---|---|"]
+    lines += [f"| `{row['name']}` | {row['statement']} | {row['source']} |" for row in rows]
+    return "\n".join(lines)

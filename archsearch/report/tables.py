@@ -148,6 +148,14 @@ def baselines(found: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def rules(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of rules."""
+    table = new_table("rule", "what it says", "equation", "source")
+    for row in found:
+        table.add_row(row["name"], row["statement"], row["formula"], row["source"])
+    return table
+
+
 def new_table(*columns: str) -> Table:
     """Return an empty table; a column whose name starts with `>` is set to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")

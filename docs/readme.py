@@ -1,0 +1,29 @@
+"""Write the README's tables of spaces and rules from what is installed.
+
+python docs/readme.py
+"""
+
+import re
+from pathlib import Path
+
+from archsearch.report.catalog import rules_markdown, space_rows, spaces_markdown
+from archsearch.rules.audit import rule_rows
+from archsearch.space.registry import load_spaces
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def filled(text: str) -> str:
+    """Return the README with its generated parts written anew."""
+    parts = {
+        "spaces": spaces_markdown(space_rows(load_spaces())),
+        "rules": rules_markdown(rule_rows()),
+    }
+    for name, table in parts.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = marked.sub(lambda found, table=table: f"{found[1]}\n{table}\n\n{found[2]}", text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
