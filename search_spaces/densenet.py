@@ -34,14 +34,18 @@ def dense_stages(
     net: Tracer,
     x: Tensor,
     depths: Sequence[int],
-    growths: Sequence[Width],
+    growths: Sequence[tuple[Width, Width]],
     bottlenecks: Sequence[Width | None],
     transitions: Sequence[Width],
 ) -> Tensor:
-    """Write the stages, `transitions` between them, and the last BN-ReLU."""
-    for s, (depth, growth, bottleneck) in enumerate(zip(depths, growths, bottlenecks, strict=True)):
+    """Write the stages, `transitions` between them, and the last BN-ReLU.
+
+    Each stage's growth is that of its first half and that of the rest: equal, or neighbours by rounding.
+    """
+    for s, (depth, halves, bottleneck) in enumerate(zip(depths, growths, bottlenecks, strict=True)):
         for b in range(depth):
             name = f"stage{s + 1}.layer{b + 1}"
+            growth = halves[2 * b >= depth]
             x = net.block(name, dense_layer, x, growth=growth, bottleneck=bottleneck)
         if s < len(transitions):
             x = net.block(f"transition{s + 1}", transition, x, filters=transitions[s])
@@ -79,7 +83,10 @@ class DenseNetSpace(Space):
         total = 2 * base
         widths = {"stem": pick(total)}
         for s, depth in enumerate(depths, start=1):
+            # Two halves, as one rate for a whole stage would move the FLOPs in steps of many per cent.
             widths[f"growth{s}"] = pick(base)
+            if depth > 1:
+                widths[f"growth{s}_late"] = pick(base)
             if knobs["bottleneck"]:
                 widths[f"bottleneck{s}"] = pick(base * int(knobs["bottleneck"]))
             if s < len(depths):
@@ -98,7 +105,7 @@ class DenseNetSpace(Space):
             net,
             stem(net, net.input, widths["stem"], large=is_large(request.input)),
             depths,
-            [widths[f"growth{s}"] for s in stages],
+            [(widths[f"growth{s}"], widths.get(f"growth{s}_late", 0)) for s in stages],
             [widths.get(f"bottleneck{s}") for s in stages],
             [widths[f"transition{s}"] for s in stages[:-1]],
         )
@@ -124,7 +131,12 @@ def _imagenet(layers: int, depths: tuple[int, ...], growth: int, stem: int) -> B
         x = residual_stem(net, net.input, stem, large=True)
         n = len(depths)
         x = dense_stages(
-            net, x, depths, [growth] * n, [4 * growth] * n, _compressed(stem, depths, growth, 0.5)
+            net,
+            x,
+            depths,
+            [(growth, growth)] * n,
+            [4 * growth] * n,
+            _compressed(stem, depths, growth, 0.5),
         )
         return pooled_head(net, x, classes)
 
@@ -148,7 +160,7 @@ def _cifar(layers: int, growth: int, *, bc: bool) -> Baseline:
             net,
             x,
             (depth,) * 3,
-            [growth] * 3,
+            [(growth, growth)] * 3,
             [4 * growth if bc else None] * 3,
             _compressed(stem, (depth,) * 3, growth, 0.5 if bc else 1.0),
         )

@@ -1,0 +1,215 @@
+"""What the spaces promise beyond their budget (tests/space/test_solve.py): shapes, doubling, freed rules."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.ir.codec import from_json, to_json
+from archsearch.readings.cost import cost, training_only
+from archsearch.space.budget import Budget, Request
+from archsearch.space.knobs import draw
+from archsearch.space.registry import find_space, load_spaces
+from archsearch.space.solve import sample, solve
+
+SPACES = sorted(load_spaces())
+SIZES = {32: 50_000_000, 64: 150_000_000, 224: 1_000_000_000}
+RELAXABLE = [(name, rule) for name in SPACES for rule in sorted(find_space(name).relaxable)]
+
+
+def request(side, *, relax=(), flops=None, channels=3):
+    size = (side, side, channels)
+    budget = Budget.cap(flops or SIZES[side], size)
+    return Request(size, 10, budget, frozenset(relax))
+
+
+def first(name, side=32, **knobs):
+    """A candidate with these knobs, the rest the classic's."""
+    space, asked = find_space(name), request(side)
+    return solve(space, {**space.classic_knobs(asked), **knobs}, asked)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("side", SIZES)
+def test_no_map_shrinks_to_nothing_and_json_brings_it_back(name, side):
+    for candidate in sample(find_space(name), request(side), 4, seed=side):
+        graph = candidate.graph
+        assert all(side >= 1 for node in graph for side in node.shape)
+        assert graph.nodes[-1].shape == (10,)
+        assert len({node.name for node in graph}) == len(graph)
+        assert from_json(to_json(graph)) == graph
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SPACES if "channel-doubling" in find_space(name).rules]
+)
+def test_channels_double_from_stage_to_stage_up_to_rounding(name):
+    for candidate in sample(find_space(name), request(224), 20, seed=2):
+        main = _MAIN.get(name, [f"stage{s}" for s in range(1, 6)])
+        widths = [candidate.widths[key] for key in main if key in candidate.widths]
+        assert len(widths) > 1
+        for before, after in pairwise(widths):
+            # Each is off its exact value by less than one multiple.
+            assert abs(after - 2 * before) < 3 * candidate.multiple, candidate.widths
+
+
+_MAIN = {
+    "fractal": [f"stage{s}_1" for s in range(1, 5)],
+    "inception": [f"three{s}" for s in range(1, 4)],
+    "inception_resnet": ["added2", "added3"],
+    "squeezenet": [f"wide{s}" for s in range(1, 4)],
+    "wrn": [f"inner{s}" for s in range(1, 5)],
+    "mobilenet": [f"stage{s}" for s in range(1, 6)],
+}
+
+
+# --- freed rules -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "rule"), RELAXABLE)
+def test_a_freed_rule_becomes_knobs_and_the_budget_still_fills(name, rule):
+    space = find_space(name)
+    held, freed = request(224), request(224, relax=[rule])
+    new = {k.name for k in space.knobs(freed)} - {k.name for k in space.knobs(held)}
+    if name != "lecture":  # has a variant more only where a family with most knobs gets one
+        assert new
+    assert {k.name for k in space.knobs(held)} <= {k.name for k in space.knobs(freed)}
+    rng = Random(4)
+    for _ in range(12):
+        candidate = solve(space, draw(space.knobs(freed), rng), freed)
+        assert candidate.fill >= 0.95
+        assert candidate.cost == cost(candidate.graph)
+
+
+@pytest.mark.parametrize(("name", "rule"), [pair for pair in RELAXABLE if pair[0] != "lecture"])
+def test_a_freed_rules_classic_is_the_held_one(name, rule):
+    space = find_space(name)
+    held, freed = request(224, flops=4_000_000_000), request(224, flops=4_000_000_000, relax=[rule])
+    classic, freed_classic = space.classic_knobs(held), space.classic_knobs(freed)
+    freed_graph = solve(space, {**freed_classic, **classic}, freed).graph
+    assert freed_graph.nodes == solve(space, classic, held).graph.nodes
+
+
+def test_freeing_a_rule_that_is_not_held_says_which_can_be():
+    with pytest.raises(
+        UserError, match=r"vgg holds no rule 'cardinality'; .*: 3x3-stacks, channel-doubling"
+    ):
+        find_space("vgg").knobs(request(32, relax=["cardinality"]))
+    with pytest.raises(UserError, match=r"densenet cannot free its rule 'pre-activation'; .* none"):
+        find_space("densenet").knobs(request(32, relax=["pre-activation"]))
+    with pytest.raises(UserError, match="lecture holds no rule 'nonsense'"):
+        find_space("lecture").knobs(request(32, relax=["nonsense"]))
+
+
+def test_larger_kernels_see_what_their_stacks_saw():
+    from archsearch.readings.receptive_field import receptive_field
+
+    space, asked = find_space("vgg"), request(224, relax=["3x3-stacks"], flops=4_000_000_000)
+    classic = {**space.classic_knobs(asked), "depth5": 5, "depth4": 4, "head": "gap"}
+    fields = set()
+    for kernel in (3, 5, 7):
+        knobs = {**classic, **{f"kernel{i}": kernel for i in range(1, 6)}}
+        graph = solve(space, knobs, asked).graph
+        fields.add(receptive_field(graph))
+        assert {n.op.kernel[0] for n in graph if n.op.kind == "conv"} <= {3, kernel}
+    assert len(fields) == 1
+
+
+def test_plain_stacks_have_no_additions():
+    space, asked = find_space("resnet"), request(32, relax=["identity-shortcut"])
+    for activation in ("pre", "post"):
+        knobs = {**space.classic_knobs(asked), "shortcut": "none", "activation": activation}
+        kinds = {node.op.kind for node in solve(space, knobs, asked).graph}
+        assert "add" not in kinds
+
+
+# --- single families ---------------------------------------------------------------------------
+
+
+def test_inceptions_auxiliary_heads_cost_nothing():
+    with_heads, without = (first("inception", 224, auxiliary=value) for value in (True, False))
+    assert with_heads.cost.flops == without.cost.flops
+    assert len(with_heads.graph.auxiliary) == 2
+    assert training_only(with_heads.graph)
+    assert not without.graph.auxiliary
+
+
+def test_stochastic_depth_decays_linearly_unless_freed():
+    graph = first("stochastic_depth", survival=0.8).graph
+    survivals = [node.op.survival for node in graph if node.op.kind == "drop_path"]
+    assert survivals[-1] == 0.8
+    assert all(a > b for a, b in pairwise(survivals))
+    space, asked = find_space("stochastic_depth"), request(32, relax=["stochastic-depth"])
+    knobs = {**space.classic_knobs(asked), "decay": "uniform", "survival": 0.8}
+    graph = solve(space, knobs, asked).graph
+    assert {n.op.survival for n in graph if n.op.kind == "drop_path"} == {0.8}
+
+
+def test_fractal_columns_double_the_depth():
+    from archsearch.readings.receptive_field import receptive_field
+
+    # A stage of c columns is 2^(c−1) 3×3 convolutions deep: four stages at jumps 1, 2, 4, 8, and the stem.
+    for columns in (1, 2, 3):
+        graph = first("fractal", columns=columns).graph
+        pools = 1 + 2 + 4
+        wanted = 1 + 2 + 2 * 2 ** (columns - 1) * (1 + 2 + 4 + 8) + pools
+        assert receptive_field(graph) == wanted
+
+
+def test_densenets_growth_rate_is_one_up_to_rounding():
+    for candidate in sample(find_space("densenet"), request(32), 30):
+        rates = [w for name, w in candidate.widths.items() if name.startswith("growth")]
+        assert max(rates) - min(rates) <= candidate.multiple
+
+
+def test_gates_shrink_to_the_reduction():
+    candidate = first("se", 224, reduction=8)
+    for s in range(1, 5):
+        wanted = candidate.widths[f"stage{s}"] * 4 / 8
+        assert abs(candidate.widths[f"squeezed{s}"] - wanted) <= 1
+
+
+def test_mobilenets_spatial_convolutions_are_depthwise():
+    for name in ("mobilenet", "mobilenet_v2"):
+        graph = first(name, 224).graph
+        spatial = [n for n in graph if n.op.kind == "conv" and n.op.kernel != (1, 1)][1:]
+        assert all(n.op.groups == n.shape[2] for n in spatial)
+
+
+# --- the union ---------------------------------------------------------------------------------
+
+
+def test_the_union_reaches_every_family_and_records_its_knobs():
+    space, asked = find_space("lecture"), request(224)
+    knobs = {knob.name: knob for knob in space.knobs(asked)}
+    assert set(knobs["family"].values()) == set(SPACES) - {"lecture"}
+    for family in knobs["family"].values():
+        chosen = {**space.classic_knobs(asked), "family": family}
+        candidate = solve(space, chosen, asked)
+        own = candidate.notes["family_knobs"]
+        assert set(own) == {k.name for k in find_space(family).knobs(asked)}
+        twin = solve(find_space(family), own, asked)
+        assert twin.graph.nodes == candidate.graph.nodes
+
+
+def test_the_union_leaves_out_families_beyond_the_budget():
+    space = find_space("lecture")
+    asked = request(224, flops=100_000_000)
+    families = {knob.name: knob for knob in space.knobs(asked)}["family"].values()
+    assert "lenet" not in families
+    assert "mobilenet" in families
+    assert all(c.fill >= 0.9 for c in sample(space, asked, 40))
+
+
+def test_importing_every_family_loads_nothing_heavy():
+    code = (
+        "import sys, search_spaces.lecture, search_spaces.googlenet; "
+        "print(*{m.partition('.')[0] for m in sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"numpy", "keras", "tensorflow", "optuna", "mlflow", "matplotlib"} & set(loaded)
