@@ -2,10 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from archsearch import api
 from archsearch.cli.options import home_option, json_option, print_json
+
+Form = Literal["saved_model", "keras"]
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
@@ -75,11 +79,11 @@ def delete(study: str, yes: bool, home: Path) -> None:
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @home_option
 @json_option
-def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
+def export(
+    study: str, out: Path | None, form: Form, force: bool, home: Path, as_json: bool
+) -> None:
     """Write a study's best model, reload it and compare it with the trained one."""
-    from archsearch.search.export import export_study
-
-    path = export_study(study, home=home, form=form, out=out, overwrite=force)
+    path = api.export(study, home=home, form=form, out=out, overwrite=force)
     if as_json:
         print_json({"study": study, "format": form, "path": str(path)})
         return

@@ -86,7 +86,7 @@ def stages(graph: Graph) -> tuple[Share, ...]:
         total[2] += row.flops if row.kind in {"conv", "dense"} else 0
     whole = [max(1, sum(column)) for column in zip(*sums.values(), strict=True)]
     return tuple(
-        Share(stage, *total, *(part / all_ for part, all_ in zip(total, whole, strict=True)))  # type: ignore[arg-type]
+        Share(stage, *total, *(part / all_ for part, all_ in zip(total, whole, strict=True)))
         for stage, total in sums.items()
     )
 

@@ -65,8 +65,9 @@ def test_auxiliary_classifiers_cost_nothing_in_use():
         return net.finish(net.dense(net.flatten(x), 7))
 
     assert cost(build(True)) == cost(build(False))
-    assert [r.name for r in rows(build(True))] == [r.name for r in rows(build(False))][:-1] + [
-        "dense2"
+    assert [r.name for r in rows(build(True))] == [
+        *[r.name for r in rows(build(False))][:-1],
+        "dense2",
     ]
 
 

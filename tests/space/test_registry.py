@@ -13,7 +13,7 @@ def test_unknown_names_get_the_nearest():
         registry.find_space("resnxt")
     with pytest.raises(UserError, match="did you mean resnet50"):
         registry.find_baseline("resnet5O")
-    with pytest.raises(UserError, match="there are .*vgg"):
+    with pytest.raises(UserError, match=r"there are .*vgg"):
         registry.find_space("qqqq")
 
 
