@@ -46,6 +46,7 @@ class InceptionResNetSpace(Space):
 
     name = "inception_resnet"
     title = "Inception branches with shortcuts: modules a stage, branches, width, scale"
+    least_base = 24  # below that a budget would buy depth that no short trial can train
     rules = (CHANNEL_DOUBLING, "identity-shortcut", "1x1-bottleneck", "global-average-pooling-head")
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:

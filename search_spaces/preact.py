@@ -22,6 +22,7 @@ class PreactSpace(ResNetSpace):
     name = "preact"
     title = "pre-activation residual blocks: depth per stage, basic or bottleneck, dropout"
     rules = (CHANNEL_DOUBLING, "identity-shortcut", "pre-activation", "bottleneck-ratio")
+    least_base = 8  # below that a budget would buy depth that no short trial can train
     relaxable = frozenset({CHANNEL_DOUBLING, "identity-shortcut", "bottleneck-ratio"})
 
     def choices(self, request: Request) -> tuple[Knob, ...]:

@@ -34,6 +34,7 @@ class ResNextSpace(Space):
 
     name = "resnext"
     title = "grouped bottlenecks, path width from the FLOPs-equality quadratic"
+    least_base = 8  # below that a budget would buy depth that no short trial can train
     rules: ClassVar[tuple[str, ...]] = (
         CHANNEL_DOUBLING,
         "identity-shortcut",

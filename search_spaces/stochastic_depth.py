@@ -29,6 +29,7 @@ class StochasticDepthSpace(ResNetSpace):
     name = "stochastic_depth"
     title = "residual blocks dropped in training: depth per stage, block, survival of the last"
     rules = (CHANNEL_DOUBLING, "identity-shortcut", "bottleneck-ratio", "bn-after-conv", RULE)
+    least_base = 8  # below that a budget would buy depth that no short trial can train
     relaxable = frozenset({CHANNEL_DOUBLING, RULE})
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
