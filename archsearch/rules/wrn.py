@@ -36,7 +36,7 @@ def widening(blocks: int, left: int) -> float:
 def _look(view: View) -> Iterator[Breach]:
     blocks = view.blocks
     spatial = [i for b in blocks for i in view.branch_convs(b) if view.is_spatial(i)]
-    if len(blocks) <= MOST_BLOCKS or max(map(view.filters, spatial)) > THIN:
+    if len(blocks) <= MOST_BLOCKS or max(map(view.filters, spatial), default=THIN + 1) > THIN:
         return
     removable = [b for b in blocks if _is_removable(view, b)]
     wanted = max(1, round(len(blocks) / WIDENING**2) - (len(blocks) - len(removable)))

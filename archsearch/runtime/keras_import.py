@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from archsearch.errors import GraphError
 from archsearch.ir import ops
+from archsearch.ir.codec import from_dict, to_dict
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import node_params
 from archsearch.runtime.keras_call import Call, Writer
@@ -60,11 +61,13 @@ def from_config(document: Any, *, input: tuple[int, int, int] | None = None) -> 
     reader = _Reader(input)
     try:
         out = reader.model(config, (), prefix="")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        graph = tidied(name, reader.net.nodes, out, reader.net.lowest)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise GraphError(
             f"{name}: the config is damaged: {type(error).__name__}: {first_line(error)}"
         ) from None
-    return tidied(name, reader.net.nodes, out, reader.net.lowest)
+    # A config can say anything: what holds for every stored graph is checked field by field.
+    return from_dict(to_dict(graph))
 
 
 class _Tensor(NamedTuple):

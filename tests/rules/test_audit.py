@@ -1,15 +1,20 @@
 """Audits of published networks: what must be found, what must not, and that every figure is real."""
 
+import doctest
+import importlib
 import random
 
 import pytest
 
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost
 from archsearch.rules.audit import audit, finding_rows, rule_rows
 from archsearch.rules.registry import find_rule, load_rules
-from archsearch.space.registry import find_baseline, load_baselines
+from archsearch.space.budget import Budget, Request
+from archsearch.space.registry import find_baseline, find_space, load_baselines, load_spaces
+from archsearch.space.solve import solve
 
 RULES = (
     "3x3-stacks", "channel-doubling", "aggressive-stem", "global-average-pooling-head",
@@ -131,3 +136,67 @@ def test_figures_hold_for_the_models_keras_builds(rule):
     for finding in find_rule(rule).check(graph):
         model = build_model(finding.followed, lowering="plain")
         assert model.count_params() - before == finding.params
+
+
+@pytest.mark.parametrize("name", sorted(load_spaces()))
+def test_audits_of_any_candidate_of_a_space(name):
+    input = (32, 32, 3)
+    space = find_space(name)
+    request = Request(input=input, classes=10, budget=Budget.parse("50M", input))
+    rng = random.Random(0)
+    for _ in range(4):
+        knobs = {knob.name: rng.choice(knob.values()) for knob in space.knobs(request)}
+        graph = solve(space, knobs, request).graph
+        for finding in audit(graph):
+            assert finding.message.startswith(f"{finding.layer}: ")
+            assert finding.flops == cost(finding.followed).flops - cost(graph).flops
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_audits_of_odd_networks(seed):
+    graph = odd_network(random.Random(seed))
+    for finding in audit(graph):
+        assert finding.flops == cost(finding.followed).flops - cost(graph).flops
+
+
+def odd_network(rng):
+    """Layers in no sensible order: branches, gates, shortcuts, all drawn."""
+    net = Tracer("odd", (rng.randint(20, 130), rng.randint(20, 130), 3))
+    x = net.input
+    for _ in range(rng.randint(1, 25)):
+        width = rng.choice((4, 8, 16, 64))
+        match rng.randrange(9):
+            case 0 | 1:
+                x = net.conv(
+                    x, width, kernel=rng.choice((1, 3, 5, 7)), stride=rng.choice((1, 1, 2))
+                )
+            case 2:
+                x = net.batch_norm(x)
+            case 3:
+                x = net.relu(x)
+            case 4 if x.side > 4:
+                x = net.max_pool(x, kernel=2)
+            case 5:
+                x = net.add(x, net.conv(x, x.channels, kernel=3, groups=x.channels))
+            case 6:
+                x = net.concat([x, net.conv(x, width, kernel=3), net.conv(x, width, kernel=1)])
+            case 7:
+                gate = net.conv(net.global_avg_pool(x, keep_map=True), width, kernel=1)
+                gate = net.conv(net.relu(gate), x.channels, kernel=1)
+                x = net.multiply(x, net.activation(gate, "sigmoid"))
+            case _:
+                x = net.add(
+                    x, net.drop_path(net.batch_norm(net.conv(x, x.channels, kernel=3)), 0.9)
+                )
+    x = net.flatten(x) if rng.random() < 0.5 else net.global_avg_pool(x)
+    return net.finish(net.dense(x, 5))
+
+
+@pytest.mark.parametrize(
+    "module", ["vgg", "inception", "resnext", "wrn", "senet", "densenet", "squeezenet",
+               "mobilenet", "stochastic_depth"],
+)  # fmt: skip
+def test_the_equations_examples(module):
+    results = doctest.testmod(importlib.import_module(f"archsearch.rules.{module}"))
+    assert results.attempted
+    assert not results.failed

@@ -1,6 +1,7 @@
 """Networks read back from Keras: costs against a count over Keras's own weights and shapes."""
 
 import json
+import random
 import subprocess
 import sys
 import zipfile
@@ -79,6 +80,64 @@ def test_what_keras_has_no_layer_for_is_refused():
 
     with pytest.raises(GraphError, match="not understood"):
         from_keras(build_model(everything(0), lowering="plain"))  # local response normalisation
+
+
+def weights_of(model, name):
+    """A node's weights, from the layer that the parts of its name lead to."""
+    import numpy as np
+
+    first, *rest = name.split(".")
+    layer = model.get_layer(first)
+    part = rest.pop() if rest and rest[-1] in {"depthwise", "pointwise"} else ""
+    for inner in rest:
+        layer = layer.get_layer(inner)
+    values = [np.asarray(v) for v in layer.weights]
+    return {"depthwise": values[:1], "pointwise": values[1:], "": values}[part]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MobileNetV3Small",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                "VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "InceptionV3", "MobileNet",
+                "InceptionResNetV2", "Xception", "MobileNetV2", "NASNetMobile", "EfficientNetB0",
+                "ConvNeXtTiny",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_read_computes_the_same_numbers(name):
+    """The graph's own model, given Keras's weights, answers as Keras's model does."""
+    import keras
+    import numpy as np
+
+    from archsearch.runtime.model import build_model
+
+    rng = np.random.default_rng(0)
+    model = getattr(keras.applications, name)(
+        weights=None, input_shape=(96, 96, 3), classes=7, classifier_activation=None
+    )
+    for variable in model.trainable_variables:
+        value = np.asarray(variable)
+        if value.ndim == 1:  # biases and gammas that are not those of a fresh model
+            variable.assign(value + rng.uniform(0, 0.3, value.shape))
+    graph = from_keras(model)
+    again = build_model(graph, lowering="plain")
+    for node in graph.nodes[1:]:
+        layer = again.get_layer(node.name)
+        if layer.weights:
+            values = weights_of(model, node.name)
+            for variable, value in zip(layer.weights, values, strict=True):
+                variable.assign(value.reshape(variable.shape))
+    x = rng.uniform(0, 255, (2, 96, 96, 3)).astype("float32")
+    wanted = np.asarray(model(x, training=False))
+    got = np.asarray(again(x, training=False))
+    assert np.abs(wanted).max() > 0
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    keras.backend.clear_session()
 
 
 def functional(*build, shape=(16, 16, 3)):
@@ -282,3 +341,53 @@ def test_other_archives_and_folders(tmp_path):
     assert load_network(tmp_path) == vgg_like()
     archive = _zipped(tmp_path / "y.keras", archsearch_json=facts.read_text(encoding="utf-8"))
     assert load_network(archive) == vgg_like()
+
+
+def damaged(document, rng):
+    """The config with one value, somewhere, replaced, dropped or doubled."""
+    places = []
+
+    def walk(value):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in list(items):
+            places.append((value, key))
+            if isinstance(inner, dict | list):
+                walk(inner)
+
+    walk(document)
+    value, key = rng.choice(places)
+    action = rng.randrange(3)
+    if action == 0 and isinstance(value, dict):
+        del value[key]
+    elif action == 1 and isinstance(value, list):
+        value.insert(key, value[key])
+    else:
+        value[key] = rng.choice(
+            [None, 0, -1, 2, 10**30, 1.5, float("nan"), "x", "relu", [], {}, [3, 3], True, [[1]]]
+        )
+    return document
+
+
+def test_damaged_configs_end_in_a_graph_or_a_clear_refusal():
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", strides=2)(layers.Rescaling(0.5)(inputs))
+    y = layers.ReLU()(layers.BatchNormalization()(layers.SeparableConv2D(8, 3, padding="same")(x)))
+    x = layers.Concatenate()([layers.Add()([x, y]), x * 2.0])
+    x = layers.MaxPooling2D(2)(layers.ZeroPadding2D(1)(x))
+    x = layers.Dense(3)(layers.Dropout(0.1)(layers.Flatten()(x)))
+    text = keras.Model(inputs, x).to_json()
+    rng = random.Random(0)
+    refusals = []
+    for _ in range(1500):
+        document = json.loads(text)
+        for _ in range(rng.choice((1, 1, 2))):
+            document = damaged(document, rng)
+        try:
+            cost(from_config(document))
+        except GraphError as error:
+            refusals.append(str(error))
+    assert 100 < len(refusals) < 1400
+    assert not [line for line in refusals if "\n" in line]
