@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.augment import Policy, augment, policy_for
+from archsearch.data.balance import balanced_accuracy, class_weights
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
 from archsearch.runtime.job import EpochReport, Job, Outcome
@@ -59,6 +60,7 @@ class _Run:
         self.epoch = 0
         self.train_s = 0.0
         self.images = 0
+        self.normalized = True
         self.report: EpochReport | None = None
         # A batch is cut and augmented while the one before it trains.
         self.pool = ThreadPoolExecutor(1)
@@ -69,7 +71,7 @@ class _Run:
     def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
         job = self.job
         data = load(Path(job.dataset))
-        steps, model = _prepare(job, data)
+        steps, model = self._prepared(data)
         batches = _batches(data, job, self.pool)
         total = step_count(job)
         done = 0
@@ -87,7 +89,7 @@ class _Run:
             self.images += seen
             if not math.isfinite(loss):
                 return self._ended("failed", f"loss became {_written(loss)} at epoch {epoch}")
-            val_loss, val_accuracy = evaluate(steps, data.val)
+            val_loss, val_accuracy, val_balanced = evaluate(steps, data.val)
             if not math.isfinite(val_loss):
                 return self._ended(
                     "failed", f"validation loss became {_written(val_loss)} at epoch {epoch}"
@@ -100,8 +102,9 @@ class _Run:
                 accuracy=accuracy,
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
+                val_balanced_accuracy=val_balanced,
                 images_per_s=seen / seconds,
-                learning_rate=job.recipe.learning_rate(done - 1, total),
+                learning_rate=self._learning_rate(done - 1, total),
                 wall_s=time.perf_counter() - self.begin,
             )
             go_on = on_epoch(self.report)
@@ -111,8 +114,40 @@ class _Run:
             save_weights(get_weights(model), Path(job.weights))
         if not job.test:
             return self._ended("complete")
-        test_loss, test_accuracy = evaluate(steps, data.test)
+        test_loss, test_accuracy, _ = evaluate(steps, data.test)
         return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
+
+    def _prepared(self, data: Dataset) -> tuple["TensorFlowSteps", object]:
+        import keras
+
+        from archsearch.runtime.model import build_model, is_normalized
+        from archsearch.runtime.step import TensorFlowSteps
+
+        job = self.job
+        # What the last job of this process left behind.
+        keras.backend.clear_session()
+        gc.collect()
+        graph = from_json(job.graph)
+        self.normalized = is_normalized(graph)
+        model = build_model(
+            graph,
+            lowering="train",
+            seed=job.seed,
+            zero_init_residual=job.recipe.zero_init_residual,
+            auxiliary=True,
+        )
+        weights = (
+            class_weights(data.train.labels, len(data.classes))
+            if job.recipe.class_weights
+            else None
+        )
+        steps = TensorFlowSteps(
+            model, job.recipe, mean=data.mean, std=data.std, class_weights=weights
+        )
+        return steps, model
+
+    def _learning_rate(self, step: int, total: int) -> float:
+        return self.job.recipe.learning_rate(step, total, normalized=self.normalized)
 
     def _steps(
         self, steps: "TensorFlowSteps", batches: Iterator[Batch], which: range, total: int
@@ -127,7 +162,7 @@ class _Run:
                 steps.train(
                     images,
                     labels,
-                    learning_rate=recipe.learning_rate(step, total),
+                    learning_rate=self._learning_rate(step, total),
                     # The mean over all steps so far, then an exponential one.
                     update_rate=max(_UPDATE_RATE, 1 / (step + 1)),
                 )
@@ -168,36 +203,17 @@ def step_count(job: Job) -> int:
     return max(1, round(job.images / job.recipe.batch))
 
 
-def evaluate(steps: "TensorFlowSteps", split: Split) -> tuple[float, float]:
-    """Return the mean cross-entropy and the accuracy over a split."""
-    loss, correct = 0.0, 0
+def evaluate(steps: "TensorFlowSteps", split: Split) -> tuple[float, float, float]:
+    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
+    loss, answers = 0.0, []
     for start in range(0, len(split), _EVALUATION_BATCH):
         part = slice(start, start + _EVALUATION_BATCH)
-        one_loss, one_correct = steps.evaluate(split.images[part], split.labels[part])
+        one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
         loss += one_loss
-        correct += one_correct
-    return loss / len(split), correct / len(split)
-
-
-def _prepare(job: Job, data: Dataset) -> tuple["TensorFlowSteps", object]:
-    import keras
-
-    from archsearch.runtime.model import build_model
-    from archsearch.runtime.step import TensorFlowSteps
-
-    # What the last job of this process left behind.
-    keras.backend.clear_session()
-    gc.collect()
-    keras.utils.set_random_seed(job.seed)
-    graph = from_json(job.graph)
-    model = build_model(
-        graph,
-        lowering="train",
-        seed=job.seed,
-        zero_init_residual=job.recipe.zero_init_residual,
-        auxiliary=True,
-    )
-    return TensorFlowSteps(model, job.recipe, mean=data.mean, std=data.std), model
+        answers.append(one_answers)
+    answered = np.concatenate(answers)
+    accuracy = float(np.mean(answered == split.labels))
+    return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
 def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor) -> Iterator[Batch]:

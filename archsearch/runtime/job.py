@@ -55,6 +55,8 @@ class EpochReport:
     """Of the epoch's last step."""
     wall_s: float
     """Since the job began."""
+    val_balanced_accuracy: float | None = None
+    """The mean over the classes of each one's validation accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,14 +77,20 @@ def initial_weights(
     """Draw weights by node, in Keras's order: kernels after He et al. 2015 (arXiv:1502.01852).
 
     A kernel's standard deviation is sqrt(2 / inputs of a unit); biases are 0; a batch
-    normalization is (gamma, beta, moving mean, moving variance). The layer that gives the scores
-    starts at 0.01, as VGG's did (Simonyan & Zisserman 2014): with scores of no size at first,
-    deep plain networks learn at learning rates that otherwise kill their units in a few steps.
+    normalization is (gamma, beta, moving mean, moving variance). A layer that gives the scores
+    out of features that no normalization keeps in bounds (VGG's fully connected stack) starts at
+    0.01, as VGG's did (Simonyan & Zisserman 2014): its loss is then log(classes) at first, not
+    several times that, and the network survives learning rates that otherwise kill its units in
+    a few steps.
     """
     rng = np.random.default_rng(seed)
     quiet = _last_norms(graph) if zero_init_residual else frozenset()
     weights: dict[str, list[Array]] = {}
-    scores = {len(graph.nodes) - 1, *graph.auxiliary}
+    quiet_scores = {
+        index
+        for index in (len(graph.nodes) - 1, *graph.auxiliary)
+        if not _follows_norm(graph, graph.nodes[index].inputs[0])
+    }
     for index, node in enumerate(graph.nodes):
         if index in skip or not node.inputs:
             continue
@@ -98,7 +104,7 @@ def initial_weights(
             )
             weights[node.name] = _kernel(rng, shape, bias=op.bias)
         elif isinstance(op, ops.Dense):
-            spread = _SCORES_SPREAD if index in scores else None
+            spread = _SCORES_SPREAD if index in quiet_scores else None
             shape = (channels, _integer(op.units))
             weights[node.name] = _kernel(rng, shape, bias=op.bias, spread=spread)
         elif isinstance(op, ops.BatchNorm):
@@ -126,6 +132,21 @@ def _kernel(
         spread = sqrt(2 / prod(shape[:-1]))
     kernel = rng.standard_normal(shape, dtype=np.float32) * np.float32(spread)
     return [kernel, np.zeros(shape[-1], np.float32)] if bias else [kernel]
+
+
+def is_normalized(graph: Graph) -> bool:
+    """Tell whether a network has any normalization of activations by trained statistics."""
+    return any(isinstance(node.op, (ops.BatchNorm, ops.LayerNorm)) for node in graph)
+
+
+def _follows_norm(graph: Graph, index: int) -> bool:
+    """Tell whether the last layer with weights before a node's output is a normalization."""
+    while graph.nodes[index].inputs:
+        op = graph.nodes[index].op
+        if isinstance(op, (ops.Conv, ops.Dense, ops.BatchNorm, ops.LayerNorm)):
+            return isinstance(op, (ops.BatchNorm, ops.LayerNorm))
+        index = graph.nodes[index].inputs[0]
+    return False
 
 
 def _last_norms(graph: Graph) -> frozenset[int]:
@@ -210,6 +231,8 @@ class _Builder:
         )(x)
 
     def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
+        if op.slope is not None:
+            return layers.LeakyReLU(negative_slope=op.slope, name=node.name)(x)
         return layers.Activation(op.function, name=node.name)(x)
 
     def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:

@@ -17,24 +17,28 @@ class Recipe:
     """
 
     name: str = "default"
-    batch: int = 64
+    batch: int = 32
     """Images a step."""
-    base_lr: float = 0.2
+    base_lr: float = 0.8
     """Peak learning rate for a batch of 256; scaled linearly with the batch (Goyal et al., 2017,
     arXiv:1706.02677)."""
+    unnormalized_lr: float = 0.4
+    """Share of the learning rate that networks without any normalization get: plain VGG stands
+    still at the rates that normalized networks need to learn in a few epochs."""
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
     """L2 penalty on convolution and dense kernels; never on batch normalization or biases."""
     label_smoothing: float = 0.1
     schedule: Literal["cosine", "step"] = "cosine"
-    warmup: float = 0.1
+    warmup: float = 0.3
     """Share of all steps in which the learning rate rises linearly from nearly nothing."""
     milestones: tuple[float, ...] = (0.5, 0.75)
     """Shares of all steps at which the `step` schedule divides the learning rate by 10."""
     clip_norm: float | None = 2.0
-    """Largest global norm of the gradients: plain VGG stays stable at the learning rate of the
-    normalized networks. None: no clipping."""
+    """Largest global norm of the gradients, against the first steps' leaps. None: no clipping."""
+    class_weights: bool = False
+    """Weigh the loss so that every class counts alike (archsearch.data.class_weights)."""
     zero_init_residual: bool = False
     """Start every residual block as the identity (its last batch normalization's gamma is 0)."""
 
@@ -44,6 +48,11 @@ class Recipe:
         for value, ok, wanted in (
             (f"batch {self.batch}", self.batch >= 1, "at least 1"),
             (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
+            (
+                f"share {self.unnormalized_lr} of the learning rate",
+                0 < self.unnormalized_lr <= 1,
+                "in (0, 1]",
+            ),
             (f"momentum {self.momentum}", 0 <= self.momentum < 1, "in [0, 1)"),
             (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
             (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
@@ -59,8 +68,18 @@ class Recipe:
         """The learning rate after warm-up, for this batch."""
         return self.base_lr * self.batch / 256
 
-    def learning_rate(self, step: int, steps: int) -> float:
-        """Give the learning rate of 0-based `step` out of `steps`."""
+    def learning_rate(self, step: int, steps: int, *, normalized: bool = True) -> float:
+        """Give the learning rate of 0-based `step` out of `steps`.
+
+        Args:
+            step: 0-based.
+            steps: of the whole job.
+            normalized: whether the network has any normalization layer.
+        """
+        share = 1.0 if normalized else self.unnormalized_lr
+        return share * self._scheduled(step, steps)
+
+    def _scheduled(self, step: int, steps: int) -> float:
         warm = round(self.warmup * steps)
         if step < warm:
             return self.peak_lr * (step + 1) / warm
@@ -80,6 +99,7 @@ _RECIPES = (
         name="resnet2015",
         batch=128,
         base_lr=0.2,  # 0.1 for the paper's CIFAR batch of 128
+        unnormalized_lr=1.0,
         nesterov=False,
         weight_decay=1e-4,
         label_smoothing=0.0,

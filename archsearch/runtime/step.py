@@ -24,13 +24,23 @@ class TensorFlowSteps:
         model: takes normalised images, gives logits (a list, with auxiliary classifiers).
         recipe: optimizer and loss; the learning rate comes with every step.
         mean, std: per channel, on the 0..255 scale.
+        class_weights: of each class in the training loss; None: every image counts alike.
     """
 
     def __init__(
-        self, model: Any, recipe: Recipe, *, mean: Sequence[float], std: Sequence[float]
+        self,
+        model: Any,
+        recipe: Recipe,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         self._model = model
         self._recipe = recipe
+        self._class_weights = (
+            None if class_weights is None else np.asarray(class_weights, np.float32)
+        )
         self._mean = np.asarray(mean, np.float32)
         self._scale = np.float32(1) / np.maximum(np.asarray(std, np.float32), np.float32(1e-3))
         self._variables = [variable.value for variable in model.trainable_variables]
@@ -71,10 +81,10 @@ class TensorFlowSteps:
 
     def evaluate(
         self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]
-    ) -> tuple[float, int]:
-        """Return the summed cross-entropy and the number of correct answers."""
-        total, correct = self._evaluate(images, labels).numpy()
-        return float(total), int(correct)
+    ) -> tuple[float, npt.NDArray[np.int64]]:
+        """Return the summed cross-entropy and the answers: the number of a class an image."""
+        total, answers = self._evaluate(images, labels)
+        return float(total), answers.numpy()
 
     def state(self) -> list[npt.NDArray[np.float32]]:
         """Copy the optimizer's state (the momenta), in the order of the trainable weights."""
@@ -106,7 +116,7 @@ class TensorFlowSteps:
         outputs = self._model(self._normalised(images), training=False)
         logits = outputs[0] if isinstance(outputs, list) else outputs
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.stack([tf.reduce_sum(losses), _correct(logits, labels)])
+        return tf.reduce_sum(losses), tf.argmax(logits, axis=-1)
 
     def _smoothed_loss(self, logits: Any, labels: Any) -> Any:
         smoothing = self._recipe.label_smoothing
@@ -114,7 +124,10 @@ class TensorFlowSteps:
         targets = tf.one_hot(
             labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes
         )
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        if self._class_weights is not None:
+            losses *= tf.gather(self._class_weights, labels)
+        return tf.reduce_mean(losses)
 
     def _update(self, gradients: list[Any], learning_rate: Any) -> None:
         recipe = self._recipe

@@ -10,6 +10,7 @@ from archsearch.runtime.job import Job
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.weights import load_weights
 
+from .conftest import write_dataset
 from .networks import resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
@@ -136,3 +137,24 @@ def test_a_step_is_compiled_once_a_job_and_never_by_xla(dataset, monkeypatch):
     for function in (steps._train, steps._evaluate):
         assert function.experimental_get_tracing_count() == 1
         assert not function._jit_compile
+
+
+def test_class_weights_make_a_rare_class_count(tmp_path):
+    folder = write_dataset(tmp_path / "rare", counts=(96, 60, 10))
+    # Class 1 keeps two training images: without weights the others drown it.
+    labels = np.load(folder / "train_labels.npy")
+    images = np.load(folder / "train_images.npy")
+    kept = np.flatnonzero((labels != 1) | (np.cumsum(labels == 1) <= 2))
+    kept = np.resize(kept, 96)
+    np.save(folder / "train_labels.npy", labels[kept])
+    np.save(folder / "train_images.npy", images[kept])
+    accuracies = {}
+    for weighted in (False, True):
+        recipe = replace(RECIPE, class_weights=weighted)
+        outcome, reports = trained(job_for(folder, vgg_like(), epochs=3, recipe=recipe))
+        assert outcome.status == "complete"
+        # The validation split has as many images of every class.
+        for report in reports:
+            assert report.val_balanced_accuracy == pytest.approx(report.val_accuracy)
+        accuracies[weighted] = [report.loss for report in reports]
+    assert accuracies[False] != accuracies[True]

@@ -18,6 +18,13 @@ def test_cosine_warms_up_peaks_and_ends_near_zero():
     assert 0 < rates[-1] < recipe.peak_lr / 100
 
 
+def test_networks_without_normalization_get_a_share_of_the_rate():
+    recipe = Recipe(unnormalized_lr=0.25)
+    for step in (0, 50, 99):
+        share = recipe.learning_rate(step, 100, normalized=False) / recipe.learning_rate(step, 100)
+        assert share == pytest.approx(0.25)
+
+
 def test_step_schedule_divides_by_ten_at_half_and_three_quarters():
     recipe = find_recipe("resnet2015")
     rates = [recipe.learning_rate(step, 100) for step in (0, 49, 50, 74, 75, 99)]
