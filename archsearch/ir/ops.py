@@ -196,9 +196,10 @@ class LocalResponseNorm(Op):
 
 @dataclass(frozen=True, slots=True)
 class Activation(Op):
-    """An element-wise nonlinearity, by its Keras name."""
+    """An element-wise nonlinearity, by its Keras name; `slope` is leaky_relu's below 0 (Keras: 0.2)."""
 
     function: str = "relu"
+    slope: float | None = None
     kind: ClassVar[str] = "activation"
 
     def infer(self, *inputs: Shape) -> Shape:

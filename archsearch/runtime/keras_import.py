@@ -245,7 +245,7 @@ class _Arguments:
                 self.numbers.append(float(value))
             elif value is not None:
                 raise GraphError(
-                    f"{name}: this {kind} layer is called with {value!r}, which is not understood"
+                    f"{name}: this {kind} layer is called with {_short(value)}, which is not understood"
                 )
         if self.numbers and ".ops." not in str(entry.get("module")):
             raise GraphError(
@@ -267,6 +267,11 @@ def _references(value: Any) -> list[tuple[str, int]]:
     if value and isinstance(value[0], str):
         value = [value]
     return [(str(layer), int(call)) for layer, call, _ in value]
+
+
+def _short(value: Any) -> str:
+    text = f"a {value.get('class_name')}" if isinstance(value, Mapping) else repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def first_line(error: Exception) -> str:

@@ -158,6 +158,8 @@ def _activation(call: Call) -> int:
 
 def _relu(call: Call) -> int:
     c = call.config
+    if c["negative_slope"] and c["max_value"] is None and not c["threshold"]:
+        return _leaky_relu(call)
     name = {None: "relu", 6.0: "relu6"}.get(c["max_value"])
     if name is None or c["negative_slope"] or c["threshold"]:
         call.refuse(
@@ -165,6 +167,10 @@ def _relu(call: Call) -> int:
             f"threshold {c['threshold']}"
         )
     return call.activation(call.x, name)
+
+
+def _leaky_relu(call: Call) -> int:
+    return call.add(ops.Activation("leaky_relu", float(call.config["negative_slope"])), call.x)
 
 
 def _named(function: str) -> Callable[[Call], int]:
@@ -294,6 +300,7 @@ LAYERS: Final[Mapping[str, Callable[[Call], int]]] = {
     "Reshape": _reshape,
     "Activation": _activation,
     "ReLU": _relu,
+    "LeakyReLU": _leaky_relu,
     "Softmax": _softmax,
     "Dropout": _dropout,
     "StochasticDepth": _stochastic_depth,  # ConvNeXt's own

@@ -160,7 +160,7 @@ def test_reads_what_users_write():
         layers.Dense(2, activation="relu")(layers.GlobalAveragePooling2D()(x))
     )
     x = layers.Multiply()([gate, x])
-    x = (x + 3.0) * 0.5 - 1.0
+    x = layers.LeakyReLU(0.1)((x + 3.0) * 0.5 - 1.0)
     x = layers.Dropout(0.1, noise_shape=(None, 1, 1, 1))(x)
     inner = keras.Sequential([layers.SeparableConv2D(8, 3, padding="same"), layers.ReLU(6.0)])
     x = layers.Concatenate()([inner(x), x])
@@ -171,6 +171,25 @@ def test_reads_what_users_write():
     kinds = [n.op.kind for n in graph]
     assert kinds.count("rescale") == 4
     assert {"drop_path", "multiply", "reshape"} <= set(kinds)
+    assert "leaky_relu" in {n.op.function for n in graph if n.op.kind == "activation"}
+    assert from_json(to_json(graph)) == graph
+
+
+def test_transfer_learning_as_the_tutorials_write_it():
+    import keras
+    from keras import layers
+
+    base = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(96, 96, 3))
+    inputs = keras.Input((96, 96, 3))
+    x = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.2)])(inputs)
+    x = keras.applications.mobilenet_v2.preprocess_input(x)
+    x = layers.GlobalAveragePooling2D()(base(x, training=False))
+    model = keras.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.Dropout(0.2)(x)))
+    graph = from_keras(model)
+    assert (cost(graph).flops, cost(graph).params) == independent_count(model)
+    base.trainable = False  # a frozen layer's parameters are there to be trained all the same
+    assert cost(from_keras(model)) == cost(graph)
+    assert "mobilenetv2_1.00_96.Conv1" in {n.name for n in graph}
 
 
 def test_an_open_image_size_has_to_be_given():
@@ -208,7 +227,8 @@ def test_layers_that_are_not_understood_are_named():
     )
     assert "own: " in refused(Mine(name="own"), *head())
     assert "carries code" in refused(layers.Lambda(lambda x: x * 2, name="code"), *head())
-    assert "negative_slope" in refused(layers.ReLU(negative_slope=0.5), *head())
+    assert "max_value 5" in refused(layers.ReLU(max_value=5), *head())
+    assert "PReLU layers are not" in refused(layers.PReLU(), *head())
     assert "has the activation" in refused(layers.Conv2D(2, 3, activation=keras.ops.sin), *head())
     assert "Sin layers are not understood" in refused(keras.ops.sin, *head())
     assert "works along axis 1" in refused(layers.BatchNormalization(axis=1), *head())

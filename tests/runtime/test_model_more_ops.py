@@ -50,7 +50,12 @@ def test_their_shapes_parameters_and_json():
 def test_their_numbers():
     from archsearch.runtime.model import build_model
 
-    graph = chain(ops.Rescale((0.5, 1.0, 2.0), 3.0), ops.LayerScale(0.25), ops.GlobalPool())
+    graph = chain(
+        ops.Rescale((0.5, 1.0, -6.0), 3.0),
+        ops.LayerScale(0.25),
+        ops.Activation("leaky_relu", 0.1),
+        ops.GlobalPool(),
+    )
     model = build_model(graph, lowering="plain")
     out = np.asarray(model(np.ones((1, 9, 8, 3), "float32")))
-    np.testing.assert_allclose(out, [[0.875, 1.0, 1.25]], rtol=1e-6)
+    np.testing.assert_allclose(out, [[0.875, 1.0, -0.075]], rtol=1e-6)
