@@ -47,8 +47,8 @@ class PreactSpace(ResNetSpace):
         return {**depths, **rest}
 
     def ratio(self, knobs: Knobs) -> float:
-        """Return output width over inner width: 1 for basic blocks, 4 for bottlenecks."""
-        return float(knobs.get("ratio", 1 if knobs["block"] == "basic" else 4))
+        """Return output width over inner width: 1 for basic blocks, 4 for bottlenecks unless freed."""
+        return 1 if knobs["block"] == "basic" else float(knobs.get("ratio", 4))
 
     def block(self, knobs: Knobs) -> Block:
         """Return the block to stack."""

@@ -99,11 +99,16 @@ class ResNetSpace(Space):
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and deeper stages."""
-        rest = (*self.choices(request), *multiplier_knobs(request, 4))
+        rest = self.choices(request)
         if "identity-shortcut" in request.relax:
             # A projection in every block, or plain stacks: what ResNet was compared with.
             rest += (ChoiceKnob("shortcut", ("identity", "projection", "none")),)
-        return [(*depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)]
+        return [
+            (*depth_knobs(most, request), *rest, *multiplier_knobs(request, 4, multiplier))
+            for most, multiplier in (
+                (1, 2.0), *((most, 2.5) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)),
+            )
+        ]  # fmt: skip
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth."""

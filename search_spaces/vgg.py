@@ -34,14 +34,16 @@ def conv_stack(
     batch_norm: bool,
     bias: bool,
     kernel: int = 3,
+    late: Width | None = None,
 ) -> Tensor:
     """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain).
 
-    A larger `kernel` stands in for as many of them as see what it sees, where there are so many.
+    A larger `kernel` stands in for as many of them as see what it sees, where there are so many. `late` is
+    the width from the second convolution on, `filters` if not given.
     """
     large, small = divmod(depth, (kernel - 1) // 2)
-    for side in (kernel,) * large + (3,) * small:
-        x = net.conv(x, filters, kernel=side, bias=bias)
+    for i, side in enumerate((kernel,) * large + (3,) * small):
+        x = net.conv(x, filters if late is None or i == 0 else late, kernel=side, bias=bias)
         x = net.relu(net.batch_norm(x) if batch_norm else x)
     return net.max_pool(x, kernel=2) if x.side >= 2 else x
 
@@ -78,6 +80,11 @@ class VggSpace(Space):
             f"stage{i}": pick(base * factor)
             for i, factor in enumerate(growth(knobs, STAGES), start=1)
         }
+        if CHANNEL_DOUBLING in request.relax:
+            # Multipliers put most FLOPs into few stages: two roundings for each still fill the budget.
+            for i, factor in enumerate(growth(knobs, STAGES), start=1):
+                if int(knobs[f"depth{i}"]) > 1:
+                    widths[f"stage{i}_late"] = pick(base * factor)
         if knobs["head"] == "fc":
             hidden = base * (64 if is_large(request.input) else 8)
             widths |= {"hidden1": pick(hidden), "hidden2": pick(hidden)}
@@ -98,6 +105,7 @@ class VggSpace(Space):
                 batch_norm=knobs["batch_norm"],
                 bias=not knobs["batch_norm"],
                 kernel=knobs.get(f"kernel{i}", 3),
+                late=widths.get(f"stage{i}_late"),
             )
         if knobs["head"] == "fc":
             return dense_head(net, x, (widths["hidden1"], widths["hidden2"]), request.classes)
