@@ -90,7 +90,10 @@ def test_a_freed_rules_classic_is_the_held_one(name, rule):
     held, freed = request(224, flops=4_000_000_000), request(224, flops=4_000_000_000, relax=[rule])
     classic, freed_classic = space.classic_knobs(held), space.classic_knobs(freed)
     freed_graph = solve(space, {**freed_classic, **classic}, freed).graph
-    assert freed_graph.nodes == solve(space, classic, held).graph.nodes
+    held_graph = solve(space, classic, held).graph
+    # Layer by layer; a freed space may round widths one by one that the rule rounds together.
+    assert [(n.name, n.op.kind) for n in freed_graph] == [(n.name, n.op.kind) for n in held_graph]
+    assert cost(freed_graph).flops == pytest.approx(cost(held_graph).flops, rel=0.03)
 
 
 def test_freeing_a_rule_that_is_not_held_says_which_can_be():
