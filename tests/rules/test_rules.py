@@ -4,6 +4,7 @@ import pytest
 
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost
+from archsearch.readings.table import rows
 from archsearch.rules.registry import find_rule
 
 
@@ -109,10 +110,12 @@ def test_doubling():
 
 
 def test_doubling_keeps_flops_equal():
-    ratio = find_rule("channel-doubling").equation
-    at = [cost(network(stages(w, shape_w, depth=1))).flops for w, shape_w in ((32, 64), (64, 128))]
-    assert ratio(2) == 1
-    assert at[1] > at[0]
+    graph = network(stages(16, 32, 64))
+    flops = {row.name: row.flops for row in rows(graph)}
+    assert flops["s0c1"] == flops["s1c1"] == flops["s2c1"]
+    assert find_rule("channel-doubling").equation(2) == 1
+    tripled = {row.name: row.flops for row in rows(network(stages(16, 48)))}
+    assert tripled["s1c1"] / tripled["s0c1"] == find_rule("channel-doubling").equation(3)
 
 
 # --- aggressive-stem, head, 1×1 --------------------------------------------------------------------
@@ -457,3 +460,16 @@ def test_cost_profile():
     assert finding.layer == "fc"
     assert finding.flops < 0
     assert not check("cost-profile", stages(16, 32, 64))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "zfnet"])
+def test_the_lectures_lesson(name):
+    """Memory in the early layers, parameters in the late ones, FLOPs in the convolutions."""
+    from archsearch.space.registry import find_baseline
+
+    early_memory, late_params, conv_flops = find_rule("cost-profile").equation(
+        find_baseline(name).build()
+    )
+    assert early_memory > 0.7
+    assert late_params > 0.9
+    assert conv_flops > 0.9
