@@ -1,6 +1,6 @@
 """The Python interface: what the commands do, as functions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,6 +96,7 @@ def sample(
     classes: int | None = None,
     count: int = 10,
     seed: int = 0,
+    relax: Iterable[str] = (),
 ) -> Iterator[Candidate]:
     """Yield `count` candidates of a space, each filling the budget.
 
@@ -106,14 +107,15 @@ def sample(
         classes: None: 1000 for large images, 10 for small ones.
         count: how many.
         seed: of the draws.
+        relax: design rules of the space to free; each becomes a knob.
 
     Raises:
-        UserError: no such space, or no such budget.
+        UserError: no such space or budget, or a rule that the space cannot free.
         BudgetError: the budget is out of the space's reach.
     """
     found = find_space(space)
     classes = classes or (1000 if min(input[:2]) >= LARGE_SIDE else 10)
-    request = Request(input, classes, Budget.parse(flops, input))
+    request = Request(input, classes, Budget.parse(flops, input), frozenset(relax))
     found.knobs(request)  # what is wrong shows now, not at the first candidate
     return _sample(found, request, count, seed=seed)
 

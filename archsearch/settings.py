@@ -34,6 +34,14 @@ class RunSettings:
     data: str = "digits"
     input: str | None = None
     """Image size, `32x32x3`; None: what the data suggests."""
+    relax: str | None = None
+    """Design rules of the space to free, comma-separated: each becomes a knob."""
+    mirror: bool | None = None
+    """Whether training may mirror images; None: what the data suggests."""
+    strict: bool = False
+    """Refuse data with a single bad image, instead of skipping a few."""
+    class_weights: bool = False
+    """Weigh the loss so that all classes count alike, whatever their size."""
     trials: int = 8
     epochs: int | None = None
     """Passes over the training split; None: `train_flops` decides, or `DEFAULT_EPOCHS`."""
@@ -95,6 +103,10 @@ class RunSettings:
         if self.name is not None:
             check_study_name(self.name)
 
+    def relaxed(self) -> frozenset[str]:
+        """Split `relax` at its commas."""
+        return frozenset(n for n in map(str.strip, (self.relax or "").split(",")) if n)
+
     def baseline_names(self) -> tuple[str, ...]:
         """Split `baselines` at its commas, each name once."""
         return tuple(dict.fromkeys(n for n in map(str.strip, self.baselines.split(",")) if n))
@@ -143,12 +155,13 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
         **dict.fromkeys(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
+        "relax": str,
         **dict.fromkeys(("storage", "tracking_uri", "home"), str),
         **dict.fromkeys(
             ("trials", "epochs", "batch_size", "seed", "seeds", "finalists", "workers"), int
         ),
         **dict.fromkeys(("val_fraction", "test_fraction"), float),
-        **dict.fromkeys(("export", "prune"), bool),
+        **dict.fromkeys(("export", "prune", "mirror", "strict", "class_weights"), bool),
     }
 )
 _LEAST: Final[Mapping[str, int]] = MappingProxyType(
@@ -162,6 +175,8 @@ _LEAST: Final[Mapping[str, int]] = MappingProxyType(
         "workers": 1,
     }
 )
+_LISTS: Final = frozenset({"relax", "baselines"})
+"""Names separated by commas; a file may also hold a list."""
 _TRUTH: Final[Mapping[str, bool]] = MappingProxyType(
     {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 )
@@ -292,6 +307,8 @@ def _convert(key: str, value: object, origin: str) -> Value:
         raise UserError(f"{_of(origin)}unknown setting {key!r}; {nearest(key, dict(_KINDS))}")
     if origin == "environment" and isinstance(value, str):
         value = _from_text(kind, value)
+    if key in _LISTS and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+        value = ",".join(value)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

@@ -157,3 +157,14 @@ def test_differences_are_listed():
         "b: 2 there, 3 here",
         "c: not set there, 4 here",
     ]
+
+
+def test_rules_to_relax_are_names_or_a_list(tmp_path: Path):
+    file = tmp_path / "run.toml"
+    file.write_text('space = "vgg"\nflops = "20M"\nrelax = ["a", "b"]\n', encoding="utf-8")
+    assert gather({}, config=file).relaxed() == {"a", "b"}
+    assert gather({"relax": "c, d"}, config=file).relaxed() == {"c", "d"}
+    assert make().relaxed() == frozenset()
+    file.write_text('space = "vgg"\nflops = "20M"\nrelax = [1]\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"relax is \[1\]; it must be a text"):
+        gather({}, config=file)

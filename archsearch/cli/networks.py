@@ -5,7 +5,7 @@ import json
 import click
 
 from archsearch import api
-from archsearch.cli.options import ImageSize, json_option, print_json
+from archsearch.cli.options import ImageSize, json_option, print_json, relax_option
 from archsearch.ir.codec import to_dict
 
 
@@ -54,6 +54,7 @@ def profile(
 @click.option("--classes", type=click.IntRange(2), help="Default: 1000 (10 on small images).")
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@relax_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def sample(
     space_name: str,
@@ -62,10 +63,13 @@ def sample(
     classes: int | None,
     count: int,
     seed: int,
+    relax: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Draw candidates of a space; every one fills the budget, none is thrown away for its size."""
-    candidates = api.sample(space_name, flops, input=size, classes=classes, count=count, seed=seed)
+    candidates = api.sample(
+        space_name, flops, input=size, classes=classes, count=count, seed=seed, relax=relax
+    )
     if not as_json:
         from archsearch.report import tables
 

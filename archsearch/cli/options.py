@@ -40,6 +40,13 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+relax_option = click.option(
+    "--relax",
+    multiple=True,
+    metavar="RULE",
+    help="Free a design rule of the space: it becomes a knob; repeatable.",
+)
+
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from archsearch.cli.options import home_option, json_option, print_json
+from archsearch.cli.options import home_option, json_option, print_json, relax_option
 
 _EXAMPLES = (
     "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
@@ -36,6 +36,7 @@ _watching = _options(
 @click.option("--flops", metavar="BUDGET", help="4G: a cap to fill; 3.8G:4.2G: a range.")
 @click.option("--data", metavar="DATA", help="digits (default), a folder, an .npz, cifar10, …")
 @click.option("--input", metavar="HxWxC", help="Image size; default: what the data suggests.")
+@relax_option
 @click.option("--trials", type=click.IntRange(1), help="Networks to try, the baseline among them.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training images a trial.")
 @click.option("--train-flops", metavar="F", help="Training FLOPs of a trial, in place of --epochs.")
@@ -44,6 +45,9 @@ _watching = _options(
 @click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds each finalist is retrained with.")
 @click.option("--baselines", metavar="B", help="matched (default), published, all, none or names.")
+@click.option("--class-weights/--no-class-weights", default=None, help="Count all classes alike.")
+@click.option("--mirror/--no-mirror", default=None, help="Mirror images in training, or never.")
+@click.option("--strict/--no-strict", default=None, help="Refuse data with a single bad image.")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--workers", type=click.IntRange(1), help="Trials at the same time.")
 @click.option("--prune/--no-prune", default=None, help="Stop hopeless trials early.")
@@ -59,6 +63,7 @@ def run(config: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
     from archsearch.search import driver
     from archsearch.settings import gather
 
+    flags["relax"] = ",".join(flags["relax"]) or None
     settings = gather(flags, config=config, environ=os.environ)
     _watch(
         lambda on_event: driver.run(settings, on_event=on_event),

@@ -177,7 +177,11 @@ class _Run:
         recipe = find_recipe(asked.recipe)
         if asked.batch_size is not None:
             recipe = replace(recipe, batch=asked.batch_size)
-        named_baselines(asked)  # misspelt names show before the data is prepared
+        if asked.class_weights:
+            recipe = replace(recipe, class_weights=True)
+        # Misspelt names show before the data is prepared.
+        named_baselines(asked)
+        space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), asked.relaxed()))
         path = prepare(
             asked.data,
             home=self._home,
@@ -185,6 +189,8 @@ class _Run:
             seed=asked.seed,
             val=asked.val_fraction,
             test=asked.test_fraction,
+            mirror=asked.mirror,
+            strict=asked.strict,
         )
         dataset = load(path)
         if recipe.batch > len(dataset.train):
@@ -193,7 +199,12 @@ class _Run:
                 f"train on; give a smaller --batch-size"
             )
         budget = Budget.parse(asked.flops, dataset.input)
-        request = Request(input=dataset.input, classes=len(dataset.classes), budget=budget)
+        request = Request(
+            input=dataset.input,
+            classes=len(dataset.classes),
+            budget=budget,
+            relax=asked.relaxed(),
+        )
         images = asked.images(flops=budget.high, train_images=len(dataset.train))
         if images < recipe.batch:
             least = format_count(3 * budget.high * len(dataset.train))

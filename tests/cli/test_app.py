@@ -32,6 +32,14 @@ def run(*arguments):
         (["sample", "--space", "resnext", "--flops", "3k"], "resnext reaches"),
         (["sample", "--space", "resnext", "--flops", "4G", "-n", "0"], "not in the range"),
         (["sample", "--flops", "4G"], "Missing option '--space'"),
+        (
+            ["sample", "--space", "resnext", "--flops", "4G", "--relax", "doubling"],
+            "holds no rule 'doubling'",
+        ),
+        (
+            ["run", "--space", "vgg", "--flops", "20M", "--relax", "doubling"],
+            "holds no rule 'doubling'",
+        ),
         (["check", "alexnet", "--rule", "3x3-stack"], "3x3-stacks"),
         (["run", "--space", "resnext"], "flops is missing"),
         (["run", "--space", "resnext", "--flops", "20M", "--data", "nowhere/"], "nowhere"),
@@ -168,3 +176,13 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch, capsys):
     monkeypatch.setattr(api, "network", lambda *a, **k: 1 / 0)
     assert run("profile", "resnet50") == 1
     assert "ZeroDivisionError: division by zero (a fault of archsearch" in capsys.readouterr().err
+
+
+def test_a_relaxed_rule_is_a_knob_of_every_candidate(capsys):
+    arguments = ["sample", "--space", "resnext", "--flops", "20M", "--input", "32x32x3", "-n", "2"]
+    assert run(*arguments, "--json") == 0
+    held = json.loads(capsys.readouterr().out.splitlines()[0])["knobs"]
+    assert run(*arguments, "--relax", "resnext-width", "--relax", "channel-doubling", "--json") == 0
+    freed = json.loads(capsys.readouterr().out.splitlines()[0])["knobs"]
+    assert len(freed) == len(held) + 2
+    assert freed.keys() > held.keys()

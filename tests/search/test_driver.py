@@ -4,8 +4,11 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from archsearch.data.dataset import load
 from archsearch.errors import ArchsearchError, BudgetError, UserError
 from archsearch.runtime.job import Job
 from archsearch.search import driver, studies
@@ -288,3 +291,30 @@ def test_any_order_of_workers_gives_the_same_table(settings: RunSettings, tmp_pa
         for n in range(2)
     ]
     assert tables[0] == tables[1]
+
+
+def test_data_options_reach_the_data_and_the_recipe(settings: RunSettings):
+    world = World()
+    asked = replace(settings, mirror=True, class_weights=True, relax="channel-doubling")
+    world.run(asked)
+    job = world.engines[0].submitted[0]
+    assert job.recipe.class_weights
+    assert load(Path(job.dataset)).mirror
+    assert len(next(iter(world.trackers[0].trial_records.values())).knobs) > 7
+
+
+def test_strict_refuses_a_bad_image_before_anything_is_kept(settings: RunSettings, tmp_path: Path):
+    photos = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (photos / kind).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 255, (40, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(photos / kind / f"{number}.png")
+    (photos / "cat" / "bad.png").write_bytes(b"no image")
+    asked = replace(settings, data=str(photos), input="32x32x3", trials=2, batch_size=4)
+    with pytest.raises(UserError, match=r"bad\.png.*--strict"):
+        World().run(replace(asked, strict=True))
+    world = World()
+    world.run(asked)
+    assert any("bad.png" in note for note in world.events[0].notes)
