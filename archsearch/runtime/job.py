@@ -28,7 +28,7 @@ class Job:
     test: bool = False
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None
-    """Where the final weights go: a path ending in `.weights.h5`."""
+    """Where the final weights go (archsearch.runtime.weights: a NumPy `.npz` file)."""
     checkpoint: str | None = None
     """Folder to resume from and to leave checkpoints in."""
 
