@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,24 @@ def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
     reset_peak_rss()
     try:
         return run.outcome(on_epoch)
+    finally:
+        run.close()
+
+
+@contextmanager
+def train_steps(
+    job: Job, data: Dataset
+) -> Iterator[tuple["TensorFlowSteps", Callable[[int], None]]]:
+    """Give a job's compiled steps, and a function that takes so many training steps: to time them."""
+    run = _Run(job)
+    try:
+        steps, _ = run._prepared(data)
+        batches = _batches(data, job, run.pool)
+
+        def take(count: int) -> None:
+            run._steps(steps, batches, range(count), 10**6)
+
+        yield steps, take
     finally:
         run.close()
 

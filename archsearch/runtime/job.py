@@ -32,6 +32,9 @@ class Job:
     checkpoint: str | None = None
     """Folder to resume from and to leave checkpoints in."""
 
+    measure_s: float | None = None
+    """Only measure the pace, for about so long, and keep nothing (archsearch.runtime.pace)."""
+
     def epochs(self, train_images: int) -> int:
         """Count the epochs, the last perhaps partial, over a training split of that size."""
         return math.ceil(self.images / train_images)
@@ -81,6 +84,12 @@ class Outcome:
     """Largest resident memory of the worker so far."""
     images_per_s: float = 0.0
     """Training images a second over the whole job."""
+    start_s: float = 0.0
+    """Building and compiling (jobs that measure the pace)."""
+    evaluated_per_s: float = 0.0
+    """Images evaluated a second (the same jobs)."""
+    device: str = ""
+    """What was trained on; empty for the processor (the same jobs)."""
 
 
 def to_json(value: Job | EpochReport | Outcome) -> str:

@@ -72,6 +72,7 @@ def warm_up() -> None:
 
 def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
     from archsearch.runtime.fit import train
+    from archsearch.runtime.pace import measure
 
     def on_epoch(report: EpochReport) -> bool:
         pipe.send(to_json(report))
@@ -82,6 +83,8 @@ def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
         return job.key not in stopped
 
     try:
+        if job.measure_s is not None:
+            return measure(job)
         return train(job, on_epoch)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # the driver is gone
