@@ -82,7 +82,7 @@ class FractalSpace(Space):
         x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
         for s in range(1, STAGES + 1):
             if s > 1 and x.side >= 2:
-                x = net.max_pool(x, kernel=2, name=f"pool{s - 1}")
+                x = net.max_pool(x, kernel=2, name=f"stage{s - 1}.pool")
             for b in range(1, int(knobs[f"blocks{s}"]) + 1):
                 x = net.block(
                     f"stage{s}.block{b}",
@@ -111,9 +111,9 @@ def _write(net: Tracer, classes: int) -> Tensor:
         ((64, 0.0), (128, 0.1), (256, 0.2), (512, 0.3), (512, 0.4)), start=1
     ):
         x = net.block(f"stage{i}", fractal, x, filters=filters, columns=3, drop=DROP_PATH)
-        x = net.max_pool(x, kernel=2, name=f"pool{i}")
+        x = net.max_pool(x, kernel=2, name=f"stage{i}.pool")
         if rate:
-            x = net.dropout(x, rate, name=f"drop{i}")
+            x = net.dropout(x, rate, name=f"stage{i}.drop")
     with net.scope("head"):
         return net.dense(net.flatten(x), classes)
 

@@ -52,7 +52,9 @@ def _googlenet(*, auxiliary: bool) -> BaselineBuilder:
             x = net.max_pool(net.local_response_norm(x), kernel=3, stride=2, ceil=True)
         for name, widths in _GOOGLENET.items():
             if name in ("4a", "5a"):
-                x = net.max_pool(x, kernel=3, stride=2, ceil=True, name=f"pool{name[0]}")
+                x = net.max_pool(
+                    x, kernel=3, stride=2, ceil=True, name=f"stage{int(name[0]) - 1}.pool"
+                )
             path = f"stage{name[0]}.module{name[1]}"
             x = net.block(path, inception, x, branches=module(*widths), batch_norm=False)
             if auxiliary and name in ("4a", "4d"):

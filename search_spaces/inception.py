@@ -171,7 +171,7 @@ class InceptionSpace(Space):
         x = _stem(net, widths, request, aggressive=bool(knobs["aggressive_stem"]))
         for s, depth in enumerate(depths_of(knobs, STAGES), start=1):
             if s > 1:
-                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s}")
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"stage{s - 1}.pool")
                 if knobs["auxiliary"]:
                     _small_auxiliary_head(net, x, f"auxiliary{s}", request.classes)
             branches = _searched(knobs, widths, s)

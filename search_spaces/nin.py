@@ -99,8 +99,8 @@ class NinSpace(Space):
         batch_norm = bool(knobs["batch_norm"])
         for s in range(1, _stages(request) + 1):
             if s > 1:
-                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s - 1}")
-                x = net.dropout(x, 0.5, name=f"drop{s - 1}") if s == _stages(request) else x
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"stage{s - 1}.pool")
+                x = net.dropout(x, 0.5, name=f"stage{s - 1}.drop") if s == _stages(request) else x
             for b in range(1, int(knobs[f"blocks{s}"]) + 1):
                 first = s == b == 1 and is_large(request.input)
                 x = net.block(
@@ -137,12 +137,12 @@ def _write(net: Tracer, classes: int) -> Tensor:
         "stage1", mlpconv, net.input, filters=96, kernel=11, perceptron=(96, 96), stride=4,
         padding="valid",
     )  # fmt: skip
-    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="pool1")
+    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="stage1.pool")
     x = net.block("stage2", mlpconv, x, filters=256, kernel=5, perceptron=(256, 256))
-    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="pool2")
+    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="stage2.pool")
     x = net.block("stage3", mlpconv, x, filters=384, kernel=3, perceptron=(384, 384))
-    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="pool3")
-    x = net.dropout(x, 0.5, name="drop3")
+    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="stage3.pool")
+    x = net.dropout(x, 0.5, name="stage3.drop")
     x = net.block("stage4", mlpconv, x, filters=1024, kernel=3, perceptron=(1024, classes))
     return net.global_avg_pool(x, name="head.global_pool1")
 
@@ -150,11 +150,11 @@ def _write(net: Tracer, classes: int) -> Tensor:
 def _write_cifar(net: Tracer, classes: int) -> Tensor:
     """The authors' CIFAR-10 model: 32 → 16 → 8."""
     x = net.block("stage1", mlpconv, net.input, filters=192, kernel=5, perceptron=(160, 96))
-    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="pool1")
-    x = net.dropout(x, 0.5, name="drop1")
+    x = net.max_pool(x, kernel=3, stride=2, ceil=True, name="stage1.pool")
+    x = net.dropout(x, 0.5, name="stage1.drop")
     x = net.block("stage2", mlpconv, x, filters=192, kernel=5, perceptron=(192, 192))
-    x = net.avg_pool(x, kernel=3, stride=2, ceil=True, name="pool2")
-    x = net.dropout(x, 0.5, name="drop2")
+    x = net.avg_pool(x, kernel=3, stride=2, ceil=True, name="stage2.pool")
+    x = net.dropout(x, 0.5, name="stage2.drop")
     x = net.block("stage3", mlpconv, x, filters=192, kernel=3, perceptron=(192, classes))
     return net.global_avg_pool(x, name="head.global_pool1")
 

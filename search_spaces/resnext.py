@@ -45,20 +45,28 @@ class ResNextSpace(Space):
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper stages and higher cardinalities: 32 paths of one channel need C ≥ 16."""
-        rest = (*self.choices(request), *multiplier_knobs(request, 4))
-        if "resnext-width" in request.relax:
-            rest += (RisingKnob("path_factor", (0.5, 0.75, 1.0, 1.5, 2.0)),)
+        steps = (
+            (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
+            (9, 32), (12, 32),
+        )  # fmt: skip
+        # Freed rules have narrow ranges first, for what wide ones cost at the least width.
+        free = (self._freed(request, 2.0, 1.0), *(self._freed(request, 2.5, 2.0) for _ in steps))
         return [
             (
                 *depth_knobs(most, request),
                 ChoiceKnob("cardinality", tuple(g for g in (1, 2, 4, 8, 16, 32) if g <= paths)),
-                *rest,
+                *self.choices(request),
+                *freed,
             )
-            for most, paths in (
-                (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
-                (9, 32), (12, 32),
-            )
-        ]  # fmt: skip
+            for (most, paths), freed in zip((steps[0], *steps), free, strict=True)
+        ]
+
+    def _freed(self, request: Request, multiplier: float, factor: float) -> tuple[Knob, ...]:
+        knobs = multiplier_knobs(request, 4, multiplier)
+        if "resnext-width" not in request.relax:
+            return knobs
+        factors = tuple(f for f in (0.5, 0.75, 1.0, 1.5, 2.0) if f <= factor)
+        return (*knobs, RisingKnob("path_factor", factors))
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth and cardinality."""

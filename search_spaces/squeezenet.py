@@ -88,7 +88,7 @@ class SqueezeNetSpace(Space):
             x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
         for s in range(1, STAGES + 1):
             if s > 1:
-                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"pool{s}")
+                x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"stage{s - 1}.pool")
             for b in range(int(knobs[f"depth{s}"])):
                 x = net.block(
                     f"stage{s}.fire{b + 1}",
@@ -123,10 +123,13 @@ def _published(
         with net.scope("stem"):
             x = conv_relu(net, net.input, stem[0], kernel=stem[1], stride=2, padding="valid")
             x = net.max_pool(x, kernel=3, stride=2, ceil=True)
+        stage = 1
         for i, (squeeze, expand) in enumerate(_FIRES):
             if i in pools_before:
-                x = net.max_pool(x, kernel=3, stride=2, ceil=True, name=f"pool{i + 2}")
-            x = net.block(f"fire{i + 2}", fire, x, squeeze=squeeze, expand1=expand, expand3=expand)
+                x = net.max_pool(x, kernel=3, stride=2, ceil=True, name=f"stage{stage}.pool")
+                stage += 1
+            name = f"stage{stage}.fire{i + 2}"
+            x = net.block(name, fire, x, squeeze=squeeze, expand1=expand, expand3=expand)
         with net.scope("head"):
             x = conv_relu(net, net.dropout(x, 0.5), classes, kernel=1)
             return net.global_avg_pool(x)
