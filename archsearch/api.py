@@ -56,7 +56,8 @@ def network(
 
     Args:
         name: a baseline's name or a path; a Graph is returned as it is.
-        input: (height, width, channels), for baselines; None: the published size.
+        input: (height, width, channels), for baselines and for stored models that leave their size
+            open; None: the network's own.
         classes: for baselines; None: as published.
 
     Raises:
@@ -68,11 +69,11 @@ def network(
     path = Path(name)
     if path.suffix not in {".json", ".keras"} and not path.is_dir():
         return find_baseline(str(name)).build(input, classes)
-    if input or classes:
-        raise UserError(f"{name} is stored with its size; input and classes are for baselines")
+    if classes:
+        raise UserError(f"{name} is stored with its classes; classes are for baselines")
     from archsearch.runtime.network_files import load_network
 
-    return load_network(path)
+    return load_network(path, input=input)
 
 
 def profile(

@@ -1,6 +1,7 @@
 """Commands about single networks: profile and sample."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -17,12 +18,18 @@ from archsearch.ir.codec import to_dict
 @click.option("--input", "size", type=ImageSize(), help="Image size; default: the network's own.")
 @click.option("--classes", type=click.IntRange(2), help="Classes; default: the network's own.")
 @click.option("--all", "every", is_flag=True, help="Show activations and normalisations too.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Draw memory, parameters and FLOPs per stage: FILE.png or FILE.svg.",
+)
 @json_option
 def profile(
     names: tuple[str, ...],
     size: tuple[int, int, int] | None,
     classes: int | None,
     every: bool,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Show a network's layers: output, memory, parameters, FLOPs (multiply-adds), receptive field.
@@ -32,6 +39,10 @@ def profile(
     from archsearch.readings import table
 
     graphs = [api.network(name, input=size, classes=classes) for name in names]
+    if plot is not None:
+        from archsearch.readings.plot import plot_profile
+
+        plot_profile(graphs, plot)
     if as_json:
         profiles = [table.profile(graph) for graph in graphs]
         print_json(profiles[0] if len(profiles) == 1 else profiles)

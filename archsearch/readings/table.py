@@ -18,7 +18,17 @@ from archsearch.readings.cost import (
 )
 from archsearch.readings.receptive_field import receptive_field, receptive_fields
 
-ELEMENTWISE = frozenset({"batch_norm", "activation", "dropout", "drop_path"})
+ELEMENTWISE = frozenset(
+    {
+        "batch_norm",
+        "layer_norm",
+        "layer_scale",
+        "rescale",
+        "activation",
+        "dropout",
+        "drop_path",
+    }
+)
 """Layers a lecture's table leaves out: they change no shape and run in place."""
 
 
