@@ -184,5 +184,4 @@ def test_a_relaxed_rule_is_a_knob_of_every_candidate(capsys):
     held = json.loads(capsys.readouterr().out.splitlines()[0])["knobs"]
     assert run(*arguments, "--relax", "resnext-width", "--relax", "channel-doubling", "--json") == 0
     freed = json.loads(capsys.readouterr().out.splitlines()[0])["knobs"]
-    assert len(freed) == len(held) + 2
     assert freed.keys() > held.keys()
