@@ -366,12 +366,23 @@ class Rescale(Op):
         return shape
 
 
+@dataclass(frozen=True, slots=True)
+class Resize(Op):
+    """Bilinear scaling of a map to `size`, (height, width): small images for a network of large ones."""
+
+    size: Pair
+    kind: ClassVar[str] = "resize"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return (*self.size, _feature_map(inputs)[2])
+
+
 OPS: dict[str, type[Op]] = {
     op.kind: op
     for op in (
         Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
         Dropout, DropPath, Add, Mean, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Crop,
-        Reshape, Rescale,
+        Reshape, Rescale, Resize,
     )
 }  # fmt: skip
 

@@ -119,6 +119,10 @@ class Tracer:
         with self.scope(name):
             yield
 
+    def resize(self, x: Tensor, size: Pair, *, name: str | None = None) -> Tensor:
+        """Scale a map to (height, width), bilinearly."""
+        return self._add(ops.Resize(size), x, name=name)
+
     def auxiliary(self, logits: Tensor) -> None:
         """Declare `logits` an auxiliary classifier's scores, used in training only."""
         self._auxiliary.append(logits.index)

@@ -177,6 +177,6 @@ _FREE = frozenset(
     {
         "input", "pool", "global_pool", "flatten", "local_response_norm", "activation",
         "dropout", "drop_path", "add", "mean", "multiply", "concat", "pad_channels", "pad",
-        "crop", "reshape", "rescale",
+        "crop", "reshape", "rescale", "resize",
     }
 )  # fmt: skip

@@ -11,7 +11,7 @@ class TrainingMemory:
     """What one training step holds at its peak, in bytes of 32-bit floats.
 
     Attributes:
-        activation_bytes: outputs that the backward pass reads again, of the whole batch.
+        activation_bytes: the outputs of all layers, of the whole batch.
         weight_bytes: trainable parameters.
         gradient_bytes: one gradient a parameter.
         momentum_bytes: one momentum a parameter.
@@ -32,31 +32,23 @@ def training_memory(graph: Graph, *, batch: int) -> TrainingMemory:
     """Predict the memory of a training step of `batch` images.
 
     Counted: the output of every layer once for each image, auxiliary classifiers included, as the
-    backward pass starts when the forward pass has made all of them; and each parameter three times
+    backward pass starts when the forward pass has made them; and each parameter three times
     (weight, gradient, momentum). Not counted: what a convolution needs while it computes, gradients
-    of activations (they replace activations that are no longer needed), and the framework. A
-    normalisation's output is not held where only an activation reads it: its gradient is taken
-    from its input, and the activation's from its own output.
+    of activations (they take the place of activations that are no longer needed), the framework.
+
+    Against the growth of a worker's resident memory (TensorFlow 2.21 on a CPU, batches of 64 to
+    128): VGG of 20 M FLOPs 70 MB for 107, DenseNet 261 for 319, Wide ResNet 316 for 295, MobileNet
+    751 for 812, ResNet of 200 M at 64×64 1.65 GB for 1.45.
     """
-    readers: dict[int, list[str]] = {}
-    for node in graph.nodes:
-        for index in node.inputs:
-            readers.setdefault(index, []).append(node.op.kind)
     elements = params = 0
-    for index, node in enumerate(graph.nodes):
-        if not node.inputs:
-            elements += elements_of(node.shape)  # the normalised image
-            continue
-        params += node_params(node.op, tuple(graph.nodes[i].shape for i in node.inputs))
-        passing = node.op.kind in _PASSING and set(readers.get(index, ())) == {"activation"}
-        if not passing and node.op.kind not in _VIEWS:
+    for node in graph.nodes:
+        if node.op.kind not in _VIEWS:
             elements += elements_of(node.shape)
+        if node.inputs:
+            params += node_params(node.op, tuple(graph.nodes[i].shape for i in node.inputs))
     weights = params * BYTES_PER_ELEMENT
     return TrainingMemory(elements * batch * BYTES_PER_ELEMENT, weights, weights, weights)
 
-
-_PASSING = frozenset({"batch_norm", "add"})
-"""Layers whose gradient does not read their output."""
 
 _VIEWS = frozenset({"flatten", "reshape"})
 """Layers that copy nothing."""

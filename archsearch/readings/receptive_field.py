@@ -4,17 +4,21 @@ r' = r + (k − 1)·j and j' = j·s, with j the distance of neighbouring outputs
 (Araujo et al. 2019, "Computing receptive fields of convolutional neural networks").
 """
 
+from math import ceil
 from typing import NamedTuple
 
 from archsearch.ir.graph import Graph
-from archsearch.ir.ops import Conv, GlobalPool, Pool
+from archsearch.ir.ops import Conv, GlobalPool, Pool, Resize
 
 
 class Field(NamedTuple):
-    """Receptive field and output spacing in image pixels, (vertical, horizontal)."""
+    """Receptive field and output spacing in image pixels, (vertical, horizontal).
 
-    size: tuple[int, int]
-    jump: tuple[int, int]
+    Whole numbers, unless images are scaled inside the network.
+    """
+
+    size: tuple[float, float]
+    jump: tuple[float, float]
 
 
 def receptive_fields(graph: Graph) -> tuple[Field, ...]:
@@ -38,6 +42,11 @@ def receptive_fields(graph: Graph) -> tuple[Field, ...]:
         elif isinstance(op, GlobalPool):
             high, wide, _ = graph.nodes[node.inputs[0]].shape
             size = (size[0] + (high - 1) * jump[0], size[1] + (wide - 1) * jump[1])  # type: ignore[operator]
+        elif isinstance(op, Resize):
+            # A scaled pixel lies between two neighbours and sees both.
+            high, wide, _ = graph.nodes[node.inputs[0]].shape
+            size = (size[0] + jump[0], size[1] + jump[1])
+            jump = (jump[0] * high / op.size[0], jump[1] * wide / op.size[1])  # type: ignore[operator]
         fields.append(Field(size, jump))
     return tuple(fields)
 
@@ -48,4 +57,4 @@ def receptive_field(graph: Graph) -> int:
     maps = [
         i for i, n in enumerate(graph.nodes) if len(n.shape) == 3 and n.op.kind != "global_pool"
     ]
-    return max(fields[maps[-1]].size)
+    return ceil(max(fields[maps[-1]].size))

@@ -4,6 +4,7 @@ Rendering lives in `archsearch.report`; this is what it renders and what `--json
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from archsearch.ir.graph import Graph
@@ -22,6 +23,7 @@ ELEMENTWISE = frozenset(
     {
         "batch_norm",
         "layer_norm",
+        "local_response_norm",
         "layer_scale",
         "rescale",
         "activation",
@@ -29,7 +31,7 @@ ELEMENTWISE = frozenset(
         "drop_path",
     }
 )
-"""Layers a lecture's table leaves out: they change no shape and run in place."""
+"""Layers that keep a map's shape and mix no channels; the lecture's tables leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def rows(graph: Graph) -> tuple[Row, ...]:
                 activation_bytes=elements_of(node.shape) * BYTES_PER_ELEMENT,
                 params=node_params(node.op, shapes),
                 flops=node_flops(node.op, shapes, node.shape),
-                receptive_field=max(fields[index].size),
+                receptive_field=ceil(max(fields[index].size)),
             )
         )
     return tuple(table)

@@ -11,7 +11,8 @@ from math import ceil
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tensor
 from archsearch.readings.cost import cost, elements_of, known
-from archsearch.rules.patterns import ELEMENTWISE, View
+from archsearch.readings.table import ELEMENTWISE
+from archsearch.rules.patterns import View
 from archsearch.rules.rewrite import Edit, Pen
 from archsearch.rules.rule import Breach, Rule, Source
 from archsearch.units import format_count

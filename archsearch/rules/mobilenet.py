@@ -9,7 +9,8 @@ from functools import partial
 
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tensor
-from archsearch.rules.patterns import ELEMENTWISE, View
+from archsearch.readings.table import ELEMENTWISE
+from archsearch.rules.patterns import View
 from archsearch.rules.rewrite import Edit, Pen
 from archsearch.rules.rule import Breach, Rule, Source
 

@@ -9,14 +9,7 @@ from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
 from archsearch.ir.ops import Op, Shape
 from archsearch.readings.cost import flops_product, known, training_only
-
-ELEMENTWISE = frozenset(
-    {
-        "batch_norm", "layer_norm", "local_response_norm", "activation", "dropout", "drop_path",
-        "layer_scale", "rescale",
-    }
-)  # fmt: skip
-"""Ops that keep a map's shape and mix no channels."""
+from archsearch.readings.table import ELEMENTWISE
 
 _SHORTCUT = frozenset({"batch_norm", "pool", "pad_channels", "rescale", "drop_path", "pad", "crop"})
 

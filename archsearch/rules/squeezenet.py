@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from archsearch.rules.patterns import ELEMENTWISE, View
+from archsearch.readings.table import ELEMENTWISE
+from archsearch.rules.patterns import View
 from archsearch.rules.rule import Breach, Rule, Source
 
 _PAPER = "Iandola et al. 2016, arXiv 1602.07360"

@@ -297,6 +297,9 @@ class _Builder:
     def _reshape(self, node: Node, op: ops.Reshape, x: Any) -> Any:
         return layers.Reshape(op.target, name=node.name)(x)
 
+    def _resize(self, node: Node, op: ops.Resize, x: Any) -> Any:
+        return layers.Resizing(*op.size, interpolation="bilinear", name=node.name)(x)
+
     def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
         return layers.Rescaling(op.scale, offset=op.offset, name=node.name)(x)
 

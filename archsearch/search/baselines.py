@@ -1,10 +1,12 @@
 """Which classic networks a study is compared with."""
 
 import math
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from archsearch.errors import GraphError, UserError
 from archsearch.ir.graph import Graph
+from archsearch.ir.ops import Resize
 from archsearch.settings import BASELINE_WORDS, RunSettings
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
@@ -29,24 +31,31 @@ def named_baselines(settings: RunSettings) -> list[Baseline]:
 def published_networks(settings: RunSettings, request: Request) -> dict[str, Graph]:
     """Return the published networks asked for, for the study's images and classes.
 
+    Images too small for a network are scaled up to its smallest valid size, inside the network.
+
     Raises:
-        UserError: a name is unknown, or the images are too small for a network asked for by name.
+        UserError: a name is unknown.
     """
     found = named_baselines(settings)
     if {"published", "all"} & set(settings.baseline_names()):
         found = family_of(settings.space, request)
     graphs = {}
     for baseline in found:
-        if min(request.input[:2]) < baseline.smallest:
-            raise UserError(
-                f"baseline {baseline.name} needs images of {baseline.smallest} pixels and more, "
-                f"not {format_size(request.input)}; give a larger --input or leave it out"
-            )
         try:
-            graphs[baseline.name] = baseline.build(request.input, request.classes)
+            graphs[baseline.name] = baseline.build(request.input, request.classes, resize=True)
         except GraphError as error:
             raise UserError(f"baseline {baseline.name} does not fit the data: {error}") from error
     return graphs
+
+
+def scaled_up(graphs: Mapping[str, Graph]) -> tuple[str, ...]:
+    """Say of each network that scales its images up to what size, in one line each."""
+    return tuple(
+        f"baseline {name}: images are scaled up from {format_size(graph.input)} to "
+        f"{format_size(graph.nodes[1].op.size)}, the smallest it takes"
+        for name, graph in graphs.items()
+        if isinstance(graph.nodes[1].op, Resize)
+    )
 
 
 def family_of(space: str, request: Request) -> list[Baseline]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tensor, Tracer
@@ -36,11 +37,23 @@ class Baseline:
         self,
         input: tuple[int, int, int] | None = None,
         classes: int | None = None,
+        *,
+        resize: bool = False,
     ) -> Graph:
         """Return the network, for its own image size and classes or for yours.
+
+        Args:
+            input: (height, width, channels).
+            classes: number of classes.
+            resize: scale images that are too small up to the smallest valid size, in the network.
 
         Raises:
             GraphError: the image is too small for it.
         """
         net = Tracer(self.name, input or self.input)
+        height, width, _ = input or self.input
+        side = min(height, width)
+        if resize and side < self.smallest:
+            size = (ceil(height * self.smallest / side), ceil(width * self.smallest / side))
+            net.input = net.resize(net.input, size, name="resize")
         return net.finish(self.write(net, classes or self.classes))
