@@ -10,7 +10,6 @@ The clock covers listing, hashing, decoding, resizing and writing; files lie in 
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import tempfile
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import PIL
+from measure import machine, versions
 from PIL import Image
 
 from archsearch.data import augment, load, policy_for, prepare
@@ -82,8 +81,8 @@ def main():
             folder, size=options.input, runs=options.runs, workers=options.workers
         )
     facts = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": {"numpy": np.__version__, "pillow": PIL.__version__},
+        "machine": machine(),
+        "versions": versions(["numpy", "pillow"]),
         "source": f"{images} files"
         if options.folder
         else f"{images} JPEGs, {options.side} px high",
@@ -99,7 +98,7 @@ def main():
     if options.json:
         print(json.dumps(facts, indent=1))
         return
-    print(f"{facts['machine']}; numpy {np.__version__}, pillow {PIL.__version__}")
+    print(f"{facts['machine']}; {facts['versions']}")
     print(f"{facts['source']} → {facts['input']}, {options.workers} threads, n = {options.runs}")
     for name, rate in facts["images_per_s"].items():
         print(

@@ -10,9 +10,10 @@ channels. Compilation and warm-up are outside the clock.
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
+
+from measure import machine, versions
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -115,8 +116,8 @@ def main():
                 flush=True,
             )
     facts = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-        "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+        "machine": machine(),
+        "versions": versions(["tensorflow", "keras"]),
         "n": arguments.runs,
         "smallest_ratio": min(row["ratio"] for row in rows),
     }
