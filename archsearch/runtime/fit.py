@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.augment import Policy, augment, policy_for
+from archsearch.data.augment import augment, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
+from archsearch.runtime.checkpoint import Checkpoints, Progress
 from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.memory import peak_rss_bytes, reset_peak_rss
 from archsearch.runtime.weights import get_weights, save_weights
@@ -31,11 +32,12 @@ _EVALUATION_BATCH = 256
 
 
 def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
-    """Train a network from scratch and tell how it went.
+    """Train a network from scratch, or from its last checkpoint, and tell how it went.
 
     Args:
         job: what to train, on what, for how long.
-        on_epoch: called after every epoch; answers whether to go on.
+        on_epoch: called after every epoch; answers whether to go on. A job that goes on from a
+            checkpoint first reports the epochs before it once more.
 
     Returns:
         `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
@@ -80,7 +82,7 @@ class _Run:
         self.train_s = 0.0
         self.images = 0
         self.normalized = True
-        self.report: EpochReport | None = None
+        self.reports: list[EpochReport] = []
         # A batch is cut and augmented while the one before it trains.
         self.pool = ThreadPoolExecutor(1)
 
@@ -91,14 +93,25 @@ class _Run:
         job = self.job
         data = load(Path(job.dataset))
         steps, model = self._prepared(data)
-        batches = _batches(data, job, self.pool)
         total = step_count(job)
+        checkpoints = (
+            Checkpoints(Path(job.checkpoint), job, data.digest) if job.checkpoint else None
+        )
         done = 0
+        if checkpoints is not None and (progress := checkpoints.restore(model, steps)):
+            done = progress.steps
+            self._take_up(progress)
+            # Whoever listens may have missed any of them, and decides on all of them.
+            for report in progress.reports:
+                self._add(report)
+                if not on_epoch(report):
+                    return self._ended("pruned", f"stopped after epoch {report.epoch}")
+        batches = _batches(data, job, self.pool, done)
         for epoch in range(1, job.epochs(len(data.train)) + 1):
             end = min(total, max(epoch, round(epoch * len(data.train) / job.recipe.batch)))
             if epoch == job.epochs(len(data.train)):
                 end = total
-            if end == done:
+            if end <= done:
                 continue
             began = time.perf_counter()
             loss, accuracy = self._steps(steps, batches, range(done, end), total)
@@ -113,8 +126,8 @@ class _Run:
                 return self._ended(
                     "failed", f"validation loss became {_written(val_loss)} at epoch {epoch}"
                 )
-            done, self.epoch = end, epoch
-            self.report = EpochReport(
+            done = end
+            report = EpochReport(
                 key=job.key,
                 epoch=epoch,
                 loss=loss,
@@ -126,7 +139,10 @@ class _Run:
                 learning_rate=self._learning_rate(done - 1, total),
                 wall_s=time.perf_counter() - self.begin,
             )
-            go_on = on_epoch(self.report)
+            self._add(report)
+            if checkpoints is not None and done < total:
+                checkpoints.save(self._progress(done), model, steps)
+            go_on = on_epoch(report)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
         if job.weights:
@@ -135,6 +151,25 @@ class _Run:
             return self._ended("complete")
         test_loss, test_accuracy, _ = evaluate(steps, data.test)
         return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
+
+    def _take_up(self, progress: Progress) -> None:
+        """Count what was done before."""
+        self.begin -= progress.total_s
+        self.train_s = progress.train_s
+        self.images = progress.images
+
+    def _add(self, report: EpochReport) -> None:
+        self.reports.append(report)
+        self.epoch = report.epoch
+
+    def _progress(self, done: int) -> Progress:
+        return Progress(
+            steps=done,
+            images=self.images,
+            train_s=self.train_s,
+            total_s=time.perf_counter() - self.begin,
+            reports=tuple(self.reports),
+        )
 
     def _prepared(self, data: Dataset) -> tuple["TensorFlowSteps", object]:
         import keras
@@ -206,8 +241,8 @@ class _Run:
             status=status,  # type: ignore[arg-type]  # one of the three literals above
             reason=reason,
             epochs=self.epoch,
-            val_accuracy=self.report.val_accuracy if self.report else None,
-            val_loss=self.report.val_loss if self.report else None,
+            val_accuracy=self.reports[-1].val_accuracy if self.reports else None,
+            val_loss=self.reports[-1].val_loss if self.reports else None,
             test_accuracy=test_accuracy,
             test_loss=test_loss,
             train_s=self.train_s,
@@ -235,35 +270,37 @@ def evaluate(steps: "TensorFlowSteps", split: Split) -> tuple[float, float, floa
     return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
-def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor) -> Iterator[Batch]:
-    """Augmented batches without end, each made while its predecessor is in use.
+def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor, first: int = 0) -> Iterator[Batch]:
+    """Augmented batches without end, from step `first`; each is made while the last is in use.
 
     Images come in the order of one permutation after another, so that a batch may span two epochs:
-    all batches are of one size, and no image is left out.
+    all batches are of one size, and no image is left out. A batch depends on the seed and on its
+    number alone, so that a job can go on anywhere.
     """
     policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
-    order = _order(len(data.train), job.recipe.batch, np.random.default_rng([job.seed, 0]))
-    rng = np.random.default_rng([job.seed, 1])
-    coming = pool.submit(_cut, data.train, next(order), policy, rng)
-    for indices in order:
+
+    def cut(step: int, indices: npt.NDArray[np.int64]) -> Batch:
+        rng = np.random.default_rng([job.seed, 1, step])
+        return augment(data.train.images[indices], policy, rng), data.train.labels[indices]
+
+    order = _order(len(data.train), job.recipe.batch, job.seed, first)
+    coming = pool.submit(cut, first, next(order))
+    for step, indices in enumerate(order, first + 1):
         batch = coming.result()
-        coming = pool.submit(_cut, data.train, indices, policy, rng)
+        coming = pool.submit(cut, step, indices)
         yield batch
 
 
-def _order(count: int, batch: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+def _order(count: int, batch: int, seed: int, first: int) -> Iterator[npt.NDArray[np.int64]]:
+    number, offset = divmod(first * batch, count)
     left = np.empty(0, np.int64)
     while True:
         while len(left) < batch:
-            left = np.concatenate([left, rng.permutation(count)])
+            permutation = np.random.default_rng([seed, 0, number]).permutation(count)
+            left = np.concatenate([left, permutation[offset:]])
+            number, offset = number + 1, 0
         yield left[:batch]
         left = left[batch:]
-
-
-def _cut(
-    split: Split, indices: npt.NDArray[np.int64], policy: Policy, rng: np.random.Generator
-) -> Batch:
-    return augment(split.images[indices], policy, rng), split.labels[indices]
 
 
 def _written(value: float) -> str:

@@ -30,7 +30,8 @@ class Job:
     weights: str | None = None
     """Where the final weights go (archsearch.runtime.weights: a NumPy `.npz` file)."""
     checkpoint: str | None = None
-    """Folder to resume from and to leave checkpoints in."""
+    """Folder to go on from and to leave a checkpoint in after every epoch; whoever keeps the
+    outcome removes it (archsearch.runtime.checkpoint)."""
 
     measure_s: float | None = None
     """Only measure the pace, for about so long, and keep nothing (archsearch.runtime.pace)."""
@@ -57,7 +58,7 @@ class EpochReport:
     learning_rate: float
     """Of the epoch's last step."""
     wall_s: float
-    """Since the job began."""
+    """Since the job began; of an interrupted one, while it ran."""
     val_balanced_accuracy: float | None = None
     """The mean over the classes of each one's validation accuracy."""
 
@@ -79,7 +80,7 @@ class Outcome:
     train_s: float = 0.0
     """In training steps alone."""
     total_s: float = 0.0
-    """From the job's arrival to its outcome."""
+    """From the job's arrival to its outcome; of an interrupted one, while it ran."""
     peak_rss_bytes: int = 0
     """Largest resident memory of the worker so far."""
     images_per_s: float = 0.0

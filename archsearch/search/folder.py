@@ -51,6 +51,10 @@ class StudyFolder:
         """Where a job leaves what it needs to go on after an interruption."""
         return self.path / "checkpoints" / key
 
+    def drop_checkpoint(self, key: str) -> None:
+        """Remove what a job that has ended left for going on."""
+        shutil.rmtree(self.checkpoint(key), ignore_errors=True)
+
     def create(self) -> None:
         """Make the folder.
 

@@ -89,6 +89,7 @@ class Journal:
             seed=entry.seed,
             test=final,
             weights=str(self._folder.weights(entry.key)) if final else None,
+            checkpoint=str(self._folder.checkpoint(entry.key)),
         )
 
     def epoch(self, report: EpochReport) -> None:
@@ -99,8 +100,13 @@ class Journal:
         self._emit(EpochDone(report=report, label=entry.label, epochs=entry.epochs))
 
     def end(self, entry: Entry, outcome: Outcome | None) -> None:
-        """Note how a job ended; None: it was interrupted, and will be taken up again."""
+        """Note how a job ended; None: it was interrupted, and will be taken up again.
+
+        An outcome must have been stored before: without its checkpoints the job cannot go on.
+        """
         self._track_end(entry, outcome)
+        if outcome is not None:
+            self._folder.drop_checkpoint(entry.key)
         best = False
         if outcome is not None and outcome.status == "complete" and outcome.val_accuracy:
             best = outcome.val_accuracy > self._best
@@ -124,6 +130,7 @@ class Journal:
 
         The process before may have died before its tracker had written everything.
         """
+        self._folder.drop_checkpoint(entry.key)
         self._track_start(entry)
         for report in self._folder.read_epochs(entry.key):
             if report.epoch <= outcome.epochs:
