@@ -1,0 +1,66 @@
+"""What a person sees while a run works: live, plain or nothing, all from the same events."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from archsearch.report.live import LiveView, PlainView, open_view
+from archsearch.runtime.job import EpochReport
+from archsearch.search.events import EpochDone, JobEnded, JobStarted, Notice
+
+
+def _job(key):
+    started = JobStarted(
+        key=key, stage="search", label="resnext 3-3-3 G8", role="candidate", flops=20_000_000,
+        params=134_000, epochs=3,
+    )  # fmt: skip
+    report = EpochReport(
+        key=key, epoch=2, loss=1.25, accuracy=0.5, val_loss=1.0, val_accuracy=0.75,
+        images_per_s=150.4, learning_rate=0.1, wall_s=9.0,
+    )  # fmt: skip
+    ended = JobEnded(
+        key=key, label="resnext 3-3-3 G8", status="complete", val_accuracy=0.75, epochs=3,
+        total_s=75.0, best=True,
+    )  # fmt: skip
+    return started, EpochDone(report=report, label="resnext 3-3-3 G8", epochs=3), ended
+
+
+def test_plain_lines():
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        for event in (*_job("trial-0000"), Notice(text="something to hear")):
+            view(event)
+    lines = stream.getvalue().splitlines()
+    assert any("resnext 3-3-3 G8 (20.0M FLOPs)" in line for line in lines)
+    assert any("epoch 2/3  loss 1.250  val 75.0%  150 images/s" in line for line in lines)
+    assert any("complete, val 75.0%, 1 min 15 s" in line and "best" in line for line in lines)
+    assert lines[-1].endswith("something to hear")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_the_live_view_fits_any_window(width):
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    with LiveView(console) as view:
+        for key in ("trial-0000", "trial-0001"):
+            started, epoch, ended = _job(key)
+            view(started)
+            view(epoch)
+        view(ended)
+    assert "resnext" in stream.getvalue()
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "CI"])
+def test_no_bars_where_none_are_wanted(variable, monkeypatch):
+    for name in ("NO_COLOR", "CI", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(open_view(quiet=False, stream=_Terminal()), LiveView)
+    monkeypatch.setenv(variable, "1")
+    assert isinstance(open_view(quiet=False, stream=_Terminal()), PlainView)
+    assert isinstance(open_view(quiet=False, stream=io.StringIO()), PlainView)

@@ -1,0 +1,66 @@
+"""The Python interface: complete, documented, typed, light to import."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import archsearch
+from archsearch.errors import BudgetError, UserError
+
+
+def test_everything_named_is_there_and_says_what_it_raises():
+    for name in archsearch.__all__:
+        assert inspect.getdoc(getattr(archsearch, name))
+    for function in (archsearch.search, archsearch.network, archsearch.profile, archsearch.sample):
+        assert "Raises:" in inspect.getdoc(function)
+        assert inspect.signature(function).return_annotation is not inspect.Signature.empty
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="serach"):
+        _ = archsearch.serach
+
+
+def test_profile_takes_a_name_a_graph_or_a_file(tmp_path):
+    from archsearch.ir.codec import to_json
+
+    graph = archsearch.network("resnet20_cifar")
+    path = tmp_path / "net.json"
+    path.write_text(to_json(graph), encoding="utf-8")
+    wanted = archsearch.profile("resnet20_cifar")
+    assert wanted["params"] == 269_722  # He et al. 2015, table 6: 0.27 M
+    assert archsearch.profile(graph) == archsearch.profile(path) == wanted
+
+
+def test_sample_says_what_is_wrong_before_the_first_candidate():
+    with pytest.raises(BudgetError, match="try --flops"):
+        archsearch.sample("vgg", "1k")
+    with pytest.raises(UserError, match="did you mean vgg"):
+        archsearch.sample("vg", "4G")
+
+
+def test_sample_takes_the_classes_that_go_with_the_image():
+    small = next(archsearch.sample("vgg", "20M", input=(32, 32, 3), count=1))
+    assert small.graph.classes == 10
+    assert next(archsearch.sample("vgg", "4G", count=1)).graph.classes == 1000
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = (
+        "import sys, archsearch; "
+        "found = [m for m in sys.modules if m.startswith('archsearch.')]; "
+        "sys.exit(str(found) if found else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.keras
+def test_build_gives_a_stock_keras_model(tmp_path):
+    import keras
+
+    model = archsearch.build("resnext29_8x64d", input=(32, 32, 1), classes=3)
+    assert model.output.shape == (None, 3)
+    assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+    assert isinstance(model, keras.Model)
