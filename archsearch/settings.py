@@ -10,11 +10,13 @@ from types import MappingProxyType
 from typing import Final
 
 from archsearch.errors import UserError
-from archsearch.units import parse_flops, parse_image_size
+from archsearch.units import parse_duration, parse_flops, parse_image_size
 
 ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
-DEFAULT_EPOCHS: Final = 10
+DEFAULT_EPOCHS: Final = 4
+BOUNDED_TRIALS: Final = 1000
+"""Trials of a search that is bounded by time or FLOPs, where no number is given: what fits."""
 
 Value = str | int | float | bool
 """What TOML and a study's storage can hold."""
@@ -42,18 +44,22 @@ class RunSettings:
     """Refuse data with a single bad image, instead of skipping a few."""
     class_weights: bool = False
     """Weigh the loss so that all classes count alike, whatever their size."""
-    trials: int = 8
+    trials: int = 6
     epochs: int | None = None
     """Passes over the training split; None: `train_flops` decides, or `DEFAULT_EPOCHS`."""
     train_flops: str | None = None
     """Training FLOPs of a trial: 3 × forward FLOPs × images seen."""
+    max_time: str | None = None
+    """Wall-clock time of everything, `90s`, `30min`, `2h`, `1d`; None: no bound."""
+    search_flops: str | None = None
+    """Training FLOPs of all trials and finals together; None: no bound."""
     recipe: str = "default"
     batch_size: int | None = None
     """Images a step; None: the recipe's own."""
     seed: int = 0
-    seeds: int = 3
+    seeds: int = 2
     """Seeds each finalist is retrained with."""
-    finalists: int = 2
+    finalists: int = 1
     """Best candidates retrained from scratch."""
     baselines: str = "matched"
     """`matched`, `published`, `all`, `none`, or names of published networks, comma-separated;
@@ -83,22 +89,18 @@ class RunSettings:
                 f"epochs {self.epochs} and train_flops {self.train_flops} are both given; "
                 "a trial's length is one or the other"
             )
-        if self.train_flops is not None:
-            parse_flops(self.train_flops)
+        for text in (self.train_flops, self.search_flops):
+            if text is not None:
+                parse_flops(text)
+        if self.max_time is not None:
+            parse_duration(self.max_time)
         if not self.data:
             raise UserError("data is empty; give digits, a folder of images or an .npz file")
         for key, least in _LEAST.items():
             value = getattr(self, key)
             if value is not None and not least <= value < 2**31:
                 raise UserError(f"{key} is {value}; it must be at least {least}, below 2^31")
-        for key in ("val_fraction", "test_fraction"):
-            if not 0 < getattr(self, key) < 1:
-                raise UserError(f"{key} is {getattr(self, key)}; it must lie between 0 and 1")
-        if self.val_fraction + self.test_fraction >= 1:
-            raise UserError(
-                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave "
-                "nothing to train on; their sum must be below 1"
-            )
+        _check_fractions(self.val_fraction, self.test_fraction)
         _check_baselines(self.baselines, self.baseline_names())
         if self.name is not None:
             check_study_name(self.name)
@@ -135,7 +137,8 @@ class RunSettings:
         """Read what `to_dict` gave, a TOML file's table, or texts of environment variables.
 
         Args:
-            values: by name; None means not given.
+            values: by name; None means not given. Without `trials`, a search bounded by
+                `max_time` or `search_flops` tries what fits.
             origin: where they come from, for messages: `run.toml`.
 
         Raises:
@@ -146,6 +149,8 @@ class RunSettings:
         for key in ("space", "flops"):
             if key not in checked:
                 raise UserError(f"{_of(origin)}{key} is missing; give --{key} or set it in a file")
+        if "max_time" in checked or "search_flops" in checked:
+            checked.setdefault("trials", BOUNDED_TRIALS)
         return cls(**checked)  # type: ignore[arg-type]  # _convert has checked each by its field
 
 
@@ -155,7 +160,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
         **dict.fromkeys(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
-        "relax": str,
+        **dict.fromkeys(("relax", "max_time", "search_flops"), str),
         **dict.fromkeys(("storage", "tracking_uri", "home"), str),
         **dict.fromkeys(
             ("trials", "epochs", "batch_size", "seed", "seeds", "finalists", "workers"), int
@@ -276,6 +281,17 @@ def nearest(name: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
     """Say what a misspelt name may have meant, for the end of a message."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+
+
+def _check_fractions(val: float, test: float) -> None:
+    for key, value in (("val_fraction", val), ("test_fraction", test)):
+        if not 0 < value < 1:
+            raise UserError(f"{key} is {value}; it must lie between 0 and 1")
+    if val + test >= 1:
+        raise UserError(
+            f"val_fraction {val} and test_fraction {test} leave nothing to train on; their sum "
+            "must be below 1"
+        )
 
 
 def _check_budget(text: str) -> None:

@@ -6,6 +6,8 @@ from archsearch.errors import UserError
 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|min|m|h|d)\s*\Z", re.IGNORECASE | re.ASCII)
+_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE | re.ASCII)
 
 
@@ -20,6 +22,19 @@ def parse_flops(text: str) -> int:
     if value <= 0:
         raise UserError(f"{text!r} is no number of FLOPs; write one like 20M, 4G or 3.8G")
     return value
+
+
+def parse_duration(text: str) -> float:
+    """Read `90s`, `30min`, `2h` or `1d` as seconds.
+
+    Raises:
+        UserError: the text is no positive duration.
+    """
+    found = _DURATION.match(text)
+    seconds = float(found[1]) * _SECONDS[found[2].lower()] if found else 0.0
+    if not 0 < seconds < 10**9:
+        raise UserError(f"{text!r} is no duration; write one like 90s, 30min, 2h or 1d")
+    return seconds
 
 
 def parse_image_size(text: str) -> tuple[int, int, int]:
@@ -50,3 +65,23 @@ def format_count(value: float, *, digits: int = 3) -> str:
 def format_size(shape: tuple[int, ...]) -> str:
     """Write a shape as `224x224x3`."""
     return "x".join(map(str, shape))
+
+
+def format_time(seconds: float) -> str:
+    """Write a duration as `parse_duration` reads it, rounded up: `90s`, `30min`, `2h`."""
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds <= 100 * size or unit == "h":
+            break
+    return f"{-int(-seconds // size)}{unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as `45 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

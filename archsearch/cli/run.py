@@ -12,7 +12,8 @@ from archsearch.cli.options import home_option, json_option, print_json, relax_o
 _EXAMPLES = (
     "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
     "--data photos/ --input 64x64x3 --trials 30 --epochs 20 --name flowers · archsearch run --config "
-    "mlruns/studies/flowers/run.toml --name flowers-again"
+    "mlruns/studies/flowers/run.toml --name flowers-again · archsearch run --space resnext --flops 4G "
+    "--input 224x224x3 --dry-run · archsearch run --space wrn --flops 50M --max-time 2h"
 )
 
 
@@ -37,9 +38,11 @@ _watching = _options(
 @click.option("--data", metavar="DATA", help="digits (default), a folder, an .npz, cifar10, …")
 @click.option("--input", metavar="HxWxC", help="Image size; default: what the data suggests.")
 @relax_option
-@click.option("--trials", type=click.IntRange(1), help="Networks to try, the baseline among them.")
+@click.option("--trials", type=click.IntRange(1), help="Networks to try, baseline included.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training images a trial.")
 @click.option("--train-flops", metavar="F", help="Training FLOPs of a trial, in place of --epochs.")
+@click.option("--max-time", metavar="T", help="Bound of the whole run: 90s, 30min, 2h, 1d.")
+@click.option("--search-flops", metavar="F", help="Bound of all training FLOPs together: 1P.")
 @click.option("--recipe", metavar="NAME", help="default, or resnet2015: the lecture's schedule.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
@@ -57,14 +60,18 @@ _watching = _options(
 @click.option("--tracking-uri", metavar="URL", help="MLflow server; default: a file in the home.")
 @click.option("--home", metavar="DIR", help="Where runs are kept; default: mlruns.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file; flags win over it.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop; no study is made.")
 @_watching
-def run(config: Path | None, quiet: bool, as_json: bool, **flags: Any) -> None:
+def run(config: Path | None, quiet: bool, as_json: bool, dry_run: bool, **flags: Any) -> None:
     """Search a design space under a FLOP budget; end with a table and an exported model."""
     from archsearch.search import driver
     from archsearch.settings import gather
 
     flags["relax"] = ",".join(flags["relax"]) or None
     settings = gather(flags, config=config, environ=os.environ)
+    if dry_run:
+        _plan(settings, quiet=quiet, as_json=as_json)
+        return
     _watch(
         lambda on_event: driver.run(settings, on_event=on_event),
         home=Path(settings.home),
@@ -87,6 +94,21 @@ def resume(study: str, home: Path, quiet: bool, as_json: bool) -> None:
         quiet=quiet,
         as_json=as_json,
     )
+
+
+def _plan(settings: Any, *, quiet: bool, as_json: bool) -> None:
+    from archsearch.report.live import open_view
+    from archsearch.search.planning import plan
+
+    with open_view(quiet=quiet) as view:
+        found = plan(settings, on_event=view)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from archsearch.report.plan import plan_rows
+    from archsearch.report.tables import pairs, show
+
+    show(pairs(plan_rows(found)))
 
 
 def _watch(work: Callable[[Any], Any], *, home: Path, quiet: bool, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 from rich.text import Text
 
-from archsearch.report.results import duration
+from archsearch.report.plan import plan_lines
 from archsearch.search.events import (
     EpochDone,
     Event,
@@ -24,9 +24,10 @@ from archsearch.search.events import (
     JobEnded,
     JobStarted,
     Notice,
+    Planned,
     StudyStarted,
 )
-from archsearch.units import format_count, format_size
+from archsearch.units import format_count, format_duration, format_size
 
 
 def open_view(*, quiet: bool, stream: TextIO | None = None) -> "View":
@@ -68,7 +69,7 @@ class _Clock:
         if self.done < 1 or self.total <= self.done:
             return ""
         spent = time.monotonic() - self.began
-        return f"about {duration(spent / self.done * (self.total - self.done))} left"
+        return f"about {format_duration(spent / self.done * (self.total - self.done))} left"
 
 
 class PlainView(View):
@@ -87,6 +88,8 @@ class PlainView(View):
         if isinstance(event, StudyStarted):
             self._clock.total = event.settings.trials - event.done
             return [headline(event), *event.notes]
+        if isinstance(event, Planned):
+            return plan_lines(event.forecast)
         if isinstance(event, JobStarted):
             return [f"{event.key}: {event.label} ({format_count(event.flops)} FLOPs) starts"]
         if isinstance(event, EpochDone):
@@ -148,6 +151,7 @@ class LiveView(View):
         """Bring the bars up to date; print what should stay."""
         handler: Callable[[Event], None] | None = {
             StudyStarted: self._study_started,
+            Planned: self._planned,
             JobStarted: self._job_started,
             EpochDone: self._epoch_done,
             JobEnded: self._job_ended,
@@ -163,6 +167,10 @@ class LiveView(View):
         for note in event.notes:
             self._print(note)
         self._begin("search", event.settings.trials, event.done)
+
+    def _planned(self, event: Planned) -> None:
+        for line in plan_lines(event.forecast):
+            self._print(line)
 
     def _begin(self, what: str, total: int, done: int) -> None:
         if self._bar is not None:
@@ -240,7 +248,7 @@ def ended_text(event: JobEnded) -> str:
         parts.append(f"val {event.val_accuracy:.1%}")
     if event.test_accuracy is not None:
         parts.append(f"test {event.test_accuracy:.1%}")
-    parts.append(duration(event.total_s))
+    parts.append(format_duration(event.total_s))
     return ", ".join(parts) + (" - best so far" if event.best else "")
 
 

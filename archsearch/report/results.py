@@ -9,7 +9,7 @@ from rich.text import Text
 from archsearch.report.tables import new_table
 from archsearch.search.result import Row, Score, StudyResult
 from archsearch.search.studies import StudySummary
-from archsearch.units import format_count
+from archsearch.units import format_count, format_duration
 
 
 def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
@@ -62,7 +62,7 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         lines.append(f"Exported ({form}): {path}")
     share = result.train_s / max(result.wall_s * int(result.settings.get("workers") or 1), 1e-9)
     lines.append(
-        f"{len(result.rows)} networks in {duration(result.wall_s)}; "
+        f"{len(result.rows)} networks in {format_duration(result.wall_s)}; "
         f"{min(share, 1):.0%} of the workers' time in training steps"
     )
     commands = (
@@ -93,18 +93,6 @@ def studies(found: Sequence[StudySummary]) -> Table:
             s.created.replace("T", " ")[:16],
         )
     return table
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as `45 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
 def _score(score: Score | None) -> str:

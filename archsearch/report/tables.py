@@ -156,6 +156,16 @@ def rules(found: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def pairs(found: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of what and how much, without a head."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, much in found:
+        table.add_row(what, Text(much))
+    return table
+
+
 def new_table(*columns: str) -> Table:
     """Return an empty table; a column whose name starts with `>` is set to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")

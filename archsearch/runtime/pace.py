@@ -12,7 +12,7 @@ from archsearch.runtime.fit import evaluate, train_steps
 from archsearch.runtime.job import Job, Outcome
 from archsearch.runtime.memory import peak_rss_bytes, reset_peak_rss
 
-FIRST_STEP_FLOPS: Final = 60_000_000_000
+FIRST_STEP_FLOPS: Final = 24_000_000_000
 """A first step is at most so large: seconds even on a slow processor."""
 _FULL_STEP_S: Final = 2.0
 """A whole batch is tried where that takes no longer, going by the first steps."""

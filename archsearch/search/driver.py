@@ -1,25 +1,34 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
-from archsearch.data.dataset import Dataset, load
-from archsearch.data.prepare import prepare
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.readings.cost import cost
-from archsearch.runtime.recipe import Recipe, find_recipe
-from archsearch.search.baselines import named_baselines, published_networks, wants_matched
-from archsearch.search.events import Event, ExportStarted, Notice, StudyEnded, StudyStarted
+from archsearch.search.baselines import wants_matched
+from archsearch.search.engines.base import Engine
+from archsearch.search.events import (
+    Event,
+    ExportStarted,
+    Notice,
+    Planned,
+    StudyEnded,
+    StudyStarted,
+)
 from archsearch.search.finalists import Finals, run_finals
 from archsearch.search.folder import StudyFolder
+from archsearch.search.forecast import Forecast, calibrate
 from archsearch.search.interrupt import Interrupts
 from archsearch.search.journal import Journal
+from archsearch.search.limits import Limits
 from archsearch.search.lock import locked
+from archsearch.search.planning import MEASURING, bounds, expected
+from archsearch.search.prepared import Prepared, prepare_run
 from archsearch.search.result import StudyResult, read_result
 from archsearch.search.services import Services, default_workers, real_services
 from archsearch.search.storage import StudyStore, default_url, opened, study_names
@@ -38,13 +47,10 @@ from archsearch.settings import (
     gather,
     nearest,
 )
-from archsearch.space.budget import Budget, Request
-from archsearch.space.registry import find_space
 from archsearch.space.solve import solve
-from archsearch.space.space import Space
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
-from archsearch.units import format_count, format_size
+from archsearch.units import format_size
 
 _PLACE: Final = ("home", "storage", "tracking_uri", "export")
 """Settings that change where results go, not what they are."""
@@ -103,17 +109,6 @@ def stored_settings(name: str, home: Path) -> RunSettings:
     return replace(gather({}, config=path), home=str(home), name=name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What is known before a study is made, all of it checked."""
-
-    space: Space
-    recipe: Recipe
-    folder: Path
-    dataset: Dataset
-    request: Request
-
-
 class _Run:
     def __init__(
         self,
@@ -124,17 +119,15 @@ class _Run:
         resume: bool,
     ) -> None:
         self._settings = settings
+        self._began = 0.0
         self._emit = on_event
         self._services = services
         self._resume = resume
         self._home = Path(settings.home)
 
     def run(self) -> StudyResult:
-        began = time.monotonic()
-        prepared = self._prepare()
-        # Whatever does not work shows here, before anything is kept.
-        graphs = published_networks(self._settings, prepared.request)
-        solve(prepared.space, prepared.space.classic_knobs(prepared.request), prepared.request)
+        self._began = self._services.clock()
+        prepared = prepare_run(self._settings)
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
             settings = self._settle(study_names(storage))
@@ -143,76 +136,86 @@ class _Run:
             folder.create()
             with locked(folder.lock, study=settings.name):
                 try:
-                    store = self._open(storage, settings, folder, prepared)
-                except UserError:
+                    store = self._existing(storage, settings, prepared)
+                    if store is not None and store.attributes.get("status") == "complete":
+                        return read_result(store)
+                    self._started(settings, store, folder, prepared)
+                    with self._engine(settings, store, folder) as engine:
+                        found = self._planned(engine, prepared, store, interrupts)
+                        limits = bounds(
+                            settings, found, store=store, clock=self._services.clock,
+                            began=self._began,
+                        )  # fmt: skip
+                        if store is None:
+                            store = self._create(storage, settings, folder, prepared)
+                        result = self._drive(
+                            store, settings, folder, prepared, engine, limits, interrupts
+                        )
+                except BaseException:
                     folder.delete_if_unused()
                     raise
-                if self._resume and store.attributes.get("status") == "complete":
-                    return read_result(store)
-                store.set_attribute("status", "running")
-                if "published" not in store.attributes:
-                    facts = self._published_facts(graphs, prepared, folder)
-                    store.set_attribute("published", facts)
-                self._started(store, folder, prepared)
-                with self._tracked(store, settings, prepared, began) as tracker:
-                    journal = Journal(
-                        folder=folder,
-                        tracker=tracker,
-                        dataset=str(prepared.folder),
-                        recipe=prepared.recipe,
-                        tags={"space": settings.space, "budget": settings.flops},
-                        on_event=self._emit,
-                    )
-                    self._train(store, folder, prepared, journal, interrupts)
-                    self._check_result(store)
-                    if settings.export:
-                        self._export(store, folder)
-                result = read_result(store)
         self._emit(StudyEnded(result=result))
         return result
 
-    def _prepare(self) -> _Prepared:
-        asked = self._settings
-        space = find_space(asked.space)
-        recipe = find_recipe(asked.recipe)
-        if asked.batch_size is not None:
-            recipe = replace(recipe, batch=asked.batch_size)
-        if asked.class_weights:
-            recipe = replace(recipe, class_weights=True)
-        # Misspelt names show before the data is prepared.
-        named_baselines(asked)
-        space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), asked.relaxed()))
-        path = prepare(
-            asked.data,
-            home=self._home,
-            input=asked.image_size,
-            seed=asked.seed,
-            val=asked.val_fraction,
-            test=asked.test_fraction,
-            mirror=asked.mirror,
-            strict=asked.strict,
-        )
-        dataset = load(path)
-        if recipe.batch > len(dataset.train):
-            raise UserError(
-                f"a batch of {recipe.batch} is larger than the {len(dataset.train)} images to "
-                f"train on; give a smaller --batch-size"
+    def _drive(
+        self,
+        store: StudyStore,
+        settings: RunSettings,
+        folder: StudyFolder,
+        prepared: Prepared,
+        engine: Engine,
+        limits: Limits,
+        interrupts: Interrupts,
+    ) -> StudyResult:
+        """Run what is left of a study that is there."""
+        store.set_attribute("status", "running")
+        if "published" not in store.attributes:
+            store.set_attribute("published", self._published_facts(prepared, folder))
+        with self._tracked(store, settings, prepared) as tracker:
+            journal = Journal(
+                folder=folder,
+                tracker=tracker,
+                dataset=str(prepared.folder),
+                recipe=prepared.recipe,
+                tags={"space": settings.space, "budget": settings.flops},
+                on_event=self._emit,
             )
-        budget = Budget.parse(asked.flops, dataset.input)
-        request = Request(
-            input=dataset.input,
-            classes=len(dataset.classes),
-            budget=budget,
-            relax=asked.relaxed(),
-        )
-        images = asked.images(flops=budget.high, train_images=len(dataset.train))
-        if images < recipe.batch:
-            least = format_count(3 * budget.high * len(dataset.train))
-            raise UserError(
-                f"{asked.train_flops} training FLOPs are {images} images of {asked.flops}, not even "
-                f"a batch of {recipe.batch}; one epoch takes {least}"
+            parts = _Parts(
+                store=store, folder=folder, engine=engine, journal=journal, limits=limits
             )
-        return _Prepared(space, recipe, path.resolve(), dataset, request)
+            self._train(parts, prepared, interrupts)
+            self._check_result(store)
+            if settings.export:
+                self._export(store, folder)
+        return read_result(store)
+
+    @contextmanager
+    def _engine(
+        self, settings: RunSettings, store: StudyStore | None, folder: StudyFolder
+    ) -> Iterator[Engine]:
+        workers = settings.workers or 1
+        engine = self._services.engine(workers, folder)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _planned(
+        self,
+        engine: Engine,
+        prepared: Prepared,
+        store: StudyStore | None,
+        interrupts: Interrupts,
+    ) -> Forecast:
+        """Measure the pace on the workers that will train, and tell what the run will take."""
+        self._emit(Notice(text=MEASURING))
+        pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
+        if interrupts.requested and store is None:
+            raise KeyboardInterrupt  # nothing is kept yet
+        elapsed_s = self._services.clock() - self._began
+        found = expected(prepared, pace, workers=engine.workers, store=store, elapsed_s=elapsed_s)
+        self._emit(Planned(forecast=found))
+        return found
 
     def _settle(self, taken: list[str]) -> RunSettings:
         """Fill in what was left open: workers and name."""
@@ -226,42 +229,47 @@ class _Run:
             settings = replace(settings, name=next(name for name in names if name not in used))
         return settings
 
-    def _open(
-        self, storage: Any, settings: RunSettings, folder: StudyFolder, prepared: _Prepared
-    ) -> StudyStore:
+    def _existing(
+        self, storage: Any, settings: RunSettings, prepared: Prepared
+    ) -> StudyStore | None:
+        """Return the study to go on with; None where a new one is to be made.
+
+        Raises:
+            UserError: there is one already, or its data has changed.
+        """
         name = str(settings.name)
-        here = {key: value for key, value in settings.to_dict().items() if key not in _PLACE}
-        data = dataset_facts(prepared.dataset)
-        exists = name in study_names(storage)
-        if exists:
-            store = StudyStore.open(storage, name)
-            there = store.attributes["settings"]
-            before = store.attributes["dataset"]["digest"]
-            if self._resume and before != data["digest"]:
-                raise UserError(
-                    f"the images of study {name!r} have changed since it began (digest "
-                    f"{before}, now {data['digest']}); start a new study"
-                )
-            if not self._resume:
-                other = "; ".join(differences(there, here))
-                how = f"with other settings ({other})" if other else "with the same settings"
-                raise UserError(
-                    f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
-                    "on with it, --name gives this one another name"
-                )
-        else:
-            created = datetime.now().astimezone().isoformat(timespec="seconds")
-            facts = {"settings": here, "dataset": data, "created": created}
-            # run.toml first: `resume` looks for it, and finds a study that is not made yet.
-            folder.write_settings(settings)
-            store = StudyStore.create(storage, name, facts)
+        if name not in study_names(storage):
+            return None
+        store = StudyStore.open(storage, name)
+        before = store.attributes["dataset"]["digest"]
+        digest = prepared.dataset.digest
+        if self._resume and before != digest:
+            raise UserError(
+                f"the images of study {name!r} have changed since it began (digest "
+                f"{before}, now {digest}); start a new study"
+            )
+        if not self._resume:
+            other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
+            how = f"with other settings ({other})" if other else "with the same settings"
+            raise UserError(
+                f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
+                "on with it, --name gives this one another name"
+            )
         return store
 
-    def _published_facts(
-        self, graphs: Mapping[str, Any], prepared: _Prepared, folder: StudyFolder
-    ) -> dict[str, Any]:
+    def _create(
+        self, storage: Any, settings: RunSettings, folder: StudyFolder, prepared: Prepared
+    ) -> StudyStore:
+        created = datetime.now().astimezone().isoformat(timespec="seconds")
+        data = dataset_facts(prepared.dataset)
+        facts = {"settings": _kept(settings), "dataset": data, "created": created}
+        # run.toml first: `resume` looks for it, and finds a study that is not made yet.
+        folder.write_settings(settings)
+        return StudyStore.create(storage, str(settings.name), facts)
+
+    def _published_facts(self, prepared: Prepared, folder: StudyFolder) -> dict[str, Any]:
         found = {}
-        for name, graph in graphs.items():
+        for name, graph in prepared.published.items():
             price = cost(graph)
             fill = price.flops / prepared.request.budget.high
             found[name] = {
@@ -272,80 +280,58 @@ class _Run:
             }
         return found
 
-    def _started(self, store: StudyStore, folder: StudyFolder, prepared: _Prepared) -> None:
-        plan = self._plan(store, prepared, lambda: False)
+    def _started(
+        self,
+        settings: RunSettings,
+        store: StudyStore | None,
+        folder: StudyFolder,
+        prepared: Prepared,
+    ) -> None:
+        if store is not None:
+            asked = {**settings.to_dict(), **store.attributes["settings"]}
+            settings = RunSettings.from_dict(asked)
+        knobs = prepared.space.knobs(prepared.request)
         self._emit(
             StudyStarted(
-                study=store.name,
-                settings=RunSettings.from_dict(
-                    {**self._settings.to_dict(), **store.attributes["settings"]}
-                ),
+                study=str(settings.name),
+                settings=settings,
                 folder=str(folder.path),
                 space_title=prepared.space.title,
-                distinct=plan.combinations,
+                distinct=math.prod(len(knob.values()) for knob in knobs),
                 input=prepared.dataset.input,
                 classes=len(prepared.dataset.classes),
                 images={n: len(prepared.dataset.split(n)) for n in ("train", "val", "test")},
-                done=sum(trial.finished for trial in store.trials),
+                done=0 if store is None else sum(trial.finished for trial in store.trials),
                 notes=prepared.dataset.notes,
             )
         )
 
-    def _plan(self, store: StudyStore, prepared: _Prepared, stopped: Callable[[], bool]) -> Plan:
-        settings = self._settings
-        space, request = prepared.space, prepared.request
-        return Plan(
+    def _train(self, parts: "_Parts", prepared: Prepared, interrupts: Interrupts) -> None:
+        def stopped() -> bool:
+            return interrupts.requested
+
+        settings, space, request = self._settings, prepared.space, prepared.request
+        search = Plan(
             knobs=space.knobs(request),
             solve=lambda knobs: solve(space, knobs, request),
-            length=self._length(prepared),
+            length=prepared.length,
             classic=space.classic_knobs(request) if wants_matched(settings) else None,
             trials=settings.trials,
             # The study's own, also where it is resumed with other workers: choices depend on it.
-            window=store.attributes["settings"]["workers"],
+            window=parts["store"].attributes["settings"]["workers"],
             seed=settings.seed,
             prune=settings.prune,
             stopped=stopped,
         )
-
-    def _length(self, prepared: _Prepared) -> Callable[[int], tuple[int, int]]:
-        train = len(prepared.dataset.train)
-
-        def length(flops: int) -> tuple[int, int]:
-            images = self._settings.images(flops=flops, train_images=train)
-            images = max(images, prepared.recipe.batch)
-            return images, -(-images // train)
-
-        return length
-
-    def _train(
-        self,
-        store: StudyStore,
-        folder: StudyFolder,
-        prepared: _Prepared,
-        journal: Journal,
-        interrupts: Interrupts,
-    ) -> None:
-        def stopped() -> bool:
-            return interrupts.requested
-
-        settings = self._settings
-        workers = settings.workers or store.attributes["settings"]["workers"]
-        engine = self._services.engine(workers, folder)
-        parts: dict[str, Any] = {
-            "store": store, "folder": folder, "engine": engine, "journal": journal,
-        }  # fmt: skip
-        try:
-            Search(self._plan(store, prepared, stopped), **parts).run()
-            finals = Finals(
-                finalists=settings.finalists,
-                seeds=settings.seeds,
-                seed=settings.seed,
-                length=self._length(prepared),
-                stopped=stopped,
-            )
-            run_finals(finals, **parts)
-        finally:
-            engine.close()
+        Search(search, **parts).run()
+        finals = Finals(
+            finalists=settings.finalists,
+            seeds=settings.seeds,
+            seed=settings.seed,
+            length=prepared.length,
+            stopped=stopped,
+        )
+        run_finals(finals, **parts)
 
     def _check_result(self, store: StudyStore) -> None:
         result = read_result(store)
@@ -360,7 +346,7 @@ class _Run:
 
     @contextmanager
     def _tracked(
-        self, store: StudyStore, settings: RunSettings, prepared: _Prepared, began: float
+        self, store: StudyStore, settings: RunSettings, prepared: Prepared
     ) -> Iterator[Tracker]:
         """Track the study while the block runs, and keep how it ended."""
         tracker = self._services.tracker(settings, self._warn)
@@ -393,7 +379,8 @@ class _Run:
             status, patience_s = "interrupted", 2.0
             raise
         finally:
-            store.set_attribute("wall_s", earlier_s + time.monotonic() - began)
+            wall_s = self._services.clock() - self._began
+            store.set_attribute("wall_s", earlier_s + wall_s)
             store.set_attribute("status", status)
             result = read_result(store)
             tracker.end_study(
@@ -406,3 +393,17 @@ class _Run:
 
     def _warn(self, text: str) -> None:
         self._emit(Notice(text=text))
+
+
+class _Parts(TypedDict):
+    """What the search and the finals work with."""
+
+    store: StudyStore
+    folder: StudyFolder
+    engine: Engine
+    journal: Journal
+    limits: Limits
+
+
+def _kept(settings: RunSettings) -> dict[str, Any]:
+    return {key: value for key, value in settings.to_dict().items() if key not in _PLACE}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from archsearch.runtime.job import EpochReport
+from archsearch.search.forecast import Forecast
 from archsearch.search.result import Row, StudyResult
 from archsearch.settings import RunSettings
 
@@ -30,6 +31,13 @@ class StudyStarted:
     images: dict[str, int]
     done: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The pace has been measured: what the run is going to take."""
+
+    forecast: Forecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +126,7 @@ class StudyEnded:
 
 Event: TypeAlias = (
     StudyStarted
+    | Planned
     | JobStarted
     | EpochDone
     | JobEnded

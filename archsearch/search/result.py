@@ -81,6 +81,7 @@ class StudyResult:
         best_key: key of the winner's training whose weights are kept for export.
         exports: folder or file by format.
         trials: how many trials were asked for.
+        ended: why it ended before that many, or before all finals; empty where it did not.
     """
 
     study: str
@@ -97,6 +98,7 @@ class StudyResult:
     train_s: float = 0.0
     wall_s: float = 0.0
     created: str = ""
+    ended: str = ""
 
     @property
     def winner(self) -> Row | None:
@@ -137,6 +139,7 @@ def read_result(store: StudyStore) -> StudyResult:
         train_s=sum(outcome.get("train_s", 0.0) for outcome in outcomes),
         wall_s=facts.get("wall_s", 0.0),
         created=facts.get("created", ""),
+        ended=facts.get("ended", ""),
     )
 
 

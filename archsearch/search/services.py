@@ -1,6 +1,7 @@
 """What a run uses of the outside world: worker processes, the tracker, the exporter."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ class Services:
         engine: makes the engine for so many workers; they log into the folder.
         tracker: makes the tracker; it is given a function to tell the user of trouble.
         export: exports the study's winner in the default format; returns where it lies.
+        clock: seconds, for the bound on a run's time.
     """
 
     engine: Callable[[int, StudyFolder], Engine]
     tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
     export: Callable[[StudyStore, StudyFolder], Path]
+    clock: Callable[[], float] = time.monotonic
 
 
 def real_services() -> Services:

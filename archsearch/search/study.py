@@ -22,6 +22,7 @@ from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.search.engines.base import Engine
 from archsearch.search.folder import StudyFolder
 from archsearch.search.journal import Entry, Journal
+from archsearch.search.limits import Limits
 from archsearch.search.result import Origin
 from archsearch.search.sampler import TPE_ATTEMPTS, View, derive_seed
 from archsearch.search.storage import StudyStore, Trial
@@ -83,6 +84,7 @@ class _Running:
     view: View
     reports: dict[int, float] = field(default_factory=dict)
     pruned_at: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,10 @@ class Search:
         folder: StudyFolder,
         engine: Engine,
         journal: Journal,
+        limits: Limits | None = None,
     ) -> None:
         self._plan = plan
+        self._limits = limits or Limits()
         self._store = store
         self._folder = folder
         self._engine = engine
@@ -130,6 +134,8 @@ class Search:
                     self._end(event)
             if self._plan.stopped():
                 self._halt()
+            if self._limits.over and self._running:
+                self._abandon()
 
     def _go_on(self) -> bool:
         """Tell and ask as far as that is possible now; False when the search is over."""
@@ -146,11 +152,17 @@ class Search:
         ready = self._told > number - self._plan.window
         if number >= self._plan.trials or not ready or self._exhausted:
             return False
+        if not self._limits.admits_trial():
+            if not self._running:  # one that is pruned may yet leave room for another
+                self._end_early(
+                    f"the search ends after {number} trials: no other fits into "
+                    f"{self._limits.text} with the finals"
+                )
+            return False
         view = self._view(number)
         proposal = self._propose(view)
         if proposal is None:
-            self._exhausted = True
-            self._journal.notice(
+            self._end_early(
                 f"the search ends after {number} of {self._plan.trials} trials: "
                 "every network the space has for this budget has been trained"
             )
@@ -163,6 +175,11 @@ class Search:
         else:
             self._start(trial, view)
         return True
+
+    def _end_early(self, why: str) -> None:
+        self._exhausted = True
+        self._store.set_attribute("ended", why)
+        self._journal.notice(why)
 
     def _propose(self, view: View) -> _Proposal | None:
         """Choose a network that has not been trained in this study; None if there is no other."""
@@ -236,6 +253,7 @@ class Search:
     def _start(self, trial: Trial, view: View) -> None:
         entry = trial_entry(trial)
         self._running[entry.key] = _Running(entry, view)
+        self._limits.started(entry.key, 3 * entry.facts["flops"] * entry.images, entry.epochs)
         self._engine.submit(self._journal.start(entry))
 
     # --- what comes back ----------------------------------------------------------------------------
@@ -250,7 +268,12 @@ class Search:
         if math.isfinite(report.val_accuracy):
             self._store.report(number, report.epoch, report.val_accuracy)
         self._journal.epoch(report)
+        self._limits.reported(report)
         if self._hopeless(running, report.epoch):
+            running.why = f"below the median of the trials before it after epoch {report.epoch}"
+        elif self._limits.cuts_trial(report):
+            running.why = f"cut short by {self._limits.text} after epoch {report.epoch}"
+        if running.why:
             running.pruned_at = report.epoch
             self._engine.stop(report.key)
 
@@ -267,6 +290,7 @@ class Search:
         running = self._running.pop(outcome.key, None)
         if running is None:
             return
+        self._limits.ended(outcome, trial=True)
         if running.pruned_at is not None:
             # Whatever became of it in the epoch it was ahead.
             outcome = replace(
@@ -274,7 +298,7 @@ class Search:
                 status="pruned",
                 epochs=running.pruned_at,
                 val_accuracy=running.reports[running.pruned_at],
-                reason=f"below the median of the trials before it after epoch {running.pruned_at}",
+                reason=running.why,
             )
         elif outcome.status == "pruned":
             outcome = replace(outcome, status="failed", reason="stopped without being asked to")
@@ -316,6 +340,13 @@ class Search:
             if "outcome" not in trial.notes:
                 self._store.move(trial.number, "running")
                 self._start(trial, self._view(trial.number))
+
+    def _abandon(self) -> None:
+        """Give up what runs although the time is up: its epoch is longer than was to be expected."""
+        for key in list(self._running):
+            reason = f"cut short by {self._limits.text} within an epoch"
+            self._end(Outcome(key=key, status="failed", reason=reason))
+        self._exhausted = True
 
     def _halt(self) -> None:
         """Have all workers finish their epoch, and leave what is under way for `resume`."""

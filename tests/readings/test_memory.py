@@ -10,6 +10,6 @@ def test_memory_counts_a_batch_of_outputs_and_each_parameter_three_times():
     memory = training_memory(graph, batch=2)
     params = 3 * 3 * 3 * 4 + 2 * 4 + 8 * 8 * 4 * 10 + 10
     assert memory.weight_bytes == memory.gradient_bytes == memory.momentum_bytes == 4 * params
-    # Image, convolution, activation and scores; the normalisation's output is not kept.
-    assert memory.activation_bytes == 2 * 4 * (192 + 256 + 256 + 10)
+    # Image, convolution, normalisation, activation and scores; flattening copies nothing.
+    assert memory.activation_bytes == 2 * 4 * (192 + 3 * 256 + 10)
     assert memory.total_bytes == memory.activation_bytes + 12 * params

@@ -9,7 +9,7 @@ from .networks import vgg_like
 pytestmark = pytest.mark.keras
 
 
-@pytest.mark.parametrize("first_step_flops", [60_000_000_000, 1])
+@pytest.mark.parametrize("first_step_flops", [24_000_000_000, 1])
 def test_the_pace_is_measured_in_about_the_time_asked_for(dataset, monkeypatch, first_step_flops):
     from archsearch.runtime import pace
 

@@ -57,7 +57,14 @@ class World:
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
     return RunSettings(
-        space="vgg", flops="20M", trials=6, epochs=3, workers=2, seeds=2, home=str(tmp_path)
+        space="vgg",
+        flops="20M",
+        trials=6,
+        epochs=3,
+        workers=2,
+        seeds=2,
+        finalists=2,
+        home=str(tmp_path),
     )
 
 
@@ -151,7 +158,6 @@ def test_train_flops_set_the_length(settings: RunSettings):
         ({"data": "/nowhere"}, "nowhere"),
         ({"storage": "nonsense"}, "the storage nonsense does not open"),
         ({"storage": "mysql://me:secret@localhost/x"}, "does not open"),
-        ({"baselines": "resnet50", "input": "16x16x1"}, "resnet50"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, message, tmp_path):
@@ -176,16 +182,18 @@ def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
     seen = []
 
     class Second(World):
-        def _engine(self, workers, folder):
-            try:
-                World().resume("mine", tmp_path)
-            except UserError as error:
-                seen.append(str(error))
-            return super()._engine(workers, folder)
+        def _tracker(self, settings, warn):
+            for other in (lambda: World().resume("mine", tmp_path), lambda: World().run(asked)):
+                try:
+                    other()
+                except UserError as error:
+                    seen.append(str(error))
+            return super()._tracker(settings, warn)
 
-    Second().run(replace(settings, name="mine"))
-    assert len(seen) == 1
-    assert f"driven by process {os.getpid()}" in seen[0]
+    asked = replace(settings, name="mine")
+    Second().run(asked)
+    assert len(seen) == 2
+    assert all(f"driven by process {os.getpid()}" in text for text in seen)
 
 
 class Struck(FakeEngine):
@@ -196,7 +204,8 @@ class Struck(FakeEngine):
         self.left = at
 
     def events(self, timeout_s):
-        self.left -= 1
+        if self.submitted:  # the pace has been measured
+            self.left -= 1
         if self.left == 0:
             signal.raise_signal(signal.SIGINT)
         return super().events(timeout_s)

@@ -105,7 +105,7 @@ class FakeEngine:
                     test_loss=None if tested is None else 1 - tested,
                     train_s=0.01 * done,
                     total_s=0.01 * done,
-                    images_per_s=100.0,
+                    images_per_s=100.0 * self._train_images,
                 ),
             )
         self._epochs[job.key] = done = done + 1
@@ -117,7 +117,7 @@ class FakeEngine:
             accuracy=accuracy,
             val_loss=1 - accuracy,
             val_accuracy=accuracy,
-            images_per_s=100.0,
+            images_per_s=100.0 * self._train_images,
             learning_rate=0.1,
             wall_s=0.01 * done,
         )

@@ -1,0 +1,90 @@
+"""The plan of a run, for the terminal: what it searches, what it costs, how long that takes."""
+
+from archsearch.search.forecast import Forecast
+from archsearch.units import format_count, format_duration, format_size
+
+_NAMES_ALL = 8
+"""Knobs that are listed with their values; more are named only by their number."""
+
+
+def plan_rows(found: Forecast) -> list[tuple[str, str]]:
+    """Return the plan as (what, how much), in reading order."""
+    return [
+        ("space", f"{found.space}: {found.title}"),
+        ("knobs", _knobs(found)),
+        ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
+        ("budget", _budget(found)),
+        ("images", _images(found)),
+        ("training", _training(found)),
+        ("memory", _memory(found)),
+        ("time", _time(found)),
+        *(("note", note) for note in found.notes),
+    ]
+
+
+def plan_lines(found: Forecast) -> list[str]:
+    """Return the plan as lines of text."""
+    return [f"{what:<11}{text}" for what, text in plan_rows(found)]
+
+
+def _knobs(found: Forecast) -> str:
+    shown = list(found.knobs.items())[:_NAMES_ALL]
+    text = "; ".join(f"{name} {values}" for name, values in shown)
+    more = len(found.knobs) - len(shown)
+    return f"{text}; and {more} more" if more else text
+
+
+def _budget(found: Forecast) -> str:
+    low, high = map(format_count, found.budget)
+    first, last = map(format_count, found.reach)
+    return f"{low} to {high} FLOPs an image; the space reaches {first} to {last} on these images"
+
+
+def _images(found: Forecast) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in found.images.items())
+    how = "as asked for; others are resized" if found.resized else "what the data suggests"
+    return f"{format_size(found.input)} ({how}), {found.classes} classes, {counts}"
+
+
+def _training(found: Forecast) -> str:
+    epochs = f"{found.epochs} epoch{'s' if found.epochs != 1 else ''}"
+    return (
+        f"{found.trials:,} trials of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
+        f"{found.finals} from scratch; {format_count(found.total_flops)} FLOPs at most"
+    )
+
+
+def _memory(found: Forecast) -> str:
+    total, held = found.memory["total_bytes"], found.memory["activation_bytes"]
+    times = f", {found.workers} at a time" if found.workers > 1 else ""
+    return (
+        f"{_bytes(total)} a step of {found.batch} images ({_bytes(held)} of it activations)"
+        f"{times}, besides the framework; {_bytes(found.free_bytes)} are free"
+    )
+
+
+def _time(found: Forecast) -> str:
+    if found.pace is None or found.total_s is None:
+        return "not known"
+    assert found.trial_s is not None
+    assert found.search_s is not None
+    assert found.finals_s is not None
+    where = found.pace.device or "the processor"
+    parts = (
+        f"{format_duration(found.trial_s)} a trial at {_rate(found.pace.images_per_s)} images/s on "
+        f"{where}"
+    )
+    if found.fit is not None and found.fit < found.trials:
+        return f"{parts}; about {found.fit:,} trials fit into the bounds, with the finals"
+    return (
+        f"about {format_duration(found.total_s)}: {format_duration(found.search_s)} of search, "
+        f"{format_duration(found.finals_s)} of finals ({parts}); less where trials are pruned"
+    )
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _rate(images_per_s: float) -> str:
+    return f"{images_per_s:,.0f}" if images_per_s >= 10 else f"{images_per_s:.2g}"
