@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+import threading
 import traceback
-from multiprocessing.connection import Connection
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +28,10 @@ def main(pipe: Connection, threads: int, log: str) -> None:
         threads: CPU threads to train with.
         log: file for everything libraries print.
     """
-    # Ctrl-C reaches the whole process group; what to do about it is the driver's to say.
+    # These reach the whole process group; what to do about them is the driver's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_driver()
     redirect_output(Path(log))
     configure(threads)
     warm_up()
@@ -43,6 +47,19 @@ def main(pipe: Connection, threads: int, log: str) -> None:
             pipe.send(to_json(_run(job, pipe, stopped)))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def end_with_driver() -> None:
+    """End this process at once when the one that started it dies, even in the middle of an epoch."""
+    driver = parent_process()
+    if driver is None:
+        return
+
+    def watch() -> None:
+        wait([driver.sentinel])
+        os._exit(1)  # a checkpoint that is being written has another name until it is whole
+
+    threading.Thread(target=watch, name="watch-driver", daemon=True).start()
 
 
 def configure(threads: int) -> None:

@@ -84,7 +84,7 @@ def by_chance() -> Graph:
     x = net.max_pool(net.relu(net.batch_norm(net.conv(net.input, 8, kernel=3))), kernel=2)
     x = net.add(net.drop_path(net.batch_norm(net.conv(x, 8, kernel=3)), 0.7), x)
     y = net.conv(x, 8, kernel=3)
-    x = net.mean([x, y], drop=0.2) if hasattr(net, "mean") else net.add(x, y)
+    x = net.mean(x, y, drop=0.2)
     x = net.dropout(net.relu(net.dense(net.flatten(x), 24)), 0.5)
     return net.finish(net.dense(x, 5))
 

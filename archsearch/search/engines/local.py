@@ -135,7 +135,7 @@ class LocalEngine:
         for worker in self._workers:
             worker.pipe.close()
             if worker.job is not None:
-                worker.process.terminate()
+                worker.process.kill()  # its files are written whole or not at all
         for worker in self._workers:
             self._bury(worker)
 
@@ -226,7 +226,7 @@ class LocalEngine:
             name=f"archsearch-worker-{number}",
             daemon=True,
         )
-        with _no_sigint():
+        with _no_signals():
             process.start()
         theirs.close()
         return _Worker(number, process, mine, log)
@@ -240,16 +240,18 @@ class LocalEngine:
 
 
 @contextlib.contextmanager
-def _no_sigint() -> Iterator[None]:
-    """Have processes started in the block ignore Ctrl-C from birth: the driver decides."""
+def _no_signals() -> Iterator[None]:
+    """Have processes started in the block ignore Ctrl-C and SIGTERM from birth: the driver decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _cause(worker: _Worker) -> str:
