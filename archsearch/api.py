@@ -44,9 +44,18 @@ def search(
         UserError: something asked for does not work; nothing has been kept then.
         ArchsearchError: no network could be trained.
     """
+    from archsearch.report.live import SilentView
+    from archsearch.report.log import StudyLog
     from archsearch.search.driver import run
 
-    return run(settings, on_event=on_event or (lambda event: None))
+    with StudyLog(SilentView(), capture=False) as log:
+
+        def tell(event: "Event") -> None:
+            log(event)
+            if on_event is not None:
+                on_event(event)
+
+        return run(settings, on_event=tell)
 
 
 def network(

@@ -1,7 +1,8 @@
 """Commands that train: run and resume."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _watching = _options(
     click.option("--quiet", is_flag=True, help="No progress; only the result."),
+    click.option("--verbose", is_flag=True, help="The log, with all that libraries say."),
     json_option,
 )
 
@@ -62,7 +64,9 @@ _watching = _options(
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file; flags win over it.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; no study is made.")
 @_watching
-def run(config: Path | None, quiet: bool, as_json: bool, dry_run: bool, **flags: Any) -> None:
+def run(
+    config: Path | None, quiet: bool, verbose: bool, as_json: bool, dry_run: bool, **flags: Any
+) -> None:
     """Search a design space under a FLOP budget; end with a table and an exported model."""
     from archsearch.search import driver
     from archsearch.settings import gather
@@ -70,12 +74,13 @@ def run(config: Path | None, quiet: bool, as_json: bool, dry_run: bool, **flags:
     flags["relax"] = ",".join(flags["relax"]) or None
     settings = gather(flags, config=config, environ=os.environ)
     if dry_run:
-        _plan(settings, quiet=quiet, as_json=as_json)
+        _plan(settings, quiet=quiet, verbose=verbose, as_json=as_json)
         return
     _watch(
         lambda on_event: driver.run(settings, on_event=on_event),
         home=Path(settings.home),
         quiet=quiet,
+        verbose=verbose,
         as_json=as_json,
     )
 
@@ -84,7 +89,7 @@ def run(config: Path | None, quiet: bool, as_json: bool, dry_run: bool, **flags:
 @click.argument("study")
 @home_option
 @_watching
-def resume(study: str, home: Path, quiet: bool, as_json: bool) -> None:
+def resume(study: str, home: Path, quiet: bool, verbose: bool, as_json: bool) -> None:
     """Go on with a study that was interrupted, from where it was."""
     from archsearch.search import driver
 
@@ -92,16 +97,16 @@ def resume(study: str, home: Path, quiet: bool, as_json: bool) -> None:
         lambda on_event: driver.resume(study, home=home, on_event=on_event),
         home=home,
         quiet=quiet,
+        verbose=verbose,
         as_json=as_json,
     )
 
 
-def _plan(settings: Any, *, quiet: bool, as_json: bool) -> None:
-    from archsearch.report.live import open_view
+def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
     from archsearch.search.planning import plan
 
-    with open_view(quiet=quiet) as view:
-        found = plan(settings, on_event=view)
+    with _watched(quiet=quiet, verbose=verbose) as told:
+        found = plan(settings, on_event=told)
     if as_json:
         print_json(found.to_dict())
         return
@@ -111,11 +116,28 @@ def _plan(settings: Any, *, quiet: bool, as_json: bool) -> None:
     show(pairs(plan_rows(found)))
 
 
-def _watch(work: Callable[[Any], Any], *, home: Path, quiet: bool, as_json: bool) -> None:
+@contextmanager
+def _watched(*, quiet: bool, verbose: bool) -> Iterator[Any]:
+    """Give what is to be told of events: the view and the log."""
     from archsearch.report.live import open_view
+    from archsearch.report.log import StudyLog
 
-    with open_view(quiet=quiet) as view:
-        result = work(view)
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    if verbose:
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "INFO")
+    with (
+        open_view(quiet=quiet, verbose=verbose) as view,
+        StudyLog(view, verbose=verbose) as log,
+    ):
+        yield log
+
+
+def _watch(
+    work: Callable[[Any], Any], *, home: Path, quiet: bool, verbose: bool, as_json: bool
+) -> None:
+    with _watched(quiet=quiet, verbose=verbose) as told:
+        result = work(told)
     if as_json:
         print_json(result.to_dict())
         return

@@ -6,15 +6,12 @@ Both are told the same events. Everything goes to stderr; stdout is the result's
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import Self, TextIO
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Column
+from rich.console import Console
 from rich.text import Text
 
+from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines
 from archsearch.search.events import (
     EpochDone,
@@ -27,14 +24,20 @@ from archsearch.search.events import (
     Planned,
     StudyStarted,
 )
+from archsearch.settings import BOUNDED_TRIALS
 from archsearch.units import format_count, format_duration, format_size
 
 
-def open_view(*, quiet: bool, stream: TextIO | None = None) -> "View":
-    """Return the view that fits: none if `quiet`, live in a terminal, else plain lines."""
+def open_view(*, quiet: bool, verbose: bool = False, stream: TextIO | None = None) -> "View":
+    """Return the view that fits: none if `quiet`, live in a terminal, else plain lines.
+
+    None if `verbose` either: then the log's lines are shown.
+    """
     stream = stream or sys.stderr
     if quiet:
         return View()
+    if verbose:
+        return SilentView()
     dumb = os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ or "CI" in os.environ
     if dumb or not stream.isatty():
         return PlainView(stream)
@@ -56,6 +59,13 @@ class View:
             print(event.text, file=sys.stderr)
 
 
+class SilentView(View):
+    """Says nothing at all: someone else does."""
+
+    def __call__(self, event: Event) -> None:
+        """Do nothing."""
+
+
 class _Clock:
     """How much of the run's work is done, and so how long the rest may take."""
 
@@ -63,6 +73,22 @@ class _Clock:
         self.began = time.monotonic()
         self.done = 0.0
         self.total = 0.0
+
+    def note(self, event: Event) -> None:
+        """Count the stages' work and what of it is done."""
+        if isinstance(event, StudyStarted):
+            self.begin(event.settings.trials - event.done)
+        elif isinstance(event, Planned):
+            # Under a bound no more than what fits is to be done.
+            self.begin(event.forecast.trials if event.forecast.fit is None else event.forecast.fit)
+        elif isinstance(event, FinalistsStarted):
+            self.begin(event.jobs - event.done)
+        elif isinstance(event, JobEnded):
+            self.done += 1
+
+    def begin(self, total: float) -> None:
+        """Start anew, with so much to do."""
+        self.began, self.done, self.total = time.monotonic(), 0.0, total
 
     def left(self) -> str:
         """Return e.g. `about 3 min left`, or nothing before there is anything to go by."""
@@ -85,25 +111,11 @@ class PlainView(View):
             print(line, file=self._stream, flush=True)
 
     def _lines(self, event: Event) -> list[str]:
-        if isinstance(event, StudyStarted):
-            self._clock.total = event.settings.trials - event.done
-            return [headline(event), *event.notes]
-        if isinstance(event, Planned):
-            return plan_lines(event.forecast)
-        if isinstance(event, JobStarted):
-            return [f"{event.key}: {event.label} ({format_count(event.flops)} FLOPs) starts"]
-        if isinstance(event, EpochDone):
-            return [f"{event.report.key}: {progress_text(event)}"]
+        self._clock.note(event)
+        lines = event_lines(event)
         if isinstance(event, JobEnded):
-            self._clock.done += 1
-            return [" ".join((f"{event.key}:", ended_text(event), self._clock.left())).rstrip()]
-        if isinstance(event, FinalistsStarted):
-            self._clock = _Clock()
-            self._clock.total = event.jobs - event.done
-            return [finals_text(event)]
-        if isinstance(event, ExportStarted):
-            return ["exporting the best model"]
-        return [event.text] if isinstance(event, Notice) else []
+            lines = [" ".join((*lines, self._clock.left())).rstrip()]
+        return lines
 
 
 class LiveView(View):
@@ -112,33 +124,9 @@ class LiveView(View):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._clock = _Clock()
-        self._study = Progress(
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn(
-                "{task.fields[note]}", table_column=Column(overflow="ellipsis", no_wrap=True)
-            ),
-            console=console,
-            expand=True,
-        )
-        self._jobs = Progress(
-            TextColumn(
-                "  {task.description}", table_column=Column(overflow="ellipsis", no_wrap=True)
-            ),
-            BarColumn(bar_width=12),
-            TextColumn(
-                "{task.fields[note]}", table_column=Column(overflow="ellipsis", no_wrap=True)
-            ),
-            console=console,
-            expand=True,
-        )
-        self._bar: TaskID | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._board = Board()
         self._best = ""
-        self._live = Live(
-            Group(self._study, self._jobs), console=console, refresh_per_second=4, transient=True
-        )
+        self._live = BoardView(self._board, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -149,69 +137,46 @@ class LiveView(View):
 
     def __call__(self, event: Event) -> None:
         """Bring the bars up to date; print what should stay."""
-        handler: Callable[[Event], None] | None = {
-            StudyStarted: self._study_started,
-            Planned: self._planned,
-            JobStarted: self._job_started,
-            EpochDone: self._epoch_done,
-            JobEnded: self._job_ended,
-            FinalistsStarted: self._finals_started,
-            ExportStarted: self._export_started,
-            Notice: self._notice,
-        }.get(type(event))  # type: ignore[assignment]  # each handler takes its own event
-        if handler is not None:
-            handler(event)
+        self._clock.note(event)
+        if isinstance(event, StudyStarted):
+            self._begin("search", event.settings.trials, event.done)
+        elif isinstance(event, Planned):
+            self._begin("search", self._board.done + self._clock.total, self._board.done)
+        elif isinstance(event, JobStarted):
+            sizes = f"{format_count(event.flops)} FLOPs, {format_count(event.params)} parameters"
+            self._board.jobs[event.key] = JobLine(event.label, event.epochs, note=sizes)
+        elif isinstance(event, EpochDone):
+            self._epoch_done(event)
+        elif isinstance(event, JobEnded):
+            self._job_ended(event)
+        elif isinstance(event, FinalistsStarted):
+            self._begin("finals", event.jobs, event.done)
+        elif isinstance(event, ExportStarted):
+            self._begin("export", 0, 0)
+            self._board.note = "writing the best model"
+        if isinstance(event, JobEnded):
+            self._print(f"{event.label}: {ended_text(event)}")
+        elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
+            for line in event_lines(event):
+                self._print(line)
 
-    def _study_started(self, event: StudyStarted) -> None:
-        self._print(headline(event))
-        for note in event.notes:
-            self._print(note)
-        self._begin("search", event.settings.trials, event.done)
-
-    def _planned(self, event: Planned) -> None:
-        for line in plan_lines(event.forecast):
-            self._print(line)
-
-    def _begin(self, what: str, total: int, done: int) -> None:
-        if self._bar is not None:
-            self._study.remove_task(self._bar)
-        self._clock = _Clock()
-        self._clock.total = total - done
-        self._bar = self._study.add_task(what, total=total, completed=done, note=self._note())
-
-    def _job_started(self, event: JobStarted) -> None:
-        note = f"{format_count(event.flops)} FLOPs, {format_count(event.params)} parameters"
-        task = self._jobs.add_task(event.label, total=event.epochs, note=note)
-        self._tasks[event.key] = task
+    def _begin(self, what: str, total: float, done: float) -> None:
+        self._board.stage, self._board.total, self._board.done = what, total, done
+        self._board.note = self._note()
 
     def _epoch_done(self, event: EpochDone) -> None:
-        if event.report.key in self._tasks:
-            self._jobs.update(
-                self._tasks[event.report.key],
-                completed=event.report.epoch,
-                note=progress_text(event),
-            )
+        job = self._board.jobs.get(event.report.key)
+        if job is not None:
+            job.done = event.report.epoch
+            job.note = standing(event)
+            job.short = f"val {event.report.val_accuracy:.1%}"
 
     def _job_ended(self, event: JobEnded) -> None:
-        if event.key in self._tasks:
-            self._jobs.remove_task(self._tasks.pop(event.key))
-        self._clock.done += 1
+        self._board.jobs.pop(event.key, None)
         if event.best and event.val_accuracy is not None:
             self._best = f"best {event.val_accuracy:.1%}"
-        self._print(f"{event.label}: {ended_text(event)}")
-        if self._bar is not None:
-            self._study.update(self._bar, advance=1, note=self._note())
-
-    def _finals_started(self, event: FinalistsStarted) -> None:
-        self._print(finals_text(event))
-        self._begin("finals", event.jobs, event.done)
-
-    def _export_started(self, event: ExportStarted) -> None:
-        if self._bar is not None:
-            self._study.update(self._bar, description="export", note="writing the best model")
-
-    def _notice(self, event: Notice) -> None:
-        self._print(event.text)
+        self._board.done += 1
+        self._board.note = self._note()
 
     def _note(self) -> str:
         return ", ".join(part for part in (self._best, self._clock.left()) if part)
@@ -220,25 +185,49 @@ class LiveView(View):
         self._console.print(Text(text))
 
 
+def event_lines(event: Event) -> list[str]:
+    """Say in plain lines what happened; nothing where that is of no interest."""
+    if isinstance(event, StudyStarted):
+        return [headline(event), *event.notes]
+    if isinstance(event, Planned):
+        return plan_lines(event.forecast)
+    if isinstance(event, JobStarted):
+        return [f"{event.key}: {event.label} ({format_count(event.flops)} FLOPs) starts"]
+    if isinstance(event, EpochDone):
+        return [f"{event.report.key}: {progress_text(event)}"]
+    if isinstance(event, JobEnded):
+        return [f"{event.key}: {ended_text(event)}"]
+    if isinstance(event, FinalistsStarted):
+        return [finals_text(event)]
+    if isinstance(event, ExportStarted):
+        return ["exporting the best model"]
+    return [event.text] if isinstance(event, Notice) else []
+
+
 def headline(event: StudyStarted) -> str:
     """Say what a study is about to do."""
     s = event.settings
     images = ", ".join(f"{count:,} {name}" for name, count in event.images.items())
     goes_on = f" (goes on; {event.done} done)" if event.done else ""
+    trials = f"{s.trials} trials" if s.trials < BOUNDED_TRIALS else "as many trials as fit"
+    bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
-        f"Study {event.study}{goes_on}: {s.trials} trials of {s.space} under {s.flops} FLOPs, "
+        f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
+        f"{s.flops} FLOPs, "
         f"{format_size(event.input)} images of {event.classes} classes ({images}), "
         f"{event.distinct:,} distinct settings of the knobs, {s.workers} at a time"
     )
 
 
 def progress_text(event: EpochDone) -> str:
-    """Say how a network stands after an epoch."""
+    """Say how a network stands after an epoch, and which one."""
+    return f"epoch {event.report.epoch}/{event.epochs}  {standing(event)}"
+
+
+def standing(event: EpochDone) -> str:
+    """Say how a network stands."""
     r = event.report
-    return (
-        f"epoch {r.epoch}/{event.epochs}  loss {r.loss:.3f}  val {r.val_accuracy:.1%}  "
-        f"{r.images_per_s:.0f} images/s"
-    )
+    return f"loss {r.loss:.3f}  val {r.val_accuracy:.1%}  {r.images_per_s:.0f} images/s"
 
 
 def ended_text(event: JobEnded) -> str:

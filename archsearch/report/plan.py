@@ -48,10 +48,16 @@ def _images(found: Forecast) -> str:
 
 def _training(found: Forecast) -> str:
     epochs = f"{found.epochs} epoch{'s' if found.epochs != 1 else ''}"
+    trials = found.trials if found.fit is None else found.fit
+    flops = trials * found.trial_flops + found.finals_flops
     return (
-        f"{found.trials:,} trials of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
-        f"{found.finals} from scratch; {format_count(found.total_flops)} FLOPs at most"
+        f"{_trials(found)} trials of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
+        f"{found.finals} from scratch; {format_count(flops)} FLOPs at most"
     )
+
+
+def _trials(found: Forecast) -> str:
+    return f"{found.trials:,}" if found.fit is None else f"about {min(found.fit, found.trials):,}"
 
 
 def _memory(found: Forecast) -> str:
