@@ -166,7 +166,9 @@ class Limits:
         job = self._running.get(report.key)
         if self.time_s is None or job is None or report.epoch >= job.epochs:
             return False
-        left_s = (self.clock() - job.began) * (job.epochs - report.epoch) / report.epoch
+        # One that goes on from a checkpoint has the epochs before it behind it as it begins.
+        taken_s = max(self.clock() - job.began, report.wall_s)
+        left_s = taken_s * (job.epochs - report.epoch) / report.epoch
         return self.elapsed_s + left_s + after_s > self.time_s and not math.isinf(left_s)
 
 

@@ -124,18 +124,23 @@ class Search:
 
         Raises:
             Interrupted: the plan's `stopped` said so; every worker has finished its epoch.
+            KeyboardInterrupt: at once; checkpoints are what is left of trials under way.
         """
-        self._take_up()
-        while self._go_on():
-            for event in self._engine.events(POLL_S):
-                if isinstance(event, EpochReport):
-                    self._report(event)
-                else:
-                    self._end(event)
-            if self._plan.stopped():
-                self._halt()
-            if self._limits.over and self._running:
-                self._abandon()
+        try:
+            self._take_up()
+            while self._go_on():
+                for event in self._engine.events(POLL_S):
+                    if isinstance(event, EpochReport):
+                        self._report(event)
+                    else:
+                        self._end(event)
+                if self._plan.stopped():
+                    self._halt()
+                if self._limits.over and self._running:
+                    self._abandon()
+        except KeyboardInterrupt:
+            self._leave_open()
+            raise
 
     def _go_on(self) -> bool:
         """Tell and ask as far as that is possible now; False when the search is over."""
@@ -353,10 +358,13 @@ class Search:
         halt(self._engine, list(self._running), self._report, self._finish_halted)
         for running in self._running.values():
             self._journal.end(running.entry, None)
+        self._leave_open()
+        raise Interrupted(f"interrupted; `archsearch resume {self._store.name}` goes on from here")
+
+    def _leave_open(self) -> None:
         for trial in self._store.trials:
             if not trial.finished:  # also those that have ended, but after one that has not
                 self._store.move(trial.number, "waiting")
-        raise Interrupted(f"interrupted; `archsearch resume {self._store.name}` goes on from here")
 
     def _finish_halted(self, outcome: Outcome) -> None:
         """Take an outcome that came while stopping; one that was cut short stays open."""
