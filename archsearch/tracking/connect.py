@@ -140,7 +140,29 @@ def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
 def open_client(uri: str) -> Any:
     """Return an MLflow client on a store; a new SQLite store gets its tables now."""
     import_mlflow()
+    if uri.startswith("sqlite:////") and "?" not in uri:
+        _create(Path(uri.removeprefix("sqlite:///")))
     tracking = importlib.import_module("mlflow.tracking")
     client = tracking.MlflowClient(tracking_uri=uri)
     client.search_experiments(max_results=1)
     return client
+
+
+def _create(path: Path) -> None:
+    """Make a new SQLite store under another name until it is whole.
+
+    MLflow needs seconds for its tables and migrations; a process killed within them would leave a
+    store that no other can use or mend.
+    """
+    if path.exists():
+        return
+    stores = importlib.import_module("mlflow.store.tracking")
+    kind = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        store = kind(f"sqlite:///{part}", stores.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        store.engine.dispose()
+        if not path.exists():  # another process may have been as quick
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

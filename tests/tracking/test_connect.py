@@ -1,9 +1,18 @@
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.tracking.connect import artifact_location, reason, shown_uri, store_uri
+from archsearch.tracking.connect import (
+    artifact_location,
+    open_client,
+    reason,
+    shown_uri,
+    store_uri,
+)
 
 
 def test_the_store_is_in_the_home_unless_another_is_given(tmp_path: Path) -> None:
@@ -44,3 +53,20 @@ def test_reasons_are_short() -> None:
     assert reason(OSError("[Errno 111] Connection refused")) == "connection refused"
     assert reason(ValueError()) == "ValueError"
     assert len(reason(ValueError("x " * 1000))) == 160
+
+
+def test_a_process_killed_while_it_makes_a_store_leaves_none(tmp_path):
+    """MLflow's migrations take seconds; a half-made store could not be used again."""
+    code = (
+        "import sys; from archsearch.tracking.connect import open_client; open_client(sys.argv[1])"
+    )
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with subprocess.Popen([sys.executable, "-c", code, uri]) as maker:
+        while not list(tmp_path.glob(".*.part")):
+            time.sleep(0.01)
+            assert maker.poll() is None
+        time.sleep(0.2)
+        maker.kill()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert open_client(uri).search_experiments()
+    assert (tmp_path / "mlflow.db").exists()
