@@ -232,9 +232,12 @@ def read_toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"settings file {str(path)!r} cannot be read: {reason}") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"settings file {str(path)!r} is no TOML: {error}") from None
+        text = " ".join(str(error).split())
+        raise UserError(f"settings file {str(path)!r} is no TOML: {text}") from None
+    except (ValueError, RecursionError):  # a name with a NUL in it; brackets without end
+        reason = "it is no settings file"
+    raise UserError(f"settings file {str(path)!r} cannot be read: {reason}") from None
 
 
 def differences(stored: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:

@@ -38,12 +38,12 @@ def open_source(text: str, *, home: Path) -> Source:
     library, colon, name = text.partition(":")
     if colon and library in LIBRARIES:
         return Imported(library, name, home=home)
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         if path.is_dir():
             return Folder(path, text=text)
         is_file = path.is_file()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # ~nobody is a RuntimeError
         raise DataError(f"{show(text)!r} can't be opened: {error}") from error
     if is_file and path.suffix.lower() == ".npz":
         return Npz(path, text=text)
