@@ -17,7 +17,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("archsearch ")
 ]
-NEEDS_A_STUDY = {"run", "resume", "ui", "export", "leaderboard", "delete"}
+NEEDS_A_STUDY = {"run", "resume", "ui", "export", "leaderboard", "delete", "compare", "report"}
 
 
 def test_the_tables_are_what_is_installed():

@@ -23,6 +23,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
         "leaderboard": ("studies", "Show how a study stands."),
+        "compare": ("studies", "Put studies side by side."),
+        "report": ("studies", "Write a study's report: table, pictures."),
         "studies": ("studies", "List the studies there are."),
         "delete": ("studies", "Delete a study, in Optuna and MLflow alike."),
         "spaces": ("catalog", "List the design spaces."),

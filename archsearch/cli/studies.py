@@ -30,6 +30,43 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
     tables.show(results.leaderboard(result, most=top))
 
 
+@click.command(epilog="Example: archsearch compare resnext-20M-digits vgg-20M-digits --json")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY…")
+@home_option
+@json_option
+def compare(studies: tuple[str, ...], home: Path, as_json: bool) -> None:
+    """Put studies side by side: the best of each, and the classic at equal FLOPs."""
+    from archsearch.report import analysis
+    from archsearch.search.studies import load_result
+
+    found = analysis.compare([load_result(name, home=home) for name in dict.fromkeys(studies)])
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from archsearch.report import results, tables
+
+    tables.show(results.comparison(found))
+
+
+@click.command(epilog="Example: archsearch report resnext-20M-digits --out report/")
+@click.argument("study")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: in the study.")
+@home_option
+@json_option
+def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
+    """Write a study's report as Markdown: accuracy against FLOPs, learning curves, the table."""
+    from archsearch.report.write import write_report
+    from archsearch.search.folder import StudyFolder
+    from archsearch.search.studies import load_result
+
+    result = load_result(study, home=home)
+    path = write_report(result, home=home, out=out or StudyFolder(home, study).path / "report")
+    if as_json:
+        print_json({"study": study, "path": str(path)})
+        return
+    click.echo(f"wrote {path}")
+
+
 @click.command()
 @home_option
 @json_option

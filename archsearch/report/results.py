@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from archsearch.report.analysis import Comparison
 from archsearch.report.tables import new_table
 from archsearch.search.result import Row, Score, StudyResult
 from archsearch.search.studies import StudySummary
@@ -74,6 +75,32 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         Text("\n".join(lines)),
         Text("Next:\n" + "\n".join(f"  {command}" for command in commands)),
     )
+
+
+def comparison(found: Comparison) -> Table:
+    """Return the table of several studies: the best of each beside its matched baseline."""
+    table = new_table(
+        "study", "space", ">budget", "best", ">FLOPs", ">params", ">val %", ">test %", ">n",
+        "matched baseline", ">test %", ">gain",
+    )  # fmt: skip
+    for s in found.standings:
+        table.add_row(
+            s.study,
+            s.space,
+            s.budget,
+            s.best or "",
+            "" if s.flops is None else format_count(s.flops),
+            "" if s.params is None else format_count(s.params),
+            _score(s.val),
+            _score(s.test),
+            str(s.test.n) if s.test else "",
+            s.baseline or "",
+            _score(s.baseline_test),
+            "" if s.gain is None else f"{s.gain:+.1f}",
+        )
+    if found.cautions:
+        table.caption = "Compare with care: " + "; ".join(found.cautions)
+    return table
 
 
 def studies(found: Sequence[StudySummary]) -> Table:

@@ -166,6 +166,12 @@ def best_final_key(name: str, finals: Mapping[str, Mapping[str, Any]]) -> str:
     return max(mine, key=lambda key: (mine[key]["val_accuracy"], -list(mine).index(key)))
 
 
+def best_of(rows: Sequence[Row]) -> Row | None:
+    """Return the first network of a leaderboard that may win: within the budget, with an accuracy."""
+    able = (row for row in rows if row.origin != "published" and row.rank is not None)
+    return next(able, None)
+
+
 def _finals_of(name: str, finals: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     stem = final_key(name, 0)[:-1]
     return {

@@ -128,7 +128,11 @@ def test_arguments_of_check(target, rule):
 
 
 @fuzz(120)
-@given(st.sampled_from(["leaderboard", "export", "resume", "delete"]), WORDS, st.booleans())
+@given(
+    st.sampled_from(["leaderboard", "export", "resume", "delete", "compare", "report"]),
+    WORDS,
+    st.booleans(),
+)
 def test_study_names(command, name, separated):
     more = ["--yes"] if command == "delete" else []
     status, said = run(command, *more, *(["--", name] if separated else [name]))

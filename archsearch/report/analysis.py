@@ -1,0 +1,179 @@
+"""What studies say, as data: their best against their baselines, accuracy against cost, learning curves."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from archsearch.search.folder import StudyFolder
+from archsearch.search.result import Row, Score, StudyResult, best_of, final_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A study in one line: its winner beside the matched baseline, the classic at equal FLOPs.
+
+    Attributes:
+        val, test: of the winner's retrainings; those of `baseline_` of the baseline's.
+        gain: the winner's mean test accuracy over the baseline's, in points of a hundred.
+    """
+
+    study: str
+    space: str
+    budget: str
+    data: str
+    digest: str
+    status: str
+    networks: int
+    best: str | None = None
+    flops: int | None = None
+    params: int | None = None
+    val: Score | None = None
+    test: Score | None = None
+    baseline: str | None = None
+    baseline_flops: int | None = None
+    baseline_params: int | None = None
+    baseline_val: Score | None = None
+    baseline_test: Score | None = None
+    gain: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Studies side by side, best first, and what keeps them from being compared fairly."""
+
+    standings: tuple[Standing, ...]
+    cautions: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A network in the picture of accuracy against FLOPs; `seeds` is 0 where only its trial counts."""
+
+    label: str
+    origin: str
+    flops: int
+    params: int
+    accuracy: float
+    sd: float | None
+    seeds: int
+    winner: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Validation accuracy after each epoch of one training."""
+
+    label: str
+    origin: str
+    epochs: tuple[int, ...]
+    accuracy: tuple[float, ...]
+
+
+def compare(results: Sequence[StudyResult]) -> Comparison:
+    """Put studies side by side, by the mean validation accuracy of their winners."""
+    standings = sorted((_standing(result) for result in results), key=_place)
+    return Comparison(standings=tuple(standings), cautions=tuple(_cautions(results)))
+
+
+def points(result: StudyResult) -> list[Point]:
+    """Return every network with an accuracy: over its retrainings where it had any."""
+    found = []
+    for row in result.rows:
+        again = row.final_val
+        accuracy = again.mean if again else row.val_accuracy
+        if accuracy is not None and row.status != "failed":
+            found.append(
+                Point(
+                    label=row.label,
+                    origin=row.origin,
+                    flops=row.flops,
+                    params=row.params,
+                    accuracy=accuracy,
+                    sd=again.sd if again else None,
+                    seeds=again.n if again else 0,
+                    winner=row.winner,
+                )
+            )
+    return found
+
+
+def curves(result: StudyResult, *, home: Path) -> list[Curve]:
+    """Return the learning curves of the networks that were retrained: of their first seed."""
+    folder = StudyFolder(home, result.study)
+    found = []
+    for row in result.rows:
+        if row.final_val is None:
+            continue
+        reports = folder.read_epochs(final_key(row.name, 1))
+        if reports:
+            found.append(
+                Curve(
+                    label=row.label,
+                    origin=row.origin,
+                    epochs=tuple(report.epoch for report in reports),
+                    accuracy=tuple(report.val_accuracy for report in reports),
+                )
+            )
+    return found
+
+
+def _standing(result: StudyResult) -> Standing:
+    best = result.winner or best_of(result.rows)
+    matched = next((row for row in result.rows if row.origin == "matched"), None)
+    gain = None
+    if best and matched and best.test and matched.test:
+        gain = 100 * (best.test.mean - matched.test.mean)
+    return Standing(
+        study=result.study,
+        space=result.space,
+        budget=result.budget,
+        data=str(result.dataset.get("name", "")),
+        digest=str(result.dataset.get("digest", "")),
+        status=result.status,
+        networks=len(result.rows),
+        gain=gain,
+        **({} if best is None else _facts(best, "")),
+        **({} if matched is None else _facts(matched, "baseline_")),
+    )
+
+
+def _facts(row: Row, prefix: str) -> dict[str, Any]:
+    trial = None if row.val_accuracy is None else Score.of([row.val_accuracy])
+    return {
+        prefix.removesuffix("_") or "best": row.label,
+        f"{prefix}flops": row.flops,
+        f"{prefix}params": row.params,
+        f"{prefix}val": row.final_val or trial,
+        f"{prefix}test": row.test,
+    }
+
+
+def _place(standing: Standing) -> tuple[float, str]:
+    return (-(standing.val.mean if standing.val else -1.0), standing.study)
+
+
+def _cautions(results: Sequence[StudyResult]) -> list[str]:
+    """Say what differs that should not, where accuracies are compared."""
+    found = []
+    for what, values in (
+        ("budgets", {result.budget for result in results}),
+        ("data", {f"{r.dataset.get('name')} ({r.dataset.get('digest')})" for r in results}),
+        ("recipes", {str(result.settings.get("recipe")) for result in results}),
+        ("lengths of training", {_length(result) for result in results}),
+    ):
+        if len(values) > 1:
+            found.append(f"their {what} differ: {', '.join(sorted(values))}")
+    unfinished = [result.study for result in results if result.status != "complete"]
+    if unfinished:
+        found.append(f"not finished: {', '.join(unfinished)}")
+    return found
+
+
+def _length(result: StudyResult) -> str:
+    flops, epochs = result.settings.get("train_flops"), result.settings.get("epochs")
+    return f"{flops} FLOPs" if flops else f"{epochs or 'default'} epochs"

@@ -1,0 +1,110 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.report.analysis import compare, curves, points
+from archsearch.report.results import comparison
+from archsearch.report.write import markdown, write_report
+from archsearch.runtime.job import EpochReport
+from archsearch.search.folder import StudyFolder
+from archsearch.search.result import Row, Score, StudyResult
+
+
+def row(name: str, **changes) -> Row:
+    made = Row(
+        rank=1, name=name, label=f"net {name} $x_1$ | y", role="candidate", origin="search",
+        flops=19_000_000, fill=0.95, params=100_000, activation_bytes=1, epochs=3,
+        val_accuracy=0.8, status="complete", graph=name,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def result(study: str, *, best: float = 0.9, **changes) -> StudyResult:
+    rows = (
+        row("trial-0001", final_val=Score(mean=best, sd=0.01, n=2), test=Score(mean=best - 0.02, sd=0.02, n=2),
+            winner=True),
+        row("trial-0000", rank=2, role="baseline", origin="matched", params=300_000,
+            final_val=Score(mean=0.85, sd=None, n=1), test=Score(mean=0.8, sd=None, n=1)),
+        row("resnet20_cifar", rank=3, role="baseline", origin="published", flops=40_800_000,
+            val_accuracy=None, final_val=Score(mean=0.99, sd=None, n=1)),
+        row("trial-0002", rank=4, val_accuracy=0.5, status="pruned"),
+        row("trial-0003", rank=None, val_accuracy=None, status="failed", reason="NaN"),
+    )  # fmt: skip
+    made = StudyResult(
+        study=study, status="complete", space="vgg", budget="20M",
+        settings={"recipe": "default", "epochs": 3},
+        dataset={"name": "digits", "digest": "abc", "input": [32, 32, 1]}, rows=rows,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def test_the_best_of_each_stands_beside_its_baseline():
+    found = compare([result("a"), result("b", best=0.95)])
+    assert [standing.study for standing in found.standings] == ["b", "a"]
+    first = found.standings[0]
+    assert first.best == "net trial-0001 $x_1$ | y"
+    assert first.baseline == "net trial-0000 $x_1$ | y"
+    assert (first.flops, first.baseline_params) == (19_000_000, 300_000)
+    assert first.gain == pytest.approx(13.0)
+    assert found.cautions == ()
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert comparison(found).row_count == 2
+
+
+def test_what_makes_a_comparison_unfair_is_said():
+    other = result("b", budget="50M", settings={"recipe": "default", "epochs": 9}, status="failed")
+    cautions = " ".join(compare([result("a"), other]).cautions)
+    for wanted in ("budgets differ: 20M, 50M", "lengths of training differ", "not finished: b"):
+        assert wanted in cautions
+    assert "recipes" not in cautions
+
+
+def test_studies_before_their_finals_stand_by_their_trials():
+    bare = tuple(replace(r, final_val=None, test=None, winner=False) for r in result("a").rows)
+    (standing,) = compare([result("a", rows=bare, status="running")]).standings
+    assert standing.val == Score(mean=0.8, sd=None, n=1)
+    assert standing.gain is None
+    (empty,) = compare([result("a", rows=())]).standings
+    assert empty.best is None
+
+
+def test_points_are_means_where_there_are_several_trainings():
+    found = {point.label.split()[1]: point for point in points(result("a"))}
+    assert found["trial-0001"].accuracy == 0.9
+    assert (found["trial-0001"].sd, found["trial-0001"].seeds) == (0.01, 2)
+    assert (found["trial-0002"].accuracy, found["trial-0002"].seeds) == (0.5, 0)
+    assert "trial-0003" not in found
+
+
+def test_a_report_is_a_folder_with_pictures(tmp_path: Path):
+    folder = StudyFolder(tmp_path, "a")
+    for epoch in (1, 2):
+        folder.add_epoch(
+            EpochReport(
+                key="final-0001-seed1", epoch=epoch, loss=1, accuracy=0.5, val_loss=1,
+                val_accuracy=0.4 * epoch, images_per_s=1, learning_rate=1, wall_s=1,
+            )
+        )  # fmt: skip
+    study = result("a")
+    assert [c.accuracy for c in curves(study, home=tmp_path)] == [(0.4, 0.8)]
+    path = write_report(study, home=tmp_path, out=tmp_path / "out")
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "complexity.png", "curves.png", "report.md",
+    ]  # fmt: skip
+    assert (path.parent / "complexity.png").read_bytes().startswith(b"\x89PNG")
+    text = path.read_text()
+    assert "the best gains +8.0 points" in text
+    assert r"net trial-0001 $x\_1$ \| y" in text
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 5
+    assert "curves.png" not in markdown(study, pictured=False)
+
+
+def test_nothing_to_report_and_nowhere_to_write_are_one_line(tmp_path: Path):
+    with pytest.raises(UserError, match="no network with an accuracy yet"):
+        write_report(result("a", rows=()), home=tmp_path, out=tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another --out"):
+        write_report(result("a"), home=tmp_path, out=tmp_path / "file" / "out")
