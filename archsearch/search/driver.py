@@ -15,6 +15,7 @@ from archsearch.search.engines.base import Engine
 from archsearch.search.events import (
     Event,
     ExportStarted,
+    JobEnded,
     Notice,
     Planned,
     StudyEnded,
@@ -178,7 +179,7 @@ class _Run:
                 dataset=str(prepared.folder),
                 recipe=prepared.recipe,
                 tags={"space": settings.space, "budget": settings.flops},
-                on_event=self._emit,
+                on_event=self._keeping_time(store),
             )
             parts = _Parts(
                 store=store, folder=folder, engine=engine, journal=journal, limits=limits
@@ -188,6 +189,18 @@ class _Run:
             if settings.export:
                 self._export(store, folder)
         return read_result(store)
+
+    def _keeping_time(self, store: StudyStore) -> Callable[[Event], None]:
+        """Pass events on; keep the time a study has taken also where its driver will be killed."""
+        earlier_s = store.attributes.get("wall_s", 0.0)
+
+        def tell(event: Event) -> None:
+            if isinstance(event, JobEnded):
+                wall_s = self._services.clock() - self._began
+                store.set_attribute("wall_s", earlier_s + wall_s)
+            self._emit(event)
+
+        return tell
 
     @contextmanager
     def _engine(

@@ -24,6 +24,8 @@ MEASURE_S: Final = 1.5
 LONG_S: Final = 4 * 3600.0
 """From here on a forecast comes with advice on what would be quicker."""
 SENSIBLE_S: Final = 3 * 3600.0
+_SECOND_FLOPS: Final = 100_000_000_000
+"""A step of more FLOPs takes seconds: one network has to do."""
 _EXPORT_S: Final = 12.0
 """Exporting, reloading and comparing a small model, in a process of its own."""
 
@@ -157,7 +159,9 @@ def calibrate(
     Returns:
         The pace; or why there is none.
     """
-    jobs = [_measuring(prepared, number) for number in range(max(2, engine.workers))]
+    step_flops = 3 * prepared.request.budget.high * prepared.recipe.batch
+    least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
+    jobs = [_measuring(prepared, number) for number in range(max(least, engine.workers))]
     for job in jobs:
         engine.submit(job)
     left = {job.key for job in jobs}
