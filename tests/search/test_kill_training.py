@@ -60,7 +60,9 @@ class Home:
         return self.started("run", *flags, "--no-export")
 
     def resume(self) -> None:
-        with self.started("resume", STUDY) as driver:
+        made = (self.study / "run.toml").exists()
+        # Before there is a plan there is no study, and nothing to take up.
+        with self.started("resume", STUDY) if made else self.run() as driver:
             said, _ = driver.communicate()
             assert driver.returncode == 0, said
 
