@@ -27,7 +27,9 @@ SENSIBLE_S: Final = 3 * 3600.0
 _SECOND_FLOPS: Final = 100_000_000_000
 """A step of more FLOPs takes seconds: one network has to do."""
 _EXPORT_S: Final = 12.0
-"""Exporting, reloading and comparing a small model, in a process of its own."""
+"""Exporting, reloading and comparing a small model, in a process of its own; or this many times"""
+_EXPORT_STARTS: Final = 4
+"""what a training needs to start, where that is longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,8 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s = pace.start_s + scale * (train_s + found.epochs * epoch_s)
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
+    if found.closing_s:
+        found = replace(found, closing_s=max(found.closing_s, _EXPORT_STARTS * pace.start_s))
     settings = prepared.settings
     fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:
