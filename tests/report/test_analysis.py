@@ -24,7 +24,8 @@ def row(name: str, **changes) -> Row:
 
 def result(study: str, *, best: float = 0.9, **changes) -> StudyResult:
     rows = (
-        row("trial-0001", final_val=Score(mean=best, sd=0.01, n=2), test=Score(mean=best - 0.02, sd=0.02, n=2),
+        row("trial-0001", final_val=Score(mean=best, sd=0.01, n=2),
+            test=Score(mean=best - 0.02, sd=0.02, n=2),
             winner=True),
         row("trial-0000", rank=2, role="baseline", origin="matched", params=300_000,
             final_val=Score(mean=0.85, sd=None, n=1), test=Score(mean=0.8, sd=None, n=1)),
