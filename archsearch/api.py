@@ -13,9 +13,9 @@ from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
 
 if TYPE_CHECKING:
-    from archsearch.search.events import Event
-    from archsearch.search.result import StudyResult
     from archsearch.settings import RunSettings
+    from archsearch.study.events import Event
+    from archsearch.study.result import StudyResult
 
 Size = tuple[int, int, int]
 
@@ -46,7 +46,7 @@ def search(
     """
     from archsearch.report.live import SilentView
     from archsearch.report.log import StudyLog
-    from archsearch.search.driver import run
+    from archsearch.study.driver import run
 
     with StudyLog(SilentView(), capture=False) as log:
 
@@ -158,6 +158,6 @@ def export(
     Raises:
         UserError: no such study, nothing trained to its end in it, or `out` is there already.
     """
-    from archsearch.search.export import export_study
+    from archsearch.study.export import export_study
 
     return export_study(study, home=home, form=form, out=out, overwrite=overwrite)

@@ -1,6 +1,7 @@
 """The Python interface: complete, documented, typed, light to import."""
 
 import inspect
+import pkgutil
 import subprocess
 import sys
 
@@ -16,6 +17,12 @@ def test_everything_named_is_there_and_says_what_it_raises():
     for function in (archsearch.search, archsearch.network, archsearch.profile, archsearch.sample):
         assert "Raises:" in inspect.getdoc(function)
         assert inspect.signature(function).return_annotation is not inspect.Signature.empty
+
+
+def test_no_module_takes_a_functions_name():
+    # Importing a submodule sets an attribute of its name on the package.
+    modules = {module.name for module in pkgutil.iter_modules(archsearch.__path__)}
+    assert not modules & set(archsearch.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -68,8 +68,8 @@ def run(
     config: Path | None, quiet: bool, verbose: bool, as_json: bool, dry_run: bool, **flags: Any
 ) -> None:
     """Search a design space under a FLOP budget; end with a table and an exported model."""
-    from archsearch.search import driver
     from archsearch.settings import gather
+    from archsearch.study import driver
 
     flags["relax"] = ",".join(flags["relax"]) or None
     settings = gather(flags, config=config, environ=os.environ)
@@ -91,7 +91,7 @@ def run(
 @_watching
 def resume(study: str, home: Path, quiet: bool, verbose: bool, as_json: bool) -> None:
     """Go on with a study that was interrupted, from where it was."""
-    from archsearch.search import driver
+    from archsearch.study import driver
 
     _watch(
         lambda on_event: driver.resume(study, home=home, on_event=on_event),
@@ -103,7 +103,7 @@ def resume(study: str, home: Path, quiet: bool, verbose: bool, as_json: bool) ->
 
 
 def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-    from archsearch.search.planning import plan
+    from archsearch.study.planning import plan
 
     with _watched(quiet=quiet, verbose=verbose) as told:
         found = plan(settings, on_event=told)

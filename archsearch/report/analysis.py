@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from archsearch.search.folder import StudyFolder
-from archsearch.search.result import Row, Score, StudyResult, best_of, final_key
+from archsearch.study.folder import StudyFolder
+from archsearch.study.result import Row, Score, StudyResult, best_of, final_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

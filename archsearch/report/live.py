@@ -13,7 +13,8 @@ from rich.text import Text
 
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines
-from archsearch.search.events import (
+from archsearch.settings import BOUNDED_TRIALS
+from archsearch.study.events import (
     EpochDone,
     Event,
     ExportStarted,
@@ -24,7 +25,6 @@ from archsearch.search.events import (
     Planned,
     StudyStarted,
 )
-from archsearch.settings import BOUNDED_TRIALS
 from archsearch.units import format_count, format_duration, format_size
 
 

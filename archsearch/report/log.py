@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from archsearch.errors import ArchsearchError
 from archsearch.report.live import View, event_lines
-from archsearch.search.events import Event, StudyStarted
+from archsearch.study.events import Event, StudyStarted
 
 _FORM: Final = "%(asctime)s %(levelname)-7s %(message)s"
 _LIBRARY_FORM: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"

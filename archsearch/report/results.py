@@ -8,8 +8,8 @@ from rich.text import Text
 
 from archsearch.report.analysis import Comparison
 from archsearch.report.tables import new_table
-from archsearch.search.result import Row, Score, StudyResult
-from archsearch.search.studies import StudySummary
+from archsearch.study.result import Row, Score, StudyResult
+from archsearch.study.studies import StudySummary
 from archsearch.units import format_count, format_duration
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.picture import draw_complexity, draw_curves
-from archsearch.search.result import Row, Score, StudyResult
+from archsearch.study.result import Row, Score, StudyResult
 from archsearch.units import format_count, format_duration, format_size
 
 

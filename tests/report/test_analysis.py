@@ -9,8 +9,8 @@ from archsearch.report.analysis import compare, curves, points
 from archsearch.report.results import comparison
 from archsearch.report.write import markdown, write_report
 from archsearch.runtime.job import EpochReport
-from archsearch.search.folder import StudyFolder
-from archsearch.search.result import Row, Score, StudyResult
+from archsearch.study.folder import StudyFolder
+from archsearch.study.result import Row, Score, StudyResult
 
 
 def row(name: str, **changes) -> Row:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from archsearch.report.live import LiveView, PlainView, open_view
 from archsearch.runtime.job import EpochReport
-from archsearch.search.events import EpochDone, JobEnded, JobStarted, Notice
+from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 
 
 def _job(key):

@@ -7,8 +7,8 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.report.live import SilentView, View
 from archsearch.report.log import StudyLog
-from archsearch.search.events import Notice, StudyStarted
 from archsearch.settings import RunSettings
+from archsearch.study.events import Notice, StudyStarted
 
 
 def started(folder: Path) -> StudyStarted:

@@ -1,0 +1,422 @@
+"""A whole run: data, search, finals, export; and taking up a run that was cut off."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.readings.cost import cost
+from archsearch.settings import (
+    RunSettings,
+    default_study_name,
+    differences,
+    gather,
+    nearest,
+)
+from archsearch.space.solve import solve
+from archsearch.study.baselines import wants_matched
+from archsearch.study.engines.base import Engine
+from archsearch.study.events import (
+    Event,
+    ExportStarted,
+    JobEnded,
+    Notice,
+    Planned,
+    StudyEnded,
+    StudyStarted,
+)
+from archsearch.study.finalists import Finals, run_finals
+from archsearch.study.folder import StudyFolder
+from archsearch.study.forecast import Forecast, calibrate
+from archsearch.study.interrupt import Interrupts
+from archsearch.study.journal import Journal
+from archsearch.study.limits import Limits
+from archsearch.study.lock import locked
+from archsearch.study.planning import MEASURING, bounds, expected
+from archsearch.study.prepared import Prepared, prepare_run
+from archsearch.study.result import StudyResult, read_result
+from archsearch.study.search import Interrupted, Plan, Search, facts_of
+from archsearch.study.services import Services, default_workers, real_services
+from archsearch.study.storage import StudyStore, default_url, opened, study_names
+from archsearch.study.summary import (
+    HEADER,
+    dataset_facts,
+    dataset_record,
+    note_rows,
+    study_metrics,
+)
+from archsearch.tracking.names import study_note
+from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
+from archsearch.units import format_size
+
+_PLACE: Final = ("home", "storage", "tracking_uri", "export")
+"""Settings that change where results go, not what they are."""
+
+
+def run(
+    settings: RunSettings,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    services: Services | None = None,
+) -> StudyResult:
+    """Run a new study to its end.
+
+    Args:
+        settings: what is asked for.
+        on_event: told what happens, from the calling thread (warnings also from others).
+        services: the outside world.
+
+    Raises:
+        UserError: something asked for does not work; nothing has been kept then.
+        Interrupted: the user stopped the run; `resume` goes on with it.
+        ArchsearchError: no trial could be trained.
+    """
+    return _Run(settings, on_event, services or real_services(), resume=False).run()
+
+
+def resume(
+    name: str,
+    *,
+    home: Path,
+    on_event: Callable[[Event], None] = lambda event: None,
+    services: Services | None = None,
+) -> StudyResult:
+    """Go on with a study that was cut off; one that has ended gives its result again.
+
+    Raises:
+        UserError: there is no such study, its data has changed, or another process drives it.
+        Interrupted: the user stopped the run again.
+    """
+    return _Run(
+        stored_settings(name, home), on_event, services or real_services(), resume=True
+    ).run()
+
+
+def stored_settings(name: str, home: Path) -> RunSettings:
+    """Return a study's settings from its run.toml; its home is where it lies now.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    path = StudyFolder(home, name).settings
+    if not path.is_file():
+        known = sorted(p.parent.name for p in (home / "studies").glob("*/run.toml"))
+        hint = nearest(name, tuple(known)) if known else "there are none yet"
+        raise UserError(f"no study {name!r} in {home}; {hint}")
+    return replace(gather({}, config=path), home=str(home), name=name)
+
+
+class _Run:
+    def __init__(
+        self,
+        settings: RunSettings,
+        on_event: Callable[[Event], None],
+        services: Services,
+        *,
+        resume: bool,
+    ) -> None:
+        self._settings = settings
+        self._began = 0.0
+        self._emit = on_event
+        self._services = services
+        self._resume = resume
+        self._home = Path(settings.home)
+
+    def run(self) -> StudyResult:
+        self._began = self._services.clock()
+        prepared = prepare_run(self._settings)
+        url = self._settings.storage or default_url(self._home)
+        with Interrupts() as interrupts, opened(url) as storage:
+            settings = self._settle(study_names(storage))
+            assert settings.name is not None
+            folder = StudyFolder(self._home, settings.name)
+            folder.create()
+            with locked(folder.lock, study=settings.name):
+                try:
+                    store = self._existing(storage, settings, prepared)
+                    if store is not None and store.attributes.get("status") == "complete":
+                        return read_result(store)
+                    self._started(settings, store, folder, prepared)
+                    with self._engine(settings, store, folder) as engine:
+                        found = self._planned(engine, prepared, store, interrupts)
+                        limits = bounds(
+                            settings, found, store=store, clock=self._services.clock,
+                            began=self._began,
+                        )  # fmt: skip
+                        if store is None:
+                            store = self._create(storage, settings, folder, prepared)
+                        result = self._drive(
+                            store, settings, folder, prepared, engine, limits, interrupts
+                        )
+                except BaseException:
+                    folder.delete_if_unused()
+                    raise
+        self._emit(StudyEnded(result=result))
+        return result
+
+    def _drive(
+        self,
+        store: StudyStore,
+        settings: RunSettings,
+        folder: StudyFolder,
+        prepared: Prepared,
+        engine: Engine,
+        limits: Limits,
+        interrupts: Interrupts,
+    ) -> StudyResult:
+        """Run what is left of a study that is there."""
+        store.set_attribute("status", "running")
+        if "published" not in store.attributes:
+            store.set_attribute("published", self._published_facts(prepared, folder))
+        with self._tracked(store, settings, prepared) as tracker:
+            journal = Journal(
+                folder=folder,
+                tracker=tracker,
+                dataset=str(prepared.folder),
+                recipe=prepared.recipe,
+                tags={"space": settings.space, "budget": settings.flops},
+                on_event=self._keeping_time(store),
+            )
+            parts = _Parts(
+                store=store, folder=folder, engine=engine, journal=journal, limits=limits
+            )
+            self._train(parts, prepared, interrupts)
+            self._check_result(store)
+            if settings.export:
+                self._export(store, folder)
+        return read_result(store)
+
+    def _keeping_time(self, store: StudyStore) -> Callable[[Event], None]:
+        """Pass events on; keep the time a study has taken also where its driver will be killed."""
+        earlier_s = store.attributes.get("wall_s", 0.0)
+
+        def tell(event: Event) -> None:
+            if isinstance(event, JobEnded):
+                wall_s = self._services.clock() - self._began
+                store.set_attribute("wall_s", earlier_s + wall_s)
+            self._emit(event)
+
+        return tell
+
+    @contextmanager
+    def _engine(
+        self, settings: RunSettings, store: StudyStore | None, folder: StudyFolder
+    ) -> Iterator[Engine]:
+        workers = settings.workers or 1
+        engine = self._services.engine(workers, folder)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _planned(
+        self,
+        engine: Engine,
+        prepared: Prepared,
+        store: StudyStore | None,
+        interrupts: Interrupts,
+    ) -> Forecast:
+        """Measure the pace on the workers that will train, and tell what the run will take."""
+        self._emit(Notice(text=MEASURING))
+        pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
+        if interrupts.requested and store is None:
+            raise KeyboardInterrupt  # nothing is kept yet
+        elapsed_s = self._services.clock() - self._began
+        found = expected(prepared, pace, workers=engine.workers, store=store, elapsed_s=elapsed_s)
+        self._emit(Planned(forecast=found))
+        return found
+
+    def _settle(self, taken: list[str]) -> RunSettings:
+        """Fill in what was left open: workers and name."""
+        settings = self._settings
+        if settings.workers is None:
+            settings = replace(settings, workers=default_workers())
+        if settings.name is None:
+            base = default_study_name(settings)
+            used = {*taken, *(path.name for path in (self._home / "studies").glob("*"))}
+            names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
+            settings = replace(settings, name=next(name for name in names if name not in used))
+        return settings
+
+    def _existing(
+        self, storage: Any, settings: RunSettings, prepared: Prepared
+    ) -> StudyStore | None:
+        """Return the study to go on with; None where a new one is to be made.
+
+        Raises:
+            UserError: there is one already, or its data has changed.
+        """
+        name = str(settings.name)
+        if name not in study_names(storage):
+            return None
+        store = StudyStore.open(storage, name)
+        before = store.attributes["dataset"]["digest"]
+        digest = prepared.dataset.digest
+        if self._resume and before != digest:
+            raise UserError(
+                f"the images of study {name!r} have changed since it began (digest "
+                f"{before}, now {digest}); start a new study"
+            )
+        if not self._resume:
+            other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
+            how = f"with other settings ({other})" if other else "with the same settings"
+            raise UserError(
+                f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
+                "on with it, --name gives this one another name"
+            )
+        return store
+
+    def _create(
+        self, storage: Any, settings: RunSettings, folder: StudyFolder, prepared: Prepared
+    ) -> StudyStore:
+        created = datetime.now().astimezone().isoformat(timespec="seconds")
+        data = dataset_facts(prepared.dataset)
+        facts = {"settings": _kept(settings), "dataset": data, "created": created}
+        # run.toml first: `resume` looks for it, and finds a study that is not made yet.
+        folder.write_settings(settings)
+        return StudyStore.create(storage, str(settings.name), facts)
+
+    def _published_facts(self, prepared: Prepared, folder: StudyFolder) -> dict[str, Any]:
+        found = {}
+        for name, graph in prepared.published.items():
+            price = cost(graph)
+            fill = price.flops / prepared.request.budget.high
+            found[name] = {
+                "name": name,
+                "role": "baseline",
+                "origin": "published",
+                **facts_of(graph, price, fill=fill, label=name, folder=folder),
+            }
+        return found
+
+    def _started(
+        self,
+        settings: RunSettings,
+        store: StudyStore | None,
+        folder: StudyFolder,
+        prepared: Prepared,
+    ) -> None:
+        if store is not None:
+            asked = {**settings.to_dict(), **store.attributes["settings"]}
+            settings = RunSettings.from_dict(asked)
+        knobs = prepared.space.knobs(prepared.request)
+        self._emit(
+            StudyStarted(
+                study=str(settings.name),
+                settings=settings,
+                folder=str(folder.path),
+                space_title=prepared.space.title,
+                distinct=math.prod(len(knob.values()) for knob in knobs),
+                input=prepared.dataset.input,
+                classes=len(prepared.dataset.classes),
+                images={n: len(prepared.dataset.split(n)) for n in ("train", "val", "test")},
+                done=0 if store is None else sum(trial.finished for trial in store.trials),
+                notes=prepared.dataset.notes,
+            )
+        )
+
+    def _train(self, parts: "_Parts", prepared: Prepared, interrupts: Interrupts) -> None:
+        def stopped() -> bool:
+            return interrupts.requested
+
+        settings, space, request = self._settings, prepared.space, prepared.request
+        search = Plan(
+            knobs=space.knobs(request),
+            solve=lambda knobs: solve(space, knobs, request),
+            length=prepared.length,
+            classic=space.classic_knobs(request) if wants_matched(settings) else None,
+            trials=settings.trials,
+            # The study's own, also where it is resumed with other workers: choices depend on it.
+            window=parts["store"].attributes["settings"]["workers"],
+            seed=settings.seed,
+            prune=settings.prune,
+            stopped=stopped,
+        )
+        Search(search, **parts).run()
+        finals = Finals(
+            finalists=settings.finalists,
+            seeds=settings.seeds,
+            seed=settings.seed,
+            length=prepared.length,
+            stopped=stopped,
+        )
+        run_finals(finals, **parts)
+
+    def _check_result(self, store: StudyStore) -> None:
+        result = read_result(store)
+        if result.winner is None:
+            reasons = [row.reason for row in result.rows if row.reason]
+            last = f"; the last said: {reasons[-1]}" if reasons else ""
+            raise ArchsearchError(f"study {store.name!r}: no network trained to its end{last}")
+
+    def _export(self, store: StudyStore, folder: StudyFolder) -> None:
+        self._emit(ExportStarted(out=str(folder.exports)))
+        self._services.export(store, folder)
+
+    @contextmanager
+    def _tracked(
+        self, store: StudyStore, settings: RunSettings, prepared: Prepared
+    ) -> Iterator[Tracker]:
+        """Track the study while the block runs, and keep how it ended."""
+        tracker = self._services.tracker(settings, self._warn)
+        facts: dict[str, str | int] = {
+            "space": prepared.space.title,
+            "budget": str(prepared.request.budget),
+            "data": f"{prepared.dataset.name}, {format_size(prepared.dataset.input)}",
+            "seed": settings.seed,
+        }
+        status: StudyStatus = "failed"
+        patience_s = 30.0
+        earlier_s = store.attributes.get("wall_s", 0.0)
+        try:
+            tracker.start_study(
+                StudyRecord(
+                    name=store.name,
+                    space=settings.space,
+                    budget=settings.flops,
+                    dataset=dataset_record(prepared.dataset),
+                    settings=settings.to_dict(),
+                    description=study_note(facts=facts),
+                )
+            )
+            yield tracker
+            status = "complete"
+        except Interrupted:
+            status = "interrupted"
+            raise
+        except KeyboardInterrupt:
+            status, patience_s = "interrupted", 2.0
+            raise
+        finally:
+            wall_s = self._services.clock() - self._began
+            store.set_attribute("wall_s", earlier_s + wall_s)
+            store.set_attribute("status", status)
+            result = read_result(store)
+            tracker.end_study(
+                status,
+                metrics=study_metrics(result),
+                description=study_note(facts=facts, header=HEADER, rows=note_rows(result)),
+            )
+            if (problem := tracker.close(patience_s)) is not None:
+                self._warn(problem)
+
+    def _warn(self, text: str) -> None:
+        self._emit(Notice(text=text))
+
+
+class _Parts(TypedDict):
+    """What the search and the finals work with."""
+
+    store: StudyStore
+    folder: StudyFolder
+    engine: Engine
+    journal: Journal
+    limits: Limits
+
+
+def _kept(settings: RunSettings) -> dict[str, Any]:
+    return {key: value for key, value in settings.to_dict().items() if key not in _PLACE}

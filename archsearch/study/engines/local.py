@@ -1,0 +1,270 @@
+"""Worker processes on this machine: kept warm over many jobs, replaced when they die or grow."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Final
+
+from archsearch.errors import ArchsearchError
+from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.study.engines.base import Event
+
+Main = Callable[[Connection, int, str], None]
+"""A worker's main loop: its end of the pipe, threads to use, the log file for what libraries say.
+
+In come `job` and `stop` messages, out go reports and outcomes; it ends when the pipe closes.
+"""
+
+SILENCE_S: Final = 2 * 3600.0
+"""A worker that says nothing for so long hangs: no epoch of a sensible trial is longer."""
+_START_FAILURES: Final = 3
+_GRACE_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process, and the job it has."""
+
+    number: int
+    process: SpawnProcess
+    pipe: Connection
+    log: Path
+    job: Job | None = None
+    heard: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+class LocalEngine:
+    """Trains jobs in `workers` processes of its own.
+
+    Args:
+        workers: processes, each with one job at a time.
+        logs: folder for what the workers' libraries say.
+        threads: CPU threads a worker may use.
+        main: what a worker runs (tests bring their own).
+        memory_bytes: a worker that has grown beyond this is replaced between jobs; None takes
+            half of the machine's memory, shared between the workers.
+        silence_s: a worker that says nothing about its job for so long is ended.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        logs: Path,
+        threads: int,
+        main: Main | None = None,
+        memory_bytes: int | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        import psutil
+
+        if main is None:
+            from archsearch.runtime.worker import main as real_main
+
+            main = real_main
+        self.workers = workers
+        self._logs = logs
+        self._threads = threads
+        self._main = main
+        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // workers
+        self._silence_s = silence_s
+        self._queue: deque[Job] = deque()
+        self._ready: deque[Event] = deque()
+        self._spoken = False
+        self._start_failures = 0
+        self._closed = False
+        logs.mkdir(parents=True, exist_ok=True)
+        # All start at once: importing the framework takes seconds, and goes on beside the driver.
+        self._workers = [self._spawn(number) for number in range(workers)]
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        if any(job.key == other.key for other in self._jobs()):
+            raise ValueError(f"job {job.key} is under way")
+        self._queue.append(job)
+        self._assign()
+
+    def stop(self, key: str) -> None:
+        """End a job after the epoch it is in; at once if it has not begun."""
+        for job in self._queue:
+            if job.key == key:
+                self._queue.remove(job)
+                self._ready.append(Outcome(key=key, status="pruned", reason="had not begun"))
+                return
+        for worker in self._workers:
+            if worker.job is not None and worker.job.key == key:
+                self._send(worker, ("stop", key))
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Wait up to `timeout_s` for at least one event.
+
+        Raises:
+            ArchsearchError: workers die one after another before they can take a job.
+        """
+        end = time.monotonic() + timeout_s
+        while not self._ready and self._jobs():
+            left = max(0.0, end - time.monotonic())
+            by_pipe = {worker.pipe: worker for worker in self._workers}
+            # A dead process closes its end of the pipe, which makes the pipe readable.
+            for pipe in wait(list(by_pipe), left):
+                assert isinstance(pipe, Connection)
+                self._receive(by_pipe[pipe])
+            self._end_silent()
+            if time.monotonic() >= end:
+                break
+        if not self._ready and not self._jobs():
+            time.sleep(max(0.0, min(timeout_s, end - time.monotonic())))
+        found = list(self._ready)
+        self._ready.clear()
+        return found
+
+    def close(self) -> None:
+        """End the workers at once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.clear()
+        for worker in self._workers:
+            worker.pipe.close()
+            if worker.job is not None:
+                worker.process.kill()  # its files are written whole or not at all
+        for worker in self._workers:
+            self._bury(worker)
+
+    def _jobs(self) -> list[Job]:
+        return [worker.job for worker in self._workers if worker.job] + list(self._queue)
+
+    def _assign(self) -> None:
+        for worker in self._workers:
+            if worker.job is None and self._queue:
+                worker.job = self._queue.popleft()
+                worker.heard = time.monotonic()
+                self._send(worker, ("job", to_json(worker.job)))
+
+    def _send(self, worker: _Worker, message: tuple[str, str]) -> None:
+        # One that has died says so when its pipe is read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.pipe.send(message)
+
+    def _receive(self, worker: _Worker) -> None:
+        """Take what a worker has said, to the last word of one that has died."""
+        try:
+            while worker.pipe.poll():
+                message = from_json(worker.pipe.recv())
+                worker.heard = time.monotonic()
+                self._spoken = True
+                if isinstance(message, EpochReport):
+                    self._ready.append(message)
+                elif isinstance(message, Outcome):
+                    self._ready.append(message)
+                    self._free(worker, message)
+                    return
+        except (EOFError, ConnectionResetError):
+            self._replace_dead(worker)
+
+    def _free(self, worker: _Worker, outcome: Outcome) -> None:
+        worker.job = None
+        worker.peak_rss_bytes = max(worker.peak_rss_bytes, outcome.peak_rss_bytes)
+        if worker.peak_rss_bytes > self._memory_bytes:
+            worker.pipe.close()
+            self._bury(worker)
+            self._renew(worker)
+        self._assign()
+
+    def _replace_dead(self, worker: _Worker) -> None:
+        worker.process.join(_GRACE_S)
+        code, why = worker.process.exitcode, _cause(worker)
+        worker.pipe.close()
+        self._bury(worker)
+        if not self._spoken and code is not None and code > 0:
+            # No worker has ever come as far as a report: the job is hardly to blame.
+            self._start_failures += 1
+            if self._start_failures >= _START_FAILURES:
+                self._workers.remove(worker)  # the others are left for `close`
+                raise ArchsearchError(f"worker processes do not start: {why}; see {worker.log}")
+            if worker.job is not None:
+                self._queue.appendleft(worker.job)
+        elif worker.job is not None:
+            reason = f"worker died: {why}"
+            self._ready.append(Outcome(key=worker.job.key, status="failed", reason=reason))
+        self._renew(worker)
+        self._assign()
+
+    def _end_silent(self) -> None:
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.job is not None and now - worker.heard > self._silence_s:
+                worker.process.kill()
+                worker.pipe.close()
+                self._bury(worker)
+                reason = f"worker said nothing for {self._silence_s:.0f} s and was ended"
+                self._ready.append(Outcome(key=worker.job.key, status="failed", reason=reason))
+                self._renew(worker)
+        self._assign()
+
+    def _renew(self, worker: _Worker) -> None:
+        self._workers[worker.number] = self._spawn(worker.number)
+
+    def _spawn(self, number: int) -> _Worker:
+        from multiprocessing import get_context
+
+        # Spawned, not forked: a driver with threads (the tracker's) does not survive a fork well.
+        context = get_context("spawn")
+        mine, theirs = context.Pipe()
+        log = self._logs / f"worker-{number}.log"
+        process = context.Process(
+            target=self._main,
+            args=(theirs, self._threads, str(log)),
+            name=f"archsearch-worker-{number}",
+            daemon=True,
+        )
+        with _no_signals():
+            process.start()
+        theirs.close()
+        return _Worker(number, process, mine, log)
+
+    def _bury(self, worker: _Worker) -> None:
+        worker.process.join(_GRACE_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """Have processes started in the block ignore Ctrl-C and SIGTERM from birth: the driver decides."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cause(worker: _Worker) -> str:
+    """Say why a process ended, with the last line of its log where that helps."""
+    code = worker.process.exitcode
+    if code is None:
+        return "it closed its pipe"
+    if code < 0:
+        hint = "; perhaps the memory ran out" if -code == signal.SIGKILL else ""
+        return f"signal {-code} ({signal.Signals(-code).name}){hint}"
+    try:
+        lines = worker.log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"exit status {code}" + (f", {last[:200]}" if last else "")

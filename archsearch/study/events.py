@@ -1,0 +1,137 @@
+"""What happens in a run, as it happens: plain values for whoever watches."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from archsearch.runtime.job import EpochReport
+from archsearch.settings import RunSettings
+from archsearch.study.forecast import Forecast
+from archsearch.study.result import Row, StudyResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStarted:
+    """The data is prepared and the first trial is about to start.
+
+    Attributes:
+        settings: with every default filled in.
+        folder: what the study keeps as files.
+        distinct: combinations of knob values the space has.
+        done: trials that a resumed study has finished already.
+        notes: what a person should hear before the work, one line each.
+    """
+
+    study: str
+    settings: RunSettings
+    folder: str
+    space_title: str
+    distinct: int
+    input: tuple[int, int, int]
+    classes: int
+    images: dict[str, int]
+    done: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The pace has been measured: what the run is going to take."""
+
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStarted:
+    """A network begins to train, or waits for a worker to do so.
+
+    Attributes:
+        stage: `search` for trials, `final` for retraining finalists and baselines.
+    """
+
+    key: str
+    stage: str
+    label: str
+    role: str
+    flops: int
+    params: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """A network has trained for one more epoch."""
+
+    report: EpochReport
+    label: str
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """A network is done: `complete`, `pruned`, `failed`, or `interrupted` by the user.
+
+    Attributes:
+        best: whether no trial before it reached its validation accuracy.
+    """
+
+    key: str
+    label: str
+    status: str
+    reason: str = ""
+    val_accuracy: float | None = None
+    test_accuracy: float | None = None
+    epochs: int = 0
+    total_s: float = 0.0
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalistsStarted:
+    """The search is over; these are retrained from scratch.
+
+    Attributes:
+        rows: the leaderboard so far.
+        entrants: labels of those that are retrained.
+        jobs: trainings in this stage, all seeds together.
+        done: those that a resumed study has finished already.
+    """
+
+    rows: tuple[Row, ...]
+    entrants: tuple[str, ...]
+    jobs: int
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportStarted:
+    """The winner is being exported."""
+
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a person should hear, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyEnded:
+    """The run is over."""
+
+    result: StudyResult
+    notes: tuple[str, ...] = field(default=())
+
+
+Event: TypeAlias = (
+    StudyStarted
+    | Planned
+    | JobStarted
+    | EpochDone
+    | JobEnded
+    | FinalistsStarted
+    | ExportStarted
+    | Notice
+    | StudyEnded
+)

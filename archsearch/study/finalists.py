@@ -1,0 +1,235 @@
+"""The finals: the best few and the baselines, retrained from scratch with several seeds.
+
+Only here is the test split touched, once per training; it decides nothing. A network's place and
+the winner follow from validation accuracy.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from archsearch.runtime.job import EpochReport, Outcome
+from archsearch.study.engines.base import Engine
+from archsearch.study.events import FinalistsStarted
+from archsearch.study.folder import StudyFolder
+from archsearch.study.journal import Entry, Journal
+from archsearch.study.limits import Limits, Load
+from archsearch.study.result import (
+    FINAL,
+    Row,
+    final_key,
+    final_outcomes,
+    published,
+    read_result,
+)
+from archsearch.study.sampler import derive_seed
+from archsearch.study.search import POLL_S, Interrupted, checked, halt
+from archsearch.study.storage import StudyStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finals:
+    """How finalists are chosen and retrained.
+
+    Attributes:
+        finalists: how many of the search's candidates.
+        seeds: trainings of each.
+        length: images and epochs of a training, from a network's FLOPs.
+        stopped: asked between events; true once the user wants to stop.
+    """
+
+    finalists: int
+    seeds: int
+    seed: int
+    length: Callable[[int], tuple[int, int]]
+    stopped: Callable[[], bool] = field(default=lambda: False)
+
+
+def run_finals(
+    plan: Finals,
+    *,
+    store: StudyStore,
+    folder: StudyFolder,
+    engine: Engine,
+    journal: Journal,
+    limits: Limits | None = None,
+) -> None:
+    """Retrain the finalists and the baselines, as far as that has not been done yet and fits.
+
+    Under a bound every network's first training comes before any second one. Afterwards only the
+    weights of the winner's best training (by validation) are kept.
+
+    Raises:
+        Interrupted: the plan's `stopped` said so; trainings that have ended are kept.
+    """
+    limits = limits or Limits()
+    rows = read_result(store).rows
+    entrants = choose(rows, plan.finalists)
+    entries = [entry for row in entrants for entry in _entries(plan, row, store)]
+    if limits.bounded:
+        entries.sort(key=lambda entry: entry.seed_number or 0)
+    done = final_outcomes(store)
+    journal.emit(
+        FinalistsStarted(
+            rows=rows,
+            entrants=tuple(row.label for row in entrants),
+            jobs=len(entries),
+            done=sum(entry.key in done for entry in entries),
+        )
+    )
+    for entry in entries:
+        if entry.key in done:
+            journal.replay(entry, Outcome(**done[entry.key]))
+    waiting = [entry for entry in entries if entry.key not in done]
+    stage = _Stage(store, engine, journal, limits, waiting)
+    stage.run(plan.stopped)
+    best = read_result(store).best_key
+    if best is not None:
+        folder.keep_weights(best)
+
+
+class _Stage:
+    """The trainings that are left, as they come to their ends."""
+
+    def __init__(
+        self,
+        store: StudyStore,
+        engine: Engine,
+        journal: Journal,
+        limits: Limits,
+        waiting: list[Entry],
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._journal = journal
+        self._limits = limits
+        self._waiting = waiting
+        self._running: dict[str, Entry] = {}
+        self._cut: set[str] = set()
+        # What a network's training took in the search, it will take again.
+        self._seconds = {
+            trial.notes["name"]: trial.notes["outcome"]["total_s"]
+            for trial in store.trials
+            if trial.notes.get("outcome", {}).get("status") == "complete"
+        }
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Run until nothing is left that fits.
+
+        Raises:
+            Interrupted: `stopped` said so; trainings that have ended are kept.
+        """
+        while not stopped() and self._begin():
+            for event in self._engine.events(POLL_S):
+                if isinstance(event, EpochReport):
+                    self._report(event)
+                else:
+                    self._take(event)
+            if self._limits.over:
+                for key in list(self._running):
+                    self._cut.add(key)
+                    self._take(Outcome(key=key, status="pruned"))
+        if stopped() and (self._running or self._waiting):
+            halt(self._engine, list(self._running), self._report, self._take_halted)
+            for entry in self._running.values():
+                self._journal.end(entry, None)
+            raise Interrupted(
+                f"interrupted; `archsearch resume {self._store.name}` goes on from here"
+            )
+
+    def _begin(self) -> bool:
+        """Start what the workers have room for and what fits; False when there is nothing left."""
+        while self._waiting and len(self._running) < self._engine.workers:
+            entry = self._waiting[0]
+            seconds = self._seconds.get(entry.facts["name"], self._limits.trial_s)
+            flops = 3 * entry.facts["flops"] * entry.images
+            if not self._limits.admits_final(Load(seconds, flops)):
+                if not self._running:
+                    self._end_early()
+                    return False
+                break
+            del self._waiting[0]
+            self._running[entry.key] = entry
+            self._limits.started(entry.key, flops, entry.epochs)
+            self._engine.submit(self._journal.start(entry))
+        return bool(self._running)
+
+    def _end_early(self) -> None:
+        why = (
+            f"the finals end with {len(self._waiting)} trainings left: no other fits into "
+            f"{self._limits.text}"
+        )
+        earlier = self._store.attributes.get("ended", "")
+        self._store.set_attribute("ended", "; ".join(filter(None, (earlier, why))))
+        self._journal.notice(why)
+
+    def _report(self, event: EpochReport) -> None:
+        if event.key not in self._running:
+            return
+        self._journal.epoch(event)
+        self._limits.reported(event)
+        if event.key not in self._cut and self._limits.cuts_final(event):
+            self._cut.add(event.key)
+            self._engine.stop(event.key)
+
+    def _take(self, outcome: Outcome) -> None:
+        entry = self._running.pop(outcome.key, None)
+        if entry is None:
+            return
+        self._limits.ended(outcome, trial=False)
+        if outcome.status == "pruned" and outcome.key in self._cut:
+            reason = f"cut short by {self._limits.text}"
+            outcome = replace(outcome, status="failed", reason=reason)
+        kept = checked_final(outcome)
+        self._store.set_attribute(FINAL + outcome.key, asdict(kept))
+        self._journal.end(entry, kept)
+
+    def _take_halted(self, outcome: Outcome) -> None:
+        if outcome.status == "complete":
+            self._take(outcome)
+
+
+def choose(rows: tuple[Row, ...], count: int) -> list[Row]:
+    """Choose who is retrained: the best candidates by validation, and every baseline."""
+    complete = [row for row in rows if row.status == "complete" and row.val_accuracy is not None]
+    candidates = [row for row in complete if row.role == "candidate"]
+    candidates.sort(key=lambda row: (-(row.val_accuracy or 0), row.name))
+    matched = [row for row in complete if row.origin == "matched"]
+    others = sorted((row for row in rows if row.origin == "published"), key=lambda row: row.name)
+    return [*candidates[:count], *matched, *others]
+
+
+def checked_final(outcome: Outcome) -> Outcome:
+    """Return the outcome, as `failed` if it lacks what a finalist must have."""
+    if outcome.status == "pruned":
+        outcome = replace(outcome, status="failed", reason="stopped without being asked to")
+    elif outcome.status == "complete" and not _finite(outcome.test_accuracy):
+        reason = f"its test accuracy is {outcome.test_accuracy}"
+        outcome = replace(outcome, status="failed", reason=reason)
+    return checked(outcome)
+
+
+def _entries(plan: Finals, row: Row, store: StudyStore) -> list[Entry]:
+    facts: dict[str, Any] = dict(published(store).get(row.name, {}))
+    if not facts:
+        facts = dict(next(t.notes for t in store.trials if t.notes["name"] == row.name))
+    images, epochs = plan.length(row.flops)
+    return [
+        Entry(
+            key=final_key(row.name, number),
+            stage="final",
+            facts=facts,
+            knobs=row.knobs,
+            images=images,
+            epochs=epochs,
+            # The same seeds for every network: they see the same images in the same order.
+            seed=derive_seed(plan.seed, "final", number),
+            seed_number=number,
+        )
+        for number in range(1, plan.seeds + 1)
+    ]
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

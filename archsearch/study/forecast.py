@@ -1,0 +1,291 @@
+"""What a run will take, before it starts: counted where it can be counted, measured where not."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from random import Random
+from statistics import fmean, harmonic_mean
+from typing import Any, Final
+
+from archsearch.ir.codec import to_json
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import cost
+from archsearch.readings.memory import training_memory
+from archsearch.runtime.job import Job, Outcome
+from archsearch.space.knobs import draw
+from archsearch.space.solve import solve
+from archsearch.study.baselines import wants_matched
+from archsearch.study.engines.base import Engine
+from archsearch.study.prepared import Prepared
+from archsearch.study.sampler import derive_seed
+from archsearch.units import format_count, format_duration, parse_duration, parse_flops
+
+MEASURE_S: Final = 1.5
+LONG_S: Final = 4 * 3600.0
+"""From here on a forecast comes with advice on what would be quicker."""
+SENSIBLE_S: Final = 3 * 3600.0
+_SECOND_FLOPS: Final = 100_000_000_000
+"""A step of more FLOPs takes seconds: one network has to do."""
+_EXPORT_S: Final = 12.0
+"""Exporting, reloading and comparing a small model, in a process of its own; or this many times"""
+_EXPORT_STARTS: Final = 4
+"""what a training needs to start, where that is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast networks of the budget train on this device, all workers busy."""
+
+    start_s: float
+    images_per_s: float
+    evaluated_per_s: float
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The plan of a run.
+
+    Attributes:
+        knobs: the values of each knob, in words.
+        distinct: combinations of knob values.
+        budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
+        resized: whether the image size was asked for (other images are resized to it).
+        trials, finals: trainings that are left to do.
+        trial_images, epochs: the length of a training.
+        trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
+        memory: what a training step holds, in bytes by kind, for the space's classic.
+        free_bytes: memory that is free on this machine now.
+        trial_s … total_s: expected times; None before the pace has been measured.
+        fit: trials that fit into the bounds asked for; None without bounds.
+        notes: what a person should know or could do about it, one line each.
+    """
+
+    space: str
+    title: str
+    knobs: Mapping[str, str]
+    distinct: int
+    budget: tuple[int, int]
+    reach: tuple[int, int]
+    input: tuple[int, int, int]
+    resized: bool
+    classes: int
+    images: Mapping[str, int]
+    trials: int
+    finals: int
+    workers: int
+    batch: int
+    epochs: int
+    trial_images: int
+    trial_flops: int
+    finals_flops: int
+    total_flops: int
+    memory: Mapping[str, int]
+    free_bytes: int
+    pace: Pace | None = None
+    trial_s: float | None = None
+    search_s: float | None = None
+    finals_s: float | None = None
+    closing_s: float = 0.0
+    total_s: float | None = None
+    fit: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+def forecast(
+    prepared: Prepared, *, workers: int, trials_done: int = 0, finals_done: int = 0
+) -> Forecast:
+    """Count what a run will take; how long that is on this device `timed` adds."""
+    import psutil
+
+    settings, request, dataset = prepared.settings, prepared.request, prepared.dataset
+    knobs = prepared.space.knobs(request)
+    images, epochs = prepared.length(request.budget.high)
+    trial_flops = 3 * request.budget.high * images
+    trials = max(0, settings.trials - trials_done)
+    own = (settings.finalists + wants_matched(settings)) * settings.seeds
+    finals = own + len(prepared.published) * settings.seeds
+    share = 1 - min(1.0, finals_done / finals) if finals else 0.0
+    published = sum(
+        3 * flops * prepared.length(flops)[0] * settings.seeds
+        for flops in (cost(graph).flops for graph in prepared.published.values())
+    )
+    finals_flops = round((own * trial_flops + published) * share)
+    memory = training_memory(prepared.classic.graph, batch=prepared.recipe.batch)
+    found = Forecast(
+        space=prepared.space.name,
+        title=prepared.space.title,
+        knobs={knob.name: _range(knob.values()) for knob in knobs},
+        distinct=math.prod(len(knob.values()) for knob in knobs),
+        budget=(request.budget.low, request.budget.high),
+        reach=prepared.space.reach(request),
+        input=dataset.input,
+        resized=settings.input is not None,
+        classes=len(dataset.classes),
+        images={name: len(dataset.split(name)) for name in ("train", "val", "test")},
+        trials=trials,
+        finals=max(0, finals - finals_done),
+        workers=workers,
+        batch=prepared.recipe.batch,
+        epochs=epochs,
+        trial_images=images,
+        trial_flops=trial_flops,
+        finals_flops=finals_flops,
+        total_flops=trials * trial_flops + finals_flops,
+        memory={**asdict(memory), "total_bytes": memory.total_bytes},
+        free_bytes=psutil.virtual_memory().available,
+        closing_s=_EXPORT_S if settings.export else 0.0,
+    )
+    needed = workers * memory.total_bytes
+    if needed > found.free_bytes:
+        fits = int(prepared.recipe.batch * found.free_bytes / needed)
+        note = (
+            f"{workers} at a time need about {_gigabytes(needed)} for a training step, "
+            f"{_gigabytes(found.free_bytes)} are free; try --batch-size {max(1, fits)}"
+        )
+        found = replace(found, notes=(*found.notes, note))
+    return found
+
+
+def calibrate(
+    engine: Engine, prepared: Prepared, *, stopped: Callable[[], bool] = lambda: False
+) -> Pace | str:
+    """Measure the pace on the engine's own workers, all busy as they will be.
+
+    The classic and a candidate drawn by chance: depth costs time that FLOPs do not show.
+
+    Returns:
+        The pace; or why there is none.
+    """
+    step_flops = 3 * prepared.request.budget.high * prepared.recipe.batch
+    least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
+    jobs = [_measuring(prepared, number) for number in range(max(least, engine.workers))]
+    for job in jobs:
+        engine.submit(job)
+    left = {job.key for job in jobs}
+    outcomes: list[Outcome] = []
+    while left:
+        if stopped():
+            return "interrupted"
+        for event in engine.events(0.25):
+            if isinstance(event, Outcome) and event.key in left:
+                left.discard(event.key)
+                outcomes.append(event)
+    good = [o for o in outcomes if o.status == "complete" and o.images_per_s > 0]
+    if not good:
+        return outcomes[0].reason or "no network could be trained"
+    return Pace(
+        start_s=fmean(o.start_s for o in good),
+        images_per_s=harmonic_mean([o.images_per_s for o in good]),
+        evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
+        device=good[0].device,
+    )
+
+
+def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
+    """Return the forecast with times: those of a run whose trials are never pruned."""
+    epoch_s = found.images["val"] / pace.evaluated_per_s
+    train_s = found.trial_images / pace.images_per_s
+    trial_s = pace.start_s + train_s + found.epochs * epoch_s
+    search_s = math.ceil(found.trials / found.workers) * trial_s
+    finals_s = 0.0
+    if found.finals:
+        # Published networks have FLOPs of their own; in training alone time follows from FLOPs.
+        scale = found.finals_flops / (found.finals * found.trial_flops)
+        final_s = pace.start_s + scale * (train_s + found.epochs * epoch_s)
+        final_s += found.images["test"] / pace.evaluated_per_s
+        finals_s = math.ceil(found.finals / found.workers) * final_s
+    if found.closing_s:
+        found = replace(found, closing_s=max(found.closing_s, _EXPORT_STARTS * pace.start_s))
+    settings = prepared.settings
+    fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
+    if fit is not None:
+        search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s
+    total_s = elapsed_s + search_s + finals_s + found.closing_s
+    result = replace(
+        found, pace=pace, trial_s=trial_s, search_s=search_s, finals_s=finals_s,
+        total_s=total_s, fit=fit,
+    )  # fmt: skip
+    if total_s > LONG_S and settings.max_time is None:
+        result = replace(result, notes=(*result.notes, _advice(result, prepared)))
+    return result
+
+
+def _fit(
+    found: Forecast, prepared: Prepared, *, trial_s: float, finals_s: float, elapsed_s: float
+) -> int | None:
+    """Count the trials that fit into the bounds, the finals taking half of them at most."""
+    settings = prepared.settings
+    counts = []
+    if settings.max_time is not None:
+        bound_s = parse_duration(settings.max_time)
+        left_s = bound_s - elapsed_s - found.closing_s - min(finals_s, bound_s / 2)
+        counts.append(int(left_s / trial_s) * found.workers)
+    if settings.search_flops is not None:
+        bound = parse_flops(settings.search_flops)
+        counts.append((bound - min(found.finals_flops, bound // 2)) // found.trial_flops)
+    return max(0, min(*counts, found.trials)) if counts else None
+
+
+def _advice(found: Forecast, prepared: Prepared) -> str:
+    """Say what would take a few hours: a smaller budget, or fewer and shorter trainings."""
+    assert found.total_s is not None
+    assert found.trial_s is not None
+    share = SENSIBLE_S / found.total_s
+    low, high = found.reach
+    ways = []
+    flops = found.budget[1] * share
+    if flops >= low:
+        ways.append(f"--flops {format_count(min(flops, high), digits=2)}")
+    else:
+        side = max(32, 32 * int(min(found.input[:2]) * math.sqrt(share) / 32))
+        if side < min(found.input[:2]):
+            small = max(10**6, int(f"{flops:.0e}".partition("e")[0]) * 10 ** int(math.log10(flops)))
+            size = f"{side}x{side}x{found.input[2]}"
+            ways.append(f"--input {size} --flops {format_count(small, digits=2)}")
+    trainings = found.trials + found.finals
+    epochs = int(found.epochs * share)
+    if epochs >= 1:
+        ways.append(f"--epochs {epochs}")
+    if share * trainings >= 3:
+        trials = max(1, int(share * trainings) - 2)
+        ways.append(f"--trials {trials} --finalists 1 --seeds 1 --baselines none")
+    if found.trial_s * 3 < SENSIBLE_S:
+        ways.append(f"--max-time {round(SENSIBLE_S / 3600)}h")
+    return (
+        f"this takes {format_duration(found.total_s)} on this device; within "
+        f"{round(SENSIBLE_S / 3600)} hours would be: {' or '.join(ways) or 'nothing of this size'}"
+    )
+
+
+def _measuring(prepared: Prepared, number: int) -> Job:
+    graph: Graph = prepared.classic.graph
+    if number % 2:
+        rng = Random(derive_seed(prepared.settings.seed, "pace", number))
+        knobs = draw(prepared.space.knobs(prepared.request), rng)
+        graph = solve(prepared.space, knobs, prepared.request).graph
+    return Job(
+        key=f"pace-{number}",
+        graph=to_json(graph),
+        dataset=str(prepared.folder),
+        recipe=prepared.recipe,
+        images=prepared.recipe.batch,
+        seed=prepared.settings.seed,
+        measure_s=MEASURE_S,
+    )
+
+
+def _range(values: tuple[Any, ...]) -> str:
+    if len(values) > 2 and all(type(v) is int for v in values):
+        first, last = values[0], values[-1]
+        if values == tuple(range(first, last + 1)):
+            return f"{first} to {last}"
+    return ", ".join(("yes" if v else "no") if isinstance(v, bool) else str(v) for v in values)
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,209 @@
+"""Bounds on a whole search, in time and in FLOPs: what still fits, and what must end."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Final
+
+from archsearch.runtime.job import EpochReport, Outcome
+from archsearch.settings import RunSettings
+from archsearch.study.forecast import Forecast
+from archsearch.study.result import final_key, final_outcomes, published
+from archsearch.study.storage import StudyStore
+from archsearch.units import parse_duration, parse_flops
+
+FINALS_SHARE: Final = 0.5
+"""The finals are reserved for, but for no more than this share of a bound."""
+_SPARE: Final = 0.25
+"""A trial under way may take this much of what is reserved for the finals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a training, or several, take."""
+
+    seconds: float = 0.0
+    flops: float = 0.0
+
+
+@dataclass(slots=True)
+class _Job:
+    load: Load
+    epochs: int
+    began: float
+    share: float = 0.0  # of the training that is done
+
+
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """Keeps account of a search's time and FLOPs; without bounds everything fits.
+
+    Attributes:
+        time_s: wall-clock seconds of the whole run.
+        flops: training FLOPs of the whole run.
+        text: the bounds as a person wrote them, for messages.
+        began: when the run began, on `clock`; earlier parts of a resumed run are counted in.
+        spent_flops: FLOPs of trainings that have ended.
+        trial: what a trial takes, by the forecast.
+        finals: what all finals take together, by the forecast.
+        closing_s: what comes after the last training: the export.
+        workers: trainings at the same time.
+    """
+
+    time_s: float | None = None
+    flops: float | None = None
+    text: str = ""
+    clock: Callable[[], float] = time.monotonic
+    began: float = 0.0
+    spent_flops: float = 0.0
+    trial: Load = field(default_factory=Load)
+    finals: Load = field(default_factory=Load)
+    closing_s: float = 0.0
+    workers: int = 1
+    _running: dict[str, _Job] = field(default_factory=dict)
+    _trials_s: list[float] = field(default_factory=list)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound at all."""
+        return self.time_s is not None or self.flops is not None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self.clock() - self.began
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up, whatever is still running."""
+        return self.time_s is not None and self.elapsed_s > self.time_s - self.closing_s / 2
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def started(self, key: str, flops: float, epochs: int) -> None:
+        """Note that a training begins."""
+        self._running[key] = _Job(Load(flops=flops), epochs, self.clock())
+
+    def reported(self, report: EpochReport) -> None:
+        """Note how far a training is."""
+        job = self._running.get(report.key)
+        if job is not None:
+            job.share = report.epoch / max(1, job.epochs)
+
+    def ended(self, outcome: Outcome, *, trial: bool) -> None:
+        """Note that a training is over; complete trials say how long the next one will take."""
+        job = self._running.pop(outcome.key, None)
+        if job is None:
+            return
+        share = min(1.0, outcome.epochs / max(1, job.epochs))
+        self.spent_flops += job.load.flops * share
+        if trial and outcome.status == "complete":
+            self._trials_s.append(self.clock() - job.began)
+
+    # --- what fits ------------------------------------------------------------------------------
+
+    @property
+    def trial_s(self) -> float:
+        """Expected seconds of the next trial: the mean of those before it and their sd."""
+        if not self._trials_s:
+            return self.trial.seconds
+        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
+        return fmean(self._trials_s) + spread
+
+    def admits_trial(self) -> bool:
+        """Whether another trial fits, with the finals after it."""
+        if self.time_s is not None:
+            needed_s = self.trial_s + self._reserve_s() + self.closing_s
+            if self.elapsed_s + needed_s > self.time_s:
+                return False
+        if self.flops is not None:
+            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
+            return self._committed + self.trial.flops + reserve <= self.flops
+        return True
+
+    def admits_final(self, load: Load) -> bool:
+        """Whether a final that takes so much fits."""
+        end_s = self.elapsed_s + load.seconds + self.closing_s
+        if self.time_s is not None and end_s > self.time_s:
+            return False
+        return self.flops is None or self._committed + load.flops <= self.flops
+
+    def cuts_trial(self, report: EpochReport) -> bool:
+        """Whether a trial must end here: its rest would take too much of the finals' time."""
+        if self.time_s is None:
+            return False
+        return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
+
+    def cuts_final(self, report: EpochReport) -> bool:
+        """Whether a final must end here: its rest would not fit."""
+        return self._too_late(report, self.closing_s)
+
+    def least(self) -> Mapping[str, float]:
+        """Return the smallest bounds under which one trial and a final of each finalist fit."""
+        found = {}
+        if self.time_s is not None:
+            before_s = self.elapsed_s + self.trial_s + self.closing_s
+            found["max_time"] = before_s + min(self.finals.seconds, before_s)
+        if self.flops is not None:
+            found["search_flops"] = self.trial.flops + min(self.finals.flops, self.trial.flops)
+        return found
+
+    @property
+    def _committed(self) -> float:
+        return self.spent_flops + sum(job.load.flops for job in self._running.values())
+
+    def _reserve_s(self) -> float:
+        assert self.time_s is not None
+        # The finals turn out as much slower or faster than forecast as the trials did.
+        scale = 1.0
+        if self._trials_s and self.trial.seconds:
+            scale = fmean(self._trials_s) / self.trial.seconds
+        return min(scale * self.finals.seconds, FINALS_SHARE * self.time_s)
+
+    def _too_late(self, report: EpochReport, after_s: float) -> bool:
+        job = self._running.get(report.key)
+        if self.time_s is None or job is None or report.epoch >= job.epochs:
+            return False
+        # One that goes on from a checkpoint has the epochs before it behind it as it begins.
+        taken_s = max(self.clock() - job.began, report.wall_s)
+        left_s = taken_s * (job.epochs - report.epoch) / report.epoch
+        return self.elapsed_s + left_s + after_s > self.time_s and not math.isinf(left_s)
+
+
+def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], float]) -> Limits:
+    """Return the account of the bounds that settings ask for."""
+    bounds = []
+    if settings.max_time is not None:
+        bounds.append(f"--max-time {settings.max_time}")
+    if settings.search_flops is not None:
+        bounds.append(f"--search-flops {settings.search_flops}")
+    return Limits(
+        time_s=None if settings.max_time is None else parse_duration(settings.max_time),
+        flops=None if settings.search_flops is None else parse_flops(settings.search_flops),
+        text=" and ".join(bounds),
+        clock=clock,
+        trial=Load(found.trial_s or 0.0, found.trial_flops),
+        finals=Load(found.finals_s or 0.0, found.finals_flops),
+        closing_s=found.closing_s,
+        workers=found.workers,
+    )
+
+
+def spent_flops(store: StudyStore) -> float:
+    """Sum up the training FLOPs of what has ended in a study."""
+    facts = {trial.notes["name"]: trial.notes for trial in store.trials} | dict(published(store))
+    done = [(t.notes["name"], t.notes["outcome"]) for t in store.trials if "outcome" in t.notes]
+    finals = final_outcomes(store)
+    done += [
+        (name, outcome)
+        for name in facts
+        for key, outcome in finals.items()
+        if key.rpartition("-seed")[0] == final_key(name, 0).rpartition("-seed")[0]
+    ]
+    images = (outcome["images_per_s"] * outcome["train_s"] for _, outcome in done)
+    spent = 0.0
+    for (name, _), count in zip(done, images, strict=True):
+        spent += 3 * facts[name]["flops"] * count
+    return spent

@@ -1,0 +1,101 @@
+"""What is known before a study is made, all of it checked."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from archsearch.data.dataset import Dataset, load
+from archsearch.data.prepare import prepare
+from archsearch.errors import UserError
+from archsearch.ir.graph import Graph
+from archsearch.runtime.recipe import Recipe, find_recipe
+from archsearch.settings import RunSettings
+from archsearch.space.budget import Budget, Request
+from archsearch.space.registry import find_space
+from archsearch.space.solve import Candidate, solve
+from archsearch.space.space import Space
+from archsearch.study.baselines import named_baselines, published_networks
+from archsearch.units import format_count
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The space, the data and the networks that are known already.
+
+    Attributes:
+        folder: of the prepared dataset.
+        published: the published baselines to train, by name.
+        classic: the space's classic, scaled to the budget.
+    """
+
+    settings: RunSettings
+    space: Space
+    recipe: Recipe
+    folder: Path
+    dataset: Dataset
+    request: Request
+    published: dict[str, Graph]
+    classic: Candidate
+
+    def length(self, flops: int) -> tuple[int, int]:
+        """Return the images a network of so many FLOPs sees in training, and the epochs these are."""
+        train = len(self.dataset.train)
+        images = self.settings.images(flops=flops, train_images=train)
+        images = max(images, self.recipe.batch)
+        return images, -(-images // train)
+
+
+def prepare_run(settings: RunSettings) -> Prepared:
+    """Check what is asked for and prepare the data; nothing else is kept.
+
+    Raises:
+        UserError: something asked for does not work.
+    """
+    space = find_space(settings.space)
+    recipe = find_recipe(settings.recipe)
+    if settings.batch_size is not None:
+        recipe = replace(recipe, batch=settings.batch_size)
+    if settings.class_weights:
+        recipe = replace(recipe, class_weights=True)
+    # Misspelt names show before the data is prepared.
+    named_baselines(settings)
+    space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
+    path = prepare(
+        settings.data,
+        home=Path(settings.home),
+        input=settings.image_size,
+        seed=settings.seed,
+        val=settings.val_fraction,
+        test=settings.test_fraction,
+        mirror=settings.mirror,
+        strict=settings.strict,
+    )
+    dataset = load(path)
+    if recipe.batch > len(dataset.train):
+        raise UserError(
+            f"a batch of {recipe.batch} is larger than the {len(dataset.train)} images to "
+            f"train on; give a smaller --batch-size"
+        )
+    budget = Budget.parse(settings.flops, dataset.input)
+    request = Request(
+        input=dataset.input,
+        classes=len(dataset.classes),
+        budget=budget,
+        relax=settings.relaxed(),
+    )
+    images = settings.images(flops=budget.high, train_images=len(dataset.train))
+    if images < recipe.batch:
+        least = format_count(3 * budget.high * len(dataset.train))
+        raise UserError(
+            f"{settings.train_flops} training FLOPs are {images} images of {settings.flops}, not "
+            f"even a batch of {recipe.batch}; one epoch takes {least}"
+        )
+    return Prepared(
+        settings=settings,
+        space=space,
+        recipe=recipe,
+        folder=path.resolve(),
+        dataset=dataset,
+        request=request,
+        published=published_networks(settings, request),
+        classic=solve(space, space.classic_knobs(request), request),
+    )

@@ -1,0 +1,329 @@
+import os
+import random
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from archsearch.data.dataset import load
+from archsearch.errors import ArchsearchError, BudgetError, UserError
+from archsearch.runtime.job import Job
+from archsearch.settings import RunSettings
+from archsearch.study import driver, studies
+from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
+from archsearch.study.events import FinalistsStarted, JobStarted, StudyEnded, StudyStarted
+from archsearch.study.search import Interrupted
+from archsearch.study.services import Services
+from archsearch.tracking.memory import MemoryTracker
+
+from .conftest import table
+
+
+class World:
+    """Services that train nothing, and remember what was asked of them."""
+
+    def __init__(self, **engine) -> None:
+        self.engines: list[FakeEngine] = []
+        self.trackers: list[MemoryTracker] = []
+        self.exports: list[str | None] = []
+        self.events: list[object] = []
+        self.options = engine
+
+    def services(self) -> Services:
+        return Services(engine=self._engine, tracker=self._tracker, export=self._export)
+
+    def _engine(self, workers, folder):
+        self.engines.append(FakeEngine(workers, train_images=1000, **self.options))
+        return self.engines[-1]
+
+    def _tracker(self, settings, warn):
+        self.trackers.append(MemoryTracker())
+        return self.trackers[-1]
+
+    def _export(self, store, folder):
+        self.exports.append(studies.read_result(store).best_key)
+        return folder.exports
+
+    def run(self, settings: RunSettings):
+        return driver.run(settings, on_event=self.events.append, services=self.services())
+
+    def resume(self, name: str, home: Path):
+        return driver.resume(name, home=home, on_event=self.events.append, services=self.services())
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings(
+        space="vgg",
+        flops="20M",
+        trials=6,
+        epochs=3,
+        workers=2,
+        seeds=2,
+        finalists=2,
+        home=str(tmp_path),
+    )
+
+
+def test_a_run_from_data_to_export(settings: RunSettings):
+    world = World()
+    result = world.run(settings)
+    assert result.study == "vgg-20M-digits"
+    assert result.status == "complete"
+    assert len(result.rows) == 6
+    assert world.exports == [result.best_key]
+    assert result.winner is not None
+    assert result.winner.test.n == 2
+    assert all(0.9 <= row.fill <= 1 for row in result.rows)
+    kinds = [type(event) for event in world.events]
+    assert kinds[0] is StudyStarted
+    assert kinds[-1] is StudyEnded
+    assert kinds.count(FinalistsStarted) == 1
+    tracker = world.trackers[0]
+    assert tracker.closed
+    assert tracker.study.status == "complete"
+    assert tracker.study.metrics["best_test_accuracy"] == result.winner.test.mean
+    assert "| design |" in tracker.description
+    roles = [record.role for record in tracker.trial_records.values()]
+    # The classic in the search and its two retrainings; four retrainings of two candidates.
+    assert (roles.count("baseline"), roles.count("candidate"), roles.count("finalist")) == (3, 5, 4)
+
+
+def test_only_finalists_touch_the_test_split(settings: RunSettings):
+    world = World()
+    world.run(settings)
+    jobs = world.engines[0].submitted
+    assert [job.test for job in jobs] == [job.key.startswith("final-") for job in jobs]
+    assert all((job.weights is not None) == job.test for job in jobs)
+
+
+def test_validation_chooses_where_test_would_choose_otherwise(settings: RunSettings):
+    world = World(test=lambda job: 1 - hashed_accuracy(job))
+    result = world.run(settings)
+    finalists = [row for row in result.rows if row.final_val]
+    assert result.winner.final_val.mean == max(row.final_val.mean for row in finalists)
+    assert result.winner.test.mean == min(row.test.mean for row in finalists)
+
+
+def test_published_baselines_train_but_cannot_win(settings: RunSettings):
+    def published_first(job: Job) -> float:
+        return 0.99 if "resnet" in job.graph[:200] and "_cifar" in job.graph[:200] else 0.6
+
+    world = World(validation=published_first)
+    names = "matched,resnet20_cifar"
+    result = world.run(replace(settings, space="resnet", baselines=names, trials=4))
+    first = result.rows[0]
+    assert (first.name, first.origin, first.rank, first.winner) == (
+        "resnet20_cifar", "published", 1, False,
+    )  # fmt: skip
+    assert first.val_accuracy is None
+    assert first.final_val.n == 2
+    assert result.winner.origin != "published"
+
+
+def test_no_baseline_where_none_is_wanted(settings: RunSettings):
+    result = World().run(replace(settings, baselines="none"))
+    assert {row.role for row in result.rows} == {"candidate"}
+
+
+def test_names_count_up_and_settings_files_repeat_a_run(settings: RunSettings, tmp_path: Path):
+    first = World().run(settings)
+    second = World().run(settings)
+    assert (first.study, second.study) == ("vgg-20M-digits", "vgg-20M-digits-2")
+    assert table(first) == table(second)
+    again = driver.gather({"name": "third"}, config=tmp_path / "studies" / first.study / "run.toml")
+    assert table(World().run(again)) == table(first)
+
+
+def test_train_flops_set_the_length(settings: RunSettings):
+    world = World()
+    world.run(replace(settings, epochs=None, train_flops="100G"))
+    started = [event for event in world.events if isinstance(event, JobStarted)]
+    for job, event in zip(world.engines[0].submitted, started, strict=True):
+        assert job.images == 100_000_000_000 // (3 * event.flops)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": "vvg"}, "did you mean vgg"),
+        ({"recipe": "defualt"}, "did you mean default"),
+        ({"flops": "1k"}, "try --flops"),
+        ({"baselines": "resnet_cifar20"}, "did you mean resnet"),
+        ({"batch_size": 100_000}, "larger than the"),
+        ({"epochs": None, "train_flops": "1M"}, "not even a batch"),
+        ({"data": "/nowhere"}, "nowhere"),
+        ({"storage": "nonsense"}, "the storage nonsense does not open"),
+        ({"storage": "mysql://me:secret@localhost/x"}, "does not open"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, message, tmp_path):
+    with pytest.raises(UserError) as error:
+        World().run(replace(settings, **changes))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_an_existing_study_is_not_overwritten(settings: RunSettings):
+    named = replace(settings, name="mine")
+    World().run(named)
+    with pytest.raises(UserError, match="with the same settings; `archsearch resume mine`"):
+        World().run(named)
+    with pytest.raises(UserError, match="trials: 6 there, 7 here"):
+        World().run(replace(named, trials=7))
+
+
+def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
+    seen = []
+
+    class Second(World):
+        def _tracker(self, settings, warn):
+            for other in (lambda: World().resume("mine", tmp_path), lambda: World().run(asked)):
+                try:
+                    other()
+                except UserError as error:
+                    seen.append(str(error))
+            return super()._tracker(settings, warn)
+
+    asked = replace(settings, name="mine")
+    Second().run(asked)
+    assert len(seen) == 2
+    assert all(f"driven by process {os.getpid()}" in text for text in seen)
+
+
+class Struck(FakeEngine):
+    """Sends the driver a signal in the middle of things."""
+
+    def __init__(self, workers: int, at: int, **options) -> None:
+        super().__init__(workers, train_images=1000, **options)
+        self.left = at
+
+    def events(self, timeout_s):
+        if self.submitted:  # the pace has been measured
+            self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return super().events(timeout_s)
+
+
+@pytest.mark.parametrize("at", [1, 5, 14, 28, 33])
+def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
+    expected = World().run(replace(settings, home=str(tmp_path / "calm")))
+
+    class Disturbed(World):
+        def _engine(self, workers, folder):
+            return Struck(workers, at)
+
+    world = Disturbed()
+    with pytest.raises(Interrupted, match="archsearch resume vgg-20M-digits"):
+        world.run(settings)
+    assert world.trackers[0].study.status == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    [summary] = studies.list_studies(home=tmp_path)
+    assert (summary.status, summary.pid) == ("interrupted", None)
+    again = World()
+    result = again.resume("vgg-20M-digits", tmp_path)
+    assert table(result) == table(expected)
+    assert result.status == "complete"
+    assert {run.status for run in again.trackers[0].trials.values()} <= {"complete", "pruned"}
+    done = World()
+    assert table(done.resume("vgg-20M-digits", tmp_path)) == table(expected)
+    assert done.engines == []
+
+
+def test_two_ctrl_c_stop_at_once(settings: RunSettings):
+    class Twice(World):
+        def _engine(self, workers, folder):
+            engine = Struck(workers, 4)
+            engine.stop = lambda key: signal.raise_signal(signal.SIGINT)
+            return engine
+
+    world = Twice()
+    with pytest.raises(KeyboardInterrupt):
+        world.run(settings)
+    assert world.trackers[0].study.status == "interrupted"
+
+
+def test_a_study_without_a_single_network_says_why(settings: RunSettings, tmp_path: Path):
+    failures = {f"trial-{n:04d}": "loss became NaN at epoch 1" for n in range(6)}
+    with pytest.raises(ArchsearchError, match=r"no network trained to its end.*loss became NaN"):
+        World(failures=failures).run(settings)
+    [summary] = studies.list_studies(home=tmp_path)
+    assert summary.status == "failed"
+    assert summary.best_val is None
+
+
+def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path, monkeypatch):
+    World().run(settings)
+    file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
+    file.write_text(file.read_text().replace("val_fraction = 0.15", "val_fraction = 0.2"))
+    with pytest.raises(UserError, match="images of study 'vgg-20M-digits' have changed"):
+        World().resume("vgg-20M-digits", tmp_path)
+
+
+def test_unknown_studies_are_named(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(UserError, match="there are none"):
+        World().resume("x", tmp_path)
+    with pytest.raises(UserError, match="there are none"):
+        studies.load_result("x", home=tmp_path)
+    assert studies.list_studies(home=tmp_path) == []
+    World().run(settings)
+    with pytest.raises(UserError, match="did you mean 'vgg-20M-digits'"):
+        World().resume("vgg-20M-digit", tmp_path)
+    with pytest.raises(UserError, match="did you mean 'vgg-20M-digits'"):
+        studies.load_result("vgg-20M-digit", home=tmp_path)
+
+
+def test_a_study_can_be_read_again_and_deleted(settings: RunSettings, tmp_path: Path):
+    result = World().run(settings)
+    name = result.study
+    assert studies.load_result(name, home=tmp_path) == result
+    studies.delete_study(name, home=tmp_path)
+    assert studies.list_studies(home=tmp_path) == []
+    assert not (tmp_path / "studies" / name).exists()
+    assert World().run(settings).study == name
+
+
+def test_a_budget_out_of_reach_is_a_budget_error(settings: RunSettings):
+    with pytest.raises(BudgetError):
+        World().run(replace(settings, flops="1P"))
+
+
+def test_any_order_of_workers_gives_the_same_table(settings: RunSettings, tmp_path: Path):
+    tables = [
+        table(World(order=random.Random(n)).run(replace(settings, home=str(tmp_path / str(n)))))
+        for n in range(2)
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_data_options_reach_the_data_and_the_recipe(settings: RunSettings):
+    world = World()
+    asked = replace(settings, mirror=True, class_weights=True, relax="channel-doubling")
+    world.run(asked)
+    job = world.engines[0].submitted[0]
+    assert job.recipe.class_weights
+    assert load(Path(job.dataset)).mirror
+    assert len(next(iter(world.trackers[0].trial_records.values())).knobs) > 7
+
+
+def test_strict_refuses_a_bad_image_before_anything_is_kept(settings: RunSettings, tmp_path: Path):
+    photos = tmp_path / "photos"
+    rng = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (photos / kind).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 255, (40, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(photos / kind / f"{number}.png")
+    (photos / "cat" / "bad.png").write_bytes(b"no image")
+    asked = replace(settings, data=str(photos), input="32x32x3", trials=2, batch_size=4)
+    with pytest.raises(UserError, match=r"bad\.png.*--strict"):
+        World().run(replace(asked, strict=True))
+    world = World()
+    world.run(asked)
+    assert any("bad.png" in note for note in world.events[0].notes)

@@ -1,0 +1,59 @@
+"""A driver killed for real, at moments of no one's choosing, leaves a study that goes on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsearch.study import studies
+
+from .conftest import table
+
+SCRIPT = Path(__file__).with_name("toy_driver.py")
+STUDY = "vgg-20M-digits"
+
+
+def drive(home: Path, what: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(SCRIPT), str(home), what]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill_after(driver: "subprocess.Popen[str]", events: int) -> None:
+    with driver:
+        for _ in range(events):
+            assert driver.stdout.readline()
+        driver.kill()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    home = tmp_path_factory.mktemp("calm")
+    with drive(home, "run") as driver:
+        driver.communicate()
+    return table(studies.load_result(STUDY, home=home))
+
+
+def test_killed_once(tmp_path: Path, undisturbed: list[object]):
+    assert resumed(tmp_path, (22,)) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moments", [*((n,) for n in range(1, 60, 6)), (3, 6), (24, 9, 9)])
+def test_killed_at_any_moment(tmp_path: Path, moments: tuple[int, ...], undisturbed: list[object]):
+    assert resumed(tmp_path, moments) == undisturbed
+
+
+def resumed(home: Path, moments: tuple[int, ...]) -> list[object]:
+    """Kill a driver, and each that takes up its study, after so many events; then let one end."""
+    kill_after(drive(home, "run"), moments[0])
+    for moment in moments[1:]:
+        [summary] = studies.list_studies(home=home)
+        assert (summary.status, summary.pid) == ("interrupted", None)
+        kill_after(drive(home, "resume"), moment)
+    with drive(home, "resume") as last:
+        last.communicate()
+    assert last.returncode == 0
+    result = studies.load_result(STUDY, home=home)
+    assert result.status == "complete"
+    return table(result)

@@ -1,0 +1,172 @@
+"""Bounds with an engine whose every epoch moves a clock of its own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.settings import RunSettings
+from archsearch.study import driver
+from archsearch.study.engines.fake import FakeEngine
+from archsearch.study.events import JobEnded, Notice
+from archsearch.study.limits import spent_flops
+from archsearch.study.services import Services
+from archsearch.study.storage import StudyStore, default_url, opened
+from archsearch.tracking.memory import MemoryTracker
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TimedEngine(FakeEngine):
+    """One worker; an epoch takes `epoch_s`, of which the measured pace knows `told` times that."""
+
+    def __init__(self, clock: Clock, epoch_s, *, told: float = 1.0) -> None:
+        super().__init__(1, train_images=1259)
+        self.clock, self.epoch_s, self.told = clock, epoch_s, told
+
+    def events(self, timeout_s):
+        found = super().events(timeout_s)
+        if not found:
+            self.clock.now += timeout_s
+        return found
+
+    def _pace(self, job):
+        self.clock.now += 1
+        return replace(super()._pace(job), images_per_s=1259 / (self.told * self.epoch_s))
+
+    def _advance(self, job):
+        event = super()._advance(job)
+        if job.measure_s is None and hasattr(event, "epoch"):
+            self.clock.now += self.epoch_s
+        if hasattr(event, "total_s") and job.measure_s is None:
+            event = replace(event, total_s=self.epoch_s * event.epochs, train_s=event.epochs / 100)
+        return event
+
+
+class World:
+    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=12.0) -> None:
+        self.clock = Clock()
+        self.events: list[object] = []
+        self.engine = TimedEngine(self.clock, epoch_s, told=told)
+        self.export_s = export_s
+
+    def run(self, settings: RunSettings):
+        services = Services(
+            engine=lambda workers, folder: self.engine,
+            tracker=lambda settings, warn: MemoryTracker(),
+            export=self._export,
+            clock=self.clock,
+        )
+        return driver.run(settings, on_event=self.events.append, services=services)
+
+    def _export(self, store, folder):
+        self.clock.now += self.export_s
+        return folder.exports
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings.from_dict(
+        {"space": "vgg", "flops": "20M", "epochs": 4, "workers": 1, "seeds": 2, "finalists": 2,
+         "home": str(tmp_path), "max_time": "20min", "prune": False}
+    )  # fmt: skip
+
+
+def test_a_bounded_search_tries_what_fits(settings: RunSettings):
+    assert settings.trials == 1000
+    world = World()
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1200
+    assert world.clock.now - 1000 > 0.95 * 1200
+    # 40 s a training, six of them finals.
+    assert len(result.rows) == (1200 - 6 * 40 - 12 - 2) // 40
+    assert all(row.status == "complete" for row in result.rows)
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    assert "no other fits into --max-time 20min" in result.ended
+    assert any(isinstance(e, Notice) and "no other fits" in e.text for e in world.events)
+
+
+@pytest.mark.parametrize("told", [0.3, 3.0])
+def test_the_bound_holds_where_the_pace_was_misjudged(settings: RunSettings, told: float):
+    world = World(told=told)
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert result.winner is not None
+    assert len(result.rows) > 10
+
+
+def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSettings):
+    class Slowing(World):
+        def __init__(self):
+            super().__init__()
+            base = self.engine
+
+            class Engine(TimedEngine):
+                @property
+                def epoch_s(self):
+                    return 10.0 if self.clock.now < 1500 else 25.0
+
+                @epoch_s.setter
+                def epoch_s(self, value):
+                    pass
+
+            self.engine = Engine(base.clock, 10.0)
+
+    world = Slowing()
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert result.winner is not None
+    assert result.winner.test.n >= 1
+
+
+def test_finals_take_half_of_the_time_at_most_and_each_network_comes_once_first(settings):
+    world = World()
+    result = world.run(replace(settings, max_time="6min", seeds=20))
+    assert world.clock.now - 1000 <= 360
+    assert len(result.rows) >= 3
+    finals = [e.key for e in world.events if isinstance(e, JobEnded) and e.key.startswith("final")]
+    assert all(key.endswith("seed1") for key in finals[:3])
+    assert "trainings left" in result.ended
+
+
+def test_a_bound_that_is_too_small_is_refused_with_what_is_needed(settings, tmp_path):
+    with pytest.raises(
+        UserError, match=r"--max-time 30s is too little .* at least --max-time"
+    ) as e:
+        World().run(replace(settings, max_time="30s"))
+    assert not (tmp_path / "studies" / "vgg-20M-digits").exists()
+    needed = str(e.value).split("at least --max-time ")[1].split(",")[0]
+    assert World().run(replace(settings, max_time=needed)).winner is not None
+    with pytest.raises(UserError, match=r"at least --search-flops") as e:
+        World().run(replace(settings, max_time=None, search_flops="1G", name="f"))
+    needed = str(e.value).split("at least --search-flops ")[1].split(",")[0]
+    done = World().run(replace(settings, max_time=None, search_flops=needed, name="f"))
+    assert done.winner is not None
+
+
+def test_the_flops_of_a_whole_search_are_bounded(settings: RunSettings, tmp_path: Path):
+    world = World()
+    one = 3 * 20_000_000 * 4 * 1259
+    bound = 12.5 * one
+    asked = replace(settings, max_time=None, search_flops=f"{bound / 1e9:.0f}G")
+    result = world.run(asked)
+    # Six finals are reserved for.
+    assert len(result.rows) == 6
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    with opened(default_url(tmp_path)) as storage:
+        spent = spent_flops(StudyStore.open(storage, result.study))
+    assert 0.8 * bound < spent <= bound
+    assert "--search-flops" in result.ended
+
+
+def test_without_bounds_nothing_is_counted(settings: RunSettings):
+    world = World()
+    result = world.run(replace(settings, max_time=None, trials=3))
+    assert result.ended == ""
+    assert len(result.rows) == 3

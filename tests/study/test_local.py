@@ -1,0 +1,132 @@
+"""The local engine, with worker processes that train nothing."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from archsearch.errors import ArchsearchError
+from archsearch.runtime.job import EpochReport, Job, Outcome
+from archsearch.runtime.recipe import Recipe
+from archsearch.study.engines.base import Event
+from archsearch.study.engines.local import LocalEngine
+
+
+def job(key: str, what: str = "ok") -> Job:
+    return Job(key=key, graph=what, dataset="", recipe=Recipe(), images=1, seed=0)
+
+
+@pytest.fixture
+def make(tmp_path: Path, toys: ModuleType):
+    made = []
+
+    def engine(workers: int = 1, main: str = "worker", **options) -> LocalEngine:
+        options = {"main": getattr(toys, main), "logs": tmp_path / "logs", "threads": 1, **options}
+        made.append(LocalEngine(workers, **options))
+        return made[-1]
+
+    yield engine
+    for each in made:
+        each.close()
+
+
+def outcomes(
+    engine: LocalEngine, count: int, seen: list[Event] | None = None
+) -> dict[str, Outcome]:
+    found: dict[str, Outcome] = {}
+    end = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < end:
+        for event in engine.events(0.2):
+            if seen is not None:
+                seen.append(event)
+            if isinstance(event, Outcome):
+                found[event.key] = event
+    return found
+
+
+def test_jobs_queue_for_warm_workers(make):
+    engine = make(2)
+    for n in range(5):
+        engine.submit(job(f"j{n}"))
+    with pytest.raises(ValueError, match="under way"):
+        engine.submit(job("j4"))
+    seen: list[Event] = []
+    found = outcomes(engine, 5, seen)
+    assert sorted(found) == [f"j{n}" for n in range(5)]
+    assert len({outcome.reason for outcome in found.values()}) <= 2
+    mine = [event.epoch for event in seen if isinstance(event, EpochReport) and event.key == "j1"]
+    assert mine == [1, 2]
+    assert engine.events(0.01) == []
+
+
+def test_a_death_costs_one_job_and_names_the_cause(make):
+    engine = make(1)
+    for key, what in (("a", "kill"), ("b", "ok"), ("c", "exit"), ("d", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 4)
+    assert found["a"].status == "failed"
+    assert found["a"].reason == "worker died: signal 9 (SIGKILL); perhaps the memory ran out"
+    assert found["c"].reason.startswith("worker died: exit status 3, ModuleNotFoundError")
+    assert found["b"].status == found["d"].status == "complete"
+    assert found["b"].reason != found["d"].reason
+
+
+def test_stopping_a_running_and_a_waiting_job(make):
+    engine = make(1)
+    engine.submit(job("a", "long"))
+    engine.submit(job("b"))
+    while not engine.events(1):
+        pass
+    engine.stop("a")
+    engine.stop("b")
+    engine.stop("nobody")
+    found = outcomes(engine, 2)
+    assert {outcome.status for outcome in found.values()} == {"pruned"}
+
+
+def test_a_worker_that_has_grown_is_replaced(make):
+    engine = make(1)
+    for key, what in (("a", "fat"), ("b", "ok"), ("c", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 3)
+    assert found["a"].reason != found["b"].reason == found["c"].reason
+
+
+def test_a_silent_worker_is_ended(make):
+    engine = make(1, silence_s=1.5)
+    engine.submit(job("a", "sleep"))
+    engine.submit(job("b"))
+    found = outcomes(engine, 2)
+    assert "said nothing for 2 s" in found["a"].reason
+    assert found["b"].status == "complete"
+
+
+def test_workers_that_do_not_start_are_not_started_for_ever(make):
+    engine = make(1, main="stillborn")
+    engine.submit(job("a"))
+    with pytest.raises(ArchsearchError, match="do not start: exit status 1, ImportError"):
+        outcomes(engine, 2)
+
+
+def test_close_ends_all_processes_and_may_be_called_twice(make):
+    engine = make(2)
+    engine.submit(job("a", "sleep"))
+    processes = [each.process.pid for each in engine._workers]
+    engine.close()
+    engine.close()
+    for pid in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_workers_ignore_ctrl_c(make):
+    engine = make(1)
+    engine.submit(job("a", "long"))
+    while not engine.events(1):
+        pass
+    os.kill(engine._workers[0].process.pid, signal.SIGINT)
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"

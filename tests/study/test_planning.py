@@ -1,0 +1,112 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.report.plan import plan_lines
+from archsearch.runtime.job import Outcome
+from archsearch.settings import RunSettings
+from archsearch.study.engines.fake import FakeEngine
+from archsearch.study.planning import plan
+from archsearch.study.services import Services
+
+
+class Slow(FakeEngine):
+    """Measures so many images a second, or fails."""
+
+    pace = 100.0
+    reason = ""
+
+    def _pace(self, job):
+        if self.reason:
+            return Outcome(key=job.key, status="failed", reason=self.reason)
+        return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device="a GPU")
+
+
+def planned(settings: RunSettings, **engine):
+    made = []
+
+    def factory(workers, folder):
+        made.append(Slow(workers, train_images=1000))
+        vars(made[-1]).update(engine)
+        return made[-1]
+
+    services = Services(engine=factory, tracker=None, export=None)
+    found = plan(settings, services=services)
+    assert made[0].submitted == []
+    assert made[0].workers <= len(made[0].measured) <= max(2, made[0].workers)
+    return found
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings(
+        space="vgg", flops="20M", trials=6, epochs=3, workers=2, seeds=2, finalists=2,
+        home=str(tmp_path),
+    )  # fmt: skip
+
+
+def test_a_plan_counts_and_measures_and_leaves_nothing_behind(settings, tmp_path: Path):
+    found = planned(settings)
+    json.dumps(found.to_dict(), allow_nan=False)
+    train = found.images["train"]
+    assert found.trial_flops == 3 * 20_000_000 * 3 * train
+    assert found.finals == 3 * 2
+    assert found.total_flops == 12 * found.trial_flops
+    assert found.trial_s == pytest.approx(2 + 3 * train / 100, rel=0.01)
+    # Two workers: three rounds of trials, three of finals.
+    assert found.search_s == pytest.approx(3 * found.trial_s)
+    assert found.finals_s == pytest.approx(3 * found.trial_s, rel=0.01)
+    assert found.distinct > 1000
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    text = "\n".join(plan_lines(found))
+    for wanted in ("depth1 1 to", "19.0M to 20.0M", "32x32x1", "3 epochs", "a step of", "a GPU"):
+        assert wanted in text
+
+
+def test_what_takes_days_comes_with_what_would_not(settings: RunSettings):
+    large = replace(settings, flops="4G", input="224x224x3", epochs=90, workers=1)
+    found = planned(large, pace=2.0)
+    assert found.total_s > 5 * 86400
+    (note,) = [note for note in found.notes if "this takes" in note]
+    assert "d " in note
+    assert "within 3 hours would be" in note
+    assert "--epochs" in note or "--flops" in note
+    quick = planned(replace(settings, workers=1), pace=500.0)
+    assert quick.notes == ()
+
+
+def test_a_step_larger_than_the_memory_is_said_with_a_batch_that_fits(settings: RunSettings):
+    huge = replace(settings, flops="15G", input="256x256x3", batch_size=1000, workers=8)
+    found = planned(huge)
+    assert any("try --batch-size" in note for note in found.notes)
+
+
+def test_published_networks_take_their_own_time(settings: RunSettings):
+    space = replace(settings, space="resnet", baselines="none", workers=1)
+    without = planned(space)
+    with_one = planned(replace(space, baselines="resnet20_cifar"))
+    assert with_one.finals == without.finals + 2
+    share = (with_one.finals_s - without.finals_s) / (2 * without.trial_s)
+    assert share == pytest.approx(40.8 / 20, rel=0.1)
+
+
+def test_bounds_say_how_many_fit(settings: RunSettings):
+    found = planned(replace(settings, workers=1, trials=1000, max_time="1h"))
+    assert found.fit == pytest.approx((3600 - 6 * found.trial_s - 12) / found.trial_s, abs=1)
+    assert found.total_s < 3600
+    assert f"about {found.fit}" in "\n".join(plan_lines(found))
+
+
+def test_a_pace_that_cannot_be_measured_is_said(settings: RunSettings):
+    found = planned(settings, reason="worker died: signal 9")
+    assert found.total_s is None
+    assert "how long it takes is not known: worker died: signal 9" in found.notes[0]
+    assert any("not known" in line for line in plan_lines(found))
+
+
+def test_wrong_input_is_refused_before_anything_is_measured(settings: RunSettings):
+    with pytest.raises(UserError, match="did you mean vgg"):
+        planned(replace(settings, space="vvg"))

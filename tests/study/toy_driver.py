@@ -1,0 +1,45 @@
+"""A driver to be killed: `python toy_driver.py HOME run|resume`, with an engine that takes its time."""
+
+import sys
+import time
+from pathlib import Path
+
+from archsearch.settings import RunSettings
+from archsearch.study import driver
+from archsearch.study.engines.fake import FakeEngine
+from archsearch.study.services import Services
+from archsearch.tracking.memory import MemoryTracker
+
+STUDY = "vgg-20M-digits"
+
+
+class Slow(FakeEngine):
+    def events(self, timeout_s):
+        time.sleep(0.02)
+        return super().events(timeout_s)
+
+
+def services() -> Services:
+    return Services(
+        engine=lambda workers, folder: Slow(workers, train_images=1000),
+        tracker=lambda settings, warn: MemoryTracker(),
+        export=lambda store, folder: folder.exports,
+    )
+
+
+def main(home: str, what: str) -> None:
+    settings = RunSettings(
+        space="vgg", flops="20M", trials=8, epochs=3, workers=2, seeds=2, home=home
+    )
+
+    def say(event) -> None:
+        print(type(event).__name__, flush=True)
+
+    if what == "run":
+        driver.run(settings, services=services(), on_event=say)
+    else:
+        driver.resume(STUDY, home=Path(home), services=services(), on_event=say)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
