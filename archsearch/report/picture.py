@@ -104,19 +104,19 @@ def _figure(size: tuple[float, float], title: str) -> "tuple[Figure, Any]":
 
 
 def _name(axes: Any, found: Sequence[Point], most: int) -> None:
-    """Name the winner and the baselines beside their bubbles: to the left where that is in the way."""
+    """Name the winner and the baselines, below and above their bubbles."""
     named = [point for point in found if point.winner or point.origin != "search"][:_NAMED]
-    middle = sum(point.flops for point in found) / max(1, len(found))
-    for point in named:
-        right = point.flops <= middle
+    # At equal budgets bubbles lie side by side: names below and above in turn do not meet.
+    for index, point in enumerate(sorted(named, key=lambda point: point.flops)):
+        above = index % 2 == 1
         away = math.sqrt(_area(point.params, most)) / 2 + 4
         axes.annotate(
             _plain(_with_origin(point.label, point.origin)),
             (point.flops, 100 * point.accuracy),
-            xytext=(away if right else -away, 0),
+            xytext=(0, away if above else -away),
             textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
+            ha="center",
+            va="bottom" if above else "top",
             fontsize=8,
             weight="bold" if point.winner else "normal",
         )
