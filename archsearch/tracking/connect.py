@@ -26,6 +26,7 @@ _DEFAULTS = {
 _LOUD = ("alembic", "urllib3.connectionpool", "matplotlib.font_manager")
 
 _IMPORT = threading.Lock()
+_CREATE = threading.Lock()  # MLflow's migrations run one at a time in a process
 
 # What may go away by itself: MLflow's codes for a server or a database that does not answer now.
 _PASSING = {
@@ -154,11 +155,14 @@ def _create(path: Path) -> None:
     MLflow needs seconds for its tables and migrations; a process killed within them would leave a
     store that no other can use or mend.
     """
-    if path.exists():
-        return
+    with _CREATE:
+        if not path.exists():
+            _create_apart(path, path.with_name(f".{path.name}.{os.getpid()}.part"))
+
+
+def _create_apart(path: Path, part: Path) -> None:
     stores = importlib.import_module("mlflow.store.tracking")
     kind = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         store = kind(f"sqlite:///{part}", stores.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         store.engine.dispose()

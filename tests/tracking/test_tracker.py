@@ -333,7 +333,7 @@ def test_an_update_that_is_refused_costs_only_itself(
     [
         ("http://127.0.0.1:9", "connection refused"),
         ("nonsense://x", "can't be used"),
-        ("sqlite:////dev/null/x.db", "File exists"),
+        ("sqlite:////dev/null/x.db", "Not a directory"),
     ],
 )
 def test_a_wrong_address_is_told_early(
