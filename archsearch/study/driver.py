@@ -18,7 +18,7 @@ from archsearch.settings import (
     nearest,
 )
 from archsearch.space.solve import solve
-from archsearch.study.baselines import scaled_up, wants_matched
+from archsearch.study.baselines import wants_matched
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
@@ -315,7 +315,7 @@ class _Run:
                 classes=len(prepared.dataset.classes),
                 images={n: len(prepared.dataset.split(n)) for n in ("train", "val", "test")},
                 done=0 if store is None else sum(trial.finished for trial in store.trials),
-                notes=(*prepared.dataset.notes, *scaled_up(prepared.published)),
+                notes=prepared.dataset.notes,
             )
         )
 

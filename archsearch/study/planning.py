@@ -8,6 +8,7 @@ from typing import Final
 
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
+from archsearch.study.baselines import scaled_up
 from archsearch.study.events import Event, Notice
 from archsearch.study.folder import StudyFolder
 from archsearch.study.forecast import Forecast, Pace, calibrate, forecast, timed
@@ -69,6 +70,7 @@ def expected(
         trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
         finals_done=0 if store is None else len(final_outcomes(store)),
     )
+    counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
     if isinstance(pace, Pace):
         return timed(counted, pace, prepared, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
