@@ -5,6 +5,7 @@ He et al. 2015, arXiv 1512.03385. Two 3×3 cost 18HWC²; the bottleneck, deeper,
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
@@ -61,7 +62,7 @@ def residual_stages(
     `squeezed` gives each stage squeeze-and-excitation gates, `survivals` each block its survival. `path` is
     `identity`, `projection` (in every block) or `none`: a plain stack.
     """
-    survival = iter(survivals) if survivals is not None else None
+    survival = iter(survivals if survivals is not None else repeat(1.0))
     for s, (depth, inner, width) in enumerate(zip(depths, inners, filters, strict=True)):
         more: dict[str, Hashable] = dict(settings)
         if path == "none":
@@ -69,8 +70,6 @@ def residual_stages(
         if squeezed is not None:
             more["squeezed"] = squeezed[s]
         for b in range(depth):
-            if survival is not None:
-                more["survival"] = next(survival)
             x = net.block(
                 f"stage{s + 1}.block{b + 1}",
                 block,
@@ -79,6 +78,7 @@ def residual_stages(
                 filters=width,
                 stride=2 if s and not b else 1,
                 project=path == "projection" or (not b and (s > 0 or project_first)),
+                survival=next(survival),
                 **more,
             )
     return x

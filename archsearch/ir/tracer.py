@@ -78,23 +78,31 @@ class Tracer:
         finally:
             self._path, self._counts = outer
 
-    def block(self, name: str, build: Block, x: Tensor, **arguments: Hashable) -> Tensor:
+    def block(
+        self, name: str, build: Block, x: Tensor, *, survival: float = 1, **arguments: Hashable
+    ) -> Tensor:
         """Write `build(net, x, **arguments)` in the scope `name`, recorded once per shape and arguments.
 
-        A repeated block is copied from its first recording, which makes deep networks cheap to trace.
+        A repeated block is copied from its first recording, which makes deep networks cheap to trace. A
+        `survival` below 1 is `build`'s argument too, and that of all drop-paths of the copy: each block's own.
         """
-        key = (build, x.shape, tuple(arguments.items()))
+        drops = survival < 1
+        key = (build, x.shape, drops, tuple(arguments.items()))
         first = self._first.get(key)
         nodes, start = self._nodes, len(self._nodes)
         if first is None:
             with self.scope(name):
                 prefix = len(self._path)
-                out = build(self, x, **arguments)
+                own = {"survival": survival} if drops else {}
+                out = build(self, x, **own, **arguments)
             self._first[key] = _Recording(start, len(nodes), prefix, out)
             return out
         shift, index = start - first.start, x.index
         path, new = f"{self._path}{name}.", tuple.__new__  # half the cost of calling Node
+        drop_path = ops.DropPath(survival)
         for label, op, inputs, shape in nodes[first.start : first.end]:
+            if drops and type(op) is ops.DropPath:
+                op = drop_path
             # Inputs from before the block can only be `x`: blocks are functions of one tensor.
             moved = tuple([i + shift if i >= first.start else index for i in inputs])
             nodes.append(new(Node, (path + label[first.prefix :], op, moved, shape)))

@@ -32,8 +32,10 @@ class FormTracer(Tracer):
         # The input is a network's image or a block's map; its channels may be unknown.
         super().__init__("form", shape)  # type: ignore[arg-type]
 
-    def block(self, name: str, build: Block, x: Tensor, **arguments: Hashable) -> Tensor:
-        """Count the block, from memory where one like it was counted before."""
+    def block(
+        self, name: str, build: Block, x: Tensor, *, survival: float = 1, **arguments: Hashable
+    ) -> Tensor:
+        """Count the block, from memory where one like it was counted before; dropping costs nothing."""
         shape, flops = _block_form(build, x.shape, tuple(arguments.items()))
         self.flops.add(flops)
         return Tensor(-1, shape)
@@ -55,6 +57,9 @@ class FormTracer(Tracer):
                 a, b, times, divisor = product
                 self.flops.add(Quadratic.product(a, b, times / divisor))
         return Tensor(-1, shape)
+
+    def _numbered(self, kind: str) -> str:
+        return kind  # only errors tell a layer's name here
 
 
 def derive_form(build: Builder, shape: tuple[int, int, int], names: Iterable[str]) -> Quadratic:
