@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -111,7 +111,8 @@ def export(request: ExportRequest) -> Path:
     }
     with _new(out) as part:
         if request.format == "saved_model":
-            _write_saved_model(model, data, part, facts)
+            mean, std = _preprocessing(data)
+            write_saved_model(model, part, mean=mean, std=std, facts=facts)
             got = _call_saved_model(part, images, data)
         else:
             _write_keras(model, data, part, facts)
@@ -168,13 +169,27 @@ def _preprocessing(data: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     )
 
 
-def _write_saved_model(model: Any, data: Dataset, out: Path, facts: dict[str, Any]) -> None:
+def write_saved_model(
+    model: Any,
+    out: Path,
+    *,
+    mean: npt.NDArray[np.float32],
+    std: npt.NDArray[np.float32],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a model (float images in, logits out) as a SavedModel that takes uint8 images.
+
+    Args:
+        model: built in this process, its weights set.
+        out: the folder.
+        mean, std: the preprocessing, one number a channel.
+        facts: what `archsearch.json` says; `classes` and `input` (height, width, channels) count.
+    """
     import tensorflow as tf
 
-    mean, std = _preprocessing(data)
     module = tf.Module()
     module.trained = [variable.value for variable in model.variables]
-    module.names = tf.constant(list(data.classes))
+    module.names = tf.constant(list(facts["classes"]))
 
     def answer(images: Any) -> dict[str, Any]:
         logits = model((tf.cast(images, tf.float32) - mean) / std, training=False)
@@ -185,7 +200,7 @@ def _write_saved_model(model: Any, data: Dataset, out: Path, facts: dict[str, An
             "class_name": tf.gather(module.names, index),
         }
 
-    spec = tf.TensorSpec((None, *data.input), tf.uint8, name="images")
+    spec = tf.TensorSpec((None, *facts["input"]), tf.uint8, name="images")
     serve = tf.function(answer, input_signature=[spec])
     module.serve = serve
     # `serve` is the name; TensorFlow Serving and others look for the default one.
