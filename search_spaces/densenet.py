@@ -111,7 +111,7 @@ class DenseNetSpace(Space):
         )
         return pooled_head(net, x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `6-12-24-16 θ0.5 b4`."""
         depths = "-".join(map(str, depths_of(knobs)))
         return f"{depths} θ{knobs['compression']} b{knobs['bottleneck']}"

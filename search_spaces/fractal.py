@@ -94,7 +94,7 @@ class FractalSpace(Space):
                 )
         return pooled_head(net, x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `3 columns 1-1-1-1 drop 0.15`."""
         blocks = "-".join(str(knobs[f"blocks{i}"]) for i in range(1, STAGES + 1))
         return f"{knobs['columns']} columns {blocks} drop {knobs['drop_path']}"

@@ -181,7 +181,7 @@ class InceptionSpace(Space):
             return dense_head(net, x, (widths["hidden"],), request.classes)
         return pooled_head(net, x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `2-5-2 3×3 50% 5×5 12% r0.5 stem aux`."""
         depths = "-".join(map(str, depths_of(knobs, STAGES)))
         more = (

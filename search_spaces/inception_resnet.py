@@ -106,7 +106,7 @@ class InceptionResNetSpace(Space):
                 )
         return pooled_head(net, x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `5-10-5 share 0.5 3 branches 1×7 scale 0.2`."""
         depths = "-".join(map(str, depths_of(knobs, STAGES)))
         kernels = " 1×k" if knobs["factorised"] else ""

@@ -120,10 +120,10 @@ class LectureSpace(Space):
         family, own = self.family(knobs), self.own_knobs(knobs, request)
         return {"family_knobs": own, **family.notes(own, widths, request)}
 
-    def label(self, knobs: Knobs) -> str:
-        """Return e.g. `resnext depth 3 late 4-0-11`; the family's own knobs are in the notes."""
-        variants = "-".join(str(v) for name, v in knobs.items() if name.startswith("variant"))
-        return f"{knobs['family']} depth {knobs['depth']} {knobs['shape']} {variants}"
+    def label(self, knobs: Knobs, request: Request) -> str:
+        """Return the family and its own label, e.g. `resnext 3-4-6-3 G32`."""
+        family, own = self.family(knobs), self.own_knobs(knobs, request)
+        return f"{family.name} {family.label(own, request)}"
 
 
 def _asked(family: Space, request: Request) -> Request:

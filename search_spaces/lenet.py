@@ -81,7 +81,7 @@ class LeNetSpace(Space):
                 x = net.relu(net.dense(x, widths[f"hidden{i}"]))
             return net.dense(x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `2 conv 5×5 avg, 2 dense, growth 2.5`."""
         return (
             f"{knobs['convs']} conv {knobs['kernel']}×{knobs['kernel']} {knobs['pool']}, "

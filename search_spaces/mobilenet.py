@@ -95,7 +95,7 @@ class MobileNetSpace(Space):
                 )
         return pooled_head(net, x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `1-2-2-6-2 3×3 stem 0.5`."""
         depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
         return f"{depths} {knobs['kernel']}×{knobs['kernel']} stem {knobs['stem']}"

@@ -120,7 +120,7 @@ class MobileNetV2Space(Space):
             x = net.global_avg_pool(conv_bn_relu6(net, x, widths["head"], kernel=1))
             return net.dense(net.dropout(x, 0.2), request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `1-2-3-7-4 t6 3×3 head 4`."""
         depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
         kernel = knobs["kernel"]

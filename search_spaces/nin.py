@@ -118,7 +118,7 @@ class NinSpace(Space):
         with net.scope("head"):
             return net.global_avg_pool(net.conv(x, request.classes, kernel=1, bias=True))
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `1-1-1 mlp2 5×5 growth 1.5`."""
         blocks = "-".join(str(v) for n, v in knobs.items() if n.startswith("blocks"))
         return (

@@ -58,7 +58,7 @@ class PreactSpace(ResNetSpace):
         """Return the dropout inside each block."""
         return {"dropout": float(knobs["dropout"])}
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `18-18-18 bottleneck dropout 0.1`."""
         depths = "-".join(map(str, depths_of(knobs)))
         return f"{depths} {knobs['block']} dropout {knobs['dropout']}"

@@ -169,7 +169,7 @@ class ResNetSpace(Space):
         )
         return pooled_head(net, last_bn_relu(net, x) if preact else x, request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `3-4-6-3 bottleneck r4 post`."""
         depths = "-".join(map(str, depths_of(knobs)))
         return f"{depths} {knobs['block']} r{knobs['ratio']} {knobs['activation']}"

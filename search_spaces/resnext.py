@@ -130,7 +130,7 @@ class ResNextSpace(Space):
             )
         return {"resnext_width": stages}
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `3-4-6-3 G32`."""
         return f"{'-'.join(map(str, depths_of(knobs)))} G{knobs['cardinality']}"
 

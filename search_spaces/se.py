@@ -54,9 +54,9 @@ class SqueezeExcitationSpace(ResNextSpace):
         """Return the hidden widths of each stage's gates."""
         return [widths[f"squeezed{s + 1}"] for s in range(stages)]
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `3-4-6-3 G32 r16`."""
-        return f"{super().label(knobs)} r{knobs['reduction']}"
+        return f"{super().label(knobs, request)} r{knobs['reduction']}"
 
 
 def _published(name: str, title: str, groups: int, path: int, source: str) -> Baseline:

@@ -104,7 +104,7 @@ class SqueezeNetSpace(Space):
             x = net.conv(net.dropout(x, 0.5), request.classes, kernel=1, bias=True)
             return net.global_avg_pool(x)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `2-2-4 SR0.125 3×3 50 %`."""
         depths = "-".join(str(knobs[f"depth{i}"]) for i in range(1, STAGES + 1))
         more = f"{' bypass' if knobs['bypass'] else ''}{' bn' if knobs['batch_norm'] else ''}"

@@ -65,7 +65,7 @@ class StochasticDepthSpace(ResNetSpace):
             return {"survivals": [last] * blocks}
         return {"survivals": [survival(index, blocks, last) for index in range(blocks)]}
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `18-18-18 basic survival 0.5`."""
         depths = "-".join(map(str, depths_of(knobs)))
         return f"{depths} {knobs['block']} survival {knobs['survival']}"

@@ -112,7 +112,7 @@ class VggSpace(Space):
         with net.scope("head"):
             return net.dense(net.global_avg_pool(x), request.classes)
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `2-2-3-3-3 bn fc`."""
         depths = "-".join(str(knobs[f"depth{i}"]) for i in range(1, STAGES + 1))
         return f"{depths}{' bn' if knobs['batch_norm'] else ''} {knobs['head']}"

@@ -99,7 +99,7 @@ class WrnSpace(Space):
             "widening": widths["inner1"] / widths["stem"],
         }
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `n4 k10 dropout 0.3`."""
         return f"n{knobs['n']} k{knobs['k']} dropout {knobs['dropout']}"
 

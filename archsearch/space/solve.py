@@ -84,7 +84,7 @@ def solve(space: Space, knobs: Knobs, request: Request) -> Candidate:
     fit = _best_fit(form, plan, base, budget)
     if fit is None:
         raise BudgetError(
-            f"{space.name} has no network of {budget} with {space.label(knobs)}; widen the range"
+            f"{space.name} has no network of {budget} with {space.label(knobs, request)}; widen the range"
         )
     graph = space.trace(knobs, fit.widths, request)
     exact = cost(graph)
@@ -102,7 +102,7 @@ def solve(space: Space, knobs: Knobs, request: Request) -> Candidate:
         base_width=base,
         multiple=fit.multiple,
         widths=fit.widths,
-        label=space.label(knobs),
+        label=space.label(knobs, request),
         notes=space.notes(knobs, fit.widths, request),
     )
 

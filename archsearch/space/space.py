@@ -70,7 +70,7 @@ class Space(ABC):
         """Return what is worth recording with a candidate: exact roots, what rounding did."""
         return {}
 
-    def label(self, knobs: Knobs) -> str:
+    def label(self, knobs: Knobs, request: Request) -> str:
         """Return the knobs as a few words that tell this candidate from another at a glance."""
         return " ".join(f"{name}={value}" for name, value in knobs.items())
 

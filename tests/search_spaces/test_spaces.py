@@ -196,6 +196,7 @@ def test_the_union_reaches_every_family_and_records_its_knobs():
         assert set(own) == {k.name for k in find_space(family).knobs(asked)}
         twin = solve(find_space(family), own, asked)
         assert twin.graph.nodes == candidate.graph.nodes
+        assert candidate.label == f"{family} {twin.label}"
 
 
 def test_the_union_leaves_out_families_beyond_the_budget():

@@ -63,7 +63,7 @@ class Toy(Space):
             x = net.conv(x, widths[name], kernel=knobs["kernel"], bias=knobs["bias"])
         return net.dense(net.global_avg_pool(x), request.classes)
 
-    def label(self, knobs):
+    def label(self, knobs, request):
         return f"d{knobs['depth']} k{knobs['kernel']}{' bias' * knobs['bias']}"
 
 
