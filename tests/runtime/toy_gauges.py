@@ -1,0 +1,27 @@
+"""What a gauge's process runs in tests: no TensorFlow, and troubles on demand."""
+
+import os
+import time
+
+
+def answering(pipe, device, threads, log):
+    """Answers by the graph's text: a number of milliseconds, or what is to go wrong."""
+    while True:
+        try:
+            asked = pipe.recv()
+        except EOFError:
+            return
+        graph = asked["graph"]
+        if graph == "die":
+            os._exit(3)
+        if graph == "hang":
+            time.sleep(600)
+        if graph == "fail":
+            pipe.send(("failed", "no such luck"))
+        elif graph == "refuse":
+            pipe.send(("user", f"no device {device!r}"))
+        else:
+            ms = float(graph)
+            values = {"median_ms": ms, "p10_ms": 0.9 * ms, "p90_ms": 2 * ms, "calls": 30}
+            more = {"batch": asked["batch"], "device": device or "cpu", "threads": threads}
+            pipe.send(("done", values | more))
