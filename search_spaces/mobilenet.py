@@ -4,9 +4,10 @@ Howard et al. 2017, arXiv 1704.04861: 1/C + 1/9 of the FLOPs of a 3×3 to C chan
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
-from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.ir.tracer import Block, Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
@@ -29,39 +30,45 @@ def separable(net: Tracer, x: Tensor, *, filters: Width, stride: int, kernel: in
     return conv_bn_relu(net, x, filters, kernel=1)
 
 
-def mobile_depth_knobs(most: int, request: Request) -> tuple[IntKnob, ...]:
-    """Return blocks a stage, the first fixed to be short: five stages, four of them on small images."""
-    stages = 5 if is_large(request.input) else 4
-    return (
-        IntKnob("depth1", 1, max(1, most // 2)),
-        *(IntKnob(f"depth{i}", 1, most) for i in range(2, stages + 1)),
-    )
-
-
-def mobile_stages(knobs: Knobs) -> int:
-    """Return how many stages there are."""
-    return sum(name.startswith("depth") for name in knobs)
-
-
 class MobileNetSpace(Space):
     """Depthwise separable blocks a stage, depthwise kernel, stem."""
 
     name = "mobilenet"
     title = "depthwise separable convolutions: blocks a stage, depthwise kernel, stem"
-    rules = (CHANNEL_DOUBLING, "depthwise-separable", "global-average-pooling-head")
-    relaxable = frozenset({CHANNEL_DOUBLING})
+    rules: ClassVar[tuple[str, ...]] = (
+        CHANNEL_DOUBLING,
+        "depthwise-separable",
+        "global-average-pooling-head",
+    )
+    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING})
+    deepest: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 6, 8, 10)
+    """Blocks a stage may have at most, tier by tier."""
+    convolution: ClassVar[Block] = staticmethod(conv_bn_relu)
+    """The stem's unit."""
+    block: ClassVar[Block] = staticmethod(separable)
+    """What stages are made of."""
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
-        """Return deeper and deeper stages."""
+        """Return deeper and deeper stages: five, four of them on small images; the first stays short."""
         stages = 5 if is_large(request.input) else 4
-        rest = (
+        rest = (*self.choices(request), *multiplier_knobs(request, stages))
+        return [
+            (
+                IntKnob("depth1", 1, max(1, most // 2)),
+                *(IntKnob(f"depth{i}", 1, most) for i in range(2, stages + 1)),
+                *rest,
+            )
+            for most in self.deepest
+        ]
+
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs besides depth."""
+        return (
             # A depthwise 5×5 sees more for a few per cent of the FLOPs.
             ChoiceKnob("kernel", (3, 5)),
             # Width of the stem in units of the first stage's: 1/2 in the paper.
             ChoiceKnob("stem", (0.5, 1.0)),
-            *multiplier_knobs(request, stages),
         )
-        return [(*mobile_depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 6, 8, 10)]
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return MobileNet's 1-2-2-6-2 blocks, on small images 1-2-6-2."""
@@ -71,7 +78,7 @@ class MobileNetSpace(Space):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling stages; each stage's first block has a width of its own up to rounding."""
         widths = {"stem": pick(base * float(knobs["stem"]))}
-        for s, factor in enumerate(growth(knobs, mobile_stages(knobs)), start=1):
+        for s, factor in enumerate(growth(knobs, len(self.depths(knobs))), start=1):
             widths[f"first{s}"] = pick(base * factor)
             widths[f"stage{s}"] = pick(base * factor)
         return widths
@@ -80,24 +87,38 @@ class MobileNetSpace(Space):
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
     ) -> Tensor:
         """Write stem, stages and head."""
-        large = is_large(request.input)
         with net.scope("stem"):
-            x = conv_bn_relu(net, net.input, widths["stem"], kernel=3, stride=2 if large else 1)
-        for s, depth in enumerate(depths_of(knobs, mobile_stages(knobs)), start=1):
+            stride = 2 if is_large(request.input) else 1
+            x = self.convolution(net, net.input, widths["stem"], kernel=3, stride=stride)
+        for s, depth in enumerate(self.depths(knobs), start=1):
             for b in range(depth):
                 x = net.block(
                     f"stage{s}.block{b + 1}",
-                    separable,
+                    self.block,
                     x,
-                    filters=widths[f"stage{s}" if b else f"first{s}"],
                     stride=2 if s > 1 and not b else 1,
                     kernel=knobs["kernel"],
+                    **self.settings(knobs, widths, s, b),
                 )
+        return self.head(net, x, widths, request)
+
+    def settings(
+        self, knobs: Knobs, widths: Mapping[str, Width], stage: int, block: int
+    ) -> dict[str, Any]:
+        """Return what a block is given besides stride and kernel; `stage` counts from 1, `block` from 0."""
+        return {"filters": widths[f"stage{stage}" if block else f"first{stage}"]}
+
+    def head(self, net: Tracer, x: Tensor, widths: Mapping[str, Width], request: Request) -> Tensor:
+        """Write what follows the last block."""
         return pooled_head(net, x, request.classes)
+
+    def depths(self, knobs: Knobs) -> tuple[int, ...]:
+        """Return the blocks of every stage."""
+        return depths_of(knobs, sum(name.startswith("depth") for name in knobs))
 
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `1-2-2-6-2 3×3 stem 0.5`."""
-        depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
+        depths = "-".join(map(str, self.depths(knobs)))
         return f"{depths} {knobs['kernel']}×{knobs['kernel']} stem {knobs['stem']}"
 
 

@@ -3,25 +3,18 @@
 Sandler et al. 2018, arXiv 1801.04381.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
-from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.mobilenet import mobile_depth_knobs, mobile_stages
+from search_spaces.mobilenet import MobileNetSpace
 from search_spaces.parts import is_large
-from search_spaces.stages import (
-    CHANNEL_DOUBLING,
-    classic_depths,
-    depths_of,
-    growth,
-    held,
-    multiplier_knobs,
-)
+from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, growth, held
 
 LINEAR = "linear-bottleneck"
 
@@ -53,26 +46,28 @@ def inverted(
     return net.add(x, y) if add else y
 
 
-class MobileNetV2Space(Space):
+class MobileNetV2Space(MobileNetSpace):
     """Inverted residuals a stage, expansion, depthwise kernel, width of the head."""
 
     name = "mobilenet_v2"
     title = "inverted residuals: blocks a stage, expansion, depthwise kernel, head"
     rules = (CHANNEL_DOUBLING, "identity-shortcut", "depthwise-separable", LINEAR)
     relaxable = frozenset({CHANNEL_DOUBLING, LINEAR})
+    deepest = (1, 2, 3, 4, 6, 8)
+    convolution = staticmethod(conv_bn_relu6)
+    block = staticmethod(inverted)
 
-    def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
-        """Return deeper and deeper stages."""
-        rest: tuple[Knob, ...] = (
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs besides depth."""
+        knobs: tuple[Knob, ...] = (
             ChoiceKnob("expansion", (2, 3, 4, 6)),
             ChoiceKnob("kernel", (3, 5)),
             # Width of the last 1×1 in units of the last stage's: 4 in the paper's table.
             ChoiceKnob("head", (2, 4, 8)),
-            *multiplier_knobs(request, 5 if is_large(request.input) else 4),
         )
         if LINEAR in request.relax:
-            rest += (ChoiceKnob("projection", ("linear", "relu6")),)
-        return [(*mobile_depth_knobs(most, request), *rest) for most in (1, 2, 3, 4, 6, 8)]
+            knobs += (ChoiceKnob("projection", ("linear", "relu6")),)
+        return knobs
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return MobileNetV2: 1-2-3-7-4 blocks by resolution (1-3-7-4 on small images), expansion 6."""
@@ -84,7 +79,7 @@ class MobileNetV2Space(Space):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling thin widths, the expanded ones, and the last 1×1's."""
         expansion = int(knobs["expansion"])
-        factors = growth(knobs, mobile_stages(knobs))
+        factors = growth(knobs, len(self.depths(knobs)))
         widths = {"stem": pick(base)}
         for s, factor in enumerate(factors, start=1):
             widths[f"stage{s}"] = pick(base * factor)
@@ -96,35 +91,32 @@ class MobileNetV2Space(Space):
         widths["head"] = pick(base * factors[-1] * int(knobs["head"]))
         return widths
 
-    def build(
-        self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
-    ) -> Tensor:
-        """Write stem, stages and head."""
-        large = is_large(request.input)
-        with net.scope("stem"):
-            x = conv_bn_relu6(net, net.input, widths["stem"], kernel=3, stride=2 if large else 1)
-        for s, depth in enumerate(depths_of(knobs, mobile_stages(knobs)), start=1):
-            for b in range(depth):
-                x = net.block(
-                    f"stage{s}.block{b + 1}",
-                    inverted,
-                    x,
-                    hidden=widths[f"hidden{s}" if b else f"open{s}"],
-                    filters=widths[f"stage{s}"],
-                    stride=2 if s > 1 and not b else 1,
-                    add=b > 0,
-                    kernel=knobs["kernel"],
-                    linear=knobs.get("projection", "linear") == "linear",
-                )
-        with net.scope("head"):
-            x = net.global_avg_pool(conv_bn_relu6(net, x, widths["head"], kernel=1))
-            return net.dense(net.dropout(x, 0.2), request.classes)
+    def settings(
+        self, knobs: Knobs, widths: Mapping[str, Width], stage: int, block: int
+    ) -> dict[str, Any]:
+        """Return what a block is given besides stride and kernel."""
+        return {
+            "hidden": widths[f"hidden{stage}" if block else f"open{stage}"],
+            "filters": widths[f"stage{stage}"],
+            "add": block > 0,
+            "linear": knobs.get("projection", "linear") == "linear",
+        }
+
+    def head(self, net: Tracer, x: Tensor, widths: Mapping[str, Width], request: Request) -> Tensor:
+        """Write the last 1×1, pool, dropout and scores."""
+        return _head(net, x, widths["head"], request.classes)
 
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `1-2-3-7-4 t6 3×3 head 4`."""
-        depths = "-".join(map(str, depths_of(knobs, mobile_stages(knobs))))
+        depths = "-".join(map(str, self.depths(knobs)))
         kernel = knobs["kernel"]
         return f"{depths} t{knobs['expansion']} {kernel}×{kernel} head {knobs['head']}"
+
+
+def _head(net: Tracer, x: Tensor, filters: Width, classes: int) -> Tensor:
+    with net.scope("head"):
+        x = net.global_avg_pool(conv_bn_relu6(net, x, filters, kernel=1))
+        return net.dense(net.dropout(x, 0.2), classes)
 
 
 # Table 2 of the paper: expansion, filters, blocks, stride of the first.
@@ -150,9 +142,7 @@ def _write(net: Tracer, classes: int) -> Tensor:
                 add=b > 0,
             )
             width = filters
-    with net.scope("head"):
-        x = net.global_avg_pool(conv_bn_relu6(net, x, 1280, kernel=1))
-        return net.dense(net.dropout(x, 0.2), classes)
+    return _head(net, x, 1280, classes)
 
 
 MOBILENET_V2 = MobileNetV2Space()
