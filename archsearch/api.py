@@ -13,6 +13,7 @@ from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
 
 if TYPE_CHECKING:
+    from archsearch.runtime.latency import Latency
     from archsearch.settings import RunSettings
     from archsearch.study.events import Event
     from archsearch.study.result import StudyResult
@@ -86,16 +87,75 @@ def network(
 
 
 def profile(
-    name: str | Path | Graph, *, input: Size | None = None, classes: int | None = None
+    name: str | Path | Graph,
+    *,
+    input: Size | None = None,
+    classes: int | None = None,
+    latency: bool = False,
+    batch: int = 1,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Return a network's exact costs, layer by layer, as `archsearch profile --json` prints them.
 
     Shapes are [height, width, channels]; FLOPs are multiply-adds; memory is in bytes of 32-bit floats.
 
+    Args:
+        name: as for `network`, and so are `input` and `classes`.
+        input: (height, width, channels).
+        classes: how many.
+        latency: measure it, too, in a process of its own: what a call of the exported network takes
+            on this machine, as `latency_ms`, `latency_p10_ms` and `latency_p90_ms`. A script does
+            so under `if __name__ == "__main__":`, as the process imports it.
+        batch: images a call.
+        device: `cpu`, `gpu` or `gpu:1`; None: the first GPU where there is one.
+
     Raises:
-        UserError: as for `network`.
+        UserError: as for `network`; or the device is not there.
+        ArchsearchError: the latency could not be measured.
     """
-    return table.profile(network(name, input=input, classes=classes))
+    graph = network(name, input=input, classes=classes)
+    found = table.profile(graph)
+    if latency:
+        (measured,) = latencies([graph], batch=batch, device=device)
+        found |= latency_facts(measured)
+    return found
+
+
+def latencies(
+    graphs: Iterable[Graph], *, batch: int = 1, device: str | None = None
+) -> "list[Latency]":
+    """Measure what a call of each network, exported, takes on this machine (see `profile`).
+
+    Raises:
+        UserError: the device is not there.
+        ArchsearchError: a latency could not be measured.
+    """
+    from tempfile import TemporaryDirectory
+
+    from archsearch.ir.codec import to_json
+    from archsearch.runtime.latency import LatencyGauge, LatencyRequest
+
+    if batch < 1:
+        raise UserError(f"batch is {batch}; give at least 1 image")
+    with (
+        TemporaryDirectory(prefix="archsearch-") as folder,
+        LatencyGauge(log=Path(folder) / "latency.log", device=device) as gauge,
+    ):
+        requests = [LatencyRequest(graph=to_json(graph), batch=batch) for graph in graphs]
+        return [gauge.measure(request) for request in requests]
+
+
+def latency_facts(found: "Latency") -> dict[str, float | int | str]:
+    """Return a latency as `profile` has it."""
+    return {
+        "latency_ms": found.median_ms,
+        "latency_p10_ms": found.p10_ms,
+        "latency_p90_ms": found.p90_ms,
+        "latency_calls": found.calls,
+        "latency_batch": found.batch,
+        "latency_device": found.device,
+        "latency_threads": found.threads,
+    }
 
 
 def sample(

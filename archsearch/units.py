@@ -7,6 +7,8 @@ from archsearch.errors import UserError
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|min|m|h|d)\s*\Z", re.IGNORECASE | re.ASCII)
+_LATENCY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(us|µs|ms|s)\s*\Z", re.IGNORECASE)
+_MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE | re.ASCII)
 
@@ -37,6 +39,19 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def parse_latency(text: str) -> float:
+    """Read `5ms`, `0.8ms`, `300us` or `1s` as milliseconds.
+
+    Raises:
+        UserError: the text is no positive latency.
+    """
+    found = _LATENCY.match(text)
+    value = float(found[1]) * _MILLISECONDS[found[2].lower()] if found else 0.0
+    if not 0 < value < 10**7:
+        raise UserError(f"{text!r} is no latency; write one like 5ms, 0.8ms or 300us")
+    return value
+
+
 def parse_image_size(text: str) -> tuple[int, int, int]:
     """Read `224x224x3` (height, width, channels); `224x224` means 3 channels.
 
@@ -65,6 +80,14 @@ def format_count(value: float, *, digits: int = 3) -> str:
 def format_size(shape: tuple[int, ...]) -> str:
     """Write a shape as `224x224x3`."""
     return "x".join(map(str, shape))
+
+
+def format_ms(value: float) -> str:
+    """Write milliseconds with three digits: `0.482`, `4.82`, `48.2`, `482`."""
+    for digits, below in ((3, 0.9995), (2, 9.995), (1, 99.95)):
+        if value < below:
+            return f"{value:.{digits}f}"
+    return f"{value:.0f}"
 
 
 def format_time(seconds: float) -> str:

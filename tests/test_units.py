@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsearch.errors import UserError
-from archsearch.units import format_count, parse_flops, parse_image_size
+from archsearch.units import (
+    format_count,
+    format_ms,
+    parse_flops,
+    parse_image_size,
+    parse_latency,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,25 @@ def test_no_flops(text):
 )
 def test_counts(value, text):
     assert format_count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("5ms", 5), (" .8 MS", 0.8), ("300us", 0.3), ("250µs", 0.25), ("1s", 1000)]
+)
+def test_latencies(text, value):
+    assert parse_latency(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "5", "0ms", "-1ms", "5min", "5 m s", "5ms\n1", "٥ms", "1e9s"])
+def test_no_latencies(text):
+    with pytest.raises(UserError, match="write one like 5ms"):
+        parse_latency(text)
+
+
+def test_milliseconds():
+    values = (0.0384, 0.9994, 0.9996, 9.994, 9.996, 99.94, 99.96, 1234.5)
+    texts = ["0.038", "0.999", "1.00", "9.99", "10.0", "99.9", "100", "1234"]
+    assert [format_ms(value) for value in values] == texts
 
 
 @given(st.integers(1000, 10**15))

@@ -12,7 +12,8 @@ from archsearch.ir.codec import to_dict
 
 @click.command(
     epilog="Examples: archsearch profile resnet50 · archsearch profile vgg16 --input 64x64x3 "
-    "--classes 10 · archsearch profile vgg16 resnet50 resnext50_32x4d"
+    "--classes 10 · archsearch profile vgg16 resnet50 resnext50_32x4d · archsearch profile "
+    "mobilenet_v2 resnet50 --latency --batch 8 --device cpu"
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME|GRAPH.json|MODEL.keras…")
 @click.option("--input", "size", type=ImageSize(), help="Image size; default: the network's own.")
@@ -23,6 +24,13 @@ from archsearch.ir.codec import to_dict
     type=click.Path(path_type=Path),
     help="Draw memory, parameters and FLOPs per stage: FILE.png or FILE.svg.",
 )
+@click.option(
+    "--latency", is_flag=True, help="Measure what a call takes, exported, on this machine."
+)
+@click.option("--batch", type=click.IntRange(1), help="Images a call, for --latency; default: 1.")
+@click.option(
+    "--device", metavar="D", help="For --latency: cpu, gpu or gpu:1; default: a GPU, if any."
+)
 @json_option
 def profile(
     names: tuple[str, ...],
@@ -30,6 +38,9 @@ def profile(
     classes: int | None,
     every: bool,
     plot: Path | None,
+    latency: bool,
+    batch: int | None,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Show a network's layers: output, memory, parameters, FLOPs (multiply-adds), receptive field.
@@ -38,21 +49,25 @@ def profile(
     """
     from archsearch.readings import table
 
+    if not latency and (batch is not None or device is not None):
+        raise click.UsageError("--batch and --device are for --latency")
     graphs = [api.network(name, input=size, classes=classes) for name in names]
+    measured = api.latencies(graphs, batch=batch or 1, device=device) if latency else []
     if plot is not None:
         from archsearch.readings.plot import plot_profile
 
         plot_profile(graphs, plot)
     if as_json:
-        profiles = [table.profile(graph) for graph in graphs]
+        facts = map(api.latency_facts, measured) if latency else ({} for _ in graphs)
+        profiles = [table.profile(graph) | more for graph, more in zip(graphs, facts, strict=True)]
         print_json(profiles[0] if len(profiles) == 1 else profiles)
         return
     from archsearch.report import tables
 
     if len(graphs) > 1:
-        tables.show(tables.comparison(graphs))
+        tables.show(tables.comparison(graphs, measured))
         return
-    tables.show(*tables.network(graphs[0], every=every))
+    tables.show(*tables.network(graphs[0], every=every, latency=measured[0] if measured else None))
 
 
 @click.command(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,8 +14,9 @@ from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.readings.receptive_field import receptive_field
 from archsearch.readings.table import ELEMENTWISE, rows, stages
+from archsearch.runtime.latency import Latency
 from archsearch.space.solve import Candidate
-from archsearch.units import format_count, format_size
+from archsearch.units import format_count, format_ms, format_size
 
 _UNLIMITED = 200
 """Columns where stdout is no terminal: a file or a pipe has no width to respect."""
@@ -28,9 +30,12 @@ def show(*parts: RenderableType) -> None:
         console.print(part)
 
 
-def network(graph: Graph, *, every: bool) -> tuple[RenderableType, ...]:
+def network(
+    graph: Graph, *, every: bool, latency: Latency | None = None
+) -> tuple[RenderableType, ...]:
     """Return the lecture's table of a network, where its costs sit, and its totals."""
     total = cost(graph)
+    timed = "" if latency is None else f"\n{latency_text(latency)}"
     summary = Text.assemble(
         (graph.name, "bold"),
         f" on {format_size(graph.input)}: ",
@@ -39,6 +44,7 @@ def network(graph: Graph, *, every: bool) -> tuple[RenderableType, ...]:
         (f"{format_count(total.params)} parameters", "bold"),
         f" ({total.params:,}), activations {_megabytes(total.activation_bytes)}, "
         f"receptive field {receptive_field(graph)} pixels",
+        timed,
     )
     return _layers(graph, every=every), _stages(graph), summary
 
@@ -81,12 +87,29 @@ def _stages(graph: Graph) -> Table:
     return table
 
 
-def comparison(graphs: Iterable[Graph]) -> Table:
-    """Return networks side by side, as the lecture compares them."""
-    table = new_table(
-        "network", ">input", ">FLOPs", ">params", ">activations", ">sees px", ">layers"
+def latency_text(latency: Latency) -> str:
+    """Say how long a call takes, and of what."""
+    images = "1 image" if latency.batch == 1 else f"{latency.batch} images"
+    return (
+        f"latency {format_ms(latency.median_ms)} ms for {images} on {latency.device} "
+        f"(a tenth of {latency.calls} calls below {format_ms(latency.p10_ms)}, "
+        f"a tenth above {format_ms(latency.p90_ms)}; {latency.threads} CPU threads)"
     )
-    for graph in graphs:
+
+
+def comparison(graphs: Sequence[Graph], latencies: Sequence[Latency] = ()) -> Table:
+    """Return networks side by side, as the lecture compares them; with latencies, one for each."""
+    table = new_table(
+        "network", ">input", ">FLOPs", ">params", ">activations", ">sees px", ">layers",
+        *([">latency ms", ">10 to 90 %"] if latencies else []),
+    )  # fmt: skip
+    for latency in latencies[:1]:
+        images = "1 image" if latency.batch == 1 else f"{latency.batch} images"
+        table.caption = (
+            f"latency: median of a call of {images} on {latency.device}, "
+            f"{latency.threads} CPU threads"
+        )
+    for graph, latency in zip_longest(graphs, latencies):
         total = cost(graph)
         weighted = sum(node.op.kind in {"conv", "dense"} for node in graph)
         table.add_row(
@@ -97,8 +120,14 @@ def comparison(graphs: Iterable[Graph]) -> Table:
             _megabytes(total.activation_bytes),
             f"{receptive_field(graph):,}",
             str(weighted),
+            *(_latency_cells(latency) if latency else ()),
         )
     return table
+
+
+def _latency_cells(latency: Latency) -> tuple[str, str]:
+    spread = f"{format_ms(latency.p10_ms)} to {format_ms(latency.p90_ms)}"
+    return format_ms(latency.median_ms), spread
 
 
 def candidates(found: Sequence[Candidate]) -> Table:

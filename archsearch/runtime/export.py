@@ -182,7 +182,8 @@ def write_saved_model(
     Args:
         model: built in this process, its weights set.
         out: the folder.
-        mean, std: the preprocessing, one number a channel.
+        mean: of the preprocessing, one number a channel.
+        std: likewise.
         facts: what `archsearch.json` says; `classes` and `input` (height, width, channels) count.
     """
     import tensorflow as tf

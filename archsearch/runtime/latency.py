@@ -190,11 +190,11 @@ class LatencyGauge:
         process = self._process
         self._end(kill=False)
         code = None if process is None else process.exitcode
-        why = "it closed its pipe" if code is None else f"exit status {code}"
+        why = "it closed its pipe" if code is None else f"exit status {code}{_last_line(self._log)}"
         if code is not None and code < 0:
             memory = "; perhaps the memory ran out" if -code == signal.SIGKILL else ""
             why = f"signal {-code} ({signal.Signals(-code).name}){memory}"
-        return ArchsearchError(f"the process that measures latency died: {why}; see {self._log}")
+        return ArchsearchError(f"the process that measures latency died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:
         self._asked_at = None
@@ -320,6 +320,15 @@ def _export(request: LatencyRequest, folder: Path) -> None:
             "input": list(graph.input),
         },
     )
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f", {last[:200]}" if last else ""
 
 
 def _cores() -> int:
