@@ -93,6 +93,21 @@ def _unit(net: Tracer, x: Tensor, unit: Unit, batch_norm: bool) -> Tensor:
     )
 
 
+def published_stages(
+    net: Tracer,
+    x: Tensor,
+    stages: Sequence[Sequence[tuple[Branch, ...]]],
+    classes: int,
+    rate: float,
+) -> Tensor:
+    """Write the modules of each stage, pool, drop out at `rate`, and score: how v3 and v4 go on."""
+    for s, stage in enumerate(stages, start=1):
+        for b, branches in enumerate(stage, start=1):
+            x = net.block(f"stage{s}.module{b}", inception, x, branches=branches)
+    with net.scope("head"):
+        return net.dense(net.dropout(net.global_avg_pool(x), rate), classes)
+
+
 class InceptionSpace(Space):
     """Modules a stage, shares of the branches, 1×1 reductions, stem, auxiliary classifiers."""
 

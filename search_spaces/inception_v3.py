@@ -5,7 +5,7 @@ Szegedy et al. 2015, "Rethinking the Inception architecture", arXiv 1512.00567, 
 
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.inception import BN_EPSILON, Branch, Fork, Pooling, Unit, inception
+from search_spaces.inception import BN_EPSILON, Branch, Fork, Pooling, Unit, published_stages
 from search_spaces.parts import conv_bn_relu
 
 
@@ -69,15 +69,6 @@ def write_stem(net: Tracer, x: Tensor) -> Tensor:
         return net.max_pool(x, kernel=3, stride=2)
 
 
-def _write(net: Tracer, classes: int) -> Tensor:
-    x = write_stem(net, net.input)
-    for s, stage in enumerate(_STAGES, start=1):
-        for b, branches in enumerate(stage, start=1):
-            x = net.block(f"stage{s}.module{b}", inception, x, branches=branches)
-    with net.scope("head"):
-        return net.dense(net.dropout(net.global_avg_pool(x), 0.5), classes)
-
-
 BASELINES = {
     "inception_v3": Baseline(
         name="inception_v3",
@@ -85,7 +76,9 @@ BASELINES = {
         source="Szegedy et al. 2015; as in torchvision, without auxiliary classifier",
         input=(299, 299, 3),
         classes=1000,
-        write=_write,
+        write=lambda net, classes: published_stages(
+            net, write_stem(net, net.input), _STAGES, classes, 0.5
+        ),
         smallest=75,
     )
 }

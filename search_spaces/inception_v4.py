@@ -5,7 +5,7 @@ Szegedy, Ioffe, Vanhoucke & Alemi 2016, arXiv 1602.07261; its sibling with short
 
 from archsearch.ir.tracer import Pads, Tensor, Tracer
 from archsearch.space.baselines import Baseline
-from search_spaces.inception import BN_EPSILON, Branch, Fork, Pooling, Unit, inception
+from search_spaces.inception import BN_EPSILON, Branch, Fork, Pooling, Unit, published_stages
 from search_spaces.parts import conv_bn_relu
 
 _WIDE, _HIGH = (1, 7), (7, 1)
@@ -62,15 +62,6 @@ def _stem(net: Tracer, x: Tensor) -> Tensor:
         return net.concat([unit(x, 192, 3, stride=2, pads=0), net.max_pool(x, kernel=3, stride=2)])
 
 
-def _write(net: Tracer, classes: int) -> Tensor:
-    x = _stem(net, net.input)
-    for s, stage in enumerate(_STAGES, start=1):
-        for b, branches in enumerate(stage, start=1):
-            x = net.block(f"stage{s}.module{b}", inception, x, branches=branches)
-    with net.scope("head"):
-        return net.dense(net.dropout(net.global_avg_pool(x), 0.2), classes)
-
-
 BASELINES = {
     "inception_v4": Baseline(
         name="inception_v4",
@@ -78,7 +69,9 @@ BASELINES = {
         source="Szegedy et al. 2016; as in timm",
         input=(299, 299, 3),
         classes=1000,
-        write=_write,
+        write=lambda net, classes: published_stages(
+            net, _stem(net, net.input), _STAGES, classes, 0.2
+        ),
         smallest=75,
     )
 }

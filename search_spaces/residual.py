@@ -5,34 +5,31 @@ Xie et al. 2016 (1611.05431); stochastic depth: Huang et al. 2016 (1603.09382); 
 (1709.01507). `plain` leaves the shortcut out: the stacks that ResNet was compared with.
 """
 
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 
 
-def basic(
-    net: Tracer,
-    x: Tensor,
-    *,
-    inner: Width,
-    filters: Width,
-    stride: int,
-    project: bool,
-    survival: float = 1.0,
-    squeezed: Width | None = None,
-    plain: bool = False,
-) -> Tensor:
-    """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`.
+class Ending(TypedDict):
+    """How a block's branch ends and meets its shortcut; `project` puts a 1×1 on the shortcut."""
 
-    With `squeezed`, a squeeze-and-excitation gate of that many hidden units ends the branch.
-    """
+    project: bool
+    survival: NotRequired[float]
+    """Below 1, the whole branch is dropped in training: stochastic depth."""
+    squeezed: NotRequired[Width | None]
+    """A squeeze-and-excitation gate of that many hidden units ends the branch."""
+    plain: NotRequired[bool]
+    """No shortcut."""
+
+
+def basic(
+    net: Tracer, x: Tensor, *, inner: Width, filters: Width, stride: int, **ending: Unpack[Ending]
+) -> Tensor:
+    """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`."""
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=3, stride=stride)))
     y = net.batch_norm(net.conv(y, filters, kernel=3))
-    y = _ended(net, y, survival, squeezed)
-    if not plain:
-        y = net.add(y, shortcut(net, x, filters, stride=stride, project=project))
-    return net.relu(y)
+    return _ended(net, x, y, stride=stride, **ending)
 
 
 def bottleneck(
@@ -42,19 +39,14 @@ def bottleneck(
     inner: Width,
     filters: Width,
     stride: int,
-    project: bool,
     groups: int = 1,
-    survival: float = 1.0,
-    squeezed: Width | None = None,
-    plain: bool = False,
+    **ending: Unpack[Ending],
 ) -> Tensor:
     """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`."""
     y = net.relu(net.batch_norm(net.conv(x, inner, kernel=1)))
     y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=stride, groups=groups)))
-    y = _ended(net, net.batch_norm(net.conv(y, filters, kernel=1)), survival, squeezed)
-    if not plain:
-        y = net.add(y, shortcut(net, x, filters, stride=stride, project=project))
-    return net.relu(y)
+    y = net.batch_norm(net.conv(y, filters, kernel=1))
+    return _ended(net, x, y, stride=stride, **ending)
 
 
 def padded_basic(
@@ -62,7 +54,8 @@ def padded_basic(
 ) -> Tensor:
     """Basic block with the parameter-free shortcut (option A)."""
     y = net.relu(net.batch_norm(net.conv(x, filters, kernel=3, stride=stride)))
-    y = _ended(net, net.batch_norm(net.conv(y, filters, kernel=3)), survival, None)
+    y = net.batch_norm(net.conv(y, filters, kernel=3))
+    y = y if survival == 1 else net.drop_path(y, survival)
     return net.relu(net.add(y, padded_shortcut(net, x, filters, stride=stride)))
 
 
@@ -134,14 +127,28 @@ def padded_shortcut(net: Tracer, x: Tensor, filters: int, *, stride: int) -> Ten
     return x
 
 
-def shortcut(net: Tracer, x: Tensor, filters: Width, *, stride: int, project: bool) -> Tensor:
-    """Return x itself, or its 1×1 projection with BN where shape or width change (option B)."""
-    if not project:
-        return x
-    return net.batch_norm(
-        net.conv(x, filters, kernel=1, stride=stride, name="shortcut_conv"),
-        name="shortcut_batch_norm",
-    )
+def _ended(
+    net: Tracer,
+    x: Tensor,
+    y: Tensor,
+    *,
+    stride: int,
+    project: bool,
+    survival: float = 1.0,
+    squeezed: Width | None = None,
+    plain: bool = False,
+) -> Tensor:
+    """Gate and drop the branch `y`, add the shortcut (its 1×1 projection: option B), rectify."""
+    if squeezed is not None:
+        y = squeeze_excite(net, y, squeezed)
+    if survival < 1:
+        y = net.drop_path(y, survival)
+    if not plain:
+        if project:
+            x = net.conv(x, y.channels, kernel=1, stride=stride, name="shortcut_conv")
+            x = net.batch_norm(x, name="shortcut_batch_norm")
+        y = net.add(y, x)
+    return net.relu(y)
 
 
 def _preact_shortcut(
@@ -150,10 +157,3 @@ def _preact_shortcut(
     if not project:
         return x
     return net.conv(ready, filters, kernel=1, stride=stride, name="shortcut_conv")
-
-
-def _ended(net: Tracer, y: Tensor, survival: float, squeezed: Width | None) -> Tensor:
-    """What may end a branch before the addition: a gate, stochastic depth."""
-    if squeezed is not None:
-        y = squeeze_excite(net, y, squeezed)
-    return y if survival == 1 else net.drop_path(y, survival)
