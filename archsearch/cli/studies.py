@@ -94,11 +94,11 @@ def studies(home: Path, as_json: bool) -> None:
 @home_option
 def delete(study: str, yes: bool, home: Path) -> None:
     """Delete a study with its runs and models, in Optuna and MLflow alike."""
-    from archsearch.study.studies import delete_study, load_result
+    from archsearch.study.studies import count_networks, delete_study
 
-    result = load_result(study, home=home)
+    count = count_networks(study, home=home)
     if not yes:
-        click.confirm(f"Delete {study} with its {len(result.rows)} networks?", abort=True, err=True)
+        click.confirm(f"Delete {study} with its {count} networks?", abort=True, err=True)
     delete_study(study, home=home)
     click.echo(f"deleted {study}")
 

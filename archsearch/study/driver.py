@@ -135,12 +135,17 @@ class _Run:
             assert settings.name is not None
             folder = StudyFolder(self._home, settings.name)
             folder.create()
+            store = None
             with locked(folder.lock, study=settings.name):
+                known = folder.settings.exists()
                 try:
                     store = self._existing(storage, settings, prepared)
                     if store is not None and store.attributes.get("status") == "complete":
                         return read_result(store)
                     self._started(settings, store, folder, prepared)
+                    if not known:
+                        # Before anything that takes time: `resume` goes by it after a power cut.
+                        folder.write_settings(settings)
                     with self._engine(settings, store, folder) as engine:
                         found = self._planned(engine, prepared, store, interrupts)
                         limits = bounds(
@@ -153,7 +158,8 @@ class _Run:
                             store, settings, folder, prepared, engine, limits, interrupts
                         )
                 except BaseException:
-                    folder.delete_if_unused()
+                    if store is None and not known:  # no study has been made
+                        folder.delete()
                     raise
         self._emit(StudyEnded(result=result))
         return result
@@ -224,7 +230,7 @@ class _Run:
         self._emit(Notice(text=MEASURING))
         pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
         if interrupts.requested and store is None:
-            raise KeyboardInterrupt  # nothing is kept yet
+            raise Interrupted("interrupted before the first trial; the same command starts anew")
         elapsed_s = self._services.clock() - self._began
         found = expected(prepared, pace, workers=engine.workers, store=store, elapsed_s=elapsed_s)
         self._emit(Planned(forecast=found))
@@ -276,7 +282,6 @@ class _Run:
         created = datetime.now().astimezone().isoformat(timespec="seconds")
         data = dataset_facts(prepared.dataset)
         facts = {"settings": _kept(settings), "dataset": data, "created": created}
-        # run.toml first: `resume` looks for it, and finds a study that is not made yet.
         folder.write_settings(settings)
         return StudyStore.create(storage, str(settings.name), facts)
 

@@ -106,6 +106,7 @@ class _Stage:
         self._limits = limits
         self._waiting = waiting
         self._running: dict[str, Entry] = {}
+        self._epochs: dict[str, int] = {}
         self._cut: set[str] = set()
         # What a network's training took in the search, it will take again.
         self._seconds = {
@@ -165,8 +166,10 @@ class _Stage:
         self._journal.notice(why)
 
     def _report(self, event: EpochReport) -> None:
-        if event.key not in self._running:
+        # Where a worker died and another one went on, epochs are reported once more.
+        if event.key not in self._running or event.epoch <= self._epochs.get(event.key, 0):
             return
+        self._epochs[event.key] = event.epoch
         self._journal.epoch(event)
         self._limits.reported(event)
         if event.key not in self._cut and self._limits.cuts_final(event):

@@ -117,11 +117,6 @@ class StudyFolder:
                 path.unlink(missing_ok=True)
         return kept if kept.exists() else None
 
-    def delete_if_unused(self) -> None:
-        """Remove the folder if no study was ever made in it."""
-        if not self.settings.exists():
-            self.delete()
-
     def delete(self) -> None:
         """Remove the folder and all in it."""
         shutil.rmtree(self.path, ignore_errors=True)

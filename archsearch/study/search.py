@@ -268,6 +268,8 @@ class Search:
         # A worker may be an epoch ahead of the decision to stop it; that epoch does not count.
         if running is None or running.pruned_at is not None:
             return
+        if report.epoch in running.reports:  # its worker died, and another one went on
+            return
         running.reports[report.epoch] = report.val_accuracy
         number = running.view.number
         if math.isfinite(report.val_accuracy):

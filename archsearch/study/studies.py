@@ -1,12 +1,13 @@
 """What studies there are, how they stand, and how to be rid of one."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from archsearch.errors import UserError
-from archsearch.settings import check_study_name, gather
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.settings import RunSettings, check_study_name, gather
 from archsearch.study.folder import StudyFolder
 from archsearch.study.lock import holder, locked
 from archsearch.study.result import StudyResult, read_result
@@ -49,7 +50,21 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
     if storage is None and not (home / "optuna.db").exists():
         raise UserError(f"no study {name!r}: there are none in {home}; --home says where to look")
     with opened(url) as found:
+        if folder.settings.is_file() and name not in study_names(found):
+            raise UserError(
+                f"study {name!r} has no trial yet; `archsearch resume {name}` begins it"
+            )
         yield StudyStore.open(found, name)
+
+
+def _unbegun(home: Path, url: str, names: list[str]) -> Iterator[tuple[StudyFolder, RunSettings]]:
+    """Find runs that measure the machine's pace now, or were killed before their first trial."""
+    for path in sorted((home / "studies").glob("*/run.toml")):
+        with suppress(ArchsearchError):  # someone else's file is no study
+            settings = gather({}, config=path)
+            folder = StudyFolder(home, path.parent.name)
+            if folder.path.name not in names and (settings.storage or default_url(home)) == url:
+                yield folder, settings
 
 
 def _with_true_status(result: StudyResult, folder: StudyFolder) -> StudyResult:
@@ -71,13 +86,14 @@ def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyRe
 
 
 def list_studies(*, home: Path, storage: str | None = None) -> list[StudySummary]:
-    """List the studies of a storage, oldest first."""
+    """List the studies of a storage, oldest first, then those that have no trial yet."""
     url = storage or default_url(home)
     if url == default_url(home) and not (home / "optuna.db").exists():
         return []
     found = []
     with opened(url) as opened_storage:
-        for name in study_names(opened_storage):
+        names = study_names(opened_storage)
+        for name in names:
             folder = StudyFolder(home, name)
             store = StudyStore.open(opened_storage, name)
             result = _with_true_status(read_result(store), folder)
@@ -100,7 +116,39 @@ def list_studies(*, home: Path, storage: str | None = None) -> list[StudySummary
                     pid=driver.pid if driver else None,
                 )
             )
+    for folder, settings in _unbegun(home, url, names):
+        driver = holder(folder.lock)
+        began = datetime.fromtimestamp(folder.settings.stat().st_mtime).astimezone()
+        found.append(
+            StudySummary(
+                name=folder.path.name,
+                status="running" if driver else "interrupted",
+                space=settings.space,
+                budget=settings.flops,
+                data=settings.data,
+                trials_done=0,
+                trials=settings.trials,
+                best_val=None,
+                created=began.isoformat(timespec="seconds"),
+                pid=driver.pid if driver else None,
+            )
+        )
     return found
+
+
+def count_networks(name: str, *, home: Path) -> int:
+    """Count the networks of a study; none where it was killed before its first trial.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    check_study_name(name)
+    folder = StudyFolder(home, name)
+    if folder.settings.is_file():
+        storage = gather({}, config=folder.settings).storage or default_url(home)
+        if _nothing_kept(name, storage):
+            return 0
+    return len(load_result(name, home=home).rows)
 
 
 def delete_study(
@@ -121,8 +169,17 @@ def delete_study(
     with ExitStack() as stack:
         if folder.path.is_dir():
             stack.enter_context(locked(folder.lock, study=name))
+        if folder.settings.is_file() and _nothing_kept(name, storage or default_url(home)):
+            folder.delete()
+            return
         store = stack.enter_context(opened_existing(name, home=home, storage=storage))
         # The tracker first: if its server does not answer, all is still there for another try.
         delete_runs(home, name, tracking_uri=tracking_uri)
         store.delete()
         folder.delete()
+
+
+def _nothing_kept(name: str, url: str) -> bool:
+    """Whether a run was killed before its study was made."""
+    with opened(url) as storage:
+        return name not in study_names(storage)

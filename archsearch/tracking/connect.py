@@ -156,8 +156,19 @@ def _create(path: Path) -> None:
     store that no other can use or mend.
     """
     with _CREATE:
+        _sweep(path)
         if not path.exists():
             _create_apart(path, path.with_name(f".{path.name}.{os.getpid()}.part"))
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes left that were killed while they made the store."""
+    import psutil
+
+    for part in path.parent.glob(f".{path.name}.*.part*"):  # also the database's own side files
+        pid = part.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            part.unlink(missing_ok=True)
 
 
 def _create_apart(path: Path, part: Path) -> None:

@@ -143,9 +143,13 @@ def serve_ui(
         ready: told the URL once the page can be opened.
 
     Raises:
-        UserError: as `start_ui`, or there is no such study.
+        UserError: as `start_ui`, there are no runs, or there is no such study.
         ArchsearchError: the server did not start, or died.
     """
+    if tracking_uri is None and not (home / "mlflow.db").exists():
+        raise UserError(
+            f"no runs in {home} yet: `archsearch run` makes some, --home says where to look"
+        )
     with (
         _sigterm_as_interrupt(),
         contextlib.suppress(KeyboardInterrupt),

@@ -236,6 +236,22 @@ def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     assert done.engines == []
 
 
+class Measuring(World):
+    """Gets a Ctrl-C while the pace is measured."""
+
+    def _engine(self, workers, folder):
+        engine = super()._engine(workers, folder)
+        signal.raise_signal(signal.SIGINT)
+        return engine
+
+
+def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(Interrupted, match="before the first trial; the same command"):
+        Measuring().run(settings)
+    assert studies.list_studies(home=tmp_path) == []
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
 def test_two_ctrl_c_stop_at_once(settings: RunSettings):
     class Twice(World):
         def _engine(self, workers, folder):

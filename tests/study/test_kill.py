@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.errors import UserError
 from archsearch.study import studies
 
 from .conftest import table
@@ -44,9 +45,24 @@ def test_killed_at_any_moment(tmp_path: Path, moments: tuple[int, ...], undistur
     assert resumed(tmp_path, moments) == undisturbed
 
 
+def test_killed_before_the_first_trial(tmp_path: Path, undisturbed: list[object]):
+    """There is no study yet, but `resume` and `delete` know of it."""
+    kill_after(drive(tmp_path, "measure"), 2)
+    [summary] = studies.list_studies(home=tmp_path)
+    assert (summary.name, summary.status, summary.trials_done) == (STUDY, "interrupted", 0)
+    with pytest.raises(UserError, match=f"no trial yet; `archsearch resume {STUDY}`"):
+        studies.load_result(STUDY, home=tmp_path)
+    assert studies.count_networks(STUDY, home=tmp_path) == 0
+    studies.delete_study(STUDY, home=tmp_path)
+    assert studies.list_studies(home=tmp_path) == []
+    kill_after(drive(tmp_path, "measure"), 2)
+    assert resumed(tmp_path, ()) == undisturbed
+
+
 def resumed(home: Path, moments: tuple[int, ...]) -> list[object]:
     """Kill a driver, and each that takes up its study, after so many events; then let one end."""
-    kill_after(drive(home, "run"), moments[0])
+    if moments:
+        kill_after(drive(home, "run"), moments[0])
     for moment in moments[1:]:
         [summary] = studies.list_studies(home=home)
         assert (summary.status, summary.pid) == ("interrupted", None)

@@ -15,8 +15,11 @@ from archsearch.study.engines.base import Event
 from archsearch.study.engines.local import LocalEngine
 
 
-def job(key: str, what: str = "ok") -> Job:
-    return Job(key=key, graph=what, dataset="", recipe=Recipe(), images=1, seed=0)
+def job(key: str, what: str = "ok", checkpoint: Path | None = None) -> Job:
+    return Job(
+        key=key, graph=what, dataset="", recipe=Recipe(), images=1, seed=0,
+        checkpoint=checkpoint and str(checkpoint),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -72,6 +75,34 @@ def test_a_death_costs_one_job_and_names_the_cause(make):
     assert found["c"].reason.startswith("worker died: exit status 3, ModuleNotFoundError")
     assert found["b"].status == found["d"].status == "complete"
     assert found["b"].reason != found["d"].reason
+
+
+def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
+    engine = make(2)
+    engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
+    engine.submit(job("deadly", "kill", tmp_path / "deadly"))
+    engine.submit(job("next"))
+    seen: list[Event] = []
+    found = outcomes(engine, 3, seen)
+    assert found["unlucky"].status == found["next"].status == "complete"
+    mine = [e.epoch for e in seen if isinstance(e, EpochReport) and e.key == "unlucky"]
+    assert mine == [1, 1, 2]
+    assert found["deadly"].status == "failed"
+    assert found["deadly"].reason.startswith("worker died twice: signal 9 (SIGKILL)")
+    assert engine.events(0.01) == []
+    # Its fault is forgotten with the job: a later one of that key has its second chance, too.
+    (tmp_path / "unlucky.died").unlink()
+    engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
+    assert outcomes(engine, 1)["unlucky"].status == "complete"
+
+
+def test_a_job_that_was_to_stop_is_not_tried_again(make, tmp_path: Path):
+    engine = make(1)
+    engine.submit(job("a", "stopped", tmp_path / "a"))
+    while not engine.events(1):
+        pass
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"
 
 
 def test_stopping_a_running_and_a_waiting_job(make):

@@ -1,4 +1,4 @@
-"""A driver to be killed: `python toy_driver.py HOME run|resume`, with an engine that takes its time."""
+"""A driver to be killed: `python toy_driver.py HOME run|measure|resume`; its engine takes its time."""
 
 import sys
 import time
@@ -19,9 +19,17 @@ class Slow(FakeEngine):
         return super().events(timeout_s)
 
 
-def services() -> Services:
+class Measuring(Slow):
+    """Never comes to the end of measuring the pace."""
+
+    def events(self, timeout_s):
+        time.sleep(timeout_s)
+        return []
+
+
+def services(engine=Slow) -> Services:
     return Services(
-        engine=lambda workers, folder: Slow(workers, train_images=1000),
+        engine=lambda workers, folder: engine(workers, train_images=1000),
         tracker=lambda settings, warn: MemoryTracker(),
         export=lambda store, folder: folder.exports,
     )
@@ -35,8 +43,9 @@ def main(home: str, what: str) -> None:
     def say(event) -> None:
         print(type(event).__name__, flush=True)
 
-    if what == "run":
-        driver.run(settings, services=services(), on_event=say)
+    if what in ("run", "measure"):
+        engine = Slow if what == "run" else Measuring
+        driver.run(settings, services=services(engine), on_event=say)
     else:
         driver.resume(STUDY, home=Path(home), services=services(), on_event=say)
 

@@ -11,7 +11,7 @@ from archsearch.study.lock import locked
 
 
 def worker(pipe, threads: int, log: str) -> None:
-    """Does what a job's `graph` says: `ok`, `kill`, `exit`, `sleep`, `long`, `fat`."""
+    """Does what a job's `graph` says: `ok`, `kill`, `once`, `exit`, `sleep`, `long`, `fat`."""
     Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
     while True:
         try:
@@ -22,6 +22,13 @@ def worker(pipe, threads: int, log: str) -> None:
             continue
         job = from_json(text)
         if job.graph == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        mark = Path(job.checkpoint or log).with_suffix(".died")
+        if job.graph in ("once", "stopped") and not mark.exists():
+            pipe.send(to_json(report(job.key, 1)))
+            if job.graph == "stopped":
+                pipe.recv()
+            mark.write_text("")
             os.kill(os.getpid(), signal.SIGKILL)
         if job.graph == "exit":
             sys.exit(3)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -68,5 +69,10 @@ def test_a_process_killed_while_it_makes_a_store_leaves_none(tmp_path):
         time.sleep(0.2)
         maker.kill()
     assert not (tmp_path / "mlflow.db").exists()
+    assert list(tmp_path.glob(".*.part"))
+    alive = tmp_path / f".mlflow.db.{os.getppid()}.part"
+    alive.touch()
     assert open_client(uri).search_experiments()
     assert (tmp_path / "mlflow.db").exists()
+    # Swept up; what a living process makes is its own.
+    assert list(tmp_path.glob(".*.part*")) == [alive]

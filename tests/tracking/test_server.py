@@ -22,6 +22,7 @@ from archsearch.tracking import (
     TrialRecord,
     UiServer,
     delete_study,
+    serve_ui,
     start_ui,
     study_url,
 )
@@ -133,6 +134,12 @@ def test_a_wrong_host_or_port_is_told(home: Path, host: str, port: int, why: str
 def test_a_server_has_a_page_of_its_own(home: Path) -> None:
     with pytest.raises(UserError, match=r"http://u:\*\*\*@h is a server with a page of its own"):
         start_ui(home, tracking_uri="http://u:secret@h")
+
+
+def test_a_home_without_runs_is_told_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no runs in .*archsearch run"):
+        serve_ui(tmp_path / "home", port=0)
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_store_that_cannot_be_served(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ class _Worker:
 class LocalEngine:
     """Trains jobs in `workers` processes of its own.
 
+    A job that keeps checkpoints is tried once more where its worker died; it goes on from the
+    last of them, and its epochs before that are reported once more.
+
     Args:
         workers: processes, each with one job at a time.
         logs: folder for what the workers' libraries say.
@@ -78,6 +81,8 @@ class LocalEngine:
         self._silence_s = silence_s
         self._queue: deque[Job] = deque()
         self._ready: deque[Event] = deque()
+        self._tried: set[str] = set()  # jobs whose worker has died once
+        self._stopping: set[str] = set()
         self._spoken = False
         self._start_failures = 0
         self._closed = False
@@ -101,6 +106,7 @@ class LocalEngine:
                 return
         for worker in self._workers:
             if worker.job is not None and worker.job.key == key:
+                self._stopping.add(key)
                 self._send(worker, ("stop", key))
 
     def events(self, timeout_s: float) -> list[Event]:
@@ -172,6 +178,8 @@ class LocalEngine:
 
     def _free(self, worker: _Worker, outcome: Outcome) -> None:
         worker.job = None
+        self._tried.discard(outcome.key)
+        self._stopping.discard(outcome.key)
         worker.peak_rss_bytes = max(worker.peak_rss_bytes, outcome.peak_rss_bytes)
         if worker.peak_rss_bytes > self._memory_bytes:
             worker.pipe.close()
@@ -193,10 +201,24 @@ class LocalEngine:
             if worker.job is not None:
                 self._queue.appendleft(worker.job)
         elif worker.job is not None:
-            reason = f"worker died: {why}"
-            self._ready.append(Outcome(key=worker.job.key, status="failed", reason=reason))
+            self._lose(worker.job, why)
         self._renew(worker)
         self._assign()
+
+    def _lose(self, job: Job, why: str) -> None:
+        """Decide what becomes of a job whose worker died: it may be no fault of the job's."""
+        if job.key in self._stopping:  # it was to end there anyway
+            self._ready.append(Outcome(key=job.key, status="pruned", reason=f"worker died: {why}"))
+        elif job.checkpoint and job.key not in self._tried:
+            self._tried.add(job.key)
+            self._queue.appendleft(job)
+            return
+        else:
+            times = " twice" if job.key in self._tried else ""
+            reason = f"worker died{times}: {why}"
+            self._ready.append(Outcome(key=job.key, status="failed", reason=reason))
+        self._tried.discard(job.key)
+        self._stopping.discard(job.key)
 
     def _end_silent(self) -> None:
         now = time.monotonic()
