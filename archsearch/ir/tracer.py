@@ -84,7 +84,7 @@ class Tracer:
         """Write `build(net, x, **arguments)` in the scope `name`, recorded once per shape and arguments.
 
         A repeated block is copied from its first recording, which makes deep networks cheap to trace. A
-        `survival` below 1 is `build`'s argument too, and that of all drop-paths of the copy: each block's own.
+        `survival` below 1 is an argument of `build` too; each copy's drop-paths have its own.
         """
         drops = survival < 1
         key = (build, x.shape, drops, tuple(arguments.items()))
@@ -101,11 +101,10 @@ class Tracer:
         path, new = f"{self._path}{name}.", tuple.__new__  # half the cost of calling Node
         drop_path = ops.DropPath(survival)
         for label, op, inputs, shape in nodes[first.start : first.end]:
-            if drops and type(op) is ops.DropPath:
-                op = drop_path
             # Inputs from before the block can only be `x`: blocks are functions of one tensor.
             moved = tuple([i + shift if i >= first.start else index for i in inputs])
-            nodes.append(new(Node, (path + label[first.prefix :], op, moved, shape)))
+            copied = drop_path if drops and type(op) is ops.DropPath else op
+            nodes.append(new(Node, (path + label[first.prefix :], copied, moved, shape)))
         out = first.out
         return Tensor(out.index + shift if out.index >= first.start else index, out.shape)
 

@@ -1,0 +1,66 @@
+"""Layers of several inputs: sums, means, gates, concatenations."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from archsearch.errors import GraphError
+from archsearch.ir.ops.op import Op, Shape, listed, same
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Op):
+    """The sum of maps of one shape: the shortcut's end."""
+
+    kind: ClassVar[str] = "add"
+    arity: ClassVar[int | None] = None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return same(inputs, "add")
+
+
+@dataclass(frozen=True, slots=True)
+class Mean(Op):
+    """The element-wise mean of maps of one shape: FractalNet's join (Larsson et al. 2017).
+
+    In training each input of a sample is left out with probability `drop`, never all of them, and the mean is
+    of the others: local drop-path.
+    """
+
+    drop: float = 0.0
+    kind: ClassVar[str] = "mean"
+    arity: ClassVar[int | None] = None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 <= self.drop < 1:
+            raise GraphError(f"a probability of dropping lies in [0, 1), got {self.drop}")
+        return same(inputs, "mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply(Op):
+    """A map times its gate; the gate may be `(1, 1, c)` (squeeze-and-excitation)."""
+
+    kind: ClassVar[str] = "multiply"
+    arity: ClassVar[int | None] = 2
+
+    def infer(self, *inputs: Shape) -> Shape:
+        first, gate = inputs
+        if gate != first and gate != (1, 1, first[-1]):
+            raise GraphError(f"a gate for {first} is {first} or (1, 1, {first[-1]}), got {gate}")
+        return first
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Maps of one height and width, stacked along the channels."""
+
+    kind: ClassVar[str] = "concat"
+    arity: ClassVar[int | None] = None
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if len({shape[:-1] for shape in inputs}) != 1:
+            raise GraphError(f"concat wants one height and width, got {listed(inputs)}")
+        total = inputs[0][-1]
+        for shape in inputs[1:]:
+            total = total + shape[-1]
+        return (*inputs[0][:-1], total)

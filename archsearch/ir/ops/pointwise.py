@@ -1,0 +1,79 @@
+"""Layers without weights that keep a shape: nonlinearities, dropping, constants, response normalisation."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from archsearch.errors import GraphError
+from archsearch.ir.ops.op import Op, Shape, feature_map
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(Op):
+    """An element-wise nonlinearity, by its Keras name; `slope` is leaky_relu's below 0 (Keras: 0.2)."""
+
+    function: str = "relu"
+    slope: float | None = None
+    kind: ClassVar[str] = "activation"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Op):
+    """Dropout of single elements in training; nothing at test time."""
+
+    rate: float
+    kind: ClassVar[str] = "dropout"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 <= self.rate < 1:
+            raise GraphError(f"a dropout rate lies in [0, 1), got {self.rate}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DropPath(Op):
+    """Stochastic depth: a sample's whole branch is dropped with probability 1 − `survival` in training.
+
+    What survives is divided by `survival`, so that nothing changes at test time (Huang et al. 2016).
+    """
+
+    survival: float
+    kind: ClassVar[str] = "drop_path"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not 0 < self.survival <= 1:
+            raise GraphError(f"a survival probability lies in (0, 1], got {self.survival}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale(Op):
+    """`x · scale + offset` with constants that are never trained: one number, or one a channel."""
+
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    kind: ClassVar[str] = "rescale"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        for constants in (self.scale, self.offset):
+            if isinstance(constants, tuple) and len(constants) != shape[-1]:
+                raise GraphError(f"{len(constants)} constants for {shape[-1]} channels")
+        return shape
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResponseNorm(Op):
+    """AlexNet's local response normalisation over `size` neighbouring channels (2012, section 3.3)."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+    kind: ClassVar[str] = "local_response_norm"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        feature_map(inputs)
+        return inputs[0]

@@ -1,0 +1,132 @@
+"""Layers without weights that change a shape: the image itself, pools, padding, cropping, resizing."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Literal
+
+from archsearch.errors import GraphError
+from archsearch.ir.channels import Width
+from archsearch.ir.ops.op import NO_PADDING, Op, Padding, Pair, Shape, feature_map, window
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Op):
+    """The image, `(height, width, channels)`."""
+
+    shape: tuple[int, int, int]
+    kind: ClassVar[str] = "input"
+    arity: ClassVar[int | None] = 0
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if inputs or min(self.shape) < 1 or len(self.shape) != 3:
+            raise GraphError(
+                f"an input is one image of (height, width, channels), got {self.shape}"
+            )
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Op):
+    """Max or average pooling; an average leaves padding out of its mean unless `count_padding`."""
+
+    method: Literal["max", "avg"]
+    kernel: Pair
+    stride: Pair
+    padding: Padding = NO_PADDING
+    count_padding: bool = False
+    kind: ClassVar[str] = "pool"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = feature_map(inputs)
+        return (*window((height, width), self.kernel, self.stride, self.padding), channels)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool(Op):
+    """Pooling over the whole map: `(height, width, c)` → `(c,)`, or `(1, 1, c)` with `keep_map`."""
+
+    method: Literal["max", "avg"] = "avg"
+    keep_map: bool = False
+    kind: ClassVar[str] = "global_pool"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        channels = feature_map(inputs)[2]
+        return (1, 1, channels) if self.keep_map else (channels,)
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Op):
+    """A feature map as one vector, row by row."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = feature_map(inputs)
+        return (channels * (height * width),)
+
+
+@dataclass(frozen=True, slots=True)
+class PadChannels(Op):
+    """Zero channels before and after: ResNet's parameter-free shortcut (option A)."""
+
+    before: Width
+    after: Width
+    kind: ClassVar[str] = "pad_channels"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = feature_map(inputs)
+        return (height, width, channels + self.before + self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Op):
+    """Zeros around a map, `(top, bottom, left, right)`."""
+
+    padding: Padding
+    kind: ClassVar[str] = "pad"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = feature_map(inputs)
+        top, bottom, left, right = self.padding
+        return (height + top + bottom, width + left + right, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Crop(Op):
+    """A map without its outermost rows and columns, `(top, bottom, left, right)`."""
+
+    cropping: Padding
+    kind: ClassVar[str] = "crop"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        height, width, channels = feature_map(inputs)
+        top, bottom, left, right = self.cropping
+        high, wide = height - top - bottom, width - left - right
+        if high < 1 or wide < 1:
+            raise GraphError(f"cropping {self.cropping} leaves nothing of a {height}×{width} map")
+        return (high, wide, channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Op):
+    """The same numbers in another shape, row by row: a vector as a `(1, 1, c)` gate, say."""
+
+    target: tuple[int, ...]
+    kind: ClassVar[str] = "reshape"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(self.target) not in (1, 3) or prod(shape) != prod(self.target):
+            raise GraphError(f"{shape} does not reshape to {self.target}")
+        return self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(Op):
+    """Bilinear scaling of a map to `size`, (height, width): small images for a network of large ones."""
+
+    size: Pair
+    kind: ClassVar[str] = "resize"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return (*self.size, feature_map(inputs)[2])
