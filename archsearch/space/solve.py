@@ -61,17 +61,25 @@ WidthPlan = Callable[[float, Rounding], dict[str, float]]
 """A space's widths for a base width and a rounding, its knobs chosen."""
 
 
-def solve(space: Space, knobs: Knobs, request: Request) -> Candidate:
+def solve(
+    space: Space, knobs: Knobs, request: Request, *, within: Budget | None = None
+) -> Candidate:
     """Return the candidate of `knobs` whose widths fill the budget.
 
     Deterministic; a millisecond or two. The FLOPs are those of the finished Graph, counted exactly.
+
+    Args:
+        space: whose candidate.
+        knobs: from those that the request's budget can pay.
+        request: what for.
+        within: to be filled in place of the request's budget, which still says what knobs there are.
 
     Raises:
         UserError: a knob is missing, unknown or out of range.
         BudgetError: the budget is out of the space's reach, or a range too tight for whole channels.
     """
     check(space.knobs(request), knobs, space=space.name)
-    budget = request.budget
+    budget = within or request.budget
     form = space.flops_form(knobs, request)
 
     def real_flops(base: float) -> float:
