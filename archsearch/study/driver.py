@@ -38,8 +38,9 @@ from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
 from archsearch.study.planning import MEASURING, bounds, expected
 from archsearch.study.prepared import Prepared, prepare_run
+from archsearch.study.proposals import Plan, facts_of
 from archsearch.study.result import StudyResult, read_result
-from archsearch.study.search import Interrupted, Plan, Search, facts_of
+from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, default_workers, real_services
 from archsearch.study.storage import StudyStore, default_url, opened, study_names
 from archsearch.study.summary import (

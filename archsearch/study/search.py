@@ -6,74 +6,34 @@ settings, not on timing; and a study that was cut off goes on as if nothing had 
 of one study are equally long, so little waits.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
-from random import Random
-from typing import Any, Final
+from typing import Final
 
-from archsearch.errors import ArchsearchError, UserError
-from archsearch.ir.codec import content_hash, to_json
-from archsearch.ir.graph import Graph
-from archsearch.readings.cost import Cost
+from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Outcome
-from archsearch.space.knobs import Knob, Knobs, KnobValue
-from archsearch.space.solve import Candidate
 from archsearch.study.engines.base import Engine
 from archsearch.study.folder import StudyFolder
 from archsearch.study.journal import Entry, Journal
+from archsearch.study.latency_fit import Fitting
 from archsearch.study.limits import Limits
-from archsearch.study.result import Origin
-from archsearch.study.sampler import TPE_ATTEMPTS, View, derive_seed
+from archsearch.study.proposals import Plan, Proposal, Proposer, trial_entry, trial_key
+from archsearch.study.result import FULL
+from archsearch.study.sampler import View
 from archsearch.study.storage import StudyStore, Trial
+from archsearch.units import format_count, format_ms
 
 POLL_S: Final = 0.25
-RANDOM_ATTEMPTS: Final = 32
-LISTED_COMBINATIONS: Final = 20_000
-"""A space of no more combinations is gone through before the search gives up on finding a new one."""
+_FIT_POLL_S: Final = 0.05
+_HOPELESS_FITS: Final = 5
+"""After so many trials, none of them quick enough, there is no use in going on."""
 
 
 class Interrupted(ArchsearchError):  # noqa: N818  nothing is wrong: the user asked for it
     """The user stopped the run; all is saved."""
 
     status = 130
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a search needs to know.
-
-    Attributes:
-        knobs: what the sampler chooses.
-        solve: from knobs to the candidate that fills the budget.
-        length: images and epochs of a trial, from a network's FLOPs.
-        classic: knobs of the matched baseline, the first trial; None: no such trial.
-        trials: how many trials, the baseline among them.
-        window: trials under way at the same time.
-        stopped: asked between events; true once the user wants to stop.
-    """
-
-    knobs: tuple[Knob, ...]
-    solve: Callable[[Knobs], Candidate]
-    length: Callable[[int], tuple[int, int]]
-    classic: Knobs | None
-    trials: int
-    window: int
-    seed: int
-    prune: bool = True
-    stopped: Callable[[], bool] = field(default=lambda: False)
-
-    @property
-    def startup(self) -> int:
-        """Trials chosen by chance before the model of what is good proposes."""
-        return max(4, min(10, self.trials // 3))
-
-    @property
-    def combinations(self) -> int:
-        """How many combinations of knob values there are."""
-        return math.prod(len(knob.values()) for knob in self.knobs)
 
 
 @dataclass(slots=True)
@@ -88,12 +48,12 @@ class _Running:
 
 
 @dataclass(frozen=True, slots=True)
-class _Proposal:
-    """Knobs for a trial; `fault` where no network could be made of them."""
+class _Pending:
+    """A trial whose network is being fitted to the bound on latency; it is not stored yet."""
 
-    knobs: Knobs
-    facts: Mapping[str, Any]
-    fault: str = ""
+    proposal: Proposal
+    view: View
+    fitting: Fitting
 
 
 class Search:
@@ -112,12 +72,14 @@ class Search:
         self._plan = plan
         self._limits = limits or Limits()
         self._store = store
-        self._folder = folder
+        self._proposer = Proposer(plan, store, folder)
         self._engine = engine
         self._journal = journal
         self._running: dict[str, _Running] = {}
+        self._pending: _Pending | None = None
         self._told = 0
-        self._exhausted = False
+        # No other trial fitted in an earlier process, or there was no other network.
+        self._exhausted = "ended" in store.attributes
 
     def run(self) -> None:
         """Run until all trials are told.
@@ -129,7 +91,7 @@ class Search:
         try:
             self._take_up()
             while self._go_on():
-                for event in self._engine.events(POLL_S):
+                for event in self._engine.events(_FIT_POLL_S if self._pending else POLL_S):
                     if isinstance(event, EpochReport):
                         self._report(event)
                     else:
@@ -148,112 +110,84 @@ class Search:
             self._halt()
         while self._tell_next() or self._ask_next():
             pass
-        return bool(self._running)
+        return bool(self._running or self._pending)
 
     # --- asking -----------------------------------------------------------------------------------
 
     def _ask_next(self) -> bool:
+        if self._pending is not None:
+            return self._fitted(self._pending)
         number = len(self._store)
         ready = self._told > number - self._plan.window
         if number >= self._plan.trials or not ready or self._exhausted:
             return False
         if not self._limits.admits_trial():
             if not self._running:  # one that is pruned may yet leave room for another
+                self._store.set_attribute(FULL, True)
                 self._end_early(
                     f"the search ends after {number} trials: no other fits into "
                     f"{self._limits.text} with the finals"
                 )
             return False
-        view = self._view(number)
-        proposal = self._propose(view)
+        if number >= _HOPELESS_FITS and all(_too_slow(trial) for trial in self._store.trials):
+            self._end_early(f"the search ends after {number} trials: none of them is quick enough")
+            return False
+        view = self._proposer.view(number)
+        proposal = self._proposer.propose(view)
         if proposal is None:
             self._end_early(
                 f"the search ends after {number} of {self._plan.trials} trials: "
                 "every network the space has for this budget has been trained"
             )
             return False
-        trial = self._store.add(proposal.knobs, self._plan.knobs, proposal.facts)
-        if proposal.fault:
-            self._keep(
-                trial.number, Outcome(key=_key(number), status="failed", reason=proposal.fault)
-            )
-        else:
-            self._start(trial, view)
+        bound, candidate = self._plan.latency, proposal.candidate
+        if bound is None or candidate is None:
+            self._add(proposal, view)
+            return True
+        self._pending = _Pending(proposal, view, Fitting(bound, proposal.knobs, candidate))
+        return self._fitted(self._pending)
+
+    def _fitted(self, pending: _Pending) -> bool:
+        """Add a trial whose network is quick enough now; False while it is being measured."""
+        if not pending.fitting.poll():
+            if self._limits.over:
+                self._drop_pending()
+                self._end_early(
+                    f"the search ends within a trial's measurement: {self._limits.text}"
+                )
+            return False
+        self._pending = None
+        self._add(pending.proposal, pending.view, pending.fitting)
         return True
+
+    def _drop_pending(self) -> None:
+        """Give up measuring: the trial has not begun, a resumed study proposes it again."""
+        if self._pending is not None:
+            self._pending.fitting.close()
+            self._pending = None
+
+    def _add(self, proposal: Proposal, view: View, fitting: Fitting | None = None) -> None:
+        """Keep a trial and begin it, or say why it has no network."""
+        facts = self._proposer.facts(proposal, fitting)
+        trial = self._store.add(proposal.knobs, self._plan.knobs, facts)
+        fault = proposal.fault or (fitting.fault if fitting else "")
+        if fault:
+            key = trial_key(trial.number)
+            self._keep(trial.number, Outcome(key=key, status="failed", reason=fault))
+            return
+        if fitting is not None and fitting.bound:
+            (flops, ms), *_ = fitting.facts["measured"]
+            self._journal.notice(
+                f"{facts['name']}: {format_ms(fitting.facts['ms'])} ms a call at "
+                f"{format_count(facts['flops'])} FLOPs; {format_ms(ms)} ms at {format_count(flops)} "
+                "were too slow"
+            )
+        self._start(trial, view)
 
     def _end_early(self, why: str) -> None:
         self._exhausted = True
         self._store.set_attribute("ended", why)
         self._journal.notice(why)
-
-    def _propose(self, view: View) -> _Proposal | None:
-        """Choose a network that has not been trained in this study; None if there is no other."""
-        known = {trial.notes.get("graph"): trial.number for trial in self._store.trials}
-        tried = {_combination(trial.knobs) for trial in self._store.trials}
-        if view.number == 0 and self._plan.classic is not None:
-            return self._make(self._plan.classic, 0, origin="matched")
-        for seen, knobs in enumerate(self._choices(view)):
-            # Different knobs may give the same network, the same knobs always do.
-            if _combination(knobs) not in tried:
-                tried.add(_combination(knobs))
-                made = self._make(knobs, view.number, origin="search", skipped=seen)
-                if made.facts.get("graph") not in known:
-                    return made
-        return None
-
-    def _choices(self, view: View) -> Iterator[Knobs]:
-        """Yield knobs: the model's proposals, then draws by chance, then all there are."""
-        for attempt in range(TPE_ATTEMPTS + RANDOM_ATTEMPTS):
-            yield view.propose(attempt)
-        if self._plan.combinations <= LISTED_COMBINATIONS:
-            names = [knob.name for knob in self._plan.knobs]
-            every = list(product(*(knob.values() for knob in self._plan.knobs)))
-            Random(derive_seed(self._plan.seed, "left", view.number)).shuffle(every)
-            yield from (dict(zip(names, values, strict=True)) for values in every)
-
-    def _make(self, knobs: Knobs, number: int, *, origin: Origin, skipped: int = 0) -> _Proposal:
-        facts: dict[str, Any] = {
-            "name": _key(number),
-            "role": "baseline" if origin == "matched" else "candidate",
-            "origin": origin,
-            # Proposals passed over as their network had been trained already.
-            "duplicates_skipped": skipped,
-        }
-        try:
-            candidate = self._plan.solve(knobs)
-        except UserError as error:
-            nothing = {"label": "no network", "graph": f"none-{number}", "flops": 0, "params": 0}
-            return _Proposal(
-                knobs, facts | nothing | {"activation_bytes": 0, "fill": 0.0}, fault=str(error)
-            )
-        images, epochs = self._plan.length(candidate.cost.flops)
-        facts |= facts_of(
-            candidate.graph,
-            candidate.cost,
-            fill=candidate.fill,
-            label=f"{candidate.space} {candidate.label}",
-            folder=self._folder,
-        )
-        facts |= {
-            "images": images,
-            "planned_epochs": epochs,
-            "seed": derive_seed(self._plan.seed, "trial"),
-            "base_width": candidate.base_width,
-            "multiple": candidate.multiple,
-            "widths": dict(candidate.widths),
-            "space_notes": plain_json(candidate.notes),
-        }
-        return _Proposal(dict(knobs), facts)
-
-    def _view(self, number: int) -> View:
-        return View(
-            self._store.trials,
-            number=number,
-            window=self._plan.window,
-            knobs=self._plan.knobs,
-            seed=self._plan.seed,
-            startup=self._plan.startup,
-        )
 
     def _start(self, trial: Trial, view: View) -> None:
         entry = trial_entry(trial)
@@ -346,7 +280,7 @@ class Search:
         for trial in self._store.trials:
             if "outcome" not in trial.notes:
                 self._store.move(trial.number, "running")
-                self._start(trial, self._view(trial.number))
+                self._start(trial, self._proposer.view(trial.number))
 
     def _abandon(self) -> None:
         """Give up what runs although the time is up: its epoch is longer than was to be expected."""
@@ -357,6 +291,7 @@ class Search:
 
     def _halt(self) -> None:
         """Have all workers finish their epoch, and leave what is under way for `resume`."""
+        self._drop_pending()
         halt(self._engine, list(self._running), self._report, self._finish_halted)
         for running in self._running.values():
             self._journal.end(running.entry, None)
@@ -408,48 +343,9 @@ def checked(outcome: Outcome) -> Outcome:
     )
 
 
-def facts_of(
-    graph: Graph, cost: Cost, *, fill: float, label: str, folder: StudyFolder
-) -> dict[str, Any]:
-    """Return what the storage keeps of a network; the Graph itself goes into the study's folder."""
-    identity = content_hash(graph)
-    folder.write_graph(identity, to_json(graph))
-    return {
-        "label": " ".join(label.split()),
-        "graph": identity,
-        "flops": cost.flops,
-        "params": cost.params,
-        "activation_bytes": cost.activation_bytes,
-        "fill": fill,
-    }
-
-
-def trial_entry(trial: Trial) -> Entry:
-    """Return a trial's job in the search, from what the storage keeps of it."""
-    return Entry(
-        key=_key(trial.number),
-        stage="search",
-        facts=trial.notes,
-        knobs=trial.knobs,
-        images=trial.notes.get("images", 0),
-        epochs=trial.notes.get("planned_epochs", 0),
-        seed=trial.notes.get("seed", 0),
-    )
-
-
-def plain_json(value: Mapping[str, object]) -> Any:
-    """Return a space's own notes as JSON values; what JSON lacks becomes text."""
-    return json.loads(json.dumps(value, default=str))
-
-
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _key(number: int) -> str:
-    return f"trial-{number:04d}"
-
-
-def _combination(knobs: Knobs) -> tuple[tuple[str, str, KnobValue], ...]:
-    # True == 1 in Python; a knob's values are told apart by type, too.
-    return tuple(sorted((name, type(value).__name__, value) for name, value in knobs.items()))
+def _too_slow(trial: Trial) -> bool:
+    return "latency_fit" in trial.notes and not trial.notes["flops"]

@@ -23,8 +23,9 @@ from archsearch.study.events import Event
 from archsearch.study.finalists import Finals, run_finals
 from archsearch.study.folder import StudyFolder
 from archsearch.study.journal import Journal
+from archsearch.study.proposals import Plan
 from archsearch.study.result import StudyResult, read_result
-from archsearch.study.search import Plan, Search
+from archsearch.study.search import Search
 from archsearch.study.storage import StudyStore
 from archsearch.tracking.memory import MemoryTracker
 from archsearch.tracking.records import StudyRecord
