@@ -53,6 +53,7 @@ class Journal:
         tracker: Tracker,
         dataset: str,
         recipe: Recipe,
+        backend: str = "tensorflow",
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -60,6 +61,7 @@ class Journal:
         self._tracker = tracker
         self._dataset = dataset
         self._recipe = recipe
+        self._backend = backend
         self._tags = dict(tags)
         self._emit = on_event
         self._entries: dict[str, Entry] = {}
@@ -87,6 +89,7 @@ class Journal:
             recipe=self._recipe,
             images=entry.images,
             seed=entry.seed,
+            backend=self._backend,
             test=final,
             weights=str(self._folder.weights(entry.key)) if final else None,
             checkpoint=str(self._folder.checkpoint(entry.key)),
@@ -139,6 +142,10 @@ class Journal:
         if outcome.status == "complete" and outcome.val_accuracy is not None:
             self._best = max(self._best, outcome.val_accuracy)
 
+    def latency(self, key: str, found: Mapping[str, float]) -> None:
+        """Note how long a call of a finalist's network takes; its training may have ended."""
+        self._tracker.add_metrics(key, found)
+
     def notice(self, text: str) -> None:
         """Tell the watcher something."""
         self._emit(Notice(text=text))
@@ -170,6 +177,7 @@ class Journal:
                     "fill": facts["fill"],
                     "activation_bytes": facts["activation_bytes"],
                     "train_flops": 3 * facts["flops"] * entry.images,
+                    **_fit_metrics(facts),
                 },
                 tags={
                     **self._tags,
@@ -177,6 +185,7 @@ class Journal:
                     "origin": facts["origin"],
                     "graph": facts["graph"],
                     "design": facts["name"],
+                    **({"bound_by": fit["bound_by"]} if (fit := facts.get("latency_fit")) else {}),
                 },
                 artifacts=self._artifacts(facts["graph"]),
             )
@@ -201,6 +210,12 @@ class Journal:
             metrics={name: wanted[name] for name in (*_SHOWN, *_MORE) if name in wanted},
             tags={"reason": outcome.reason} if outcome.reason else {},
         )
+
+
+def _fit_metrics(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Return the latency a network was fitted to in the search: a low quantile, while others trained."""
+    fit = facts.get("latency_fit")
+    return {} if fit is None else {"search_latency_ms": fit["ms"]}
 
 
 def layers_csv(graph: Graph) -> str:

@@ -37,6 +37,10 @@ class Ledger:
                 raise ValueError(f"trial {key!r} was never started")
             return key in self._open
 
+    def check_known(self, key: str) -> None:
+        """Refuse a trial that was never started."""
+        self.epoch(key)
+
     def end_trial(self, key: str) -> None:
         """Note that a trial ended."""
         with self._lock:

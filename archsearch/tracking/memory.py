@@ -91,6 +91,13 @@ class MemoryTracker:
         self._ledger.end_trial(key)
         _end(self.trials[key], status, metrics, tags, artifacts)
 
+    def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
+        """Keep figures of a trial."""
+        self._ledger.check_known(key)
+        run = self.trials[key]
+        with self._lock:
+            run.metrics.update({n: v for n, v in metrics.items() if n not in run.metrics})
+
     def end_study(
         self,
         status: StudyStatus,

@@ -119,6 +119,10 @@ class Tracker(Protocol):
         """Close a trial's run with its last figures; its learning curves are drawn and kept."""
         ...
 
+    def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
+        """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
+        ...
+
     def end_study(
         self,
         status: StudyStatus,

@@ -196,6 +196,13 @@ class MlflowStore:
         self._put(run.run_id, files)
         end_run(self.client, run.run_id, end.status, end.at_ms)
 
+    def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
+        """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
+        run = self._runs[key]
+        rows = [(_news(run, metrics, 0), 0, at_ms)]
+        self._send(run.run_id, rows)
+        _note(run, rows)
+
     def end_study(
         self,
         end: Ending,

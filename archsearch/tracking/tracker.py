@@ -107,6 +107,12 @@ class MlflowTracker:
         self._ledger.end_trial(key)
         self._end_trial(key, _ending(status, metrics, tags, artifacts))
 
+    def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
+        """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
+        self._ledger.check_known(key)
+        at_ms, found = _now_ms(), dict(metrics)
+        self._put(_Update(lambda store: store.add_metrics(key, found, at_ms), f"{key}'s figures"))
+
     def end_study(
         self,
         status: StudyStatus,

@@ -39,6 +39,8 @@ def test_misuse_is_told_at_once(make: MakeTracker, study: StudyRecord, trial: Tr
             tracker.epoch("trial-0000", 1, EPOCH)
         with pytest.raises(ValueError, match="'trial-0000' was never started"):
             tracker.end_trial("trial-0000", "complete")
+        with pytest.raises(ValueError, match="'trial-0000' was never started"):
+            tracker.add_metrics("trial-0000", {"latency_ms": 1.0})
         tracker.start_trial(trial)
         with pytest.raises(ValueError, match="started before"):
             tracker.start_trial(trial)
@@ -67,12 +69,14 @@ def test_memory_keeps_what_it_is_told(study: StudyRecord, trial: TrialRecord) ->
     tracker.epoch(trial.key, 2, {**EPOCH, "val_accuracy": 0.6})
     tracker.start_trial(dataclasses.replace(trial, key="open"))
     tracker.end_trial(trial.key, "complete", metrics={"train_s": 3.0}, tags={"reason": "-"})
+    tracker.add_metrics(trial.key, {"latency_ms": 4.5})
     tracker.end_study("interrupted", description="done")
     run = tracker.trials[trial.key]
     assert run.status == "complete"
     assert run.history["val_accuracy"] == {1: 0.4, 2: 0.6}
     assert run.metrics["val_accuracy"] == 0.6
     assert run.metrics["flops"] == 19_800_001
+    assert run.metrics["latency_ms"] == 4.5
     assert tracker.trials["open"].status == "interrupted"
     assert tracker.study is not None
     assert tracker.study.status == "interrupted"
@@ -201,6 +205,7 @@ def test_what_is_told_again_after_a_resume_changes_nothing(
             for epoch in range(1, epochs + 1):
                 tracker.epoch(trial.key, epoch, {**EPOCH, "images_per_s": 100.0 + epoch})
             tracker.end_trial(trial.key, "complete", metrics=metrics)
+            tracker.add_metrics(trial.key, {"latency_ms": 4.5})
             tracker.end_study("complete")
             assert tracker.close(60) is None
         found = kept(home, study.name)
@@ -211,6 +216,7 @@ def test_what_is_told_again_after_a_resume_changes_nothing(
     before, first = tell(2, final)
     assert first["images_per_s"] == [(1, 101.0), (2, 101.5), (2, 102.0)]
     assert before.trials[trial.key].data.metrics["images_per_s"] == 101.5  # the last word counts
+    assert first["latency_ms"] == [(0, 4.5)]
     after, second = tell(2, final)
     assert second == first
     assert after.trials[trial.key].info.end_time == before.trials[trial.key].info.end_time
