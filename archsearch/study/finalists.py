@@ -5,9 +5,11 @@ the winner follow from validation accuracy.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from statistics import fmean
+from typing import Any, Final
 
 from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.study.engines.base import Engine
@@ -17,6 +19,7 @@ from archsearch.study.journal import Entry, Journal
 from archsearch.study.limits import Limits, Load
 from archsearch.study.result import (
     FINAL,
+    FULL,
     Row,
     final_key,
     final_outcomes,
@@ -57,8 +60,9 @@ def run_finals(
 ) -> None:
     """Retrain the finalists and the baselines, as far as that has not been done yet and fits.
 
-    Under a bound every network's first training comes before any second one. Afterwards only the
-    weights of the winner's best training (by validation) are kept.
+    Under a bound every network's first training comes before any second one; and where it was the
+    bound that ended the search, what is left of it goes into further seeds of all of them.
+    Afterwards only the weights of the winner's best training (by validation) are kept.
 
     Raises:
         Interrupted: the plan's `stopped` said so; trainings that have ended are kept.
@@ -66,7 +70,9 @@ def run_finals(
     limits = limits or Limits()
     rows = read_result(store).rows
     entrants = choose(rows, plan.finalists)
-    entries = [entry for row in entrants for entry in _entries(plan, row, store)]
+    entries = [
+        _entry(plan, row, store, number) for row in entrants for number in range(1, plan.seeds + 1)
+    ]
     if limits.bounded:
         entries.sort(key=lambda entry: entry.seed_number or 0)
     done = final_outcomes(store)
@@ -82,11 +88,50 @@ def run_finals(
         if entry.key in done:
             journal.replay(entry, Outcome(**done[entry.key]))
     waiting = [entry for entry in entries if entry.key not in done]
-    stage = _Stage(store, engine, journal, limits, waiting)
+
+    def further(number: int) -> list[Entry]:
+        """Return the trainings of seed `number`, beyond those asked for, that are left to do."""
+        kept = final_outcomes(store)
+        failed = {key.rpartition("-seed")[0] for key in kept if kept[key]["status"] == "failed"}
+        able = [r for r in entrants if final_key(r.name, 0).rpartition("-seed")[0] not in failed]
+        found = [_entry(plan, row, store, number) for row in able]
+        for entry in found:
+            if entry.key in done:
+                journal.replay(entry, Outcome(**done[entry.key]))
+        return [entry for entry in found if entry.key not in kept]
+
+    spare = _Spare(further, plan.seeds) if store.attributes.get(FULL) else None
+    stage = _Stage(store, engine, journal, limits, waiting, spare)
     stage.run(plan.stopped)
+    _tell_further(store, journal, plan.seeds)
     best = read_result(store).best_key
     if best is not None:
         folder.keep_weights(best)
+
+
+_MOST_SEEDS: Final = 100
+
+
+class _Spare:
+    """Further seeds of all finalists, one seed after another, without end."""
+
+    def __init__(self, entries: Callable[[int], list[Entry]], seeds: int) -> None:
+        self._entries = entries
+        self._seed = seeds
+        self._round: list[Entry] = []
+
+    def take(self, fits: Callable[[Entry], bool]) -> Entry | None:
+        """Return the first of a round's trainings that fits; None where none does."""
+        while not self._round:
+            self._seed += 1
+            if self._seed > _MOST_SEEDS:
+                return None
+            self._round = self._entries(self._seed)
+        for entry in self._round:
+            if fits(entry):
+                self._round.remove(entry)
+                return entry
+        return None
 
 
 class _Stage:
@@ -99,21 +144,24 @@ class _Stage:
         journal: Journal,
         limits: Limits,
         waiting: list[Entry],
+        spare: _Spare | None = None,
     ) -> None:
         self._store = store
         self._engine = engine
         self._journal = journal
         self._limits = limits
         self._waiting = waiting
+        self._spare = spare
         self._running: dict[str, Entry] = {}
         self._epochs: dict[str, int] = {}
         self._cut: set[str] = set()
-        # What a network's training took in the search, it will take again.
-        self._seconds = {
+        # What a network's training took in the search, it will take again; and then in the finals.
+        self._trial_s = {
             trial.notes["name"]: trial.notes["outcome"]["total_s"]
             for trial in store.trials
             if trial.notes.get("outcome", {}).get("status") == "complete"
         }
+        self._final_s: dict[str, list[float]] = defaultdict(list)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Run until nothing is left that fits.
@@ -141,20 +189,38 @@ class _Stage:
 
     def _begin(self) -> bool:
         """Start what the workers have room for and what fits; False when there is nothing left."""
-        while self._waiting and len(self._running) < self._engine.workers:
-            entry = self._waiting[0]
-            seconds = self._seconds.get(entry.facts["name"], self._limits.trial_s)
-            flops = 3 * entry.facts["flops"] * entry.images
-            if not self._limits.admits_final(Load(seconds, flops)):
-                if not self._running:
-                    self._end_early()
-                    return False
+        while len(self._running) < self._engine.workers:
+            entry = self._next()
+            if entry is None:
                 break
-            del self._waiting[0]
             self._running[entry.key] = entry
-            self._limits.started(entry.key, flops, entry.epochs)
+            self._limits.started(entry.key, self._load(entry).flops, entry.epochs)
             self._engine.submit(self._journal.start(entry))
+        if self._waiting and not self._running:
+            self._end_early()
         return bool(self._running)
+
+    def _next(self) -> Entry | None:
+        """Take the next training, if there is one and it fits."""
+        if self._waiting:
+            return self._waiting.pop(0) if self._fits(self._waiting[0]) else None
+        if self._spare is None or self._cut:
+            return None
+        return self._spare.take(self._fits)
+
+    def _fits(self, entry: Entry) -> bool:
+        return self._limits.admits_final(self._load(entry))
+
+    def _load(self, entry: Entry) -> Load:
+        name, flops = entry.facts["name"], 3 * entry.facts["flops"] * entry.images
+        if known := self._final_s.get(name):
+            seconds = fmean(known)
+        elif name in self._trial_s:
+            seconds = self._trial_s[name]
+        else:  # a published network; its FLOPs are its own
+            least = self._limits.trial.flops or flops
+            seconds = self._limits.trial_s * max(1.0, flops / least)
+        return Load(seconds, flops)
 
     def _end_early(self) -> None:
         why = (
@@ -181,6 +247,8 @@ class _Stage:
         if entry is None:
             return
         self._limits.ended(outcome, trial=False)
+        if outcome.status == "complete":
+            self._final_s[entry.facts["name"]].append(outcome.total_s)
         if outcome.status == "pruned" and outcome.key in self._cut:
             reason = f"cut short by {self._limits.text}"
             outcome = replace(outcome, status="failed", reason=reason)
@@ -213,25 +281,37 @@ def checked_final(outcome: Outcome) -> Outcome:
     return checked(outcome)
 
 
-def _entries(plan: Finals, row: Row, store: StudyStore) -> list[Entry]:
+def _tell_further(store: StudyStore, journal: Journal, seeds: int) -> None:
+    """Say how many trainings the time that was left over went into."""
+    count = sum(
+        outcome["status"] == "complete" and int(key.rpartition("-seed")[2]) > seeds
+        for key, outcome in final_outcomes(store).items()
+    )
+    if count:
+        more = f"{count} further training{'s' if count > 1 else ''} of the finalists"
+        why = f"what was left went into {more}"
+        earlier = store.attributes.get("ended", "")
+        if why not in earlier:
+            store.set_attribute("ended", "; ".join(filter(None, (earlier, why))))
+            journal.notice(why)
+
+
+def _entry(plan: Finals, row: Row, store: StudyStore, number: int) -> Entry:
     facts: dict[str, Any] = dict(published(store).get(row.name, {}))
     if not facts:
         facts = dict(next(t.notes for t in store.trials if t.notes["name"] == row.name))
     images, epochs = plan.length(row.flops)
-    return [
-        Entry(
-            key=final_key(row.name, number),
-            stage="final",
-            facts=facts,
-            knobs=row.knobs,
-            images=images,
-            epochs=epochs,
-            # The same seeds for every network: they see the same images in the same order.
-            seed=derive_seed(plan.seed, "final", number),
-            seed_number=number,
-        )
-        for number in range(1, plan.seeds + 1)
-    ]
+    return Entry(
+        key=final_key(row.name, number),
+        stage="final",
+        facts=facts,
+        knobs=row.knobs,
+        images=images,
+        epochs=epochs,
+        # The same seeds for every network: they see the same images in the same order.
+        seed=derive_seed(plan.seed, "final", number),
+        seed_number=number,
+    )
 
 
 def _finite(value: float | None) -> bool:

@@ -26,10 +26,10 @@ LONG_S: Final = 4 * 3600.0
 SENSIBLE_S: Final = 3 * 3600.0
 _SECOND_FLOPS: Final = 100_000_000_000
 """A step of more FLOPs takes seconds: one network has to do."""
-_EXPORT_S: Final = 12.0
-"""Exporting, reloading and comparing a small model, in a process of its own; or this many times"""
-_EXPORT_STARTS: Final = 4
-"""what a training needs to start, where that is longer."""
+_EXPORT_S: Final = 7.0
+"""Exporting, reloading and comparing a model, in a process of its own: so much, and this many times"""
+_EXPORT_STARTS: Final = 2.0
+"""what a training needs to start: building, tracing and loading take longer for larger networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def forecast(
         total_flops=trials * trial_flops + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
         free_bytes=psutil.virtual_memory().available,
-        closing_s=_EXPORT_S if settings.export else 0.0,
+        closing_s=closing_s(settings.export, 0.0),
     )
     needed = workers * memory.total_bytes
     if needed > found.free_bytes:
@@ -186,6 +186,11 @@ def calibrate(
     )
 
 
+def closing_s(export: bool, start_s: float) -> float:
+    """Return what a run takes after its last training, where a training needs `start_s` to start."""
+    return _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+
+
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
     epoch_s = found.images["val"] / pace.evaluated_per_s
@@ -199,9 +204,8 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s = pace.start_s + scale * (train_s + found.epochs * epoch_s)
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
-    if found.closing_s:
-        found = replace(found, closing_s=max(found.closing_s, _EXPORT_STARTS * pace.start_s))
     settings = prepared.settings
+    found = replace(found, closing_s=closing_s(settings.export, pace.start_s))
     fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:
         search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s

@@ -4,12 +4,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Final
 
 from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.settings import RunSettings
-from archsearch.study.forecast import Forecast
+from archsearch.study.forecast import Forecast, closing_s
 from archsearch.study.result import final_key, final_outcomes, published
 from archsearch.study.storage import StudyStore
 from archsearch.units import parse_duration, parse_flops
@@ -18,6 +18,8 @@ FINALS_SHARE: Final = 0.5
 """The finals are reserved for, but for no more than this share of a bound."""
 _SPARE: Final = 0.25
 """A trial under way may take this much of what is reserved for the finals."""
+_LATE: Final = 0.02
+"""What is under way may end so much later than asked for: it would be thrown away otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class _Job:
     epochs: int
     began: float
     share: float = 0.0  # of the training that is done
+    walls_s: dict[int, float] = field(default_factory=dict)  # when epochs ended
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +51,8 @@ class Limits:
         spent_flops: FLOPs of trainings that have ended.
         trial: what a trial takes, by the forecast.
         finals: what all finals take together, by the forecast.
-        closing_s: what comes after the last training: the export.
+        export: whether the best network is exported at the end.
+        start_s: what a training needs to start, as measured before.
         workers: trainings at the same time.
     """
 
@@ -60,10 +64,12 @@ class Limits:
     spent_flops: float = 0.0
     trial: Load = field(default_factory=Load)
     finals: Load = field(default_factory=Load)
-    closing_s: float = 0.0
+    export: bool = False
+    start_s: float = 0.0
     workers: int = 1
     _running: dict[str, _Job] = field(default_factory=dict)
     _trials_s: list[float] = field(default_factory=list)
+    _starts_s: list[float] = field(default_factory=list)
 
     @property
     def bounded(self) -> bool:
@@ -76,9 +82,16 @@ class Limits:
         return self.clock() - self.began
 
     @property
+    def closing_s(self) -> float:
+        """Seconds of what comes after the last training: the export."""
+        return closing_s(self.export, median(self._starts_s) if self._starts_s else self.start_s)
+
+    @property
     def over(self) -> bool:
         """Whether the time is up, whatever is still running."""
-        return self.time_s is not None and self.elapsed_s > self.time_s - self.closing_s / 2
+        if self.time_s is None:
+            return False
+        return self.elapsed_s > (1 + _LATE) * self.time_s - self.closing_s / 2
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -91,6 +104,11 @@ class Limits:
         job = self._running.get(report.key)
         if job is not None:
             job.share = report.epoch / max(1, job.epochs)
+            job.walls_s[report.epoch] = report.wall_s
+            if (
+                report.epoch == 2 and 1 in job.walls_s
+            ):  # the first epoch starts, the second does not
+                self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, trial: bool) -> None:
         """Note that a training is over; complete trials say how long the next one will take."""
@@ -169,7 +187,8 @@ class Limits:
         # One that goes on from a checkpoint has the epochs before it behind it as it begins.
         taken_s = max(self.clock() - job.began, report.wall_s)
         left_s = taken_s * (job.epochs - report.epoch) / report.epoch
-        return self.elapsed_s + left_s + after_s > self.time_s and not math.isinf(left_s)
+        late = self.elapsed_s + left_s + after_s > (1 + _LATE) * self.time_s
+        return late and not math.isinf(left_s)
 
 
 def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], float]) -> Limits:
@@ -186,7 +205,8 @@ def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], flo
         clock=clock,
         trial=Load(found.trial_s or 0.0, found.trial_flops),
         finals=Load(found.finals_s or 0.0, found.finals_flops),
-        closing_s=found.closing_s,
+        export=settings.export,
+        start_s=found.pace.start_s if found.pace else 0.0,
         workers=found.workers,
     )
 

@@ -15,6 +15,10 @@ FINAL: str = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 
 
+FULL: str = "full"
+"""Study attribute: the search ended as no other trial fitted into the bounds of the run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """An accuracy over several trainings of one network: mean, sample sd (None for n = 1), n."""

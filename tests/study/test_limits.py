@@ -1,16 +1,20 @@
 """Bounds with an engine whose every epoch moves a clock of its own."""
 
+import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archsearch.errors import UserError
+from archsearch.runtime.job import EpochReport
 from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.events import JobEnded, Notice
-from archsearch.study.limits import spent_flops
+from archsearch.study.limits import Limits, spent_flops
+from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
 from archsearch.study.storage import StudyStore, default_url, opened
 from archsearch.tracking.memory import MemoryTracker
@@ -49,21 +53,36 @@ class TimedEngine(FakeEngine):
         return event
 
 
+class Uneven(TimedEngine):
+    """Every second trial is slow, so that the search ends earlier than the finals would need."""
+
+    @property
+    def epoch_s(self):
+        key = next(iter(self._jobs), "")
+        return 25.0 if key.startswith("trial") and int(key[-2:]) % 2 else 5.0
+
+    @epoch_s.setter
+    def epoch_s(self, value):
+        pass
+
+
 class World:
-    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=12.0) -> None:
+    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=7.0) -> None:
         self.clock = Clock()
         self.events: list[object] = []
         self.engine = TimedEngine(self.clock, epoch_s, told=told)
         self.export_s = export_s
 
-    def run(self, settings: RunSettings):
-        services = Services(
-            engine=lambda workers, folder: self.engine,
+    def services(self) -> Services:
+        return Services(
+            engine=lambda setups, folder: self.engine,
             tracker=lambda settings, warn: MemoryTracker(),
             export=self._export,
             clock=self.clock,
         )
-        return driver.run(settings, on_event=self.events.append, services=services)
+
+    def run(self, settings: RunSettings):
+        return driver.run(settings, on_event=self.events.append, services=self.services())
 
     def _export(self, store, folder):
         self.clock.now += self.export_s
@@ -85,7 +104,7 @@ def test_a_bounded_search_tries_what_fits(settings: RunSettings):
     assert world.clock.now - 1000 <= 1200
     assert world.clock.now - 1000 > 0.95 * 1200
     # 40 s a training, six of them finals.
-    assert len(result.rows) == (1200 - 6 * 40 - 12 - 2) // 40
+    assert len(result.rows) == (1200 - 6 * 40 - 7 - 2) // 40
     assert all(row.status == "complete" for row in result.rows)
     assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
     assert "no other fits into --max-time 20min" in result.ended
@@ -123,6 +142,73 @@ def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSetting
     assert world.clock.now - 1000 <= 1.05 * 1200
     assert result.winner is not None
     assert result.winner.test.n >= 1
+
+
+def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
+    world = World()
+    world.engine = Uneven(world.clock, 10.0, told=1.5)
+    result = world.run(settings)
+    assert 0.97 * 1200 <= world.clock.now - 1000 <= 1.02 * 1200
+    counts = [row.test.n for row in result.rows if row.test]
+    assert min(counts) > 2
+    assert max(counts) <= min(counts) + 1
+    assert re.search(r"no other fits.*what was left went into \d+ further trainings", result.ended)
+    assert all(row.status == "complete" for row in result.rows)
+    seeds = {job.key: job.seed for job in world.engine.submitted if job.key.startswith("final")}
+    assert len({seed for key, seed in seeds.items() if key.endswith("seed3")}) == 1
+
+
+def test_a_search_that_ends_by_itself_takes_no_more_than_asked_for(settings: RunSettings):
+    world = World()
+    result = world.run(replace(settings, trials=5))
+    assert world.clock.now - 1000 < 0.5 * 1200
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    assert result.ended == ""
+
+
+def test_the_time_for_the_export_is_learnt_from_how_trainings_start():
+    limits = Limits(time_s=100.0, export=True, start_s=9.0)
+    before = limits.closing_s
+    for key in ("a", "b", "c"):
+        limits.started(key, 1.0, 3)
+        for epoch, wall_s in enumerate((5.0, 8.0, 11.0), start=1):  # 2 s to start, 3 s an epoch
+            limits.reported(report(key, epoch, wall_s))
+    assert limits.closing_s == pytest.approx(before - 2 * 7.0)
+    assert Limits(time_s=100.0, start_s=9.0).closing_s == 0
+
+
+def report(key: str, epoch: int, wall_s: float) -> EpochReport:
+    return EpochReport(
+        key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0, images_per_s=1,
+        learning_rate=1, wall_s=wall_s,
+    )  # fmt: skip
+
+
+def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings):
+    class Struck(Uneven):
+        def events(self, timeout_s):
+            if any(key.endswith("seed3") for key in self._jobs) and not self._stopped:
+                signal.raise_signal(signal.SIGINT)
+            return super().events(timeout_s)
+
+    world = World()
+    world.engine = Struck(world.clock, 10.0, told=1.5)
+    with pytest.raises(Interrupted):
+        world.run(settings)
+    again = World()
+    again.engine = Uneven(again.clock, 10.0, told=1.5)
+    result = driver.resume(
+        "vgg-20M-digits", home=Path(settings.home), on_event=again.events.append,
+        services=again.services(),
+    )  # fmt: skip
+    # Nothing is trained twice, no other trial is begun.
+    before = [job.key for job in world.engine.submitted]
+    after = [job.key for job in again.engine.submitted]
+    assert [key for key in after if key in before] == before[-1:]
+    assert not [key for key in after if key.startswith("trial")]
+    counts = [row.test.n for row in result.rows if row.test]
+    assert min(counts) >= 3
+    assert result.ended.count("further training") == 1
 
 
 def test_finals_take_half_of_the_time_at_most_and_each_network_comes_once_first(settings):
