@@ -14,7 +14,9 @@ from typing import Any, Final
 from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import FinalistsStarted
+from archsearch.study.finalist_latency import measure_finalists
 from archsearch.study.folder import StudyFolder
+from archsearch.study.gauge import Gauge
 from archsearch.study.journal import Entry, Journal
 from archsearch.study.limits import Limits, Load
 from archsearch.study.result import (
@@ -27,7 +29,7 @@ from archsearch.study.result import (
     read_result,
 )
 from archsearch.study.sampler import derive_seed
-from archsearch.study.search import POLL_S, Interrupted, checked, halt
+from archsearch.study.search import POLL_S, checked, halt, interrupted
 from archsearch.study.storage import StudyStore
 
 
@@ -57,12 +59,14 @@ def run_finals(
     engine: Engine,
     journal: Journal,
     limits: Limits | None = None,
+    gauge: Gauge | None = None,
 ) -> None:
     """Retrain the finalists and the baselines, as far as that has not been done yet and fits.
 
     Under a bound every network's first training comes before any second one; and where it was the
     bound that ended the search, what is left of it goes into further seeds of all of them.
-    Afterwards only the weights of the winner's best training (by validation) are kept.
+    Then the `gauge` measures how quick they are, and only the weights of the winner's best training
+    (by validation) are kept.
 
     Raises:
         Interrupted: the plan's `stopped` said so; trainings that have ended are kept.
@@ -104,6 +108,10 @@ def run_finals(
     stage = _Stage(store, engine, journal, limits, waiting, spare)
     stage.run(plan.stopped)
     _tell_further(store, journal, plan.seeds)
+    if gauge is not None and not measure_finalists(
+        gauge, store=store, folder=folder, journal=journal, limits=limits, stopped=plan.stopped
+    ):
+        raise interrupted(store)
     best = read_result(store).best_key
     if best is not None:
         folder.keep_weights(best)
@@ -183,9 +191,7 @@ class _Stage:
             halt(self._engine, list(self._running), self._report, self._take_halted)
             for entry in self._running.values():
                 self._journal.end(entry, None)
-            raise Interrupted(
-                f"interrupted; `archsearch resume {self._store.name}` goes on from here"
-            )
+            raise interrupted(self._store)
 
     def _begin(self) -> bool:
         """Start what the workers have room for and what fits; False when there is nothing left."""

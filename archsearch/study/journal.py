@@ -144,7 +144,8 @@ class Journal:
 
     def latency(self, key: str, found: Mapping[str, float]) -> None:
         """Note how long a call of a finalist's network takes; its training may have ended."""
-        self._tracker.add_metrics(key, found)
+        if key in self._entries:
+            self._tracker.add_metrics(key, found)
 
     def notice(self, text: str) -> None:
         """Tell the watcher something."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from archsearch.study.storage import StudyStore, Trial
+from archsearch.units import format_ms, parse_latency
 
 Origin = Literal["search", "matched", "published"]
 """Proposed by the sampler; the space's classic scaled to the budget; a network as published."""
@@ -14,6 +15,12 @@ Origin = Literal["search", "matched", "published"]
 FINAL: str = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 
+
+LATENCY: str = "latency:"
+"""Study attributes of this beginning hold the latency of a finalist's network, by its name."""
+
+SPARE_LATENCY: float = 1.1
+"""A finalist may be this much slower than the bound: two measurements differ by as much."""
 
 FULL: str = "full"
 """Study attribute: the search ended as no other trial fitted into the bounds of the run."""
@@ -50,7 +57,14 @@ class Row:
         val_accuracy: of the trial in the search (published networks have none).
         final_val: validation accuracy of the retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
+        latency_ms: median of a call of one image, exported, measured when nothing else ran
+            (finalists only); a tenth of the calls took less than `latency_p10_ms`, a tenth more
+            than `latency_p90_ms`.
+        bound_by: under a bound on latency, which of the bounds its size follows from: `flops` or
+            `latency`.
         status: `waiting`, `running`, `complete`, `pruned` or `failed`.
+        too_slow: it took more than the bound on latency when it was measured after the finals;
+            it does not win while another one is within.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -69,9 +83,14 @@ class Row:
     val_accuracy: float | None = None
     final_val: Score | None = None
     test: Score | None = None
+    latency_ms: float | None = None
+    latency_p10_ms: float | None = None
+    latency_p90_ms: float | None = None
+    bound_by: str = ""
     status: str
     reason: str = ""
     winner: bool = False
+    too_slow: bool = False
     graph: str
 
 
@@ -120,6 +139,7 @@ def read_result(store: StudyStore) -> StudyResult:
     finals = final_outcomes(store)
     rows = [_trial_row(trial, finals) for trial in store.trials]
     rows += [_published_row(name, row, finals) for name, row in published(store).items()]
+    rows = _with_latency(rows, latencies(store), facts["settings"].get("max_latency"))
     best = _winner(rows)
     ordered = sorted(rows, key=_order)
     ranked = []
@@ -151,6 +171,12 @@ def final_outcomes(store: StudyStore) -> dict[str, Mapping[str, Any]]:
     """Return the outcomes of finalists' trainings by key."""
     found = {k: v for k, v in store.attributes.items() if k.startswith(FINAL)}
     return {key.removeprefix(FINAL): found[key] for key in sorted(found)}
+
+
+def latencies(store: StudyStore) -> dict[str, Mapping[str, Any]]:
+    """Return what came of measuring the finalists, by name: a latency's values, or `failed`."""
+    found = {k: v for k, v in store.attributes.items() if k.startswith(LATENCY)}
+    return {key.removeprefix(LATENCY): found[key] for key in sorted(found)}
 
 
 def published(store: StudyStore) -> Mapping[str, Mapping[str, Any]]:
@@ -226,17 +252,50 @@ def _row(facts: Mapping[str, Any], finals: Mapping[str, Mapping[str, Any]], **kn
         params=facts["params"],
         activation_bytes=facts["activation_bytes"],
         graph=facts["graph"],
+        bound_by=facts.get("latency_fit", {}).get("bound_by", ""),
         final_val=Score.of([o["val_accuracy"] for o in mine]),
         test=Score.of([o["test_accuracy"] for o in mine if o["test_accuracy"] is not None]),
         **known,
     )
 
 
+def _with_latency(
+    rows: Sequence[Row], found: Mapping[str, Mapping[str, Any]], bound: str | None
+) -> list[Row]:
+    """Return the rows with their latencies; those that are slower than the bound say so."""
+    done = []
+    for row in rows:
+        known = found.get(row.name, {})
+        if "median_ms" not in known:
+            done.append(row)
+            continue
+        ms = known["median_ms"]
+        slow = bound is not None and ms > SPARE_LATENCY * parse_latency(bound)
+        why = (
+            f"too slow: {format_ms(ms)} ms a call, --max-latency is {bound}" if slow else row.reason
+        )
+        done.append(
+            _with(
+                row,
+                latency_ms=ms,
+                latency_p10_ms=known["p10_ms"],
+                latency_p90_ms=known["p90_ms"],
+                too_slow=slow,
+                reason=why,
+            )
+        )
+    return done
+
+
 def _winner(rows: Sequence[Row]) -> str | None:
-    """Choose by validation alone. A published network may cost more than the budget: it can't win."""
+    """Choose by validation alone, among those that are quick enough, if any is.
+
+    A published network may cost more than the budget: it can't win.
+    """
     able = [row for row in rows if row.origin != "published" and row.final_val is not None]
     if not able:
         return None
+    able = [row for row in able if not row.too_slow] or able
     return min(able, key=lambda row: (-(row.final_val.mean if row.final_val else 0), row.name)).name
 
 

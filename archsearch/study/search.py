@@ -296,7 +296,7 @@ class Search:
         for running in self._running.values():
             self._journal.end(running.entry, None)
         self._leave_open()
-        raise Interrupted(f"interrupted; `archsearch resume {self._store.name}` goes on from here")
+        raise interrupted(self._store)
 
     def _leave_open(self) -> None:
         for trial in self._store.trials:
@@ -308,6 +308,11 @@ class Search:
         running = self._running.get(outcome.key)
         if running is not None and (outcome.status == "complete" or running.pruned_at is not None):
             self._end(outcome)
+
+
+def interrupted(store: StudyStore) -> Interrupted:
+    """Return what is raised where the user stopped a study's run."""
+    return Interrupted(f"interrupted; `archsearch resume {store.name}` goes on from here")
 
 
 def halt(

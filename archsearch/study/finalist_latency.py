@@ -1,0 +1,66 @@
+"""How quick the finalists are, measured when their trainings have ended and the machine is idle."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from archsearch.errors import ArchsearchError
+from archsearch.runtime.latency import LatencyRequest
+from archsearch.study.folder import StudyFolder
+from archsearch.study.gauge import Gauge, wait_for
+from archsearch.study.journal import Journal
+from archsearch.study.limits import Limits
+from archsearch.study.result import LATENCY, Row, final_key, final_outcomes, latencies, read_result
+from archsearch.study.storage import StudyStore
+
+
+def measure_finalists(
+    gauge: Gauge,
+    *,
+    store: StudyStore,
+    folder: StudyFolder,
+    journal: Journal,
+    limits: Limits,
+    stopped: Callable[[], bool],
+) -> bool:
+    """Measure every network that was retrained and has not been measured yet, the best first.
+
+    A network that cannot be measured costs a notice.
+
+    Returns:
+        False where `stopped` said so before the end; what was measured is kept.
+    """
+    rows = [row for row in read_result(store).rows if row.final_val is not None]
+    for row in rows:
+        if row.name in latencies(store):
+            continue
+        if limits.over:
+            journal.notice(f"{row.label}: no time is left to measure its latency")
+            break
+        request = LatencyRequest(graph=folder.read_graph(row.graph))
+        try:
+            found = wait_for(gauge, request, stopped=stopped)
+        except ArchsearchError as error:
+            store.set_attribute(LATENCY + row.name, {"failed": str(error)})
+            journal.notice(f"{row.label}: {error}")
+            continue
+        if found is None:
+            return False
+        store.set_attribute(LATENCY + row.name, asdict(found))
+    gauge.close()
+    _tell(rows, store, journal)
+    return True
+
+
+def _tell(before: list[Row], store: StudyStore, journal: Journal) -> None:
+    """Pass the latencies on to the tracker, all of them: one before may have died too early."""
+    keys = list(final_outcomes(store))
+    known = {row.name: row for row in read_result(store).rows}
+    for row in (known[row.name] for row in before):
+        if row.latency_ms is not None:
+            stem = final_key(row.name, 0)[:-1]
+            for key in keys:
+                if key.rstrip("0123456789") == stem:
+                    journal.latency(key, {"latency_ms": row.latency_ms})
+        if row.too_slow and row.origin != "published":
+            wins = "; it wins nevertheless: none is quicker" if row.winner else ""
+            journal.notice(f"{row.label} is {row.reason}{wins}")
