@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from archsearch.data.items import FREE, BadImageError, Items, Look, Size, Source
 from archsearch.data.sources import open_source
 
 _LISTED = 50  # copies and bad files that a report names; all are counted
+_SHOWN = 3  # of them in a table
+_CLASSES = 10  # named in a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +104,21 @@ class Inspection:
         """List the findings as (what, finding) pairs, for a table."""
         rows = [
             ("images", f"{self.images:,} in {len(self.classes)} classes"),
-            ("splits", ", ".join(f"{k} {sum(v):,}" for k, v in self.counts.items())),
+            ("classes", self._classes()),
+            ("splits", self._splits()),
             ("sizes", self._sizes()),
             ("kinds", ", ".join(f"{kind} {n:,}" for kind, n in self.kinds.items())),
             ("prepared at", "x".join(map(str, self.input))),
             ("mirrored in training", "yes" if self.mirror else "no"),
             ("largest / smallest class", f"{self.imbalance:.2f}"),
-            ("copies", f"{len(self.copies):,} pictures are there more than once"),
-            ("leaks", f"{len(self.leaks):,} pictures are in more than one split"),
-            ("conflicts", f"{len(self.conflicts):,} pictures are in more than one class"),
-            ("bad images", f"{len(self.bad):,}"),
-            ("misnamed", f"{len(self.misnamed):,} images are of another format than named"),
+            ("copies", _found("pictures are there more than once", map(_equal, self.copies))),
+            ("leaks", _found("pictures are in more than one split", map(_equal, self.leaks))),
+            (
+                "conflicts",
+                _found("pictures are in more than one class", map(_equal, self.conflicts)),
+            ),
+            ("bad images", _found("", (f"{bad.name} ({bad.reason})" for bad in self.bad))),
+            ("misnamed", _found("images are of another format than named", self.misnamed)),
         ]
         return rows + [("note", note) for note in self.notes]
 
@@ -146,6 +152,18 @@ class Inspection:
             "misnamed": list(self.misnamed[:_LISTED]),
             "notes": list(self.notes),
         }
+
+    def _classes(self) -> str:
+        counts = [sum(column) for column in zip(*self.counts.values(), strict=True)]
+        first = list(zip(self.classes, counts, strict=True))[:_CLASSES]
+        text = ", ".join(f"{name} {count:,}" for name, count in first)
+        more = len(counts) - len(first)
+        return f"{text}, and {more:,} more" if more else text
+
+    def _splits(self) -> str:
+        if not self.published:
+            return "none of its own: `run` sets images of every class aside"
+        return ", ".join(f"{k} {sum(v):,}" for k, v in self.counts.items())
 
     def _sizes(self) -> str:
         if self.shapes == 1:
@@ -201,6 +219,22 @@ def inspect(
         bad=tuple(BadFile(items.where(i), one.reason) for i, one in enumerate(seen) if one.reason),
         misnamed=tuple(items.where(i) for i, one in enumerate(seen) if not one.honest),
         notes=items.notes,
+    )
+
+
+def _equal(copies: Copies) -> str:
+    return " = ".join(copies.names[:_SHOWN])
+
+
+def _found(what: str, which: Iterable[str]) -> str:
+    """Return `none`, or how many and the first of them."""
+    names = list(which)
+    if not names:
+        return "none"
+    rest = len(names) - _SHOWN
+    more = f"; and {rest:,} more" if rest > 0 else ""
+    return (
+        " ".join(filter(None, (f"{len(names):,}", what))) + f": {'; '.join(names[:_SHOWN])}{more}"
     )
 
 

@@ -186,8 +186,9 @@ def _write(
             _check_counts(items, name, counts, made)
     made.mean, made.std = histogram.mean_std()
     if made.bad:
+        were = "was" if len(made.bad) == 1 else "were"
         made.notes.append(
-            f"{len(made.bad)} of {len(items)} images were skipped: {_named(made.bad)}"
+            f"{len(made.bad)} of {len(items)} images {were} skipped: {_named(made.bad)}"
         )
     return made
 

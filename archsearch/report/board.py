@@ -1,5 +1,6 @@
 """The live view's lines: a bar for the stage, a line for every network in training, for any width."""
 
+import time
 from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
@@ -32,12 +33,18 @@ class Board:
     total: float = 0
     note: str = ""
     jobs: dict[str, JobLine] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def begin(self, stage: str, total: float, done: float = 0) -> None:
+        """Start a stage; one without a total shows how long it has taken so far."""
+        self.stage, self.total, self.done, self.began = stage, total, done, time.monotonic()
 
     def lines(self, width: int) -> list[str]:
         """Return the lines for a window of so many columns."""
         if not self.stage:
             return []
-        count = f"{self.done:g}/{self.total:g}" if self.total else ""
+        taken = f"{time.monotonic() - self.began:.0f} s"
+        count = f"{self.done:g}/{self.total:g}" if self.total else taken
         found = [_line(self.stage, self.done, self.total, count, self.note, width)]
         for job in self.jobs.values():
             count = f"{job.done}/{job.epochs}"

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from archsearch.report.board import Board, BoardView, JobLine
-from archsearch.report.plan import plan_lines
+from archsearch.report.plan import plan_lines, plan_rows
+from archsearch.report.tables import pairs
 from archsearch.settings import BOUNDED_TRIALS
 from archsearch.study.events import (
     EpochDone,
@@ -139,12 +140,15 @@ class LiveView(View):
         """Bring the bars up to date; print what should stay."""
         self._clock.note(event)
         if isinstance(event, StudyStarted):
-            self._begin("search", event.settings.trials, event.done)
+            self._begin("plan", 0, event.done)
         elif isinstance(event, Planned):
             self._begin("search", self._board.done + self._clock.total, self._board.done)
         elif isinstance(event, JobStarted):
             sizes = f"{format_count(event.flops)} FLOPs, {format_count(event.params)} parameters"
             self._board.jobs[event.key] = JobLine(event.label, event.epochs, note=sizes)
+            if event.stage == "final":  # a bound may leave room for more than was planned
+                under_way = self._board.done + len(self._board.jobs)
+                self._board.total = max(self._board.total, under_way)
         elif isinstance(event, EpochDone):
             self._epoch_done(event)
         elif isinstance(event, JobEnded):
@@ -156,12 +160,14 @@ class LiveView(View):
             self._board.note = "writing the best model"
         if isinstance(event, JobEnded):
             self._print(f"{event.label}: {ended_text(event)}")
+        elif isinstance(event, Planned):
+            self._console.print(pairs(plan_rows(event.forecast)))
         elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
             for line in event_lines(event):
                 self._print(line)
 
     def _begin(self, what: str, total: float, done: float) -> None:
-        self._board.stage, self._board.total, self._board.done = what, total, done
+        self._board.begin(what, total, done)
         self._board.note = self._note()
 
     def _epoch_done(self, event: EpochDone) -> None:

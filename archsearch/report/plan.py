@@ -14,6 +14,7 @@ def plan_rows(found: Forecast) -> list[tuple[str, str]]:
         ("knobs", _knobs(found)),
         ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
         ("budget", _budget(found)),
+        *([("latency", _latency(found.max_latency))] if found.max_latency else []),
         ("images", _images(found)),
         ("training", _training(found)),
         ("memory", _memory(found)),
@@ -38,6 +39,13 @@ def _budget(found: Forecast) -> str:
     low, high = map(format_count, found.budget)
     first, last = map(format_count, found.reach)
     return f"{low} to {high} FLOPs an image; the space reaches {first} to {last} on these images"
+
+
+def _latency(bound: str) -> str:
+    return (
+        f"at most {bound} for a call of one image, exported, on this machine; a network that takes longer "
+        "is solved for fewer FLOPs"
+    )
 
 
 def _images(found: Forecast) -> str:
@@ -82,9 +90,11 @@ def _time(found: Forecast) -> str:
     )
     if found.fit is not None and found.fit < found.trials:
         return f"{parts}; about {found.fit:,} trials fit into the bounds, with the finals"
+    rest_s = found.total_s - found.search_s - found.finals_s
     return (
         f"about {format_duration(found.total_s)}: {format_duration(found.search_s)} of search, "
-        f"{format_duration(found.finals_s)} of finals ({parts}); less where trials are pruned"
+        f"{format_duration(found.finals_s)} of finals, {format_duration(rest_s)} of measuring and "
+        f"export ({parts}); less where trials are pruned"
     )
 
 

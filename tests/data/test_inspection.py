@@ -15,6 +15,9 @@ def test_digits(tmp_path):
     assert found.input == (32, 32, 1)
     assert found.imbalance == 183 / 174
     assert not found.bad
+    rows = dict(found.rows())
+    assert rows["bad images"] == rows["leaks"] == "none"
+    assert rows["splits"].startswith("none of its own")
     assert not list(tmp_path.iterdir())
 
 
@@ -50,7 +53,13 @@ def test_a_folder_with_everything_wrong_is_told_in_full(tmp_path, make_folder):
     assert found.imbalance == 15 / 6
     assert seen[-1] == (49, 49)
     rows = dict(found.rows())
-    assert rows["leaks"] == "2 pictures are in more than one split"
+    assert rows["leaks"] == (
+        "2 pictures are in more than one split: test/ant/leak.png = train/ant/000.png; "
+        "test/bee/leak.bmp = train/bee/001.png"
+    )
+    assert rows["bad images"] == "1: train/cat/bad.png (not an image)"
+    assert rows["splits"] == "train 38, test 11"
+    assert rows["classes"] == "ant 14, bee 14, cat 15, dog 6"
     assert rows["sizes"] == "2 different, 20x30 to 40x48, median 40x48"
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["leaks_count"] == 2

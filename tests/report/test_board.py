@@ -27,3 +27,10 @@ def test_what_matters_stays_where_there_is_little_room():
     assert network.startswith("  resnext 3-4-6-3")
     assert network.endswith("3/10  val 75.0%")
     assert Board().lines(80) == []
+
+
+def test_a_stage_of_unknown_length_shows_that_time_passes():
+    board = Board()
+    board.begin("plan", 0)
+    board.began -= 12
+    assert board.lines(80) == [f"plan {'─' * 28} 12 s"]
