@@ -58,13 +58,24 @@ def test_every_node_agrees_with_keras(name, seed):
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_large_images_too(name):
+@pytest.mark.parametrize(
+    "flops",
+    [400_000_000, *(pytest.param(n * 10**9, marks=pytest.mark.slow) for n in (1, 4))],
+)
+def test_large_images_too(name, flops):
+    import keras
+
     from archsearch.runtime.model import build_model
 
+    keras.backend.clear_session()
     space, size = load_spaces()[name], (224, 224, 3)
-    low, _ = space.reach(Request(size, 10, Budget(1, 1)))
-    request = Request(size, 10, Budget.cap(max(400_000_000, int(low * 1.1)), size))
-    graph = solve(space, space.classic_knobs(request), request).graph
-    model = build_model(graph, lowering="plain")
-    assert trainable(model.layers) == cost(graph).params
-    assert counted_flops(model) == cost(graph).flops
+    low, _ = space.reach(Request(size, 1000, Budget(1, 1)))
+    request = Request(size, 1000, Budget.cap(max(flops, int(low * 1.1)), size))
+    classic, drawn = space.classic_knobs(request), draw(space.knobs(request), Random(flops))
+    for knobs in (classic, drawn) if flops >= 10**9 else (classic,):
+        candidate = solve(space, knobs, request)
+        assert candidate.cost.flops in request.budget
+        model = build_model(candidate.graph, lowering="plain")
+        assert model.output.shape == (None, 1000)
+        assert trainable(model.layers) == candidate.cost.params
+        assert counted_flops(model) == candidate.cost.flops
