@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from archsearch.errors import UserError
-from archsearch.units import parse_duration, parse_flops, parse_image_size
+from archsearch.units import parse_duration, parse_flops, parse_image_size, parse_latency
 
 ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
@@ -53,6 +53,8 @@ class RunSettings:
     """Wall-clock time of everything, `90s`, `30min`, `2h`, `1d`; None: no bound."""
     search_flops: str | None = None
     """Training FLOPs of all trials and finals together; None: no bound."""
+    max_latency: str | None = None
+    """What a call of one image may take, exported, on this machine: `5ms`; None: no bound."""
     recipe: str = "default"
     batch_size: int | None = None
     """Images a step; None: the recipe's own."""
@@ -66,6 +68,10 @@ class RunSettings:
     `matched` may be among the names."""
     workers: int | None = None
     """Trials at the same time; None: what suits the machine."""
+    workers_per_gpu: int | None = None
+    """Trials that share a GPU; None: what suits the trials."""
+    backend: str = "auto"
+    """What trains: `tensorflow`, `jax`, `torch`, or `auto`, the fastest installed."""
     name: str | None = None
     """Name of the study; None: made from space, budget and data."""
     storage: str | None = None
@@ -94,6 +100,8 @@ class RunSettings:
                 parse_flops(text)
         if self.max_time is not None:
             parse_duration(self.max_time)
+        if self.max_latency is not None:
+            parse_latency(self.max_latency)
         if not self.data:
             raise UserError("data is empty; give digits, a folder of images or an .npz file")
         for key, least in _LEAST.items():
@@ -160,10 +168,20 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
         **dict.fromkeys(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
-        **dict.fromkeys(("relax", "max_time", "search_flops"), str),
-        **dict.fromkeys(("storage", "tracking_uri", "home"), str),
+        **dict.fromkeys(("relax", "max_time", "search_flops", "max_latency"), str),
+        **dict.fromkeys(("storage", "tracking_uri", "home", "backend"), str),
         **dict.fromkeys(
-            ("trials", "epochs", "batch_size", "seed", "seeds", "finalists", "workers"), int
+            (
+                "trials",
+                "epochs",
+                "batch_size",
+                "seed",
+                "seeds",
+                "finalists",
+                "workers",
+                "workers_per_gpu",
+            ),
+            int,
         ),
         **dict.fromkeys(("val_fraction", "test_fraction"), float),
         **dict.fromkeys(("export", "prune", "mirror", "strict", "class_weights"), bool),
@@ -178,6 +196,7 @@ _LEAST: Final[Mapping[str, int]] = MappingProxyType(
         "seeds": 1,
         "finalists": 1,
         "workers": 1,
+        "workers_per_gpu": 1,
     }
 )
 _LISTS: Final = frozenset({"relax", "baselines"})

@@ -14,7 +14,8 @@ _EXAMPLES = (
     "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
     "--data photos/ --input 64x64x3 --trials 30 --epochs 20 --name flowers · archsearch run --config "
     "mlruns/studies/flowers/run.toml --name flowers-again · archsearch run --space resnext --flops 4G "
-    "--input 224x224x3 --dry-run · archsearch run --space wrn --flops 50M --max-time 2h"
+    "--input 224x224x3 --dry-run · archsearch run --space wrn --flops 50M --max-time 2h · archsearch run "
+    "--space mobilenet_v2 --flops 50M --max-latency 5ms"
 )
 
 
@@ -45,6 +46,7 @@ _watching = _options(
 @click.option("--train-flops", metavar="F", help="Training FLOPs of a trial, in place of --epochs.")
 @click.option("--max-time", metavar="T", help="Bound of the whole run: 90s, 30min, 2h, 1d.")
 @click.option("--search-flops", metavar="F", help="Bound of all training FLOPs together: 1P.")
+@click.option("--max-latency", metavar="T", help="What a call of any network may take: 5ms, 0.8ms.")
 @click.option("--recipe", metavar="NAME", help="default, or resnet2015: the lecture's schedule.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
@@ -55,6 +57,8 @@ _watching = _options(
 @click.option("--strict/--no-strict", default=None, help="Refuse data with a single bad image.")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--workers", type=click.IntRange(1), help="Trials at the same time.")
+@click.option("--workers-per-gpu", type=click.IntRange(1), help="Trials that share a GPU.")
+@click.option("--backend", metavar="B", help="auto (default), tensorflow, jax or torch.")
 @click.option("--prune/--no-prune", default=None, help="Stop hopeless trials early.")
 @click.option("--export/--no-export", default=None, help="Export the best model at the end.")
 @click.option("--name", metavar="STUDY", help="Name of the study.")

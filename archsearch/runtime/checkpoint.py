@@ -1,7 +1,7 @@
 """What an unfinished job needs to go on: a file an epoch, of which the last two are kept.
 
-A file holds every variable of the model (weights, moving statistics, the random state of dropout),
-the optimizer's momenta, and the epochs so far. Which images come next and how they are augmented
+A file holds all that changes in a backend's steps (weights, moving statistics, momenta, the random
+state of dropout) and the epochs so far. Which images come next and how they are augmented
 follows from the number of the step. So a job that goes on ends as if it had never stopped.
 """
 
@@ -11,16 +11,14 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.runtime.backends.base import Steps
 from archsearch.runtime.job import EpochReport, Job
-
-if TYPE_CHECKING:
-    from archsearch.runtime.step import TensorFlowSteps
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -63,6 +61,7 @@ class Checkpoints:
         facts = {
             "key": job.key,
             "graph": job.graph,
+            "backend": job.backend,
             "recipe": asdict(job.recipe),
             "images": job.images,
             "seed": job.seed,
@@ -76,12 +75,12 @@ class Checkpoints:
         except OSError as error:
             _note(f"no checkpoints can be kept: {error}")
 
-    def save(self, progress: Progress, model: Any, steps: "TensorFlowSteps") -> None:
+    def save(self, progress: Progress, steps: Steps) -> None:
         """Write a checkpoint: all of it, or nothing.
 
         A disk that is full costs the checkpoint, not the job.
         """
-        arrays = _state(model, steps)
+        arrays = _state(steps)
         about = {
             "job": self._identity,
             "progress": asdict(progress),
@@ -109,23 +108,20 @@ class Checkpoints:
             part.unlink(missing_ok=True)
             _note(f"no checkpoint after epoch {progress.reports[-1].epoch}: {error}")
 
-    def restore(self, model: Any, steps: "TensorFlowSteps") -> Progress | None:
-        """Bring the model and its optimizer to the newest checkpoint that can be read.
+    def restore(self, steps: Steps) -> Progress | None:
+        """Bring a network and its optimizer to the newest checkpoint that can be read.
 
         Returns:
             How far that is; None where there is none, and the job begins at its beginning.
         """
-        wanted = [[array.dtype.str, list(array.shape)] for array in _state(model, steps)]
+        wanted = [[array.dtype.str, list(array.shape)] for array in _state(steps)]
         for path in self._newest_first():
             try:
                 progress, arrays = self._read(path, wanted)
             except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
                 _note(f"checkpoint {path} is ignored: {error}")
                 continue
-            variables = model.variables
-            for variable, value in zip(variables, arrays, strict=False):
-                variable.assign(value)
-            steps.restore(arrays[len(variables) :])
+            steps.restore(arrays)
             return progress
         return None
 
@@ -152,12 +148,8 @@ class Checkpoints:
         return sorted(self._folder.glob("epoch-*.npz"), reverse=True)
 
 
-def _state(model: Any, steps: "TensorFlowSteps") -> Arrays:
-    import keras
-
-    # `variables`, not `weights`: the random state of dropout is one of them.
-    variables = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-    return [np.ascontiguousarray(array) for array in (*variables, *steps.state())]
+def _state(steps: Steps) -> Arrays:
+    return [np.ascontiguousarray(array) for array in steps.state()]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -274,10 +274,11 @@ def _child(pipe: Connection, request: ExportRequest, log: str) -> None:
     """Export in a spawned process: the answer is ("done", path), ("user", text) or ("failed", …)."""
     import traceback
 
-    from archsearch.runtime.worker import configure, redirect_output
+    from archsearch.runtime.setup import WorkerSetup
+    from archsearch.runtime.worker import redirect_output
 
     redirect_output(Path(log))
-    configure(os.cpu_count() or 1)
+    WorkerSetup(threads=os.cpu_count() or 1).apply()
     try:
         pipe.send(("done", str(export(request))))
     except UserError as error:

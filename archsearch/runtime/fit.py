@@ -1,13 +1,11 @@
 """Train one job from its first step to its outcome."""
 
-import gc
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +14,15 @@ from archsearch.data.augment import augment, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
+from archsearch.runtime.backends.base import Images, Labels, Steps, Task
+from archsearch.runtime.backends.choice import make_steps
 from archsearch.runtime.checkpoint import Checkpoints, Progress
+from archsearch.runtime.initial import is_normalized
 from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.memory import peak_rss_bytes, reset_peak_rss
-from archsearch.runtime.weights import get_weights, save_weights
+from archsearch.runtime.weights import save_weights
 
-if TYPE_CHECKING:
-    from archsearch.runtime.step import TensorFlowSteps
-
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+Batch = tuple[Images, Labels]
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
 _READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
@@ -55,13 +53,11 @@ def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
 
 
 @contextmanager
-def train_steps(
-    job: Job, data: Dataset
-) -> Iterator[tuple["TensorFlowSteps", Callable[[int], None]]]:
-    """Give a job's compiled steps, and a function that takes so many training steps: to time them."""
+def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], None]]]:
+    """Give a job's steps, and a function that takes so many training steps: to time them."""
     run = _Run(job)
     try:
-        steps, _ = run._prepared(data)
+        steps = run._prepared(data)
         batches = _batches(data, job, run.pool)
 
         def take(count: int) -> None:
@@ -92,13 +88,13 @@ class _Run:
     def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
         job = self.job
         data = load(Path(job.dataset))
-        steps, model = self._prepared(data)
+        steps = self._prepared(data)
         total = step_count(job)
         checkpoints = (
             Checkpoints(Path(job.checkpoint), job, data.digest) if job.checkpoint else None
         )
         done = 0
-        if checkpoints is not None and (progress := checkpoints.restore(model, steps)):
+        if checkpoints is not None and (progress := checkpoints.restore(steps)):
             done = progress.steps
             self._take_up(progress)
             # Whoever listens may have missed any of them, and decides on all of them.
@@ -141,12 +137,12 @@ class _Run:
             )
             self._add(report)
             if checkpoints is not None and done < total:
-                checkpoints.save(self._progress(done), model, steps)
+                checkpoints.save(self._progress(done), steps)
             go_on = on_epoch(report)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
         if job.weights:
-            save_weights(get_weights(model), Path(job.weights))
+            save_weights(steps.weights(), Path(job.weights))
         if not job.test:
             return self._ended("complete")
         test_loss, test_accuracy, _ = evaluate(steps, data.test)
@@ -171,40 +167,29 @@ class _Run:
             reports=tuple(self.reports),
         )
 
-    def _prepared(self, data: Dataset) -> tuple["TensorFlowSteps", object]:
-        import keras
-
-        from archsearch.runtime.model import build_model, is_normalized
-        from archsearch.runtime.step import TensorFlowSteps
-
-        job = self.job
-        # What the last job of this process left behind.
-        keras.backend.clear_session()
-        gc.collect()
-        graph = from_json(job.graph)
+    def _prepared(self, data: Dataset) -> Steps:
+        job, graph = self.job, from_json(self.job.graph)
         self.normalized = is_normalized(graph)
-        model = build_model(
-            graph,
-            lowering="train",
-            seed=job.seed,
-            zero_init_residual=job.recipe.zero_init_residual,
-            auxiliary=True,
-        )
         weights = (
             class_weights(data.train.labels, len(data.classes))
             if job.recipe.class_weights
             else None
         )
-        steps = TensorFlowSteps(
-            model, job.recipe, mean=data.mean, std=data.std, class_weights=weights
+        task = Task(
+            graph=graph,
+            recipe=job.recipe,
+            mean=data.mean,
+            std=data.std,
+            class_weights=weights,
+            seed=job.seed,
         )
-        return steps, model
+        return make_steps(job.backend, task)
 
     def _learning_rate(self, step: int, total: int) -> float:
         return self.job.recipe.learning_rate(step, total, normalized=self.normalized)
 
     def _steps(
-        self, steps: "TensorFlowSteps", batches: Iterator[Batch], which: range, total: int
+        self, steps: Steps, batches: Iterator[Batch], which: range, total: int
     ) -> tuple[float, float]:
         """Train; return the mean loss (the first that is no number ends it) and the accuracy."""
         recipe = self.job.recipe
@@ -222,7 +207,7 @@ class _Run:
                 )
             )
             if len(pending) == _READ_EVERY or step == which[-1]:
-                sums += np.sum([np.asarray(result, np.float64) for result in pending], axis=0)
+                sums += steps.read(pending)
                 pending.clear()
                 if not math.isfinite(sums[0]):
                     break
@@ -257,7 +242,7 @@ def step_count(job: Job) -> int:
     return max(1, round(job.images / job.recipe.batch))
 
 
-def evaluate(steps: "TensorFlowSteps", split: Split) -> tuple[float, float, float]:
+def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
     loss, answers = 0.0, []
     for start in range(0, len(split), _EVALUATION_BATCH):

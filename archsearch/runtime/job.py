@@ -25,6 +25,8 @@ class Job:
     images: int
     """Images seen in training, all epochs together; the last epoch may be partial."""
     seed: int
+    backend: str = "tensorflow"
+    """What trains it (archsearch.runtime.backends)."""
     test: bool = False
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None

@@ -341,14 +341,16 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     """Answer requests until the pipe closes: ("done", values), ("user", text) or ("failed", text)."""
     import traceback
 
-    from archsearch.runtime.worker import configure, end_with_driver, redirect_output
+    from archsearch.runtime.devices import gpu_numbers
+    from archsearch.runtime.setup import WorkerSetup
+    from archsearch.runtime.worker import end_with_driver, redirect_output
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what to do about it is the driver's to say
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with_driver()
     redirect_output(Path(log))
-    configure(threads)
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # SavedModels are TensorFlow's
+    # SavedModels are TensorFlow's.
+    WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             asked: dict[str, Any] = pipe.recv()

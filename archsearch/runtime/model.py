@@ -1,25 +1,24 @@
 """From a Graph to the Keras model it describes."""
 
 from collections.abc import Callable
-from math import prod, sqrt
+from math import prod
 from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras import layers
 
 from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
 from archsearch.runtime.grouped_conv import GroupedConv2D
+from archsearch.runtime.initial import initial_weights, integer, is_depthwise
 from archsearch.runtime.layers import FusedBatchNorm, MeanOfKept
+from archsearch.runtime.windows import used_padding, window_cells
 
 Lowering: TypeAlias = Literal["plain", "train"]
-Array: TypeAlias = npt.NDArray[np.float32]
 
 BN_MOMENTUM = 0.9
-_SCORES_SPREAD = 0.01
 _LOWEST = (
     -3.0e38
 )  # stands for −inf around a max pool: finite, so that a model's config is plain JSON
@@ -67,102 +66,8 @@ def build_model(
         graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip
     ).items():
         for variable, value in zip(model.get_layer(name).weights, values, strict=True):
-            variable.assign(value.reshape(variable.shape))
+            variable.assign(value)
     return model
-
-
-def initial_weights(
-    graph: Graph, *, seed: int, zero_init_residual: bool = False, skip: frozenset[int] = frozenset()
-) -> dict[str, list[Array]]:
-    """Draw weights by node, in Keras's order: kernels after He et al. 2015 (arXiv:1502.01852).
-
-    A kernel's standard deviation is sqrt(2 / inputs of a unit); biases are 0; a batch
-    normalization is (gamma, beta, moving mean, moving variance). A layer that gives the scores
-    out of features that no normalization keeps in bounds (VGG's fully connected stack) starts at
-    0.01, as VGG's did (Simonyan & Zisserman 2014): its loss is then log(classes) at first, not
-    several times that, and the network survives learning rates that otherwise kill its units in
-    a few steps.
-    """
-    rng = np.random.default_rng(seed)
-    quiet = _last_norms(graph) if zero_init_residual else frozenset()
-    weights: dict[str, list[Array]] = {}
-    quiet_scores = {
-        index
-        for index in (len(graph.nodes) - 1, *graph.auxiliary)
-        if not _follows_norm(graph, graph.nodes[index].inputs[0])
-    }
-    for index, node in enumerate(graph.nodes):
-        if index in skip or not node.inputs:
-            continue
-        op = node.op
-        channels = _integer(graph.input_shapes(node)[0][-1])
-        if isinstance(op, ops.Conv):
-            shape: tuple[int, ...] = (
-                *op.kernel,
-                channels // _integer(op.groups),
-                _integer(op.filters),
-            )
-            weights[node.name] = _kernel(rng, shape, bias=op.bias)
-        elif isinstance(op, ops.Dense):
-            spread = _SCORES_SPREAD if index in quiet_scores else None
-            shape = (channels, _integer(op.units))
-            weights[node.name] = _kernel(rng, shape, bias=op.bias, spread=spread)
-        elif isinstance(op, ops.BatchNorm):
-            gamma, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-            weights[node.name] = [
-                *([gamma * (index not in quiet)] if op.scale else []),
-                *([zeros] if op.center else []),
-                zeros,
-                np.ones(channels, np.float32),
-            ]
-        elif isinstance(op, ops.LayerNorm):
-            weights[node.name] = [
-                *([np.ones(channels, np.float32)] if op.scale else []),
-                *([np.zeros(channels, np.float32)] if op.center else []),
-            ]
-        elif isinstance(op, ops.LayerScale):
-            weights[node.name] = [np.full(channels, op.initial, np.float32)]
-    return weights
-
-
-def _kernel(
-    rng: np.random.Generator, shape: tuple[int, ...], *, bias: bool, spread: float | None = None
-) -> list[Array]:
-    if spread is None:
-        spread = sqrt(2 / prod(shape[:-1]))
-    kernel = rng.standard_normal(shape, dtype=np.float32) * np.float32(spread)
-    return [kernel, np.zeros(shape[-1], np.float32)] if bias else [kernel]
-
-
-def is_normalized(graph: Graph) -> bool:
-    """Tell whether a network has any normalization of activations by trained statistics."""
-    return any(isinstance(node.op, (ops.BatchNorm, ops.LayerNorm)) for node in graph)
-
-
-def _follows_norm(graph: Graph, index: int) -> bool:
-    """Tell whether the last layer with weights before a node's output is a normalization."""
-    while graph.nodes[index].inputs:
-        op = graph.nodes[index].op
-        if isinstance(op, (ops.Conv, ops.Dense, ops.BatchNorm, ops.LayerNorm)):
-            return isinstance(op, (ops.BatchNorm, ops.LayerNorm))
-        index = graph.nodes[index].inputs[0]
-    return False
-
-
-def _last_norms(graph: Graph) -> frozenset[int]:
-    """Find the batch normalizations that end a residual branch: the deeper side of an addition."""
-    depth: list[int] = []
-    found = set()
-    for node in graph.nodes:
-        before = max((depth[i] for i in node.inputs), default=0)
-        depth.append(before + isinstance(node.op, ops.Conv))
-        if isinstance(node.op, ops.Add):
-            branch = max(node.inputs, key=lambda i: depth[i])
-            while isinstance(graph.nodes[branch].op, (ops.DropPath, ops.Dropout)):
-                branch = graph.nodes[branch].inputs[0]
-            if isinstance(graph.nodes[branch].op, ops.BatchNorm):
-                found.add(branch)
-    return frozenset(found)
 
 
 class _Builder:
@@ -181,8 +86,7 @@ class _Builder:
         return keras.Input(op.shape, name=node.name)
 
     def _conv(self, node: Node, op: ops.Conv, x: Any) -> Any:
-        channels, filters = _integer(self.input_shape[-1]), _integer(op.filters)
-        groups = _integer(op.groups)
+        filters, groups = integer(op.filters), integer(op.groups)
         reach = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True))
         x, padding = self._padded(node, x, reach, op.stride, op.padding)
         common = {
@@ -192,9 +96,8 @@ class _Builder:
             "dilation_rate": op.dilation,
             "name": node.name,
         }
-        # Depthwise layers are fast everywhere, in training and in a saved model. TensorFlow wants
-        # their strides equal, and no strides with dilation.
-        if groups == channels > 1 and op.stride[0] == op.stride[1] and op.dilation == (1, 1):
+        # Depthwise layers are fast everywhere, in training and in a saved model.
+        if is_depthwise(op, self.input_shape):
             return layers.DepthwiseConv2D(
                 op.kernel,
                 depth_multiplier=filters // groups,
@@ -237,7 +140,7 @@ class _Builder:
 
     def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:
         kind = layers.MaxPooling2D if op.method == "max" else layers.AveragePooling2D
-        height, width = _integer(self.input_shape[0]), _integer(self.input_shape[1])
+        height, width = integer(self.input_shape[0]), integer(self.input_shape[1])
         # An average that counts its padding must see the zeros, which Keras's "same" leaves out.
         counts = op.method == "avg" and op.count_padding
         fill = _LOWEST if op.method == "max" else 0.0
@@ -251,8 +154,8 @@ class _Builder:
             return x
         # Every window divided by the whole kernel's size; its share inside the image is wanted.
         inside = np.outer(
-            _window_cells(height, op.kernel[0], op.stride[0], op.padding[0], node.shape[0]),
-            _window_cells(width, op.kernel[1], op.stride[1], op.padding[2], node.shape[1]),
+            window_cells(height, op.kernel[0], op.stride[0], op.padding[0], node.shape[0]),
+            window_cells(width, op.kernel[1], op.stride[1], op.padding[2], node.shape[1]),
         )
         factor = (prod(op.kernel) / inside)[None, :, :, None].tolist()
         return layers.Rescaling(factor, name=node.name)(x)
@@ -308,7 +211,7 @@ class _Builder:
         return layers.Identity(name=node.name)(keras.ops.pad(x, pads))
 
     def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
-        channels = _integer(self.input_shape[-1])
+        channels = integer(self.input_shape[-1])
         before = op.size // 2
         pads = ((0, 0), (0, 0), (0, 0), (before, op.size - 1 - before))
         squares = keras.ops.pad(keras.ops.square(x), pads)
@@ -329,20 +232,14 @@ class _Builder:
         explicit: bool = False,
     ) -> tuple[Any, Literal["same", "valid"]]:
         """Pad where Keras's "valid" and "same" do not say it, which is faster where they do."""
-        rows, columns = (
-            _used(
-                _integer(self.input_shape[axis]),
-                reach[axis],
-                stride[axis],
-                padding[2 * axis],
-                _integer(node.shape[axis]),
-            )
-            for axis in (0, 1)
+        top, bottom, left, right = used_padding(
+            self.input_shape, node.shape, (reach[0], reach[1]), stride, padding
         )
+        rows, columns = (top, bottom), (left, right)
         if not any(rows + columns):
             return x, "valid"
         same = tuple(
-            _same(_integer(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
+            _same(integer(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
         )
         if same == (rows, columns) and not explicit:
             return x, "same"
@@ -352,24 +249,7 @@ class _Builder:
         return layers.ZeroPadding2D((rows, columns), name=f"{node.name}.pad")(x), "valid"
 
 
-def _used(side: int, reach: int, stride: int, before: int, count: int) -> tuple[int, int]:
-    """Padding that windows touch: what lies past the last window is no use to anyone."""
-    return before, max(0, (count - 1) * stride + reach - side - before)
-
-
 def _same(side: int, reach: int, stride: int) -> tuple[int, int]:
     """TensorFlow's padding for "same": the odd pixel goes to the end."""
     total = max(0, (-(-side // stride) - 1) * stride + reach - side)
     return total // 2, total - total // 2
-
-
-def _window_cells(side: int, kernel: int, stride: int, before: int, count: Any) -> list[int]:
-    """Count each window's cells that lie in the image, along one axis."""
-    starts = [i * stride - before for i in range(count)]
-    return [min(start + kernel, side) - max(start, 0) for start in starts]
-
-
-def _integer(width: Any) -> int:
-    """Narrow a width: in a finished Graph they are all integers."""
-    assert isinstance(width, int)
-    return width

@@ -63,15 +63,5 @@ def _measured(job: Job, data: Dataset, batch: int, measure_s: float) -> Outcome:
         images_per_s=taken * batch / train_s,
         start_s=compiled_s,
         evaluated_per_s=evaluations * len(few) / evaluated_s,
-        device=_device(),
+        device=steps.device,
     )
-
-
-def _device() -> str:
-    """Name what the framework trains on."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return ""
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU"))

@@ -1,5 +1,6 @@
 """A worker process: jobs come in over a pipe, reports and outcomes go out."""
 
+import importlib
 import os
 import signal
 import sys
@@ -12,12 +13,13 @@ from typing import Final
 
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.runtime.setup import WorkerSetup
 
 JOB: Final = "job"
 STOP: Final = "stop"
 
 
-def main(pipe: Connection, threads: int, log: str) -> None:
+def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     """Train jobs until the pipe closes; the target of a spawned process.
 
     In come `("job", JSON)` and `("stop", key)`, out go JSON texts: an EpochReport an epoch, then
@@ -25,7 +27,7 @@ def main(pipe: Connection, threads: int, log: str) -> None:
 
     Args:
         pipe: this process's end.
-        threads: CPU threads to train with.
+        setup: what to train with.
         log: file for everything libraries print.
     """
     # These reach the whole process group; what to do about them is the driver's to say.
@@ -33,8 +35,8 @@ def main(pipe: Connection, threads: int, log: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with_driver()
     redirect_output(Path(log))
-    configure(threads)
-    warm_up()
+    setup.apply()
+    warm_up(setup.backend)
     stopped: set[str] = set()
     while True:
         try:
@@ -62,14 +64,6 @@ def end_with_driver() -> None:
     threading.Thread(target=watch, name="watch-driver", daemon=True).start()
 
 
-def configure(threads: int) -> None:
-    """Choose backend, threads and quiet; before Keras is imported."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = str(threads)
-
-
 def redirect_output(log: Path) -> None:
     """Send stdout and stderr to a file, also those of C++ code, which knows file descriptors only."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -81,10 +75,9 @@ def redirect_output(log: Path) -> None:
     os.close(target)
 
 
-def warm_up() -> None:
+def warm_up(backend: str) -> None:
     """Import what takes seconds before the first job needs it."""
-    import archsearch.runtime.model
-    import archsearch.runtime.step  # noqa: F401
+    importlib.import_module(f"archsearch.runtime.backends.{backend}")
 
 
 def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:

@@ -17,6 +17,7 @@ from archsearch.settings import (
     gather,
     nearest,
 )
+from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.study.baselines import wants_matched
 from archsearch.study.engines.base import Engine
@@ -32,8 +33,10 @@ from archsearch.study.events import (
 from archsearch.study.finalists import Finals, run_finals
 from archsearch.study.folder import StudyFolder
 from archsearch.study.forecast import Forecast, calibrate
+from archsearch.study.gauge import Gauge
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.journal import Journal
+from archsearch.study.latency_fit import LatencyBound
 from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
 from archsearch.study.planning import MEASURING, bounds, expected
@@ -41,7 +44,7 @@ from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.proposals import Plan, facts_of
 from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Interrupted, Search
-from archsearch.study.services import Services, default_workers, real_services
+from archsearch.study.services import Services, real_services
 from archsearch.study.storage import StudyStore, default_url, opened, study_names
 from archsearch.study.summary import (
     HEADER,
@@ -52,7 +55,7 @@ from archsearch.study.summary import (
 )
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
-from archsearch.units import format_size
+from archsearch.units import format_size, parse_latency
 
 _PLACE: Final = ("home", "storage", "tracking_uri", "export")
 """Settings that change where results go, not what they are."""
@@ -132,7 +135,7 @@ class _Run:
         prepared = prepare_run(self._settings)
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
-            settings = self._settle(study_names(storage))
+            settings = self._settle(study_names(storage), prepared)
             assert settings.name is not None
             folder = StudyFolder(self._home, settings.name)
             folder.create()
@@ -147,7 +150,7 @@ class _Run:
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
-                    with self._engine(settings, store, folder) as engine:
+                    with self._engine(prepared, folder) as engine:
                         found = self._planned(engine, prepared, store, interrupts)
                         limits = bounds(
                             settings, found, store=store, clock=self._services.clock,
@@ -179,19 +182,20 @@ class _Run:
         store.set_attribute("status", "running")
         if "published" not in store.attributes:
             store.set_attribute("published", self._published_facts(prepared, folder))
-        with self._tracked(store, settings, prepared) as tracker:
+        with self._gauge(folder) as gauge, self._tracked(store, settings, prepared) as tracker:
             journal = Journal(
                 folder=folder,
                 tracker=tracker,
                 dataset=str(prepared.folder),
                 recipe=prepared.recipe,
+                backend=prepared.backend.name,
                 tags={"space": settings.space, "budget": settings.flops},
                 on_event=self._keeping_time(store),
             )
             parts = _Parts(
                 store=store, folder=folder, engine=engine, journal=journal, limits=limits
             )
-            self._train(parts, prepared, interrupts)
+            self._train(parts, prepared, interrupts, gauge)
             self._check_result(store)
             if settings.export:
                 self._export(store, folder)
@@ -210,15 +214,21 @@ class _Run:
         return tell
 
     @contextmanager
-    def _engine(
-        self, settings: RunSettings, store: StudyStore | None, folder: StudyFolder
-    ) -> Iterator[Engine]:
-        workers = settings.workers or 1
-        engine = self._services.engine(workers, folder)
+    def _engine(self, prepared: Prepared, folder: StudyFolder) -> Iterator[Engine]:
+        engine = self._services.engine(prepared.setups, folder)
         try:
             yield engine
         finally:
             engine.close()
+
+    @contextmanager
+    def _gauge(self, folder: StudyFolder) -> Iterator[Gauge | None]:
+        gauge = None if self._services.gauge is None else self._services.gauge(folder)
+        try:
+            yield gauge
+        finally:
+            if gauge is not None:
+                gauge.close()
 
     def _planned(
         self,
@@ -237,11 +247,11 @@ class _Run:
         self._emit(Planned(forecast=found))
         return found
 
-    def _settle(self, taken: list[str]) -> RunSettings:
-        """Fill in what was left open: workers and name."""
-        settings = self._settings
-        if settings.workers is None:
-            settings = replace(settings, workers=default_workers())
+    def _settle(self, taken: list[str], prepared: Prepared) -> RunSettings:
+        """Fill in what was left open: workers, backend and name."""
+        settings = replace(
+            self._settings, workers=len(prepared.setups), backend=prepared.backend.name
+        )
         if settings.name is None:
             base = default_study_name(settings)
             used = {*taken, *(path.name for path in (self._home / "studies").glob("*"))}
@@ -325,7 +335,9 @@ class _Run:
             )
         )
 
-    def _train(self, parts: "_Parts", prepared: Prepared, interrupts: Interrupts) -> None:
+    def _train(
+        self, parts: "_Parts", prepared: Prepared, interrupts: Interrupts, gauge: Gauge | None
+    ) -> None:
         def stopped() -> bool:
             return interrupts.requested
 
@@ -341,6 +353,7 @@ class _Run:
             seed=settings.seed,
             prune=settings.prune,
             stopped=stopped,
+            latency=self._latency_bound(prepared, gauge),
         )
         Search(search, **parts).run()
         finals = Finals(
@@ -350,7 +363,20 @@ class _Run:
             length=prepared.length,
             stopped=stopped,
         )
-        run_finals(finals, **parts)
+        run_finals(finals, **parts, gauge=gauge)
+
+    def _latency_bound(self, prepared: Prepared, gauge: Gauge | None) -> LatencyBound | None:
+        text, space, request = self._settings.max_latency, prepared.space, prepared.request
+        if text is None:
+            return None
+        if gauge is None:
+            raise ArchsearchError(f"--max-latency {text}: there is nothing to measure latency with")
+        return LatencyBound(
+            max_ms=parse_latency(text),
+            text=text,
+            gauge=gauge,
+            solve=lambda knobs, flops: solve(space, knobs, request, within=Budget(1, flops)),
+        )
 
     def _check_result(self, store: StudyStore) -> None:
         result = read_result(store)

@@ -30,6 +30,10 @@ _EXPORT_S: Final = 7.0
 """Exporting, reloading and comparing a model, in a process of its own: so much, and this many times"""
 _EXPORT_STARTS: Final = 2.0
 """what a training needs to start: building, tracing and loading take longer for larger networks."""
+_GAUGE_S: Final = 4.0
+"""Starting the process that measures latency …"""
+_GAUGED_S: Final = 1.5
+"""… and measuring a network, besides building, tracing and loading it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class Forecast:
         memory: what a training step holds, in bytes by kind, for the space's classic.
         free_bytes: memory that is free on this machine now.
         trial_s … total_s: expected times; None before the pace has been measured.
+        max_latency: the bound on a call of any network, as written; None: there is none.
+        measured: networks whose latency is measured after the finals.
         fit: trials that fit into the bounds asked for; None without bounds.
         notes: what a person should know or could do about it, one line each.
     """
@@ -89,6 +95,8 @@ class Forecast:
     closing_s: float = 0.0
     total_s: float | None = None
     fit: int | None = None
+    max_latency: str | None = None
+    measured: int = 0
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,6 +118,7 @@ def forecast(
     own = (settings.finalists + wants_matched(settings)) * settings.seeds
     finals = own + len(prepared.published) * settings.seeds
     share = 1 - min(1.0, finals_done / finals) if finals else 0.0
+    measured = settings.finalists + wants_matched(settings) + len(prepared.published)
     published = sum(
         3 * flops * prepared.length(flops)[0] * settings.seeds
         for flops in (cost(graph).flops for graph in prepared.published.values())
@@ -138,7 +147,9 @@ def forecast(
         total_flops=trials * trial_flops + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
         free_bytes=psutil.virtual_memory().available,
-        closing_s=closing_s(settings.export, 0.0),
+        closing_s=closing_s(settings.export, 0.0, measured=measured),
+        measured=measured,
+        max_latency=settings.max_latency,
     )
     needed = workers * memory.total_bytes
     if needed > found.free_bytes:
@@ -186,9 +197,16 @@ def calibrate(
     )
 
 
-def closing_s(export: bool, start_s: float) -> float:
-    """Return what a run takes after its last training, where a training needs `start_s` to start."""
-    return _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+def closing_s(export: bool, start_s: float, *, measured: int) -> float:
+    """Return what a run takes after its last training, where a training needs `start_s` to start.
+
+    Args:
+        export: whether the best network is exported.
+        start_s: that a training needs before its first step.
+        measured: networks whose latency is measured.
+    """
+    export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+    return export_s + (_GAUGE_S + measured * (_GAUGED_S + start_s) if measured else 0.0)
 
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
@@ -205,7 +223,8 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
     settings = prepared.settings
-    found = replace(found, closing_s=closing_s(settings.export, pace.start_s))
+    after_s = closing_s(settings.export, pace.start_s, measured=found.measured)
+    found = replace(found, closing_s=after_s)
     fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:
         search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s
@@ -279,6 +298,7 @@ def _measuring(prepared: Prepared, number: int) -> Job:
         recipe=prepared.recipe,
         images=prepared.recipe.batch,
         seed=prepared.settings.seed,
+        backend=prepared.backend.name,
         measure_s=MEASURE_S,
     )
 

@@ -16,7 +16,7 @@ from archsearch.study.interrupt import Interrupts
 from archsearch.study.limits import Limits, limits_of, spent_flops
 from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.result import final_outcomes
-from archsearch.study.services import Services, default_workers, real_services
+from archsearch.study.services import Services, real_services
 from archsearch.study.storage import StudyStore
 from archsearch.units import format_count, format_time
 
@@ -37,11 +37,10 @@ def plan(
     services = services or real_services()
     began = services.clock()
     prepared = prepare_run(settings)
-    workers = settings.workers or default_workers()
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
-        engine = services.engine(workers, folder)
+        engine = services.engine(prepared.setups, folder)
         try:
             on_event(Notice(text=MEASURING))
             pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
@@ -49,7 +48,7 @@ def plan(
             engine.close()
         if interrupts.requested:
             raise KeyboardInterrupt
-    return expected(prepared, pace, workers=workers, elapsed_s=services.clock() - began)
+    return expected(prepared, pace, workers=engine.workers, elapsed_s=services.clock() - began)
 
 
 def expected(

@@ -7,13 +7,16 @@ from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
+from archsearch.runtime.backends.choice import Choice, choose_backend
 from archsearch.runtime.recipe import Recipe, find_recipe
+from archsearch.runtime.setup import WorkerSetup
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.study.baselines import named_baselines, published_networks
+from archsearch.study.workers import worker_setups
 from archsearch.units import format_count
 
 
@@ -25,6 +28,8 @@ class Prepared:
         folder: of the prepared dataset.
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
+        backend: what trains, and why.
+        setups: of the workers, one each.
     """
 
     settings: RunSettings
@@ -35,6 +40,8 @@ class Prepared:
     request: Request
     published: dict[str, Graph]
     classic: Candidate
+    backend: Choice
+    setups: tuple[WorkerSetup, ...]
 
     def length(self, flops: int) -> tuple[int, int]:
         """Return the images a network of so many FLOPs sees in training, and the epochs these are."""
@@ -56,6 +63,7 @@ def prepare_run(settings: RunSettings) -> Prepared:
         recipe = replace(recipe, batch=settings.batch_size)
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
+    backend = choose_backend(settings.backend)
     # Misspelt names show before the data is prepared.
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
@@ -98,4 +106,11 @@ def prepare_run(settings: RunSettings) -> Prepared:
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
+        backend=backend,
+        setups=worker_setups(
+            settings.workers,
+            backend=backend.name,
+            step_flops=3 * budget.high * recipe.batch,
+            workers_per_gpu=settings.workers_per_gpu,
+        ),
     )

@@ -1,14 +1,15 @@
 """What a run uses of the outside world: worker processes, the tracker, the exporter."""
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from archsearch.runtime.setup import WorkerSetup
 from archsearch.settings import RunSettings
 from archsearch.study.engines.base import Engine
 from archsearch.study.folder import StudyFolder
+from archsearch.study.gauge import Gauge
 from archsearch.study.storage import StudyStore
 from archsearch.tracking.records import Tracker
 
@@ -18,26 +19,27 @@ class Services:
     """What a run uses of the outside world; tests bring their own.
 
     Attributes:
-        engine: makes the engine for so many workers; they log into the folder.
+        engine: makes the engine of workers with these setups; they log into the folder.
         tracker: makes the tracker; it is given a function to tell the user of trouble.
         export: exports the study's winner in the default format; returns where it lies.
         clock: seconds, for the bound on a run's time.
+        gauge: makes what measures the latency of exported networks; None: it is not measured.
     """
 
-    engine: Callable[[int, StudyFolder], Engine]
+    engine: Callable[[Sequence[WorkerSetup], StudyFolder], Engine]
     tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
     export: Callable[[StudyStore, StudyFolder], Path]
     clock: Callable[[], float] = time.monotonic
+    gauge: Callable[[StudyFolder], Gauge] | None = None
 
 
 def real_services() -> Services:
-    """Return worker processes on this machine, MLflow, and the exporter."""
+    """Return worker processes on this machine, MLflow, the exporter and a gauge of latency."""
 
-    def engine(workers: int, folder: StudyFolder) -> Engine:
+    def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
         from archsearch.study.engines.local import LocalEngine
 
-        threads = max(1, cores() // workers)
-        return LocalEngine(workers, logs=folder.worker_logs, threads=threads)
+        return LocalEngine(setups, logs=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
         from archsearch.tracking.tracker import MlflowTracker
@@ -49,20 +51,9 @@ def real_services() -> Services:
 
         return export_winner(store, folder)
 
-    return Services(engine=engine, tracker=tracker, export=export)
+    def gauge(folder: StudyFolder) -> Gauge:
+        from archsearch.runtime.latency import LatencyGauge
 
+        return LatencyGauge(log=folder.worker_logs / "latency.log")
 
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_workers() -> int:
-    """Return how many trials run at the same time where nothing is said.
-
-    One for two cores, but two where there are only two: two trials of one thread each keep both cores busy
-    where one trial of two threads does not (benchmarks/RESULTS.md).
-    """
-    return max(min(2, cores()), cores() // 2)
+    return Services(engine=engine, tracker=tracker, export=export, gauge=gauge)

@@ -25,8 +25,8 @@ EPOCHS = 4
 # Trains the jobs of one line each, to the epoch given; tells their reports and outcomes.
 PROCESS = """
 import sys
-from archsearch.runtime.worker import configure
-configure({threads})
+from archsearch.runtime.setup import WorkerSetup
+WorkerSetup(threads={threads}).apply()
 from archsearch.runtime.fit import train
 from archsearch.runtime.job import from_json, to_json
 for line in sys.stdin:

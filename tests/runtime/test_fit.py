@@ -123,7 +123,7 @@ def test_final_weights_are_those_of_every_layer(dataset, tmp_path):
 
 def test_a_step_is_compiled_once_a_job_and_never_by_xla(dataset, monkeypatch):
     from archsearch.runtime import fit
-    from archsearch.runtime.step import TensorFlowSteps
+    from archsearch.runtime.backends.tensorflow import TensorFlowSteps
 
     made = []
 
@@ -131,7 +131,7 @@ def test_a_step_is_compiled_once_a_job_and_never_by_xla(dataset, monkeypatch):
         made.append(TensorFlowSteps(*arguments, **keywords))
         return made[-1]
 
-    monkeypatch.setattr("archsearch.runtime.step.TensorFlowSteps", recording)
+    monkeypatch.setattr("archsearch.runtime.backends.tensorflow.TensorFlowSteps", recording)
     assert fit.train(job_for(dataset, vgg_like(), epochs=2), lambda report: True).epochs == 2
     (steps,) = made
     for function in (steps._train, steps._evaluate):

@@ -103,7 +103,7 @@ def test_average_pool_counts_its_padding_only_when_told(count_padding, corner):
 
 
 def test_a_kernels_spread_is_he_et_als():
-    from archsearch.runtime.model import initial_weights
+    from archsearch.runtime.initial import initial_weights
 
     weights = initial_weights(resnext_like(width=128, groups=4), seed=0)
     kernel = weights["stage1.conv2"][0]
@@ -112,7 +112,7 @@ def test_a_kernels_spread_is_he_et_als():
 
 
 def test_scores_of_unbounded_features_start_small():
-    from archsearch.runtime.model import initial_weights, is_normalized
+    from archsearch.runtime.initial import initial_weights, is_normalized
 
     plain, normalized = vgg_like(), resnext_like(width=64)
     assert initial_weights(plain, seed=0)["dense2"][0].std() == pytest.approx(0.01, rel=0.2)
@@ -122,7 +122,7 @@ def test_scores_of_unbounded_features_start_small():
 
 
 def test_a_residual_branch_can_start_at_zero():
-    from archsearch.runtime.model import initial_weights
+    from archsearch.runtime.initial import initial_weights
 
     graph = resnext_like()
     weights = initial_weights(graph, seed=0, zero_init_residual=True)

@@ -35,8 +35,8 @@ class World:
     def services(self) -> Services:
         return Services(engine=self._engine, tracker=self._tracker, export=self._export)
 
-    def _engine(self, workers, folder):
-        self.engines.append(FakeEngine(workers, train_images=1000, **self.options))
+    def _engine(self, setups, folder):
+        self.engines.append(FakeEngine(len(setups), train_images=1000, **self.options))
         return self.engines[-1]
 
     def _tracker(self, settings, warn):
@@ -216,8 +216,8 @@ def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     expected = World().run(replace(settings, home=str(tmp_path / "calm")))
 
     class Disturbed(World):
-        def _engine(self, workers, folder):
-            return Struck(workers, at)
+        def _engine(self, setups, folder):
+            return Struck(len(setups), at)
 
     world = Disturbed()
     with pytest.raises(Interrupted, match="archsearch resume vgg-20M-digits"):
@@ -239,8 +239,8 @@ def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
 class Measuring(World):
     """Gets a Ctrl-C while the pace is measured."""
 
-    def _engine(self, workers, folder):
-        engine = super()._engine(workers, folder)
+    def _engine(self, setups, folder):
+        engine = super()._engine(setups, folder)
         signal.raise_signal(signal.SIGINT)
         return engine
 
@@ -254,8 +254,8 @@ def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp
 
 def test_two_ctrl_c_stop_at_once(settings: RunSettings):
     class Twice(World):
-        def _engine(self, workers, folder):
-            engine = Struck(workers, 4)
+        def _engine(self, setups, folder):
+            engine = Struck(len(setups), 4)
             engine.stop = lambda key: signal.raise_signal(signal.SIGINT)
             return engine
 

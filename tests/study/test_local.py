@@ -11,6 +11,7 @@ import pytest
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.setup import WorkerSetup
 from archsearch.study.engines.base import Event
 from archsearch.study.engines.local import LocalEngine
 
@@ -27,8 +28,8 @@ def make(tmp_path: Path, toys: ModuleType):
     made = []
 
     def engine(workers: int = 1, main: str = "worker", **options) -> LocalEngine:
-        options = {"main": getattr(toys, main), "logs": tmp_path / "logs", "threads": 1, **options}
-        made.append(LocalEngine(workers, **options))
+        options = {"main": getattr(toys, main), "logs": tmp_path / "logs", **options}
+        made.append(LocalEngine([WorkerSetup()] * workers, **options))
         return made[-1]
 
     yield engine

@@ -28,8 +28,8 @@ class Slow(FakeEngine):
 def planned(settings: RunSettings, **engine):
     made = []
 
-    def factory(workers, folder):
-        made.append(Slow(workers, train_images=1000))
+    def factory(setups, folder):
+        made.append(Slow(len(setups), train_images=1000))
         vars(made[-1]).update(engine)
         return made[-1]
 

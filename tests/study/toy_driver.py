@@ -29,7 +29,7 @@ class Measuring(Slow):
 
 def services(engine=Slow) -> Services:
     return Services(
-        engine=lambda workers, folder: engine(workers, train_images=1000),
+        engine=lambda setups, folder: engine(len(setups), train_images=1000),
         tracker=lambda settings, warn: MemoryTracker(),
         export=lambda store, folder: folder.exports,
     )

@@ -10,7 +10,7 @@ from archsearch.runtime.job import EpochReport, Outcome, from_json, to_json
 from archsearch.study.lock import locked
 
 
-def worker(pipe, threads: int, log: str) -> None:
+def worker(pipe, setup, log: str) -> None:
     """Does what a job's `graph` says: `ok`, `kill`, `once`, `exit`, `sleep`, `long`, `fat`."""
     Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
     while True:
@@ -50,7 +50,7 @@ def worker(pipe, threads: int, log: str) -> None:
         pipe.send(to_json(outcome))
 
 
-def stillborn(pipe, threads: int, log: str) -> None:
+def stillborn(pipe, setup, log: str) -> None:
     Path(log).write_text("ImportError: no tensorflow")
     sys.exit(1)
 

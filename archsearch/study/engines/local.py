@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -14,10 +14,11 @@ from typing import Final
 
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.runtime.setup import WorkerSetup
 from archsearch.study.engines.base import Event
 
-Main = Callable[[Connection, int, str], None]
-"""A worker's main loop: its end of the pipe, threads to use, the log file for what libraries say.
+Main = Callable[[Connection, WorkerSetup, str], None]
+"""A worker's main loop: its end of the pipe, what to train with, the log file for what libraries say.
 
 In come `job` and `stop` messages, out go reports and outcomes; it ends when the pipe closes.
 """
@@ -48,9 +49,8 @@ class LocalEngine:
     last of them, and its epochs before that are reported once more.
 
     Args:
-        workers: processes, each with one job at a time.
+        setups: one for each process; a process has one job at a time.
         logs: folder for what the workers' libraries say.
-        threads: CPU threads a worker may use.
         main: what a worker runs (tests bring their own).
         memory_bytes: a worker that has grown beyond this is replaced between jobs; None takes
             half of the machine's memory, shared between the workers.
@@ -59,10 +59,9 @@ class LocalEngine:
 
     def __init__(
         self,
-        workers: int,
+        setups: Sequence[WorkerSetup],
         *,
         logs: Path,
-        threads: int,
         main: Main | None = None,
         memory_bytes: int | None = None,
         silence_s: float = SILENCE_S,
@@ -73,11 +72,11 @@ class LocalEngine:
             from archsearch.runtime.worker import main as real_main
 
             main = real_main
-        self.workers = workers
+        self.workers = len(setups)
+        self._setups = tuple(setups)
         self._logs = logs
-        self._threads = threads
         self._main = main
-        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // workers
+        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
         self._silence_s = silence_s
         self._queue: deque[Job] = deque()
         self._ready: deque[Event] = deque()
@@ -88,7 +87,7 @@ class LocalEngine:
         self._closed = False
         logs.mkdir(parents=True, exist_ok=True)
         # All start at once: importing the framework takes seconds, and goes on beside the driver.
-        self._workers = [self._spawn(number) for number in range(workers)]
+        self._workers = [self._spawn(number) for number in range(len(setups))]
 
     def submit(self, job: Job) -> None:
         """Take a job."""
@@ -244,7 +243,7 @@ class LocalEngine:
         log = self._logs / f"worker-{number}.log"
         process = context.Process(
             target=self._main,
-            args=(theirs, self._threads, str(log)),
+            args=(theirs, self._setups[number], str(log)),
             name=f"archsearch-worker-{number}",
             daemon=True,
         )

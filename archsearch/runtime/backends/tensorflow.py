@@ -1,63 +1,53 @@
-"""One training step and one evaluation step, compiled for TensorFlow.
+"""Training steps on TensorFlow: one compiled function for training, one for evaluation.
 
 Hand-written rather than `Model.fit`: no callbacks, metrics or data adapters between steps, one
-update operation a variable. Another backend gets a file like this one with the same four methods.
+update operation a variable. No XLA: on a processor it compiles longer than a short trial trains.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Images, Labels, Task
+from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
-from archsearch.runtime.recipe import Recipe
-
-AUXILIARY_WEIGHT = 0.3  # of an auxiliary classifier's loss: Szegedy et al. 2014, section 5
+from archsearch.runtime.weights import Weights, get_weights
 
 
 class TensorFlowSteps:
-    """A model with its optimizer state, called with batches of uint8 images.
+    """A network on TensorFlow with its optimizer's state (see base.Steps)."""
 
-    Args:
-        model: takes normalised images, gives logits (a list, with auxiliary classifiers).
-        recipe: optimizer and loss; the learning rate comes with every step.
-        mean, std: per channel, on the 0..255 scale.
-        class_weights: of each class in the training loss; None: every image counts alike.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        recipe: Recipe,
-        *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        class_weights: Sequence[float] | None = None,
-    ) -> None:
-        self._model = model
-        self._recipe = recipe
+    def __init__(self, task: Task) -> None:
+        self.device = _device()
+        self._model = keras_model(task)
+        self._recipe = task.recipe
         self._class_weights = (
-            None if class_weights is None else np.asarray(class_weights, np.float32)
+            None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
         )
-        self._mean = np.asarray(mean, np.float32)
-        self._scale = np.float32(1) / np.maximum(np.asarray(std, np.float32), np.float32(1e-3))
-        self._variables = [variable.value for variable in model.trainable_variables]
+        self._mean, self._scale = task.image_mean, task.image_scale
+        self._variables = [variable.value for variable in self._model.trainable_variables]
         # Kernels have more than one axis; biases, gammas and betas have one.
         self._decays = [len(variable.shape) > 1 for variable in self._variables]
         self._momenta = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
         self._update_rate = tf.Variable(1.0, trainable=False)
-        for layer in model.layers:
+        for layer in self._model.layers:
             if isinstance(layer, FusedBatchNorm):
                 layer.update_rate = self._update_rate
-        image = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
-        label = tf.TensorSpec((None,), tf.int64)
+        batch, size = task.recipe.batch, task.graph.input
+        image, label = tf.TensorSpec((None, *size), tf.uint8), tf.TensorSpec((None,), tf.int64)
         number = tf.TensorSpec((), tf.float32)
-        fixed = tf.TensorSpec((recipe.batch, *model.input_shape[1:]), tf.uint8)
         self._train = tf.function(
             self._train_step,
-            input_signature=[fixed, tf.TensorSpec((recipe.batch,), tf.int64), number, number],
+            input_signature=[
+                tf.TensorSpec((batch, *size), tf.uint8),
+                tf.TensorSpec((batch,), tf.int64),
+                number,
+                number,
+            ],
             autograph=False,
             jit_compile=False,
         )
@@ -69,42 +59,51 @@ class TensorFlowSteps:
         )
 
     def train(
-        self,
-        images: npt.NDArray[np.uint8],
-        labels: npt.NDArray[np.int64],
-        *,
-        learning_rate: float,
-        update_rate: float,
+        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
     ) -> Any:
-        """Take a step; return (mean loss, correct) as a tensor that need not be read at once."""
+        """Take a step."""
         return self._train(images, labels, np.float32(learning_rate), np.float32(update_rate))
 
-    def evaluate(
-        self, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]
-    ) -> tuple[float, npt.NDArray[np.int64]]:
-        """Return the summed cross-entropy and the answers: the number of a class an image."""
+    def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
+        """Wait for steps."""
+        total: npt.NDArray[np.float64] = np.sum(
+            [np.asarray(result, np.float64) for result in results], axis=0
+        )
+        return total
+
+    def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
+        """Return the summed cross-entropy and the answers."""
         total, answers = self._evaluate(images, labels)
         return float(total), answers.numpy()
 
-    def state(self) -> list[npt.NDArray[np.float32]]:
-        """Copy the optimizer's state (the momenta), in the order of the trainable weights."""
-        return [momentum.numpy() for momentum in self._momenta]
+    def weights(self) -> Weights:
+        """Copy the weights."""
+        return get_weights(self._model)
 
-    def restore(self, state: Sequence[npt.NDArray[np.float32]]) -> None:
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Copy all that changes in training."""
+        # `variables`, not `weights`: the random state of dropout is one of them.
+        values = [keras.ops.convert_to_numpy(variable) for variable in self._model.variables]
+        return [np.array(value) for value in (*values, *(m.numpy() for m in self._momenta))]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
         """Put back what `state` returned."""
-        for momentum, value in zip(self._momenta, state, strict=True):
-            momentum.assign(value)
+        for variable, value in zip([*self._model.variables, *self._momenta], state, strict=True):
+            variable.assign(value)
 
     def _normalised(self, images: Any) -> Any:
         return (tf.cast(images, tf.float32) - self._mean) * self._scale
 
+    def _logits(self, images: Any, *, training: bool) -> list[Any]:
+        outputs = self._model(self._normalised(images), training=training)
+        listed = outputs if isinstance(outputs, list) else [outputs]
+        return [tf.cast(logits, tf.float32) for logits in listed]
+
     def _train_step(self, images: Any, labels: Any, learning_rate: Any, update_rate: Any) -> Any:
         self._update_rate.assign(update_rate)
-        x = self._normalised(images)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._variables)
-            outputs = self._model(x, training=True)
-            logits, *others = outputs if isinstance(outputs, list) else [outputs]
+            logits, *others = self._logits(images, training=True)
             loss = self._smoothed_loss(logits, labels)
             total = loss
             for other in others:
@@ -113,8 +112,7 @@ class TensorFlowSteps:
         return tf.stack([loss, _correct(logits, labels)])
 
     def _evaluate_step(self, images: Any, labels: Any) -> Any:
-        outputs = self._model(self._normalised(images), training=False)
-        logits = outputs[0] if isinstance(outputs, list) else outputs
+        logits = self._logits(images, training=False)[0]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.reduce_sum(losses), tf.argmax(logits, axis=-1)
 
@@ -155,3 +153,10 @@ class TensorFlowSteps:
 def _correct(logits: Any, labels: Any) -> Any:
     hits = tf.equal(tf.argmax(logits, axis=-1), labels)
     return tf.reduce_sum(tf.cast(hits, tf.float32))
+
+
+def _device() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return ""
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "a GPU"))

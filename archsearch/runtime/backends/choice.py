@@ -1,0 +1,94 @@
+"""Which backend trains: asked for, or the fastest one installed for the machine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.runtime.backends.base import Steps, Task
+from archsearch.runtime.devices import gpu_numbers
+
+AUTO: Final = "auto"
+NAMES: Final = ("tensorflow", "jax", "torch")
+# Fastest first, as benchmarks/RESULTS.md has it.
+_ON_PROCESSOR: Final = ("torch", "tensorflow", "jax")
+_ON_GPU: Final = ("torch", "jax", "tensorflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend, and why it is this one, for the plan."""
+
+    name: str
+    why: str
+
+
+def choose_backend(
+    wanted: str = AUTO, *, found: Callable[[str], Path | None] | None = None
+) -> Choice:
+    """Choose a backend without importing any.
+
+    Args:
+        wanted: a name, or `auto`.
+        found: where a package is installed, None where it is not (tests bring their own).
+
+    Raises:
+        UserError: there is no such backend, or it is not installed.
+    """
+    place = found or _place
+    installed = [name for name in NAMES if place(name) is not None]
+    if wanted in NAMES:
+        if wanted not in installed:
+            raise UserError(
+                f"backend {wanted} is not installed; pip install 'archsearch[{wanted}]', "
+                f"or take {' or '.join(installed) or 'another'}"
+            )
+        return Choice(wanted, "asked for")
+    if wanted != AUTO:
+        raise UserError(f"no backend {wanted!r}; there are {', '.join((AUTO, *NAMES))}")
+    if gpu_numbers():
+        for name in _ON_GPU:
+            if name in installed and _uses_gpu(name, place):
+                return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
+    for name in _ON_PROCESSOR:
+        if name in installed:
+            return Choice(name, f"the fastest on a CPU of {_listed(installed)}")
+    raise UserError("no backend is installed; pip install tensorflow")
+
+
+def make_steps(backend: str, task: Task) -> Steps:
+    """Build a task's network on a backend; imports it."""
+    if backend == "torch":
+        from archsearch.runtime.backends.torch import TorchSteps
+
+        return TorchSteps(task)
+    if backend == "jax":
+        from archsearch.runtime.backends.jax import JaxSteps
+
+        return JaxSteps(task)
+    from archsearch.runtime.backends.tensorflow import TensorFlowSteps
+
+    return TensorFlowSteps(task)
+
+
+def _place(name: str) -> Path | None:
+    spec = find_spec(name)
+    return Path(spec.origin).parent if spec is not None and spec.origin else None
+
+
+def _uses_gpu(name: str, place: Callable[[str], Path | None]) -> bool:
+    """Tell whether an installed backend was built for NVIDIA GPUs."""
+    folder = place(name)
+    if name == "torch":
+        return folder is not None and (folder / "lib" / "libtorch_cuda.so").exists()
+    if name == "jax":
+        return any(place(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
+    return (folder is not None and any(folder.glob("**/*cuda_internal*"))) or place(
+        "nvidia"
+    ) is not None
+
+
+def _listed(installed: list[str]) -> str:
+    return "those installed" if len(installed) > 1 else f"what is installed ({installed[0]})"

@@ -1,0 +1,155 @@
+"""Training steps on PyTorch: an eager loop with one flat optimizer update.
+
+Where the plain loop of PyTorch's tutorials updates, clips and clears every weight on its own, here
+all of them lie in one vector, and so do their gradients and momenta: a handful of operations a step,
+however many layers there are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812  as everyone writes it
+from torch import Tensor
+
+from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Images, Labels, Task
+from archsearch.runtime.backends.torch_network import Network
+from archsearch.runtime.initial import initial_weights
+from archsearch.runtime.weights import Weights
+
+
+class TorchSteps:
+    """A network on PyTorch with its optimizer's state (see base.Steps)."""
+
+    def __init__(self, task: Task) -> None:
+        torch.manual_seed(task.seed)
+        self._place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
+        self._recipe = task.recipe
+        weights = initial_weights(
+            task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
+        )
+        self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
+        self._low_precision = task.precision == "bfloat16"
+        self._mean, self._scale = (
+            torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
+            for constants in (task.image_mean, task.image_scale)
+        )
+        self._class_weights = (
+            None
+            if task.class_weights is None
+            else torch.tensor(task.class_weights, dtype=torch.float32, device=self._place)
+        )
+        trained = [*self._network.kernels, *self._network.others]
+        self._weights, self._gradients = _flattened(trained)
+        self._momenta = torch.zeros_like(self._weights)
+        self._decaying = sum(kernel.numel() for kernel in self._network.kernels)
+
+    def train(
+        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
+    ) -> Any:
+        """Take a step."""
+        targets = torch.from_numpy(labels).to(self._place, non_blocking=True)
+        outputs = self._logits(self._normalised(images), training=True)
+        loss = self._loss(outputs[0], targets)
+        total = loss
+        for other in outputs[1:]:
+            total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
+        self._gradients.zero_()
+        total.backward()
+        with torch.no_grad():
+            self._update(learning_rate)
+            if self._network.moving:
+                torch._foreach_lerp_(self._network.moving, self._network.latest, update_rate)
+            hits = (outputs[0].argmax(1) == targets).sum()
+            return torch.stack([loss.detach(), hits.to(loss.dtype)])
+
+    def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
+        """Wait for steps."""
+        total: npt.NDArray[np.float64] = torch.stack(list(results)).double().sum(0).cpu().numpy()
+        return total
+
+    def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
+        """Return the summed cross-entropy and the answers."""
+        with torch.inference_mode():
+            (logits,) = self._network(self._normalised(images), training=False)
+            targets = torch.from_numpy(labels).to(self._place)
+            loss = F.cross_entropy(logits, targets, reduction="sum")
+            return float(loss), logits.argmax(1).cpu().numpy()
+
+    def weights(self) -> Weights:
+        """Copy the weights."""
+        return dict(self._network.weights())
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Copy all that changes in training."""
+        chance = [torch.get_rng_state()]
+        if self._place.type == "cuda":
+            chance.append(torch.cuda.get_rng_state())
+        kept = [self._weights, self._momenta, *self._network.moving, *chance]
+        return [np.array(tensor.detach().cpu().numpy()) for tensor in kept]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Put back what `state` returned."""
+        tensors = [torch.from_numpy(np.array(array)) for array in state]
+        kept = [self._weights, self._momenta, *self._network.moving]
+        with torch.no_grad():
+            for tensor, value in zip(kept, tensors[: len(kept)], strict=True):
+                tensor.copy_(value)
+        chance = tensors[len(kept) :]
+        torch.set_rng_state(chance[0])
+        if self._place.type == "cuda":
+            torch.cuda.set_rng_state(chance[1])
+
+    def _normalised(self, images: Images) -> Tensor:
+        # (n, channels, height, width) over memory that stays channels last.
+        x = torch.from_numpy(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
+        return (x.float() - self._mean) * self._scale
+
+    def _logits(self, x: Tensor, *, training: bool) -> list[Tensor]:
+        if not self._low_precision:
+            return self._network(x, training=training)
+        with torch.autocast(self._place.type, torch.bfloat16):
+            return [logits.float() for logits in self._network(x, training=training)]
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self._recipe.label_smoothing
+        if self._class_weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+        return (losses * self._class_weights[targets]).mean()
+
+    def _update(self, learning_rate: float) -> None:
+        """Clip, decay, and step with momentum; Nesterov's goes one step further."""
+        recipe, gradients = self._recipe, self._gradients
+        if recipe.clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradients)
+            gradients *= (recipe.clip_norm / (norm + 1e-12)).clamp(max=1.0)
+        if recipe.weight_decay:
+            decaying = slice(0, self._decaying)
+            gradients[decaying].add_(self._weights[decaying], alpha=recipe.weight_decay)
+        self._momenta.mul_(recipe.momentum).add_(gradients)
+        if recipe.nesterov:
+            gradients.add_(self._momenta, alpha=recipe.momentum)
+            self._weights.add_(gradients, alpha=-learning_rate)
+        else:
+            self._weights.add_(self._momenta, alpha=-learning_rate)
+
+
+def _flattened(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Move weights into one vector, and their gradients into another; return both."""
+    count = sum(tensor.numel() for tensor in tensors)
+    device = tensors[0].device
+    weights, gradients = (torch.zeros(count, device=device) for _ in range(2))
+    begin = 0
+    for tensor in tensors:
+        part = slice(begin, begin + tensor.numel())
+        view = weights[part].as_strided(tensor.shape, tensor.stride(), part.start)
+        with torch.no_grad():
+            view.copy_(tensor)
+        tensor.data = view
+        tensor.grad = gradients[part].as_strided(tensor.shape, tensor.stride(), part.start)
+        begin = part.stop
+    return weights, gradients

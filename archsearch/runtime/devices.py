@@ -1,0 +1,28 @@
+"""What this machine can train on, found without importing a framework."""
+
+import os
+from pathlib import Path
+
+
+def gpu_numbers(devices: Path = Path("/dev")) -> tuple[str, ...]:
+    """Name the NVIDIA GPUs this process may use, as `CUDA_VISIBLE_DEVICES` would.
+
+    Args:
+        devices: folder of device files (tests bring their own).
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = tuple(name for name in map(str.strip, visible.split(",")) if name)
+        return () if names[:1] == ("-1",) else names
+    found = [path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*")]
+    return tuple(sorted((name for name in found if name.isdigit()), key=int))
+
+
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the processor multiplies bfloat16 numbers by itself (AVX-512 BF16 or AMX)."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,40 @@
+"""What a worker process is given to train with; decided by the driver before it starts."""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """A worker's share of the machine.
+
+    Attributes:
+        backend: what it trains on (archsearch.runtime.backends).
+        threads: CPU threads it may compute with.
+        gpu: the number of its GPU; None: the processor alone.
+        gpu_share: the part of that GPU's memory it may take.
+    """
+
+    backend: str = "tensorflow"
+    threads: int = 1
+    gpu: str | None = None
+    gpu_share: float = 1.0
+
+    def apply(self) -> None:
+        """Set what frameworks read as they are imported: call it before that."""
+        # Keras is not asked to compute on PyTorch: what trains there is no Keras model.
+        os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
+        if self.backend == "jax" and self.gpu is None:
+            os.environ["JAX_PLATFORMS"] = "cpu"
+        for name in (
+            "OMP_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+            "NPROC",
+        ):
+            os.environ[name] = str(self.threads)
+        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * self.gpu_share:.3f}"
+        if self.gpu_share < 1:  # several processes on one GPU: nobody takes all of it at the start
+            os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
