@@ -90,6 +90,11 @@ def format_ms(value: float) -> str:
     return f"{value:.0f}"
 
 
+def ms_text(value: float | None) -> str:
+    """Write milliseconds for a table's cell: nothing where they were not measured."""
+    return "" if value is None else format_ms(value)
+
+
 def format_time(seconds: float) -> str:
     """Write a duration as `parse_duration` reads it, rounded up: `90s`, `30min`, `2h`."""
     for unit, size in (("s", 1), ("min", 60), ("h", 3600)):

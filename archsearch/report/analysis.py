@@ -15,6 +15,7 @@ class Standing:
 
     Attributes:
         val, test: of the winner's retrainings; those of `baseline_` of the baseline's.
+        latency_ms: of a call of one image, exported, measured after the finals.
         gain: the winner's mean test accuracy over the baseline's, in points of a hundred.
     """
 
@@ -30,11 +31,13 @@ class Standing:
     params: int | None = None
     val: Score | None = None
     test: Score | None = None
+    latency_ms: float | None = None
     baseline: str | None = None
     baseline_flops: int | None = None
     baseline_params: int | None = None
     baseline_val: Score | None = None
     baseline_test: Score | None = None
+    baseline_latency_ms: float | None = None
     gain: float | None = None
 
 
@@ -150,6 +153,7 @@ def _facts(row: Row, prefix: str) -> dict[str, Any]:
         f"{prefix}params": row.params,
         f"{prefix}val": row.final_val or trial,
         f"{prefix}test": row.test,
+        f"{prefix}latency_ms": row.latency_ms,
     }
 
 

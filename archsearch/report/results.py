@@ -10,20 +10,21 @@ from archsearch.report.analysis import Comparison
 from archsearch.report.tables import new_table
 from archsearch.study.result import Row, Score, StudyResult
 from archsearch.study.studies import StudySummary
-from archsearch.units import format_count, format_duration
+from archsearch.units import format_count, format_duration, ms_text
 
 
 def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
     """Return the table of a study, best first, baselines among the candidates.
 
     `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
-    ± their standard deviation, over `n` seeds.
+    ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported.
     """
-    table = new_table(
-        ">", "network", "role", ">FLOPs", ">fill", ">params", ">epochs", ">val %", ">val again %",
-        ">test %", ">n", "status",
-    )  # fmt: skip
     rows = result.rows if most is None else result.rows[:most]
+    timed = any(row.latency_ms is not None for row in rows)
+    table = new_table(
+        ">", "network", "role", ">FLOPs", ">fill", ">params", *([">ms"] if timed else []), ">epochs",
+        ">val %", ">val again %", ">test %", ">n", "status",
+    )  # fmt: skip
     for row in rows:
         table.add_row(
             "" if row.rank is None else str(row.rank),
@@ -32,6 +33,7 @@ def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
             format_count(row.flops),
             f"{row.fill:.1%}",
             format_count(row.params),
+            *([ms_text(row.latency_ms)] if timed else []),
             str(row.epochs or ""),
             "" if row.val_accuracy is None else f"{100 * row.val_accuracy:.1f}",
             _score(row.final_val),
@@ -55,9 +57,10 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         test = (
             f", test accuracy {_score(winner.test)} % (n = {winner.test.n})" if winner.test else ""
         )
+        speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
         lines.append(
             f"Best: {winner.label}, {format_count(winner.flops)} FLOPs, "
-            f"{format_count(winner.params)} parameters{test}"
+            f"{format_count(winner.params)} parameters{speed}{test}"
         )
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
@@ -79,9 +82,13 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
 
 def comparison(found: Comparison) -> Table:
     """Return the table of several studies: the best of each beside its matched baseline."""
+    timed = any(
+        s.latency_ms is not None or s.baseline_latency_ms is not None for s in found.standings
+    )
+    ms = [">ms"] if timed else []
     table = new_table(
-        "study", "space", ">budget", "best", ">FLOPs", ">params", ">val %", ">test %", ">n",
-        "matched baseline", ">test %", ">gain",
+        "study", "space", ">budget", "best", ">FLOPs", ">params", *ms, ">val %", ">test %", ">n",
+        "matched baseline", *ms, ">test %", ">gain",
     )  # fmt: skip
     for s in found.standings:
         table.add_row(
@@ -91,10 +98,12 @@ def comparison(found: Comparison) -> Table:
             s.best or "",
             "" if s.flops is None else format_count(s.flops),
             "" if s.params is None else format_count(s.params),
+            *([ms_text(s.latency_ms)] if timed else []),
             _score(s.val),
             _score(s.test),
             str(s.test.n) if s.test else "",
             s.baseline or "",
+            *([ms_text(s.baseline_latency_ms)] if timed else []),
             _score(s.baseline_test),
             "" if s.gain is None else f"{s.gain:+.1f}",
         )
@@ -105,15 +114,14 @@ def comparison(found: Comparison) -> Table:
 
 def studies(found: Sequence[StudySummary]) -> Table:
     """Return the table of studies."""
-    table = new_table(
-        "study", "status", "space", ">budget", "data", ">trials", ">best val %", "begun"
-    )
+    table = new_table("study", "status", "space", "data", ">trials", ">val %", "begun")
+    for column in table.columns[1], table.columns[-1]:
+        column.no_wrap = True
     for s in found:
         table.add_row(
             s.name,
             s.status if s.pid is None else f"{s.status} (process {s.pid})",
-            s.space,
-            s.budget,
+            f"{s.space} {s.budget}",
             s.data,
             f"{s.trials_done}/{s.trials}",
             "" if s.best_val is None else f"{100 * s.best_val:.1f}",
@@ -132,4 +140,5 @@ def _score(score: Score | None) -> str:
 def _status(row: Row) -> str:
     if row.status == "failed":
         return f"failed: {row.reason}"
-    return "winner" if row.winner else row.status
+    status = "winner" if row.winner else row.status
+    return f"{status}, {row.reason}" if row.too_slow else status

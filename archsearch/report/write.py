@@ -7,7 +7,7 @@ from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.study.result import Row, Score, StudyResult
-from archsearch.units import format_count, format_duration, format_size
+from archsearch.units import format_count, format_duration, format_ms, format_size, ms_text
 
 
 def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
@@ -49,7 +49,16 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     )
     if pictured:
         parts.append("![Learning curves](curves.png)")
-    parts += ["## Networks", _table(result.rows), "## Settings", _settings(result)]
+    parts += ["## Networks", _table(result.rows)]
+    bound = result.settings.get("max_latency")
+    if bound is not None:
+        parts.append(
+            f"A call of one image may take {bound}. Networks that are latency-bound were solved for fewer "
+            "FLOPs than the budget, so that they are quick enough; while others trained, what counted was "
+            "the time below which a tenth of the calls stayed. `ms` is the median, measured after the "
+            "finals, when nothing else ran."
+        )
+    parts += ["## Settings", _settings(result)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,7 +71,7 @@ def _summary(result: StudyResult, standing: Standing) -> str:
     if standing.best and standing.flops is not None:
         lines.append(
             f"Best: **{_safe(standing.best)}**, {format_count(standing.flops)} FLOPs, "
-            f"{format_count(standing.params or 0)} parameters, test accuracy "
+            f"{format_count(standing.params or 0)} parameters{_speed(standing)}, test accuracy "
             f"{score(standing.test) or 'not measured'}."
         )
     if standing.baseline:
@@ -75,9 +84,11 @@ def _summary(result: StudyResult, standing: Standing) -> str:
 
 
 def _table(rows: tuple[Row, ...]) -> str:
+    timed = any(row.latency_ms is not None for row in rows)
+    ms, line = (" ms |", "--:|") if timed else ("", "")
     lines = [
-        "| | network | role | FLOPs | fill | params | val | val again | test | n | status |",
-        "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
+        f"| | network | role | FLOPs | fill | params |{ms} val | val again | test | n | status |",
+        f"|--:|---|---|--:|--:|--:|{line}--:|--:|--:|--:|---|",
     ]
     for row in rows:
         cells = (
@@ -87,6 +98,7 @@ def _table(rows: tuple[Row, ...]) -> str:
             format_count(row.flops),
             f"{row.fill:.1%}",
             format_count(row.params),
+            *([ms_text(row.latency_ms)] if timed else []),
             "" if row.val_accuracy is None else f"{row.val_accuracy:.1%}",
             score(row.final_val),
             score(row.test),
@@ -95,6 +107,11 @@ def _table(rows: tuple[Row, ...]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _speed(standing: Standing) -> str:
+    ms = standing.latency_ms
+    return "" if ms is None else f", {format_ms(ms)} ms a call of one image"
 
 
 def _settings(result: StudyResult) -> str:

@@ -5,9 +5,9 @@ from typing import Any, Final
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.study.result import StudyResult
 from archsearch.tracking.records import DatasetRecord
-from archsearch.units import format_count
+from archsearch.units import format_count, ms_text
 
-HEADER: Final = ("design", "FLOPs", "params", "val", "test", "n")
+HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
 
 
 def note_rows(result: StudyResult) -> list[list[str]]:
@@ -24,6 +24,7 @@ def note_rows(result: StudyResult) -> list[list[str]]:
                 f"{row.label} ({row.origin})" if row.role == "baseline" else row.label,
                 format_count(row.flops),
                 format_count(row.params),
+                ms_text(row.latency_ms),
                 f"{100 * val:.1f} %" if val is not None else "",
                 f"{100 * test.mean:.1f}{sd} %" if test else "",
                 str(test.n) if test else "",
@@ -40,6 +41,8 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         found["best_val_accuracy"] = winner.final_val.mean
         if winner.test is not None:
             found["best_test_accuracy"] = winner.test.mean
+        if winner.latency_ms is not None:
+            found["best_latency_ms"] = winner.latency_ms
     return found
 
 
