@@ -165,10 +165,11 @@ def _widths(view: View) -> Iterator[Breach]:
             continue
         if before >= WIDEST and after == before:
             continue  # VGG's own last stage
-        first = next(i for i in view.convs if i in below.nodes)
         edits, changed = _scaled(view, below, wanted, after)
+        if not changed:  # paths too wide to scale
+            continue
         yield Breach(
-            first,
+            min(changed),
             f"{before} → {after} channels (× {after / before:.3g}) as the map shrinks "
             f"{above.side[0]}×{above.side[1]} → {below.side[0]}×{below.side[1]}",
             f"doubling to {wanted} keeps each layer's FLOPs equal,",
@@ -202,15 +203,21 @@ def _does_not_apply(view: View, level: Level) -> bool:
 def _scaled(
     view: View, level: Level, wanted: int, now: int
 ) -> tuple[dict[int, Edit], dict[int, ops.Op]]:
-    """Widen every convolution of a level so that it puts out `wanted` channels."""
+    """Scale the convolutions of a level so that it puts out `wanted` channels, none wider than it must be."""
     step = max(view.groups(i) for i in view.convs if i in level.nodes)
     edits: dict[int, Edit] = {}
     changed: dict[int, ops.Op] = {}
     for index in level.nodes:
         node = view.nodes[index]
         if isinstance(node.op, ops.Conv):
-            scaled = round(known(node.op.filters) * wanted / now / step) * step
-            changed[index] = replace(node.op, filters=max(step, scaled))
+            filters = known(node.op.filters)
+            scaled = max(step, round(filters * wanted / now / step) * step)
+            if (
+                wanted > now
+            ):  # AlexNet's conv3 has twice the channels already: conv4 and conv5 have not
+                scaled = min(scaled, max(filters, wanted))
+            if scaled != filters:
+                changed[index] = replace(node.op, filters=scaled)
         elif isinstance(node.op, ops.PadChannels):
             edits[index] = Edit(node.inputs, Padder(wanted))
     return edits, changed

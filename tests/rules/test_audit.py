@@ -50,7 +50,7 @@ def test_alexnet_has_large_kernels_and_a_dense_head():
     assert rules_and_layers("alexnet") == [
         ("3x3-stacks", "conv1"),
         ("3x3-stacks", "conv2"),
-        ("channel-doubling", "conv3"),
+        ("channel-doubling", "conv4"),
         ("global-average-pooling-head", "fc6"),
     ]
     assert rules_and_layers("alexnet", input=(227, 227, 3)) == rules_and_layers("alexnet")
