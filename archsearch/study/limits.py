@@ -53,6 +53,7 @@ class Limits:
         finals: what all finals take together, by the forecast.
         export: whether the best network is exported at the end.
         start_s: what a training needs to start, as measured before.
+        measured: networks whose latency is measured after the finals.
         workers: trainings at the same time.
     """
 
@@ -66,10 +67,12 @@ class Limits:
     finals: Load = field(default_factory=Load)
     export: bool = False
     start_s: float = 0.0
+    measured: int = 0
     workers: int = 1
     _running: dict[str, _Job] = field(default_factory=dict)
     _trials_s: list[float] = field(default_factory=list)
     _starts_s: list[float] = field(default_factory=list)
+    _fits_s: list[float] = field(default_factory=list)
 
     @property
     def bounded(self) -> bool:
@@ -83,8 +86,9 @@ class Limits:
 
     @property
     def closing_s(self) -> float:
-        """Seconds of what comes after the last training: the export."""
-        return closing_s(self.export, median(self._starts_s) if self._starts_s else self.start_s)
+        """Seconds of what comes after the last training: measuring latency, and the export."""
+        start_s = median(self._starts_s) if self._starts_s else self.start_s
+        return closing_s(self.export, start_s, measured=self.measured)
 
     @property
     def over(self) -> bool:
@@ -94,6 +98,10 @@ class Limits:
         return self.elapsed_s > (1 + _LATE) * self.time_s - self.closing_s / 2
 
     # --- what happens ---------------------------------------------------------------------------
+
+    def fitted(self, seconds: float) -> None:
+        """Note how long it took to make a trial's network quick enough."""
+        self._fits_s.append(seconds)
 
     def started(self, key: str, flops: float, epochs: int) -> None:
         """Note that a training begins."""
@@ -125,10 +133,11 @@ class Limits:
     @property
     def trial_s(self) -> float:
         """Expected seconds of the next trial: the mean of those before it and their sd."""
+        fit_s = fmean(self._fits_s) if self._fits_s else 0.0
         if not self._trials_s:
-            return self.trial.seconds
+            return self.trial.seconds + fit_s
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
-        return fmean(self._trials_s) + spread
+        return fmean(self._trials_s) + spread + fit_s
 
     def admits_trial(self) -> bool:
         """Whether another trial fits, with the finals after it."""
@@ -207,6 +216,7 @@ def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], flo
         finals=Load(found.finals_s or 0.0, found.finals_flops),
         export=settings.export,
         start_s=found.pace.start_s if found.pace else 0.0,
+        measured=found.measured,
         workers=found.workers,
     )
 

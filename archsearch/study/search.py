@@ -25,6 +25,7 @@ from archsearch.study.storage import StudyStore, Trial
 from archsearch.units import format_count, format_ms
 
 POLL_S: Final = 0.25
+STOPPING: Final = "stopping after the epochs under way; Ctrl-C once more stops at once"
 _FIT_POLL_S: Final = 0.05
 _HOPELESS_FITS: Final = 5
 """After so many trials, none of them quick enough, there is no use in going on."""
@@ -54,6 +55,7 @@ class _Pending:
     proposal: Proposal
     view: View
     fitting: Fitting
+    began: float
 
 
 class Search:
@@ -144,7 +146,8 @@ class Search:
         if bound is None or candidate is None:
             self._add(proposal, view)
             return True
-        self._pending = _Pending(proposal, view, Fitting(bound, proposal.knobs, candidate))
+        fitting = Fitting(bound, proposal.knobs, candidate)
+        self._pending = _Pending(proposal, view, fitting, self._limits.clock())
         return self._fitted(self._pending)
 
     def _fitted(self, pending: _Pending) -> bool:
@@ -157,6 +160,7 @@ class Search:
                 )
             return False
         self._pending = None
+        self._limits.fitted(self._limits.clock() - pending.began)
         self._add(pending.proposal, pending.view, pending.fitting)
         return True
 
@@ -292,6 +296,8 @@ class Search:
     def _halt(self) -> None:
         """Have all workers finish their epoch, and leave what is under way for `resume`."""
         self._drop_pending()
+        if self._running:
+            self._journal.notice(STOPPING)
         halt(self._engine, list(self._running), self._report, self._finish_halted)
         for running in self._running.values():
             self._journal.end(running.entry, None)
