@@ -84,7 +84,7 @@ class _Clock:
             self.begin(event.forecast.trials if event.forecast.fit is None else event.forecast.fit)
         elif isinstance(event, FinalistsStarted):
             self.begin(event.jobs - event.done)
-        elif isinstance(event, JobEnded):
+        elif isinstance(event, JobEnded) and event.status != "interrupted":
             self.done += 1
 
     def begin(self, total: float) -> None:
@@ -145,7 +145,7 @@ class LiveView(View):
             self._begin("search", self._board.done + self._clock.total, self._board.done)
         elif isinstance(event, JobStarted):
             sizes = f"{format_count(event.flops)} FLOPs, {format_count(event.params)} parameters"
-            self._board.jobs[event.key] = JobLine(event.label, event.epochs, note=sizes)
+            self._board.jobs[event.key] = JobLine(_named(event), event.epochs, note=sizes)
             if event.stage == "final":  # a bound may leave room for more than was planned
                 under_way = self._board.done + len(self._board.jobs)
                 self._board.total = max(self._board.total, under_way)
@@ -159,7 +159,7 @@ class LiveView(View):
             self._begin("export", 0, 0)
             self._board.note = "writing the best model"
         if isinstance(event, JobEnded):
-            self._print(f"{event.label}: {ended_text(event)}")
+            self._print(f"{_named(event)}: {ended_text(event)}")
         elif isinstance(event, Planned):
             self._console.print(pairs(plan_rows(event.forecast)))
         elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
@@ -181,7 +181,7 @@ class LiveView(View):
         self._board.jobs.pop(event.key, None)
         if event.best and event.val_accuracy is not None:
             self._best = f"best {event.val_accuracy:.1%}"
-        self._board.done += 1
+        self._board.done += event.status != "interrupted"
         self._board.note = self._note()
 
     def _note(self) -> str:
@@ -189,6 +189,12 @@ class LiveView(View):
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text))
+
+
+def _named(event: JobStarted | JobEnded) -> str:
+    """Name a network; in the finals also the seed, as it is trained with several."""
+    _, seed, number = event.key.rpartition("-seed")
+    return f"{event.label} seed {number}" if seed else event.label
 
 
 def event_lines(event: Event) -> list[str]:
@@ -243,7 +249,8 @@ def ended_text(event: JobEnded) -> str:
         parts.append(f"val {event.val_accuracy:.1%}")
     if event.test_accuracy is not None:
         parts.append(f"test {event.test_accuracy:.1%}")
-    parts.append(format_duration(event.total_s))
+    if event.status != "interrupted":
+        parts.append(format_duration(event.total_s))
     return ", ".join(parts) + (" - best so far" if event.best else "")
 
 

@@ -24,6 +24,7 @@ def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
     table = new_table(
         ">", "network", "role", ">FLOPs", ">fill", ">params", *([">ms"] if timed else []), ">epochs",
         ">val %", ">val again %", ">test %", ">n", "status",
+        spare=("fill", "epochs", "role", "n", "params", "ms", "FLOPs", "status", "val again %"),
     )  # fmt: skip
     for row in rows:
         table.add_row(
@@ -89,6 +90,7 @@ def comparison(found: Comparison) -> Table:
     table = new_table(
         "study", "space", ">budget", "best", ">FLOPs", ">params", *ms, ">val %", ">test %", ">n",
         "matched baseline", *ms, ">test %", ">gain",
+        spare=("params", "FLOPs", "n", "space", "budget", "val %", "ms", "matched baseline"),
     )  # fmt: skip
     for s in found.standings:
         table.add_row(

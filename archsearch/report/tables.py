@@ -6,7 +6,8 @@ from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -195,9 +196,74 @@ def pairs(found: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def new_table(*columns: str) -> Table:
-    """Return an empty table; a column whose name starts with `>` is set to the right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
+class Narrowing(Table):
+    """A table that leaves columns out where the window has no room for all of them.
+
+    Attributes:
+        spare: the columns that can be done without, the least important first.
+    """
+
+    spare: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Leave out as few columns as will do, and say so."""
+        left_out: list[str] = []
+        there = {column.header for column in self.columns}
+        for name in self.spare:
+            if name not in there:
+                continue
+            if self._natural(left_out) <= options.max_width:
+                break
+            left_out.append(name)
+        yield from super(Narrowing, self._without(left_out)).__rich_console__(console, options)
+
+    def _natural(self, left_out: Sequence[str]) -> int:
+        widths = [
+            max(cell_len(str(cell)) for cell in (column.header, *column._cells))
+            for column in self.columns
+            if column.header not in left_out
+        ]
+        kept = [column for column in self.columns if column.header not in left_out]
+        widths = [
+            width if column.no_wrap else min(width, _FOLDED)
+            for width, column in zip(widths, kept, strict=True)
+        ]
+        return sum(widths) + _GAP * (len(widths) - 1)
+
+    def _without(self, left_out: Sequence[str]) -> "Narrowing":
+        if not left_out:
+            return self
+        table = _empty()
+        kept = [column for column in self.columns if column.header not in left_out]
+        for column in kept:
+            table.add_column(
+                column.header, justify=column.justify, no_wrap=column.no_wrap, overflow="fold"
+            )
+        for number, row in enumerate(self.rows):
+            table.add_row(*(column._cells[number] for column in kept), style=row.style)
+        note = f"no room here for: {', '.join(left_out)} (--json has all)"
+        table.caption = "\n".join(filter(None, (str(self.caption or ""), note)))
+        return table
+
+
+_FOLDED = 20
+"""A column whose text may go over several lines needs this much room at most."""
+_GAP = 3
+
+
+def _empty() -> Narrowing:
+    return Narrowing(box=SIMPLE_HEAD, pad_edge=False, title_justify="left", caption_justify="left")
+
+
+def new_table(*columns: str, spare: Sequence[str] = ()) -> Narrowing:
+    """Return an empty table; a column whose name starts with `>` is set to the right.
+
+    Args:
+        columns: their names.
+        spare: those that can be done without in a narrow window, the least important first.
+    """
+    table = _empty()
+    table.spare = tuple(spare)
     for column in columns:
         right = column.startswith(">")
         table.add_column(

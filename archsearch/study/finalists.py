@@ -29,7 +29,7 @@ from archsearch.study.result import (
     read_result,
 )
 from archsearch.study.sampler import derive_seed
-from archsearch.study.search import POLL_S, checked, halt, interrupted
+from archsearch.study.search import POLL_S, STOPPING, checked, halt, interrupted
 from archsearch.study.storage import StudyStore
 
 
@@ -188,6 +188,8 @@ class _Stage:
                     self._cut.add(key)
                     self._take(Outcome(key=key, status="pruned"))
         if stopped() and (self._running or self._waiting):
+            if self._running:
+                self._journal.notice(STOPPING)
             halt(self._engine, list(self._running), self._report, self._take_halted)
             for entry in self._running.values():
                 self._journal.end(entry, None)

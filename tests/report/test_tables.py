@@ -1,0 +1,44 @@
+"""Tables in windows of any width."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from archsearch.report.tables import Narrowing, new_table
+
+
+def shown(table: Narrowing, width: int) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None).print(table)
+    return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
+
+
+@pytest.fixture
+def table() -> Narrowing:
+    made = new_table("network", ">FLOPs", ">fill", ">test %", spare=("fill", "n", "FLOPs"))
+    made.add_row("resnext 3-4-6-3 G32", "20.0M", "99.4%", "97.6 ± 0.8", style="bold")
+    made.add_row("vgg " + "1-" * 30, "19.6M", "98.2%", "")
+    made.caption = "a caption"
+    return made
+
+
+def test_a_wide_window_shows_all(table: Narrowing):
+    lines = shown(table, 120)
+    assert lines[0].split()[0] == "network"
+    assert all(word in lines[0] for word in ("FLOPs", "fill", "test %"))
+    assert lines[-1] == "a caption"
+
+
+def test_a_narrow_one_leaves_out_the_least_important_and_says_so(table: Narrowing):
+    lines = shown(table, 42)
+    assert "fill" not in lines[0]
+    assert all(word in lines[0] for word in ("network", "FLOPs", "test %"))
+    assert "97.6 ± 0.8" in lines[2]
+    assert lines[-2:] == ["a caption", "no room here for: fill (--json has all)"]
+    lines = shown(table, 36)
+    assert "FLOPs" not in lines[0]
+    assert "97.6 ± 0.8" in lines[2]
+    # The network's own column folds from here on.
+    assert max(map(len, shown(table, 24))) <= 24
+    assert len(table.columns) == 4
