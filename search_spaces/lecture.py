@@ -123,7 +123,11 @@ class LectureSpace(Space):
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return the family and its own label, e.g. `resnext 3-4-6-3 G32`."""
         family, own = self.family(knobs), self.own_knobs(knobs, request)
-        return f"{family.name} {family.label(own, request)}"
+        return f"{family.name} {family.full_label(own, _asked(family, request))}"
+
+    def full_label(self, knobs: Knobs, request: Request) -> str:
+        """Return the label: the family's own says what freed rules gave."""
+        return self.label(knobs, request)
 
 
 def _asked(family: Space, request: Request) -> Request:

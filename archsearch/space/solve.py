@@ -110,7 +110,7 @@ def solve(
         base_width=base,
         multiple=fit.multiple,
         widths=fit.widths,
-        label=space.label(knobs, request),
+        label=space.full_label(knobs, request),
         notes=space.notes(knobs, fit.widths, request),
     )
 

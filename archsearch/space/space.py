@@ -8,6 +8,7 @@ To add a space, copy `search_spaces/vgg.py` and name it under the entry-point gr
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from typing import ClassVar
@@ -75,6 +76,19 @@ class Space(ABC):
         return " ".join(f"{name}={value}" for name, value in knobs.items())
 
     # --- what follows for every space ----------------------------------------------------------
+
+    def full_label(self, knobs: Knobs, request: Request) -> str:
+        """Return the label, and after it what the freed rules' knobs say: `… multiplier 2-1.5-2`."""
+        if not request.relax:
+            return self.label(knobs, request)
+        held = {knob.name for knob in self.tiers(replace(request, relax=frozenset()))[-1]}
+        freed: dict[str, list[str]] = {}
+        for name, value in knobs.items():
+            if name not in held:
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                freed.setdefault(name.rstrip("0123456789"), []).append(text)
+        parts = [f"{name} {'-'.join(values)}" for name, values in freed.items()]
+        return " ".join([self.label(knobs, request), *parts])
 
     def knobs(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs to search: the widest tier of which the budget can pay every combination.

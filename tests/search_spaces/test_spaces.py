@@ -84,6 +84,21 @@ def test_a_freed_rule_becomes_knobs_and_the_budget_still_fills(name, rule):
         assert candidate.cost == cost(candidate.graph)
 
 
+def test_labels_tell_what_freed_knobs_say():
+    space, asked = find_space("vgg"), request(32, relax=["channel-doubling", "3x3-stacks"])
+    knobs = {
+        **space.classic_knobs(asked),
+        **{f"multiplier{s}": m for s, m in zip(range(2, 6), (1.0, 1.5, 2.0, 2.5), strict=True)},
+        **{f"kernel{s}": k for s, k in zip(range(1, 6), (3, 5, 7, 3, 3), strict=True)},
+    }
+    held = space.label(knobs, asked)
+    label = solve(space, knobs, asked).label
+    assert label.startswith(held)
+    assert set(label.removeprefix(held).split()) == {
+        "multiplier", "1-1.5-2-2.5", "kernel", "3-5-7-3-3",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("name", "rule"), [pair for pair in RELAXABLE if pair[0] != "lecture"])
 def test_a_freed_rules_classic_is_the_held_one(name, rule):
     space = find_space(name)
