@@ -35,6 +35,9 @@ class WorkerSetup:
             "NPROC",
         ):
             os.environ[name] = str(self.threads)
+        # Threads that wait for work spin by default, in the way of the other workers': torch with two
+        # threads took ten times as long on two busy cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * self.gpu_share:.3f}"
         if self.gpu_share < 1:  # several processes on one GPU: nobody takes all of it at the start
             os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

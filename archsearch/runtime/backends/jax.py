@@ -34,7 +34,7 @@ class JaxSteps:
         self._update_rate = keras.Variable(1.0, trainable=False, name="update_rate")
         for layer in self._model.layers:
             if isinstance(layer, FusedBatchNorm):
-                layer.update_rate = self._update_rate
+                layer.update_rate = lambda: self._update_rate
         # Copies: a step gives its arguments' memory away.
         self._trained, self._kept = (
             [jnp.array(variable.value) for variable in variables]

@@ -36,7 +36,7 @@ class TensorFlowSteps:
         self._update_rate = tf.Variable(1.0, trainable=False)
         for layer in self._model.layers:
             if isinstance(layer, FusedBatchNorm):
-                layer.update_rate = self._update_rate
+                layer.update_rate = lambda: self._update_rate
         batch, size = task.recipe.batch, task.graph.input
         image, label = tf.TensorSpec((None, *size), tf.uint8), tf.TensorSpec((None,), tf.int64)
         number = tf.TensorSpec((), tf.float32)

@@ -1,0 +1,223 @@
+"""One network, three frameworks: from equal weights they answer, learn and remember alike."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.ir import ops
+from archsearch.ir.codec import to_json
+from archsearch.ir.graph import Graph
+from archsearch.runtime.backends.base import Task
+from archsearch.runtime.backends.choice import choose_backend, make_steps
+from archsearch.runtime.recipe import Recipe
+
+from .networks import everything, resnext_like, vgg_like
+
+pytestmark = pytest.mark.keras
+
+BATCH = 8
+
+
+def installed(name):
+    return pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(name) is None, reason=f"{name} is not installed"
+        ),
+    )
+
+
+OTHERS = [installed("torch"), installed("jax")]
+
+
+def without_chance(graph: Graph) -> Graph:
+    """The same network, its dropout and drop-path at rest."""
+
+    def quiet(op):
+        if isinstance(op, ops.Dropout):
+            return replace(op, rate=0.0)
+        return replace(op, survival=1.0) if isinstance(op, ops.DropPath) else op
+
+    nodes = tuple(node._replace(op=quiet(node.op)) for node in graph)
+    return replace(graph, nodes=nodes)
+
+
+def task(graph, precision="float32", **recipe):
+    channels = graph.input[2]
+    return Task(
+        graph=graph,
+        recipe=Recipe(batch=BATCH, **recipe),
+        mean=[100.0] * channels,
+        std=[60.0] * channels,
+        class_weights=[0.5, 1.0, 1.5, 1.0, 1.0],
+        seed=3,
+        precision=precision,
+    )
+
+
+def lesson(steps, graph, count):
+    """Train a few steps on fixed images; return losses and hits, answers, and the weights."""
+    rng = np.random.default_rng(0)
+    results = []
+    for step in range(count):
+        images = rng.integers(0, 256, (BATCH, *graph.input), dtype=np.uint8)
+        labels = rng.integers(0, graph.classes, BATCH)
+        result = steps.train(images, labels, learning_rate=0.02, update_rate=1 / (step + 1))
+        results.append(steps.read([result]))
+    images = rng.integers(0, 256, (5, *graph.input), dtype=np.uint8)
+    total, answers = steps.evaluate(images, np.arange(5) % graph.classes)
+    return {
+        "results": np.array(results).reshape(-1, 2),
+        "total": np.array(total),
+        "answers": np.asarray(answers),
+        **{f"w/{key}": value for key, value in steps.weights().items()},
+    }
+
+
+CHILD = """
+import sys
+from archsearch.runtime.setup import WorkerSetup
+WorkerSetup(backend=sys.argv[1], threads=1).apply()
+import numpy as np
+from archsearch.ir.codec import from_json
+from archsearch.runtime.backends.choice import make_steps
+from tests.runtime.test_backends import lesson, task
+out, count, *files = sys.argv[2:]
+for number, file in enumerate(files):
+    graph = from_json(open(file).read())
+    np.savez(f"{out}/{number}.npz", **lesson(make_steps(sys.argv[1], task(graph)), graph, int(count)))
+"""
+
+
+def lessons(backend, graphs, count, folder):
+    """Have a process of its own train the networks: a process has one Keras backend."""
+    files = []
+    for number, graph in enumerate(graphs):
+        files.append(folder / f"{number}.json")
+        files[-1].write_text(to_json(graph))
+    subprocess.run(
+        [sys.executable, "-c", CHILD, backend, str(folder), str(count), *map(str, files)],
+        check=True,
+        timeout=500,
+    )
+    return [dict(np.load(folder / f"{number}.npz")) for number in range(len(graphs))]
+
+
+def close(one, other, tolerance):
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert value.shape == other[key].shape, key
+        scale = max(1e-3, float(np.abs(value).max()))
+        np.testing.assert_allclose(other[key], value, atol=tolerance * scale, err_msg=key)
+
+
+@pytest.fixture(scope="module")
+def of_tensorflow():
+    graphs = [without_chance(everything(seed)) for seed in range(4)]
+    graphs += [resnext_like(), without_chance(vgg_like())]
+    return graphs, [lesson(make_steps("tensorflow", task(graph)), graph, 3) for graph in graphs]
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_all_learn_and_answer_as_tensorflow_does(backend, of_tensorflow, tmp_path):
+    graphs, wanted = of_tensorflow
+    for got, want in zip(lessons(backend, graphs, 3, tmp_path), wanted, strict=True):
+        close(want, got, 2e-3)
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
+def test_networks_of_every_space_answer_alike(backend):
+    from archsearch.space.budget import Budget, Request
+    from archsearch.space.knobs import draw
+    from archsearch.space.registry import load_spaces
+    from archsearch.space.solve import solve
+
+    request = Request((32, 32, 3), 5, Budget.cap(12_000_000, (32, 32, 3)))
+    for space in load_spaces().values():
+        low, _ = space.reach(request)
+        asked = replace(request, budget=Budget.cap(max(12_000_000, int(1.1 * low)), (32, 32, 3)))
+        graph = solve(space, draw(space.knobs(asked), Random(5)), asked).graph
+        want, got = (
+            lesson(make_steps(which, task(graph)), graph, 0) for which in ("tensorflow", backend)
+        )
+        close(want, got, 2e-3)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
+def test_what_it_remembers_is_all_there_is(backend):
+    graph = everything(1)  # with dropout and drop-path
+    steps = make_steps(backend, task(graph))
+    lesson(steps, graph, 2)
+    kept = steps.state()
+    first = lesson(steps, graph, 3)
+    other = make_steps(backend, replace(task(graph), seed=4))
+    other.restore(kept)
+    again = lesson(other, graph, 3)
+    for key, value in first.items():
+        np.testing.assert_array_equal(again[key], value, err_msg=key)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
+def test_low_precision_keeps_float32_weights_and_nearly_the_numbers(backend):
+    graph = resnext_like()
+    full, low = (
+        lesson(make_steps(backend, task(graph, precision)), graph, 3)
+        for precision in ("float32", "bfloat16")
+    )
+    assert all(value.dtype == np.float32 for key, value in low.items() if key.startswith("w/"))
+    np.testing.assert_allclose(low["results"][:, 0], full["results"][:, 0], rtol=0.1)
+    assert not np.array_equal(low["results"][:, 0], full["results"][:, 0])
+
+
+def place_of(*names):
+    return lambda name: None if name not in names else Path("/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "name", "why"),
+    [
+        ("auto", ("tensorflow",), "tensorflow", "what is installed (tensorflow)"),
+        ("auto", ("tensorflow", "torch", "jax"), "torch", "the fastest on a CPU"),
+        ("auto", ("jax", "tensorflow"), "tensorflow", "those installed"),
+        ("jax", ("jax", "tensorflow"), "jax", "asked for"),
+    ],
+)
+def test_the_backend_is_chosen_by_what_is_installed(wanted, there, name, why, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    choice = choose_backend(wanted, found=place_of(*there))
+    assert choice.name == name
+    assert why in choice.why
+
+
+def test_on_a_gpu_a_backend_built_for_it_is_chosen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    there = ("torch", "jax", "jax_cuda13_plugin", "tensorflow")
+    assert choose_backend("auto", found=place_of(*there)).name == "jax"
+    # Only one without GPU support: the processor's order.
+    assert choose_backend("auto", found=place_of("torch", "tensorflow")).name == "torch"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [("pytorch", "no backend 'pytorch'"), ("jax", "pip install 'archsearch[jax]'")],
+)
+def test_a_backend_that_is_not_there_is_refused(wanted, says):
+    with pytest.raises(UserError, match=re.escape(says)):
+        choose_backend(wanted, found=place_of("tensorflow"))
+
+
+def test_choosing_imports_no_framework():
+    code = (
+        "import sys; from archsearch.runtime.backends.choice import choose_backend; choose_backend();"
+        "print([m for m in ('tensorflow', 'keras', 'torch', 'jax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
