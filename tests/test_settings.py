@@ -29,6 +29,7 @@ def test_defaults_suffice_beside_space_and_budget():
         ({"flops": ":"}, "is no number of FLOPs"),
         ({"epochs": 3, "train_flops": "1T"}, "one or the other"),
         ({"train_flops": "0"}, "is no number of FLOPs"),
+        ({"max_latency": "5"}, "is no latency; write one like 5ms"),
         ({"trials": 0}, "trials is 0; it must be at least 1"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31}, "below 2"),
@@ -74,9 +75,11 @@ def test_toml_round_trip(tmp_path: Path):
 def test_flags_win_over_file_and_file_over_environment(tmp_path: Path):
     file = tmp_path / "run.toml"
     file.write_text('space = "vgg"\nflops = "20M"\ntrials = 5\nseeds = 2\n', encoding="utf-8")
-    environ = {"ARCHSEARCH_TRIALS": "4", "ARCHSEARCH_SEED": "7", "ARCHSEARCH_PRUNE": "no", "X": "y"}
+    environ = {"ARCHSEARCH_TRIALS": "4", "ARCHSEARCH_SEED": "7", "ARCHSEARCH_PRUNE": "no", "X": "y",
+               "ARCHSEARCH_MAX_LATENCY": "5ms"}  # fmt: skip
     found = gather({"trials": 6, "seeds": None}, config=file, environ=environ)
     assert (found.trials, found.seeds, found.seed, found.prune) == (6, 2, 7, False)
+    assert found.max_latency == "5ms"
 
 
 def test_a_flag_for_the_length_replaces_the_files(tmp_path: Path):

@@ -143,4 +143,4 @@ def _status(row: Row) -> str:
     if row.status == "failed":
         return f"failed: {row.reason}"
     status = "winner" if row.winner else row.status
-    return f"{status}, {row.reason}" if row.too_slow else status
+    return f"{status}, too slow" if row.too_slow else status

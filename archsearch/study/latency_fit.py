@@ -7,7 +7,7 @@ again when nothing else runs, and decide.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from archsearch.errors import ArchsearchError, UserError
@@ -21,12 +21,14 @@ from archsearch.units import format_count, format_ms
 GOOD: Final = 0.9
 """From this share of the bound on, no better candidate is looked for."""
 AIM: Final = 0.95
-MOST: Final = 6
+MOST: Final = 7
 """Measurements of a candidate, before the best of those that were quick enough is taken."""
 QUANTILE: Final = "p10"
 _MEASURE_S: Final = 0.5
+_STEEP: Final = 1.15
+"""A network that is slower than in proportion to its FLOPs, by so much, is measured once more."""
 _CLOSE: Final = 0.95
-"""Nor where the next slower one has hardly more FLOPs."""
+"""From this share of the next slower one's FLOPs on, nor either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,9 @@ class Fit:
     bound_ms: float
     solve: Callable[[int], Candidate]
     best: Candidate | None = None
-    """The one of most FLOPs that was quick enough so far."""
+    """The one of most FLOPs that is quick enough, as far as is known."""
+    best_ms: float | None = None
+    """What it takes."""
     done: bool = False
     measured: list[_Measured] = field(default_factory=list)
     _smallest: bool = False
@@ -74,11 +78,13 @@ class Fit:
     def tell(self, ms: float) -> None:
         """Take the latency of `candidate`, in milliseconds, and choose the next or be done."""
         self.measured.append(_Measured(self.candidate.cost.flops, ms, self.candidate))
-        quick = [m for m in self.measured if m.ms <= self.bound_ms]
-        slow = [m for m in self.measured if m.ms > self.bound_ms]
+        believed = [replace(m, ms=self._believed(m)) for m in self.measured]
+        quick = [m for m in believed if m.ms <= self.bound_ms]
+        slow = [m for m in believed if m.ms > self.bound_ms]
         low = max(quick, key=lambda m: m.flops, default=None)
         high = min(slow, key=lambda m: m.flops, default=None)
         self.best = None if low is None else low.candidate
+        self.best_ms = None if low is None else low.ms
         if low is None:
             self._go_down(slow)
         elif high is None or len(self.measured) >= MOST or low.ms >= GOOD * self.bound_ms:
@@ -86,7 +92,16 @@ class Fit:
         else:
             self._go_between(low, high)
 
+    def _believed(self, of: _Measured) -> float:
+        """Return what a network takes at most: what disturbs a measurement only ever adds to it."""
+        return min(m.ms for m in self.measured if m.flops >= of.flops)
+
     def _go_between(self, low: _Measured, high: _Measured) -> None:
+        # With all that does not grow with them, latency grows more slowly than the FLOPs.
+        steep = high.ms * low.flops > _STEEP * low.ms * high.flops
+        if steep and sum(m.candidate is high.candidate for m in self.measured) < 3:
+            self.candidate = high.candidate  # it was disturbed
+            return
         if low.flops >= _CLOSE * high.flops:
             self.done = True
             return
@@ -204,7 +219,7 @@ class Fitting:
             "bound_by": "latency" if self.bound else "flops",
             "max_ms": self._bound.max_ms,
             "quantile": QUANTILE,
-            "ms": next((m.ms for m in self._fit.measured if m.candidate is self._fit.best), None),
+            "ms": self._fit.best_ms,
             "measured": measured,
         }
 

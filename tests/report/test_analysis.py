@@ -6,7 +6,7 @@ import pytest
 
 from archsearch.errors import UserError
 from archsearch.report.analysis import compare, curves, points
-from archsearch.report.results import comparison
+from archsearch.report.results import comparison, leaderboard
 from archsearch.report.write import markdown, write_report
 from archsearch.runtime.job import EpochReport
 from archsearch.study.folder import StudyFolder
@@ -101,6 +101,30 @@ def test_a_report_is_a_folder_with_pictures(tmp_path: Path):
     assert r"net trial-0001 $x\_1$ \| y" in text
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 5
     assert "curves.png" not in markdown(study, pictured=False)
+
+
+def test_latency_has_a_column_where_it_was_measured(tmp_path: Path):
+    bare = result("a")
+    slow = "too slow: 6.10 ms a call, --max-latency is 5ms"
+    first, second, *others = bare.rows
+    rows = (
+        replace(first, latency_ms=4.8125, label="net latency-bound", bound_by="latency"),
+        replace(second, latency_ms=6.1, too_slow=True, reason=slow),
+        *others,
+    )
+    settings = {**bare.settings, "max_latency": "5ms"}
+    timed = replace(bare, rows=rows, settings=settings)
+    for made, columns in ((bare, 12), (timed, 13)):
+        assert len(leaderboard(made).columns) == columns
+        assert len(comparison(compare([made])).columns) == columns + (made is timed)
+    text = markdown(timed, pictured=False)
+    assert "| params | ms | val |" in text
+    assert "100k parameters, 4.81 ms a call of one image, test accuracy" in text
+    assert "A call of one image may take 5ms." in text
+    assert f"| complete: {slow} |" in text
+    assert " ms " not in markdown(bare, pictured=False)
+    (standing,) = compare([timed]).standings
+    assert (standing.latency_ms, standing.baseline_latency_ms) == (4.8125, 6.1)
 
 
 def test_nothing_to_report_and_nowhere_to_write_are_one_line(tmp_path: Path):

@@ -64,6 +64,25 @@ def test_noise_costs_measurements_not_the_end():
     assert sum(ends) / len(ends) > 0.75
 
 
+def test_a_measurement_disturbed_for_a_while_is_not_believed():
+    rng = random.Random(1)
+
+    def disturbed(flops):
+        calm = 0.5 + 10e-6 * flops
+        return calm * (rng.uniform(2, 4) if rng.random() < 0.25 else 1.0)
+
+    shares = []
+    for _ in range(200):
+        fit = fitted(4.0, disturbed)
+        if fit.best is None:
+            assert all(measured.ms > 4.0 for measured in fit.measured)
+            continue
+        shares.append((0.5 + 10e-6 * fit.best.cost.flops) / 4.0)
+    assert len(shares) > 195
+    assert max(shares) <= 1.0
+    assert sum(share >= 0.8 for share in shares) > 0.85 * len(shares)
+
+
 def test_a_bound_out_of_reach_is_told_by_the_smallest_network():
     fit = fitted(1.0, linear(2.0, 10.0))
     assert fit.best is None
