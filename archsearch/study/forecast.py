@@ -24,6 +24,9 @@ MEASURE_S: Final = 1.5
 LONG_S: Final = 4 * 3600.0
 """From here on a forecast comes with advice on what would be quicker."""
 SENSIBLE_S: Final = 3 * 3600.0
+FEW_STEPS: Final = 100
+"""With fewer training steps a trial tells little; where nothing was asked for, that is said."""
+_ENOUGH_STEPS: Final = 300
 _SECOND_FLOPS: Final = 100_000_000_000
 """A step of more FLOPs takes seconds: one network has to do."""
 _EXPORT_S: Final = 7.0
@@ -151,6 +154,14 @@ def forecast(
         measured=measured,
         max_latency=settings.max_latency,
     )
+    steps = images // prepared.recipe.batch
+    if steps < FEW_STEPS and settings.epochs is None and settings.train_flops is None:
+        more = math.ceil(_ENOUGH_STEPS * prepared.recipe.batch / len(dataset.train))
+        note = (
+            f"a trial takes only {steps} training steps of {prepared.recipe.batch} images, in which "
+            f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
+        )
+        found = replace(found, notes=(*found.notes, note))
     needed = workers * memory.total_bytes
     if needed > found.free_bytes:
         fits = int(prepared.recipe.batch * found.free_bytes / needed)

@@ -48,7 +48,9 @@ def plan(
             engine.close()
         if interrupts.requested:
             raise KeyboardInterrupt
-    return expected(prepared, pace, workers=engine.workers, elapsed_s=services.clock() - began)
+    found = expected(prepared, pace, workers=engine.workers, elapsed_s=services.clock() - began)
+    # A run tells these as it starts.
+    return replace(found, notes=(*prepared.dataset.notes, *found.notes))
 
 
 def expected(

@@ -2,7 +2,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from archsearch.errors import UserError
 from archsearch.report.plan import plan_lines
@@ -48,6 +50,17 @@ def settings(tmp_path: Path) -> RunSettings:
     )  # fmt: skip
 
 
+def test_a_plan_says_what_a_call_may_take(settings):
+    found = planned(replace(settings, max_latency="5ms"))
+    (line,) = [line for line in plan_lines(found) if line.startswith("latency")]
+    assert "at most 5ms for a call of one image" in line
+    assert found.measured == 3
+    free = planned(replace(settings, finalists=1, baselines="none"))
+    assert not any(line.startswith("latency") for line in plan_lines(free))
+    assert free.measured == 1
+    assert free.closing_s < found.closing_s
+
+
 def test_a_plan_counts_and_measures_and_leaves_nothing_behind(settings, tmp_path: Path):
     found = planned(settings)
     json.dumps(found.to_dict(), allow_nan=False)
@@ -78,6 +91,23 @@ def test_what_takes_days_comes_with_what_would_not(settings: RunSettings):
     assert quick.notes == ()
 
 
+def test_a_small_folder_is_told_to_train_longer(settings: RunSettings, tmp_path: Path):
+    for kind in ("ant", "bee"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(60):
+            pixels = np.random.default_rng([len(kind), ord(kind[0]), number]).integers(
+                0, 256, (32, 32, 3), np.uint8
+            )
+            Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{number}.png")
+    (tmp_path / "photos" / "ant" / "bad.png").write_bytes(b"junk")
+    small = replace(settings, data=str(tmp_path / "photos"), epochs=None)
+    skipped, few = planned(small).notes
+    assert "bad.png" in skipped  # a dry run skips it too
+    assert "only 10 training steps of 32 images" in few
+    assert "--epochs 115 gives it 300" in few
+    assert len(planned(replace(small, epochs=3)).notes) == 1
+
+
 def test_a_step_larger_than_the_memory_is_said_with_a_batch_that_fits(settings: RunSettings):
     huge = replace(settings, flops="15G", input="256x256x3", batch_size=1000, workers=8)
     found = planned(huge)
@@ -95,7 +125,9 @@ def test_published_networks_take_their_own_time(settings: RunSettings):
 
 def test_bounds_say_how_many_fit(settings: RunSettings):
     found = planned(replace(settings, workers=1, trials=1000, max_time="1h"))
-    assert found.fit == pytest.approx((3600 - 6 * found.trial_s - 12) / found.trial_s, abs=1)
+    assert found.fit == pytest.approx(
+        (3600 - 6 * found.trial_s - found.closing_s) / found.trial_s, abs=1
+    )
     assert found.total_s < 3600
     assert f"about {found.fit}" in "\n".join(plan_lines(found))
 
