@@ -127,15 +127,32 @@ def test_rows_are_plain_values():
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("rule", ["3x3-stacks", "channel-doubling", "global-average-pooling-head"])
-def test_figures_hold_for_the_models_keras_builds(rule):
+@pytest.mark.parametrize(
+    ("name", "side", "rules"),
+    [
+        ("alexnet", 96, {"3x3-stacks", "channel-doubling", "global-average-pooling-head"}),
+        ("vgg11_bn", 32, {"bn-after-conv"}),
+        pytest.param("densenet40_12", 32, {"dense-concatenation"}, marks=pytest.mark.slow),
+        pytest.param("resnext29_8x64d", 32, {"resnext-width"}, marks=pytest.mark.slow),
+        pytest.param("resnet110_cifar", 32, {"widening"}, marks=pytest.mark.slow),
+    ],
+)
+def test_figures_hold_for_the_models_keras_builds(name, side, rules):
     from archsearch.runtime.model import build_model
+    from tests.runtime.test_agreement import counted_flops, trainable
 
-    graph = find_baseline("alexnet").build((96, 96, 3), 10)
-    before = build_model(graph, lowering="plain").count_params()
-    for finding in find_rule(rule).check(graph):
-        model = build_model(finding.followed, lowering="plain")
-        assert model.count_params() - before == finding.params
+    def counted(graph):
+        model = build_model(graph, lowering="plain")
+        return counted_flops(model), trainable(model.layers)
+
+    graph = find_baseline(name).build((side, side, 3), 10)
+    flops, params = counted(graph)
+    proven = set()
+    for finding in audit(graph):
+        if name == "alexnet" or finding.rule not in proven:
+            proven.add(finding.rule)
+            assert counted(finding.followed) == (flops + finding.flops, params + finding.params)
+    assert rules <= proven
 
 
 @pytest.mark.parametrize("name", sorted(load_spaces()))
