@@ -7,15 +7,15 @@ with a batch that is a tensor already, until the answer is at hand.
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, UserError
@@ -70,7 +70,8 @@ class LatencyGauge:
     call `close`; it ends with the process that started it in any case.
 
     Args:
-        log: file for what libraries print.
+        log: file for what libraries print; the exported networks lie beside it while they are
+            measured.
         device: `cpu`, `gpu` or `gpu:1`; None: the first GPU where there is one.
         threads: CPU threads; None: one for each core this process may use.
         main: what the process runs (tests bring their own).
@@ -209,6 +210,7 @@ class LatencyGauge:
                 self._process.kill()
                 self._process.join()
             self._process = None
+        shutil.rmtree(_place(self._log), ignore_errors=True)
 
 
 def checked_device(text: str | None) -> str | None:
@@ -227,8 +229,14 @@ def checked_device(text: str | None) -> str | None:
     raise UserError(f"no device {text!r}; write cpu, gpu or gpu:1")
 
 
-def measure(request: LatencyRequest, *, device: str, threads: int) -> Latency:
+def measure(request: LatencyRequest, folder: Path, *, device: str, threads: int) -> Latency:
     """Export the network, load what was written, and time its calls. Imports TensorFlow.
+
+    Args:
+        request: what to measure.
+        folder: where the export lies meanwhile; whatever is there is removed.
+        device: `cpu`, or a GPU, the only one that TensorFlow sees.
+        threads: CPU threads it computes with.
 
     Raises:
         ArchsearchError: the weights are not this network's.
@@ -241,11 +249,11 @@ def measure(request: LatencyRequest, *, device: str, threads: int) -> Latency:
     shape = (request.batch, *graph.input)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     place = "/CPU:0" if device == "cpu" else "/GPU:0"  # the others are hidden
-    with TemporaryDirectory(prefix="archsearch-latency-") as folder, tf.device(place):
-        _export(request, Path(folder))
+    with _removed(folder), tf.device(place):
+        _export(request, folder)
         keras.backend.clear_session()
         gc.collect()
-        module = tf.saved_model.load(folder)
+        module = tf.saved_model.load(str(folder))
         serve, batch = module.signatures["serve"], tf.constant(images)
 
         def call() -> object:
@@ -295,6 +303,20 @@ def timed(
         if collecting:
             gc.enable()
     return times
+
+
+@contextlib.contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """Have nothing there before the block and after it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(log: Path) -> Path:
+    return log.with_suffix(".model")
 
 
 def _export(request: LatencyRequest, folder: Path) -> None:
@@ -357,7 +379,8 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
             answer: tuple[str, object]
             try:
                 chosen = _choose_device(device)
-                found = measure(LatencyRequest(**asked), device=chosen, threads=threads)
+                request = LatencyRequest(**asked)
+                found = measure(request, _place(Path(log)), device=chosen, threads=threads)
                 answer = ("done", asdict(found))
             except UserError as error:
                 answer = ("user", str(error))

@@ -132,6 +132,11 @@ class _Run:
 
     def run(self) -> StudyResult:
         self._began = self._services.clock()
+        if self._settings.max_latency is not None and self._services.gauge is None:
+            raise UserError(
+                f"--max-latency {self._settings.max_latency}: latency is that of a SavedModel, and "
+                "TensorFlow is not installed; pip install tensorflow"
+            )
         prepared = prepare_run(self._settings)
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
@@ -146,10 +151,10 @@ class _Run:
                     store = self._existing(storage, settings, prepared)
                     if store is not None and store.attributes.get("status") == "complete":
                         return read_result(store)
-                    self._started(settings, store, folder, prepared)
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
+                    self._started(settings, store, folder, prepared)
                     with self._engine(prepared, folder) as engine:
                         found = self._planned(engine, prepared, store, interrupts)
                         limits = bounds(
@@ -367,10 +372,8 @@ class _Run:
 
     def _latency_bound(self, prepared: Prepared, gauge: Gauge | None) -> LatencyBound | None:
         text, space, request = self._settings.max_latency, prepared.space, prepared.request
-        if text is None:
+        if text is None or gauge is None:
             return None
-        if gauge is None:
-            raise ArchsearchError(f"--max-latency {text}: there is nothing to measure latency with")
         return LatencyBound(
             max_ms=parse_latency(text),
             text=text,
@@ -421,7 +424,8 @@ class _Run:
             status = "interrupted"
             raise
         except KeyboardInterrupt:
-            status, patience_s = "interrupted", 2.0
+            # At once, but without runs that look as if they went on; a third Ctrl-C ends this, too.
+            status, patience_s = "interrupted", 10.0
             raise
         finally:
             wall_s = self._services.clock() - self._began

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from archsearch.runtime.setup import WorkerSetup
@@ -56,4 +57,6 @@ def real_services() -> Services:
 
         return LatencyGauge(log=folder.worker_logs / "latency.log")
 
-    return Services(engine=engine, tracker=tracker, export=export, gauge=gauge)
+    # What is measured is a SavedModel; training on another backend needs no TensorFlow.
+    there = find_spec("tensorflow") is not None
+    return Services(engine=engine, tracker=tracker, export=export, gauge=gauge if there else None)

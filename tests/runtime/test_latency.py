@@ -110,7 +110,7 @@ def test_a_process_that_hangs_is_given_up(gauge: LatencyGauge):
 
 
 @pytest.mark.keras
-def test_what_is_timed_is_the_exported_network(monkeypatch):
+def test_what_is_timed_is_the_exported_network(tmp_path, monkeypatch):
     answers = []
 
     def counted(call, seconds):
@@ -121,8 +121,12 @@ def test_what_is_timed_is_the_exported_network(monkeypatch):
     monkeypatch.setattr(latency, "timed", counted)
     graph = to_json(resnext_like())
     found = latency.measure(
-        LatencyRequest(graph=graph, batch=8, seconds=0.05), device="cpu", threads=2
+        LatencyRequest(graph=graph, batch=8, seconds=0.05),
+        tmp_path / "net.model",
+        device="cpu",
+        threads=2,
     )
+    assert list(tmp_path.iterdir()) == []
     assert len(answers) > found.calls >= LEAST_CALLS
     assert all(answer.shape == answers[0].shape for answer in answers)
     assert answers[0].shape[0] == 8
@@ -152,4 +156,5 @@ def test_a_real_gauge(tmp_path, capfd):
         os.kill(process, signal.SIGKILL)
         with pytest.raises(ArchsearchError, match="died: signal 9"):
             gauge.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]  # no network is left over
     assert capfd.readouterr() == ("", "")  # what libraries say goes into the log

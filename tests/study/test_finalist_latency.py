@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.errors import ArchsearchError
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
@@ -156,6 +156,14 @@ def test_a_resumed_study_measures_what_is_left(settings: RunSettings):
     # The tracker hears of all of them once more: the one before may have died too early.
     told = [run for run in again.tracker.trials.values() if "latency_ms" in run.metrics]
     assert len(told) == 6
+
+
+def test_without_a_gauge_nothing_is_measured_and_no_bound_is_taken(settings: RunSettings):
+    world = World()
+    world.services = replace(world.services, gauge=None)
+    assert all(row.latency_ms is None for row in world.run(settings).rows)
+    with pytest.raises(UserError, match=r"--max-latency 5ms: .* pip install tensorflow"):
+        world.run(replace(settings, max_latency="5ms"))
 
 
 # --- a bound on latency ----------------------------------------------------------------------------
