@@ -33,18 +33,25 @@ def measure_finalists(
     for row in rows:
         if row.name in latencies(store):
             continue
-        if limits.over:
+        if not limits.admits_latency():
             journal.notice(f"{row.label}: no time is left to measure its latency")
             break
         request = LatencyRequest(graph=folder.read_graph(row.graph))
         try:
-            found = wait_for(gauge, request, stopped=stopped)
+            found = wait_for(
+                gauge,
+                request,
+                stopped=lambda: stopped() or not limits.admits_latency(under_way=True),
+            )
         except ArchsearchError as error:
             store.set_attribute(LATENCY + row.name, {"failed": str(error)})
             journal.notice(f"{row.label}: {error}")
             continue
-        if found is None:
+        if found is None and stopped():
             return False
+        if found is None:
+            journal.notice(f"{row.label}: no time is left to measure its latency")
+            break
         store.set_attribute(LATENCY + row.name, asdict(found))
     gauge.close()
     _tell(rows, store, journal)

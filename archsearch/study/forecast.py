@@ -1,6 +1,7 @@
 """What a run will take, before it starts: counted where it can be counted, measured where not."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
@@ -29,21 +30,25 @@ FEW_STEPS: Final = 100
 _ENOUGH_STEPS: Final = 300
 _SECOND_FLOPS: Final = 100_000_000_000
 """A step of more FLOPs takes seconds: one network has to do."""
-_EXPORT_S: Final = 7.0
-"""Exporting, reloading and comparing a model, in a process of its own: so much, and this many times"""
+_EXPORT_S: Final = 2.5
+"""Writing and comparing a model, besides starting a process for it, and this many times"""
 _EXPORT_STARTS: Final = 2.0
 """what a training needs to start: building, tracing and loading take longer for larger networks."""
-_GAUGE_S: Final = 4.0
-"""Starting the process that measures latency …"""
 _GAUGED_S: Final = 1.5
-"""… and measuring a network, besides building, tracing and loading it."""
+"""Measuring a network's latency, besides building, tracing and loading it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast networks of the budget train on this device, all workers busy."""
+    """How fast networks of the budget train on this device, all workers busy.
+
+    Attributes:
+        start_s: what a training needs before its first step.
+        process_s: what a process needs before it can train anything: it imports the framework.
+    """
 
     start_s: float
+    process_s: float = 0.0
     images_per_s: float
     evaluated_per_s: float
     device: str = ""
@@ -150,7 +155,7 @@ def forecast(
         total_flops=trials * trial_flops + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
         free_bytes=psutil.virtual_memory().available,
-        closing_s=closing_s(settings.export, 0.0, measured=measured),
+        closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured),
         measured=measured,
         max_latency=settings.max_latency,
     )
@@ -186,6 +191,8 @@ def calibrate(
     step_flops = 3 * prepared.request.budget.high * prepared.recipe.batch
     least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
     jobs = [_measuring(prepared, number) for number in range(max(least, engine.workers))]
+    began = time.monotonic()
+    process_s = math.inf
     for job in jobs:
         engine.submit(job)
     left = {job.key for job in jobs}
@@ -197,27 +204,30 @@ def calibrate(
             if isinstance(event, Outcome) and event.key in left:
                 left.discard(event.key)
                 outcomes.append(event)
+                process_s = min(process_s, max(0.0, time.monotonic() - began - event.total_s))
     good = [o for o in outcomes if o.status == "complete" and o.images_per_s > 0]
     if not good:
         return outcomes[0].reason or "no network could be trained"
     return Pace(
         start_s=fmean(o.start_s for o in good),
+        process_s=process_s,
         images_per_s=harmonic_mean([o.images_per_s for o in good]),
         evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
         device=good[0].device,
     )
 
 
-def closing_s(export: bool, start_s: float, *, measured: int) -> float:
-    """Return what a run takes after its last training, where a training needs `start_s` to start.
+def closing_s(export: bool, start_s: float, process_s: float, *, measured: int) -> float:
+    """Return what a run takes after its last training: the export and, before it, latencies.
 
     Args:
         export: whether the best network is exported.
         start_s: that a training needs before its first step.
+        process_s: that a process needs before it can train.
         measured: networks whose latency is measured.
     """
-    export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
-    return export_s + (_GAUGE_S + measured * (_GAUGED_S + start_s) if measured else 0.0)
+    export_s = process_s + _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+    return export_s + (process_s + measured * (_GAUGED_S + start_s) if measured else 0.0)
 
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
@@ -234,7 +244,7 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
     settings = prepared.settings
-    after_s = closing_s(settings.export, pace.start_s, measured=found.measured)
+    after_s = closing_s(settings.export, pace.start_s, pace.process_s, measured=found.measured)
     found = replace(found, closing_s=after_s)
     fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:

@@ -53,6 +53,7 @@ class Limits:
         finals: what all finals take together, by the forecast.
         export: whether the best network is exported at the end.
         start_s: what a training needs to start, as measured before.
+        process_s: what a process needs before it can train, likewise.
         measured: networks whose latency is measured after the finals.
         workers: trainings at the same time.
     """
@@ -67,6 +68,7 @@ class Limits:
     finals: Load = field(default_factory=Load)
     export: bool = False
     start_s: float = 0.0
+    process_s: float = 0.0
     measured: int = 0
     workers: int = 1
     _running: dict[str, _Job] = field(default_factory=dict)
@@ -87,8 +89,7 @@ class Limits:
     @property
     def closing_s(self) -> float:
         """Seconds of what comes after the last training: measuring latency, and the export."""
-        start_s = median(self._starts_s) if self._starts_s else self.start_s
-        return closing_s(self.export, start_s, measured=self.measured)
+        return self._closing_s(self.measured)
 
     @property
     def over(self) -> bool:
@@ -96,6 +97,25 @@ class Limits:
         if self.time_s is None:
             return False
         return self.elapsed_s > (1 + _LATE) * self.time_s - self.closing_s / 2
+
+    def admits_latency(self, *, under_way: bool = False) -> bool:
+        """Whether there is time to measure one more latency; or to go on with it."""
+        if self.time_s is None:
+            return True
+        after_s = self._closing_s(0 if under_way else 1)
+        return self.elapsed_s + after_s <= (1 + _LATE) * self.time_s
+
+    def _closing_s(self, measured: int) -> float:
+        start_s = median(self._starts_s) if self._starts_s else self.start_s
+        process_s = max(1.0, self._slowness) * self.process_s
+        return closing_s(self.export, start_s, process_s, measured=measured)
+
+    @property
+    def _slowness(self) -> float:
+        """How much longer than forecast trials have taken: the machine may have other work, too."""
+        if not self._trials_s or not self.trial.seconds:
+            return 1.0
+        return fmean(self._trials_s) / self.trial.seconds
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -113,9 +133,8 @@ class Limits:
         if job is not None:
             job.share = report.epoch / max(1, job.epochs)
             job.walls_s[report.epoch] = report.wall_s
-            if (
-                report.epoch == 2 and 1 in job.walls_s
-            ):  # the first epoch starts, the second does not
+            # The first epoch has the start in it, the second has not.
+            if report.epoch == 2 and 1 in job.walls_s:
                 self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, trial: bool) -> None:
@@ -184,10 +203,7 @@ class Limits:
     def _reserve_s(self) -> float:
         assert self.time_s is not None
         # The finals turn out as much slower or faster than forecast as the trials did.
-        scale = 1.0
-        if self._trials_s and self.trial.seconds:
-            scale = fmean(self._trials_s) / self.trial.seconds
-        return min(scale * self.finals.seconds, FINALS_SHARE * self.time_s)
+        return min(self._slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)
@@ -216,6 +232,7 @@ def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], flo
         finals=Load(found.finals_s or 0.0, found.finals_flops),
         export=settings.export,
         start_s=found.pace.start_s if found.pace else 0.0,
+        process_s=found.pace.process_s if found.pace else 0.0,
         measured=found.measured,
         workers=found.workers,
     )

@@ -67,7 +67,7 @@ class Uneven(TimedEngine):
 
 
 class World:
-    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=7.0) -> None:
+    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=2.5) -> None:
         self.clock = Clock()
         self.events: list[object] = []
         self.engine = TimedEngine(self.clock, epoch_s, told=told)
@@ -104,7 +104,7 @@ def test_a_bounded_search_tries_what_fits(settings: RunSettings):
     assert world.clock.now - 1000 <= 1200
     assert world.clock.now - 1000 > 0.95 * 1200
     # 40 s a training, six of them finals.
-    assert len(result.rows) == (1200 - 6 * 40 - 7 - 2) // 40
+    assert len(result.rows) == (1200 - 6 * 40 - 3 - 2) // 40
     assert all(row.status == "complete" for row in result.rows)
     assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
     assert "no other fits into --max-time 20min" in result.ended
@@ -256,3 +256,19 @@ def test_without_bounds_nothing_is_counted(settings: RunSettings):
     result = world.run(replace(settings, max_time=None, trials=3))
     assert result.ended == ""
     assert len(result.rows) == 3
+
+
+def test_no_latency_is_measured_that_would_make_a_run_late():
+    clock = Clock()
+    limits = Limits(
+        time_s=100.0, clock=clock, began=1000.0, export=True, start_s=2.0, process_s=5.0
+    )
+    # The export: a process, 2.5 s, two starts; a latency: a process, 1.5 s, one start.
+    clock.now = 1081.0
+    assert limits.admits_latency()
+    clock.now = 1084.0
+    assert not limits.admits_latency()
+    assert limits.admits_latency(under_way=True)
+    clock.now = 1091.0
+    assert not limits.admits_latency(under_way=True)
+    assert Limits().admits_latency()
