@@ -167,6 +167,7 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     for what, values in (
         ("budgets", {result.budget for result in results}),
         ("data", {f"{r.dataset.get('name')} ({r.dataset.get('digest')})" for r in results}),
+        ("bounds on latency", {str(r.settings.get("max_latency", "none")) for r in results}),
         ("recipes", {str(result.settings.get("recipe")) for result in results}),
         ("lengths of training", {_length(result) for result in results}),
     ):

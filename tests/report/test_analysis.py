@@ -61,6 +61,10 @@ def test_what_makes_a_comparison_unfair_is_said():
     for wanted in ("budgets differ: 20M, 50M", "lengths of training differ", "not finished: b"):
         assert wanted in cautions
     assert "recipes" not in cautions
+    assert "latency" not in cautions
+    bounded = result("c", settings={"recipe": "default", "epochs": 3, "max_latency": "5ms"})
+    cautions = " ".join(compare([result("a"), bounded]).cautions)
+    assert cautions == "their bounds on latency differ: 5ms, none"
 
 
 def test_studies_before_their_finals_stand_by_their_trials():
