@@ -133,7 +133,8 @@ def latencies(
     from tempfile import TemporaryDirectory
 
     from archsearch.ir.codec import to_json
-    from archsearch.runtime.latency import LatencyGauge, LatencyRequest
+    from archsearch.runtime.latency import LatencyRequest
+    from archsearch.runtime.latency_gauge import LatencyGauge
 
     if batch < 1:
         raise UserError(f"batch is {batch}; give at least 1 image")

@@ -1,9 +1,10 @@
-"""Starting processes that leave it to the driver what Ctrl-C means."""
+"""Processes of the driver: born deaf to Ctrl-C, and asked why they ended."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -19,3 +20,18 @@ def no_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def why_ended(exit_code: int | None, log: Path) -> str:
+    """Say why a process ended, with the last line of its log where that helps."""
+    if exit_code is None:
+        return "it closed its pipe"
+    if exit_code < 0:
+        hint = "; perhaps the memory ran out" if -exit_code == signal.SIGKILL else ""
+        return f"signal {-exit_code} ({signal.Signals(-exit_code).name}){hint}"
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"exit status {exit_code}" + (f", {last[:200]}" if last else "")

@@ -53,7 +53,7 @@ def real_services() -> Services:
         return export_winner(store, folder)
 
     def gauge(folder: StudyFolder) -> Gauge:
-        from archsearch.runtime.latency import LatencyGauge
+        from archsearch.runtime.latency_gauge import LatencyGauge
 
         return LatencyGauge(log=folder.worker_logs / "latency.log")
 

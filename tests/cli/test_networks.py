@@ -5,8 +5,9 @@ import pytest
 import archsearch
 from archsearch.cli import main
 from archsearch.errors import UserError
-from archsearch.runtime import latency
-from archsearch.runtime.latency import Latency, LatencyGauge, LatencyRequest
+from archsearch.runtime import latency_gauge
+from archsearch.runtime.latency import Latency, LatencyRequest
+from archsearch.runtime.latency_gauge import LatencyGauge
 
 
 class Gauge(LatencyGauge):
@@ -30,7 +31,7 @@ class Gauge(LatencyGauge):
 
 @pytest.fixture(autouse=True)
 def gauges(monkeypatch):
-    monkeypatch.setattr(latency, "LatencyGauge", Gauge)
+    monkeypatch.setattr(latency_gauge, "LatencyGauge", Gauge)
     Gauge.made = []
     return Gauge.made
 

@@ -1,11 +1,9 @@
 """Worker processes on this machine: kept warm over many jobs, replaced when they die or grow."""
 
 import contextlib
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -15,6 +13,7 @@ from typing import Final
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
 from archsearch.runtime.setup import WorkerSetup
+from archsearch.runtime.spawn import no_signals, why_ended
 from archsearch.study.engines.base import Event
 
 Main = Callable[[Connection, WorkerSetup, str], None]
@@ -188,7 +187,8 @@ class LocalEngine:
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
-        code, why = worker.process.exitcode, _cause(worker)
+        code = worker.process.exitcode
+        why = why_ended(code, worker.log)
         worker.pipe.close()
         self._bury(worker)
         if not self._spoken and code is not None and code > 0:
@@ -247,7 +247,7 @@ class LocalEngine:
             name=f"archsearch-worker-{number}",
             daemon=True,
         )
-        with _no_signals():
+        with no_signals():
             process.start()
         theirs.close()
         return _Worker(number, process, mine, log)
@@ -258,34 +258,3 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
         worker.process.close()
-
-
-@contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
-    """Have processes started in the block ignore Ctrl-C and SIGTERM from birth: the driver decides."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _cause(worker: _Worker) -> str:
-    """Say why a process ended, with the last line of its log where that helps."""
-    code = worker.process.exitcode
-    if code is None:
-        return "it closed its pipe"
-    if code < 0:
-        hint = "; perhaps the memory ran out" if -code == signal.SIGKILL else ""
-        return f"signal {-code} ({signal.Signals(-code).name}){hint}"
-    try:
-        lines = worker.log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        lines = []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"exit status {code}" + (f", {last[:200]}" if last else "")

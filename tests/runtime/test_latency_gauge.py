@@ -1,0 +1,101 @@
+import importlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.ir.codec import to_json
+from archsearch.runtime.latency import LEAST_CALLS, LatencyRequest
+from archsearch.runtime.latency_gauge import LatencyGauge, checked_device
+
+from .networks import vgg_like
+
+
+def test_names_of_devices():
+    assert [checked_device(text) for text in (None, "CPU", "gpu", "gpu:3")] == [
+        None, "cpu", "gpu:0", "gpu:3",
+    ]  # fmt: skip
+    for text in ("", "cpu:0", "gpu:", "gpu:x", "tpu", "gpu:²"):
+        with pytest.raises(UserError, match="write cpu, gpu or gpu:1"):
+            checked_device(text)
+
+
+@pytest.fixture
+def gauge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A gauge whose process is a toy; spawned processes import it by name, with this one's path."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    toys = importlib.import_module("toy_gauges")
+    with LatencyGauge(log=tmp_path / "log", threads=1, main=toys.answering, silence_s=20) as made:
+        yield made
+
+
+def ask(text: str, **more) -> LatencyRequest:
+    return LatencyRequest(graph=text, **more)
+
+
+def test_questions_and_answers_one_at_a_time(gauge: LatencyGauge):
+    assert gauge.process_id is None  # nothing is started before it is needed
+    first = gauge.measure(ask("2.5", batch=8))
+    assert (first.median_ms, first.p90_ms, first.batch, first.threads) == (2.5, 5.0, 8, 1)
+    process = gauge.process_id
+    gauge.ask(ask("3"))
+    with pytest.raises(ValueError, match="under way"):
+        gauge.ask(ask("4"))
+    assert gauge.wait().median_ms == 3
+    with pytest.raises(ValueError, match="nothing was asked"):
+        gauge.poll()
+    with pytest.raises(ArchsearchError, match="no such luck"):
+        gauge.measure(ask("fail"))
+    with pytest.raises(UserError, match="no device"):
+        gauge.measure(ask("refuse"))
+    assert gauge.process_id == process
+
+
+def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(gauge: LatencyGauge):
+    with pytest.raises(ArchsearchError, match=r"died: exit status 3, what it said last$"):
+        gauge.measure(ask("die"))
+    gauge.ask(ask("hang"))
+    assert gauge.process_id is not None
+    os.kill(gauge.process_id, signal.SIGKILL)
+    with pytest.raises(ArchsearchError, match="SIGKILL"):
+        gauge.wait()
+    assert gauge.measure(ask("1")).median_ms == 1
+    os.kill(gauge.process_id, signal.SIGKILL)  # between two questions
+    os.waitid(os.P_PID, gauge.process_id, os.WEXITED | os.WNOWAIT)
+    assert gauge.measure(ask("2")).median_ms == 2
+
+
+def test_a_process_that_hangs_is_given_up(gauge: LatencyGauge):
+    gauge.measure(ask("1"))
+    gauge._silence_s = 0.2
+    with pytest.raises(ArchsearchError, match="no latency measured within"):
+        gauge.measure(ask("hang"))
+    gauge._silence_s = 20
+    assert gauge.measure(ask("2")).median_ms == 2
+
+
+@pytest.mark.keras
+def test_a_real_gauge(tmp_path, capfd):
+    request = LatencyRequest(graph=to_json(vgg_like()), seconds=0.1)
+    with (
+        LatencyGauge(log=tmp_path / "log", device="gpu:7") as gauge,
+        pytest.raises(UserError, match=r"no device 'gpu:7'.*; there are: cpu"),
+    ):
+        gauge.measure(request)
+    with LatencyGauge(log=tmp_path / "log", device="cpu", threads=1) as gauge:
+        found = gauge.measure(request)
+        assert found.calls >= LEAST_CALLS
+        assert found.median_ms > 0
+        process = gauge.process_id
+        wrong = LatencyRequest(graph=request.graph, weights=str(tmp_path / "none.npz"))
+        with pytest.raises(ArchsearchError, match=r"none\.npz"):
+            gauge.measure(wrong)
+        assert gauge.process_id == process
+        gauge.ask(LatencyRequest(graph=request.graph, seconds=60))
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(ArchsearchError, match="died: signal 9"):
+            gauge.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]  # no network is left over
+    assert capfd.readouterr() == ("", "")  # what libraries say goes into the log
