@@ -10,6 +10,9 @@ Rejection draws each stage's width independently as pycls's AnyNet sampling does
 log-uniform); its counting uses this project's own fast form, so it is faster here than there.
 
     python benchmarks/sampling.py [--space resnext] [--flops 4G] [--input 224x224x3] [--runs 5] [--seconds 4]
+
+`--space all` solves in every space and rejects in none. Seconds are the processor's, so that other work on the
+machine counts little.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from measure import machine, spread, versions
 
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import draw
-from archsearch.space.registry import find_space
+from archsearch.space.registry import find_space, load_spaces
 from archsearch.space.solve import sample
 from archsearch.space.widths import keep_real
 from archsearch.units import parse_image_size
@@ -34,8 +37,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def solving(space, request, seed, seconds):
     """Return kept candidates per second, draws kept, and their fills."""
     fills = []
-    begin = time.perf_counter()
-    while (spent := time.perf_counter() - begin) < seconds:
+    begin = time.process_time()
+    while (spent := time.process_time() - begin) < seconds:
         fills += [c.fill for c in sample(space, request, 20, seed=seed + len(fills))]
     return len(fills) / spent, 1.0, fills
 
@@ -51,8 +54,8 @@ def rejecting(space, request, seed, seconds, *, build):
     rng = random.Random(seed)
     all_knobs = space.knobs(request)
     drawn, fills = 0, []
-    begin = time.perf_counter()
-    while (spent := time.perf_counter() - begin) < seconds:
+    begin = time.process_time()
+    while (spent := time.process_time() - begin) < seconds:
         knobs = draw(all_knobs, rng)
         widths = random_widths(space, knobs, request, rng)
         drawn += 1
@@ -83,6 +86,14 @@ def keras_flops(graph):
     return total
 
 
+def every_space(request, runs, seconds):
+    """Print how many candidates each space solves per second."""
+    for name, space in load_spaces().items():
+        solving(space, request, 10**6, seconds / 4)  # the first candidates fill caches
+        rates = [solving(space, request, 1000 * run, seconds)[0] for run in range(runs)]
+        print(f"{name:18}{spread(rates, digits=0)}")
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -97,6 +108,12 @@ def main():
 
     size = parse_image_size(a.input)
     request = Request(size, a.classes, Budget.parse(a.flops, size))
+    print(machine())
+    print(versions(["archsearch", "keras", "tensorflow"]))
+    print(f"{a.space}, {request.budget} on {a.input}, {a.runs} runs of {a.seconds:g} s each\n")
+    if a.space == "all":
+        every_space(request, a.runs, a.seconds)
+        return
     space = find_space(a.space)
     ways = {
         "solve": lambda seed: solving(space, request, seed, a.seconds),
@@ -104,9 +121,6 @@ def main():
     }
     if not a.no_keras:
         ways["draw and build"] = lambda seed: rejecting(space, request, seed, a.seconds, build=True)
-    print(machine())
-    print(versions(["archsearch", "keras", "tensorflow"]))
-    print(f"{a.space}, {request.budget} on {a.input}, {a.runs} runs of {a.seconds:g} s each\n")
     print(
         f"{'way':16}{'on-budget candidates per second':44}{'draws kept':>12}{'fill: least, median':>24}"
     )
