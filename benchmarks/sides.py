@@ -1,0 +1,225 @@
+"""What throughput.py compares, each in a process of its own: archsearch's training, a plain loop."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from cases import Case, plain_network
+
+READ_EVERY = 16  # steps between looks at the loss, on both sides
+BATCHES_AT_HAND = 8
+LEARNING_RATE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What both sides of a measurement share.
+
+    Attributes:
+        case: the network.
+        dataset: prepared folder.
+        batch: images a step.
+        threads: processor threads.
+        precision: float32 or bfloat16 (activations; weights stay float32).
+        device: cpu or cuda.
+        fed: False: batches lie ready; True: images are drawn from the data set and augmented.
+    """
+
+    case: Case
+    dataset: str
+    batch: int
+    threads: int
+    precision: str = "float32"
+    device: str = "cpu"
+    fed: bool = False
+
+
+class Side(Protocol):
+    """Something that trains."""
+
+    def take(self, count: int) -> None:
+        """Take so many training steps, and wait until they are done."""
+
+
+def serve(pipe: Connection, side: str, setting: Setting) -> None:
+    """Train on demand: the target of a spawned process.
+
+    Out comes `{"import_s", "first_step_s"}` once ready; then for each number of seconds that comes in
+    `[images, seconds, processor seconds]`; `None` ends it. Anything that goes wrong is sent as a string.
+    """
+    try:
+        with ExitStack() as stack:
+            prepare(side, setting)
+            begin = time.perf_counter()
+            importing(side)
+            imported = time.perf_counter()
+            trainer = stack.enter_context(SIDES.get(side, ours)(side, setting))
+            trainer.take(1)
+            ready = time.perf_counter()
+            trainer.take(4)
+            begin_four = time.perf_counter()
+            trainer.take(4)
+            step_s = (time.perf_counter() - begin_four) / 4
+            pipe.send({"import_s": imported - begin, "first_step_s": ready - imported})
+            while (seconds := pipe.recv()) is not None:
+                # Whole slices between two looks at the clock: a look waits for the device.
+                count = max(2, round(min(seconds, 0.5) / step_s))
+                images, start, used = 0, time.perf_counter(), time.process_time()
+                while (took := time.perf_counter() - start) < seconds:
+                    trainer.take(count)
+                    images += count * setting.batch
+                pipe.send([images, took, time.process_time() - used])
+    except EOFError:
+        return
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def prepare(side: str, setting: Setting) -> None:
+    """Set up the process as archsearch sets up its workers, for all sides alike."""
+    from archsearch.runtime.setup import WorkerSetup
+
+    WorkerSetup(
+        backend="torch" if side in SIDES else side,
+        threads=setting.threads,
+        gpu="0" if setting.device == "cuda" else None,
+    ).apply()
+    if side in SIDES:
+        import torch
+
+        torch.set_num_threads(setting.threads)
+
+
+def importing(side: str) -> None:
+    """Import what takes seconds, as a worker does before its first job."""
+    from archsearch.runtime.worker import warm_up
+
+    warm_up("torch" if side in SIDES else side)
+
+
+@contextmanager
+def ours(backend: str, setting: Setting) -> Iterator[Side]:
+    """Give archsearch's own training steps, as a trial takes them."""
+    from archsearch.data import load
+    from archsearch.runtime.fit import train_steps
+    from archsearch.runtime.job import Job
+    from archsearch.runtime.recipe import Recipe
+
+    data = load(Path(setting.dataset))
+    job = Job(
+        key="benchmark",
+        graph=setting.case.graph,
+        dataset=setting.dataset,
+        recipe=Recipe(batch=setting.batch),
+        images=len(data.train),
+        seed=0,
+        backend=backend,
+        precision=setting.precision,  # type: ignore[arg-type]  # one of argparse's two choices
+    )
+    with train_steps(job, data) as (steps, take):
+        if setting.fed:
+            yield _Fed(take)
+        else:
+            yield _Ready(steps, batches_at_hand(data, setting.batch))
+
+
+class _Fed:
+    def __init__(self, take: Any) -> None:
+        self.take = take
+
+
+class _Ready:
+    """archsearch's step on batches that lie ready."""
+
+    def __init__(self, steps: Any, batches: list[Any]) -> None:
+        from archsearch.runtime.backends.base import Rates
+
+        self.steps = steps
+        self.batches = batches
+        self.rates = Rates(learning=LEARNING_RATE, statistics=0.1)
+        self.number = 0
+
+    def take(self, count: int) -> None:
+        """See Side."""
+        pending: list[Any] = []
+        for index in range(count):
+            images, labels = self.batches[self.number % len(self.batches)]
+            self.number += 1
+            pending.append(self.steps.train(images, labels, self.rates))
+            if len(pending) == READ_EVERY or index == count - 1:
+                assert np.isfinite(self.steps.read(pending)).all(), "the loss is no number"
+                pending.clear()
+
+
+@contextmanager
+def plain(side: str, setting: Setting) -> Iterator[Side]:
+    """Give the plain PyTorch loop; `plain_compiled` has torch.compile."""
+    from torch_loop import PlainLoop
+
+    from archsearch.data import load
+
+    data = load(Path(setting.dataset))
+    yield PlainLoop(
+        plain_network(setting.case),
+        data,
+        batch=setting.batch,
+        device=setting.device,
+        precision=setting.precision,
+        compiled=side == "plain_compiled",
+        batches=None if setting.fed else batches_at_hand(data, setting.batch),
+        read_every=READ_EVERY,
+        learning_rate=LEARNING_RATE,
+    )
+
+
+SIDES = {"plain": plain, "plain_compiled": plain}
+
+
+def batches_at_hand(data: Any, batch: int) -> list[Any]:
+    """Copy a few batches of the training split into memory."""
+    count = min(BATCHES_AT_HAND, len(data.train) // batch)
+    return [
+        (
+            np.ascontiguousarray(data.train.images[i * batch : (i + 1) * batch]),
+            data.train.labels[i * batch : (i + 1) * batch],
+        )
+        for i in range(count)
+    ]
+
+
+def write_dataset(folder: Path, *, size: tuple[int, int, int], classes: int, count: int) -> Path:
+    """Write a prepared data set: a bright patch in noise, whose place says the class."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    height, width, _ = size
+    counts = {"train": count, "val": classes, "test": classes}
+    for name, n in counts.items():
+        labels = np.arange(n) % classes
+        images = rng.integers(0, 120, (n, *size), dtype=np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = (label * 5) % (height // 2), (label * 7) % (width // 2)
+            image[row : row + height // 2, column : column + width // 2] += 100
+        np.save(folder / f"{name}_images.npy", images)
+        np.save(folder / f"{name}_labels.npy", labels.astype(np.int64))
+    facts = {
+        "format": 1,
+        "name": "patches",
+        "source": "patches",
+        "digest": "0" * 16,
+        "classes": [str(label) for label in range(classes)],
+        "input": list(size),
+        "mirror": True,
+        "splits": counts,
+        "mean": [85.0] * 3,
+        "std": [55.0] * 3,
+        "notes": [],
+        "skipped": {"count": 0},
+    }
+    (folder / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder
