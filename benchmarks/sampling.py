@@ -11,7 +11,7 @@ log-uniform); its counting uses this project's own fast form, so it is faster he
 
     python benchmarks/sampling.py [--space resnext] [--flops 4G] [--input 224x224x3] [--runs 5] [--seconds 4]
 
-`--space all` solves in every space and rejects in none. Seconds are the processor's, so that other work on the
+`--space all` solves in every space and rejects in none. Seconds are the processor's: what else runs on the
 machine counts little.
 """
 

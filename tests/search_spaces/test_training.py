@@ -18,15 +18,14 @@ from tests.runtime.test_export import PLAIN_TENSORFLOW
 
 pytestmark = pytest.mark.keras
 
-SIZE = (32, 32, 3)
 SPACES = load_spaces()
 # Depthwise and concatenating candidates stand for all in the quick run; tests/runtime exports grouped ones.
-QUICK = ("mobilenet_v2", "densenet")
+QUICK = ("mobilenet_v2", "squeezenet")
 
 
-def candidate_of(name, flops, seed):
-    space = SPACES[name]
-    request = Request(SIZE, len(CLASSES), Budget.cap(flops, SIZE))
+def candidate_of(name, flops, seed, side=32):
+    space, size = SPACES[name], (side, side, 3)
+    request = Request(size, len(CLASSES), Budget.cap(flops, size))
     candidate = solve(space, draw(space.knobs(request), Random(seed)), request)
     assert candidate.cost.flops in request.budget
     return candidate.graph
@@ -40,9 +39,10 @@ def learn(graph, steps, rate):
     from archsearch.runtime.model import build_model
 
     rng = np.random.default_rng(0)
-    labels = np.arange(20) % len(CLASSES)
+    labels = np.arange(20 if graph.input[0] < 100 else 5) % len(CLASSES)
     # Classes that differ in colour: something to learn from the first step on.
-    images = rng.normal(0, 0.3, (20, *SIZE)) + rng.normal(0, 1, (5, 1, 1, 3))[labels]
+    images = rng.normal(0, 0.3, (len(labels), *graph.input))
+    images += rng.normal(0, 1, (len(CLASSES), 1, 1, 3))[labels]
     model = build_model(graph, lowering="train", seed=1)
     model.compile(
         optimizer=keras.optimizers.SGD(rate),
@@ -59,10 +59,12 @@ def learn(graph, steps, rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flops", [20_000_000, 50_000_000])
+@pytest.mark.parametrize(
+    ("side", "flops"), [(32, 20_000_000), (32, 50_000_000), (224, 1_000_000_000)]
+)
 @pytest.mark.parametrize("name", SPACES)
-def test_the_loss_falls_step_by_step(name, flops):
-    _, losses = learn(candidate_of(name, flops, seed=flops), 3, rate=1e-4)
+def test_the_loss_falls_step_by_step(name, side, flops):
+    _, losses = learn(candidate_of(name, flops, seed=flops, side=side), 3, rate=1e-4)
     assert all(before > after for before, after in pairwise(losses)), losses
 
 
