@@ -54,6 +54,25 @@ def test_nested_blocks_are_copied_with_their_paths():
     assert [n.inputs for n in graph][1:5] == [(0,), (1,), (2,), (3,)]
 
 
+def test_copied_blocks_survive_each_with_its_own_probability():
+    def branch(net, x, survival=1.0):
+        y = net.conv(x, 4, kernel=3)
+        return net.add(x, net.drop_path(y, survival) if survival < 1 else y)
+
+    def written(use_block):
+        net = Tracer("n", (4, 4, 4))
+        x = net.input
+        for i, survival in enumerate((0.9, 0.8, 1.0, 0.7, 1.0)):
+            if use_block:
+                x = net.block(f"block{i}", branch, x, survival=survival)
+            else:
+                with net.scope(f"block{i}"):
+                    x = branch(net, x, survival)
+        return net.finish(net.dense(net.flatten(x), 2))
+
+    assert written(use_block=True) == written(use_block=False)
+
+
 def test_auxiliary_scores_are_marked():
     net = Tracer("n", (8, 8, 3))
     x = net.conv(net.input, 4, kernel=3)
