@@ -20,6 +20,17 @@ _WANTED = (
 )
 
 
+def located(text: str) -> str:
+    """Return what a person named, a path made absolute: it is the same from any folder."""
+    if text in _NAMES or text.partition(":")[0] in LIBRARIES:
+        return text
+    try:
+        path = Path(text).expanduser()
+        return str(path.absolute()) if path.exists() else text
+    except (OSError, ValueError, RuntimeError):
+        return text  # open_source says what is wrong with it
+
+
 def open_source(text: str, *, home: Path) -> Source:
     """Find the source a person named.
 

@@ -1,5 +1,6 @@
 """A study's result for the terminal: the leaderboard, the winner, what to do next."""
 
+import shlex
 from collections.abc import Sequence
 
 from rich.console import RenderableType
@@ -43,10 +44,12 @@ def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
             _status(row),
             style="bold" if row.winner else None,
         )
+    captions = [result.ended] if result.ended else []
     if len(rows) < len(result.rows):
-        table.caption = (
+        captions.append(
             f"{len(result.rows) - len(rows)} more: archsearch leaderboard {result.study}"
         )
+    table.caption = "\n".join(captions) or None
     return table
 
 
@@ -70,15 +73,19 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         f"{len(result.rows)} networks in {format_duration(result.wall_s)}; "
         f"{min(share, 1):.0%} of the workers' time in training steps"
     )
+    name = shlex.quote(result.study)
     commands = (
-        f"archsearch ui{home_option}                       compare the runs in MLflow",
-        f"archsearch leaderboard {result.study}{home_option}   this table again",
-        f"archsearch export {result.study}{home_option} --out model/   the best model, where you want it",
+        (f"  archsearch ui{home_option}", "compare the runs in MLflow"),
+        (f"  archsearch leaderboard {name}{home_option}", "this table again"),
+        (
+            f"  archsearch export {name}{home_option} --out model/",
+            "the best model, where you want it",
+        ),
     )
-    return (
-        Text("\n".join(lines)),
-        Text("Next:\n" + "\n".join(f"  {command}" for command in commands)),
-    )
+    following = Table.grid(padding=(0, 3, 0, 0))
+    for command, purpose in commands:
+        following.add_row(Text(command), Text(purpose))
+    return Text("\n".join(lines)), Text("Next:"), following
 
 
 def comparison(found: Comparison) -> Table:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
+from archsearch.data.sources import located
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.readings.cost import cost
 from archsearch.settings import (
@@ -79,6 +80,8 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
+    # The study may be taken up from another folder.
+    settings = replace(settings, data=located(settings.data))
     return _Run(settings, on_event, services or real_services(), resume=False).run()
 
 

@@ -211,15 +211,22 @@ class Struck(FakeEngine):
         return super().events(timeout_s)
 
 
+class Disturbed(World):
+    """Gets a Ctrl-C in the middle of things."""
+
+    def __init__(self, at: int = 5) -> None:
+        super().__init__()
+        self.at = at
+
+    def _engine(self, setups, folder):
+        return Struck(len(setups), self.at)
+
+
 @pytest.mark.parametrize("at", [1, 5, 14, 28, 33])
 def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     expected = World().run(replace(settings, home=str(tmp_path / "calm")))
 
-    class Disturbed(World):
-        def _engine(self, setups, folder):
-            return Struck(len(setups), at)
-
-    world = Disturbed()
+    world = Disturbed(at)
     with pytest.raises(Interrupted, match="archsearch resume vgg-20M-digits"):
         world.run(settings)
     assert world.trackers[0].study.status == "interrupted"
@@ -343,3 +350,22 @@ def test_strict_refuses_a_bad_image_before_anything_is_kept(settings: RunSetting
     world = World()
     world.run(asked)
     assert any("bad.png" in note for note in world.events[0].notes)
+
+
+def test_data_named_from_one_folder_are_found_from_another(
+    settings: RunSettings, tmp_path: Path, monkeypatch
+):
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / "few.npz", x=x, y=np.arange(60) % 3)
+    monkeypatch.chdir(tmp_path)
+    asked = replace(settings, data="few.npz", batch_size=4)
+    interrupted = Disturbed()
+    with pytest.raises(Interrupted):
+        interrupted.run(asked)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert World().resume("vgg-20M-few", tmp_path).status == "complete"
+    # The same words from the same folder are the same settings.
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="already, with the same settings"):
+        World().run(replace(asked, name="vgg-20M-few"))
