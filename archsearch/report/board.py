@@ -44,7 +44,7 @@ class Board:
         if not self.stage:
             return []
         taken = f"{time.monotonic() - self.began:.0f} s"
-        count = f"{self.done:g}/{self.total:g}" if self.total else taken
+        count = f"{self.done:,.0f}/{self.total:,.0f}" if self.total else taken
         found = [_line(self.stage, self.done, self.total, count, self.note, width)]
         for job in self.jobs.values():
             count = f"{job.done}/{job.epochs}"

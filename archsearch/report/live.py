@@ -24,6 +24,7 @@ from archsearch.study.events import (
     JobStarted,
     Notice,
     Planned,
+    Preparing,
     StudyStarted,
 )
 from archsearch.units import format_count, format_duration, format_size
@@ -105,6 +106,7 @@ class PlainView(View):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._clock = _Clock()
+        self._preparing = False
 
     def __call__(self, event: Event) -> None:
         """Print the event's line."""
@@ -114,6 +116,9 @@ class PlainView(View):
     def _lines(self, event: Event) -> list[str]:
         self._clock.note(event)
         lines = event_lines(event)
+        if isinstance(event, Preparing) and not self._preparing:
+            self._preparing = True  # once: every one of them would be a line
+            lines = [f"preparing {event.images:,} images"]
         if isinstance(event, JobEnded):
             lines = [" ".join((*lines, self._clock.left())).rstrip()]
         return lines
@@ -139,7 +144,19 @@ class LiveView(View):
     def __call__(self, event: Event) -> None:
         """Bring the bars up to date; print what should stay."""
         self._clock.note(event)
-        if isinstance(event, StudyStarted):
+        self._update(event)
+        if isinstance(event, JobEnded):
+            self._print(f"{_named(event)}: {ended_text(event)}")
+        elif isinstance(event, Planned):
+            self._console.print(pairs(plan_rows(event.forecast)))
+        elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
+            for line in event_lines(event):
+                self._print(line)
+
+    def _update(self, event: Event) -> None:
+        if isinstance(event, Preparing):
+            self._begin("images", event.images, event.done)
+        elif isinstance(event, StudyStarted):
             self._begin("plan", 0, event.done)
         elif isinstance(event, Planned):
             self._begin("search", self._board.done + self._clock.total, self._board.done)
@@ -158,13 +175,6 @@ class LiveView(View):
         elif isinstance(event, ExportStarted):
             self._begin("export", 0, 0)
             self._board.note = "writing the best model"
-        if isinstance(event, JobEnded):
-            self._print(f"{_named(event)}: {ended_text(event)}")
-        elif isinstance(event, Planned):
-            self._console.print(pairs(plan_rows(event.forecast)))
-        elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
-            for line in event_lines(event):
-                self._print(line)
 
     def _begin(self, what: str, total: float, done: float) -> None:
         self._board.begin(what, total, done)

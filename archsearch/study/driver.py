@@ -40,7 +40,7 @@ from archsearch.study.journal import Journal
 from archsearch.study.latency_fit import LatencyBound
 from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
-from archsearch.study.planning import MEASURING, bounds, expected
+from archsearch.study.planning import MEASURING, bounds, expected, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.proposals import Plan, facts_of
 from archsearch.study.result import StudyResult, read_result
@@ -140,7 +140,7 @@ class _Run:
                 f"--max-latency {self._settings.max_latency}: latency is that of a SavedModel, and "
                 "TensorFlow is not installed; pip install tensorflow"
             )
-        prepared = prepare_run(self._settings)
+        prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
             settings = self._settle(study_names(storage), prepared)

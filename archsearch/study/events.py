@@ -34,6 +34,14 @@ class StudyStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparing:
+    """The images are being prepared, which takes a while: so many are done."""
+
+    done: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The pace has been measured: what the run is going to take."""
 
@@ -126,6 +134,7 @@ class StudyEnded:
 
 Event: TypeAlias = (
     StudyStarted
+    | Preparing
     | Planned
     | JobStarted
     | EpochDone

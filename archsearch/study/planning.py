@@ -1,5 +1,6 @@
 """The plan of a run before its first trial, and whether it fits into its bounds."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
 from archsearch.study.baselines import scaled_up
-from archsearch.study.events import Event, Notice
+from archsearch.study.events import Event, Notice, Preparing
 from archsearch.study.folder import StudyFolder
 from archsearch.study.forecast import Forecast, Pace, calibrate, forecast, timed
 from archsearch.study.interrupt import Interrupts
@@ -21,6 +22,8 @@ from archsearch.study.storage import StudyStore
 from archsearch.units import format_count, format_time
 
 MEASURING: Final = "measuring how fast this machine trains"
+_QUIET_S: Final = 2.0
+_EVERY_S: Final = 0.5
 
 
 def plan(
@@ -36,7 +39,7 @@ def plan(
     """
     services = services or real_services()
     began = services.clock()
-    prepared = prepare_run(settings)
+    prepared = prepare_run(settings, progress=slow_progress(on_event))
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
@@ -108,3 +111,17 @@ def bounds(
             f"{' and '.join(needs)}, or fewer --epochs"
         )
     return limits
+
+
+def slow_progress(on_event: Callable[[Event], None]) -> Callable[[int, int], None]:
+    """Tell of images, but only after a while, and not of every one."""
+    next_s = time.monotonic() + _QUIET_S
+
+    def progress(done: int, images: int) -> None:
+        nonlocal next_s
+        now = time.monotonic()
+        if now >= next_s:
+            next_s = now + _EVERY_S
+            on_event(Preparing(done=done, images=images))
+
+    return progress

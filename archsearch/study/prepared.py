@@ -1,5 +1,6 @@
 """What is known before a study is made, all of it checked."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,8 +52,14 @@ class Prepared:
         return images, -(-images // train)
 
 
-def prepare_run(settings: RunSettings) -> Prepared:
+def prepare_run(
+    settings: RunSettings, *, progress: Callable[[int, int], None] | None = None
+) -> Prepared:
     """Check what is asked for and prepare the data; nothing else is kept.
+
+    Args:
+        settings: what is asked for.
+        progress: called with (images done, images in all) while they are prepared.
 
     Raises:
         UserError: something asked for does not work.
@@ -76,6 +83,7 @@ def prepare_run(settings: RunSettings) -> Prepared:
         test=settings.test_fraction,
         mirror=settings.mirror,
         strict=settings.strict,
+        progress=progress,
     )
     dataset = load(path)
     if recipe.batch > len(dataset.train):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from archsearch.report.live import LiveView, PlainView, open_view
 from archsearch.runtime.job import EpochReport
-from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
+from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice, Preparing
 
 
 def _job(key):
@@ -49,6 +49,20 @@ def test_the_live_view_fits_any_window(width):
             view(epoch)
         view(ended)
     assert "resnext" in stream.getvalue()
+
+
+def test_images_that_take_a_while_are_told():
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        for done in (10_000, 20_000):
+            view(Preparing(done=done, images=60_000))
+    assert stream.getvalue() == "preparing 60,000 images\n"
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    with LiveView(console) as view:
+        view(Preparing(done=20_000, images=60_000))
+        view._live.refresh()
+    assert "images ━━━━━━━━━─────────────────── 20,000/60,000" in stream.getvalue()
 
 
 class _Terminal(io.StringIO):

@@ -10,6 +10,7 @@ from archsearch.errors import UserError
 from archsearch.report.plan import plan_lines
 from archsearch.runtime.job import Outcome
 from archsearch.settings import RunSettings
+from archsearch.study import planning
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.planning import plan
 from archsearch.study.services import Services
@@ -142,3 +143,15 @@ def test_a_pace_that_cannot_be_measured_is_said(settings: RunSettings):
 def test_wrong_input_is_refused_before_anything_is_measured(settings: RunSettings):
     with pytest.raises(UserError, match="did you mean vgg"):
         planned(replace(settings, space="vvg"))
+
+
+def test_progress_is_told_after_a_while_and_seldom(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(planning.time, "monotonic", lambda: now[0])
+    told: list[object] = []
+    progress = planning.slow_progress(told.append)
+    for done in range(100):
+        now[0] = done / 20
+        progress(done, 100)
+    # From 2 s on, every half second.
+    assert [event.done for event in told] == [40, 50, 60, 70, 80, 90]
