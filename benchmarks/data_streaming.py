@@ -20,7 +20,7 @@ import numpy as np
 from measure import machine, versions
 from PIL import Image
 
-from archsearch.data import augment, load, policy_for, prepare
+from archsearch.data import augment, draw_moves, load, policy_for, prepare
 from archsearch.units import parse_image_size
 
 BATCH = 128
@@ -42,7 +42,8 @@ def epoch(data, rng):
     policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
     order = rng.permutation(len(data.train))
     for start in range(0, len(order), BATCH):
-        augment(data.train.images[np.sort(order[start : start + BATCH])], policy, rng)
+        some = np.sort(order[start : start + BATCH])
+        augment(data.train.images[some], policy, draw_moves(policy, len(some), rng))
     return len(order)
 
 

@@ -1,6 +1,6 @@
 """Images and labels: from what people have to arrays that training can use. No Keras in here."""
 
-from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, policy_for
+from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, draw_moves, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights, imbalance
 from archsearch.data.dataset import SPLITS, Dataset, Split, SplitName, load
 from archsearch.data.inspection import Inspection, inspect
@@ -20,6 +20,7 @@ __all__ = [
     "balanced_accuracy",
     "class_weights",
     "contact_sheet",
+    "draw_moves",
     "imbalance",
     "inspect",
     "load",

@@ -28,6 +28,29 @@ class Policy:
 NO_AUGMENTATION = Policy(pad_px=0, mirror=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What happens to each of n images.
+
+    Attributes:
+        top, left: (n,) where the crop begins in the padded image, 0..2·pad_px.
+        mirrored: (n,) whether it is mirrored.
+    """
+
+    top: npt.NDArray[np.int64]
+    left: npt.NDArray[np.int64]
+    mirrored: npt.NDArray[np.bool_]
+
+
+def draw_moves(policy: Policy, n: int, rng: np.random.Generator) -> Moves:
+    """Draw what happens to n images; the same generator state draws the same."""
+    top, left = (
+        rng.integers(0, 2 * policy.pad_px + 1, size=(2, n)) if policy.pad_px else np.full((2, n), 0)
+    )
+    mirrored = rng.random(n) < 0.5 if policy.mirror else np.zeros(n, np.bool_)
+    return Moves(top, left, mirrored)
+
+
 def policy_for(
     size: tuple[int, int, int], *, mirror: bool, mean: tuple[float, ...] | None = None
 ) -> Policy:
@@ -45,32 +68,33 @@ def policy_for(
     return Policy(pad_px=side // 8, mirror=True, fill=fill)
 
 
-def augment(images: Images, policy: Policy, rng: np.random.Generator) -> Images:
+def augment(images: Images, policy: Policy, moves: Moves) -> Images:
     """Move and mirror every image of a batch on its own.
 
     Args:
         images: (n, H, W, C) uint8; not changed.
         policy: what may happen.
-        rng: where chance comes from; the same generator state gives the same batch.
+        moves: what does happen.
 
     Returns:
         (n, H, W, C) uint8, an array of its own.
     """
-    n = len(images)
-    moved = _shift(images, policy, rng) if policy.pad_px else images.copy()
-    if policy.mirror:
-        _mirror(moved, np.flatnonzero(rng.random(n) < 0.5))
+    moved = _shift(images, policy, moves) if policy.pad_px else images.copy()
+    _mirror(moved, np.flatnonzero(moves.mirrored))
     return moved
 
 
-def _shift(images: Images, policy: Policy, rng: np.random.Generator) -> Images:
+def padded_images(images: Images, policy: Policy) -> Images:
+    """Return the images with what appears at their edges, (n, H + 2·pad_px, W + 2·pad_px, C)."""
+    return _padded(images, policy.pad_px, policy.fill) if policy.pad_px else images
+
+
+def _shift(images: Images, policy: Policy, moves: Moves) -> Images:
     n, height, width, _ = images.shape
-    pad = policy.pad_px
-    padded = _padded(images, pad, policy.fill)
+    padded = padded_images(images, policy)
     # Every crop there is, as a view (n, 2·pad + 1, 2·pad + 1, C, H, W); one gather copies n.
     crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    top, left = rng.integers(0, 2 * pad + 1, size=(2, n))
-    moved: Images = crops.transpose(0, 1, 2, 4, 5, 3)[np.arange(n), top, left]
+    moved: Images = crops.transpose(0, 1, 2, 4, 5, 3)[np.arange(n), moves.top, moves.left]
     return moved
 
 

@@ -62,6 +62,7 @@ class Checkpoints:
             "key": job.key,
             "graph": job.graph,
             "backend": job.backend,
+            "precision": job.precision,
             "recipe": asdict(job.recipe),
             "images": job.images,
             "seed": job.seed,

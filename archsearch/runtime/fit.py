@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.augment import augment, policy_for
+from archsearch.data.augment import augment, draw_moves, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
-from archsearch.runtime.backends.base import Images, Labels, Steps, Task
+from archsearch.runtime.backends.base import Rates, Steps, Task
 from archsearch.runtime.backends.choice import make_steps
 from archsearch.runtime.checkpoint import Checkpoints, Progress
 from archsearch.runtime.initial import is_normalized
@@ -22,7 +23,8 @@ from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.memory import peak_rss_bytes, reset_peak_rss
 from archsearch.runtime.weights import save_weights
 
-Batch = tuple[Images, Labels]
+Batch = tuple[Any, Any]
+"""Images and labels as a backend's steps take them."""
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
 _READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
@@ -58,7 +60,7 @@ def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int]
     run = _Run(job)
     try:
         steps = run._prepared(data)
-        batches = _batches(data, job, run.pool)
+        batches = _batches(data, job, run.pool, steps)
 
         def take(count: int) -> None:
             run._steps(steps, batches, range(count), 10**6)
@@ -102,7 +104,7 @@ class _Run:
                 self._add(report)
                 if not on_epoch(report):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
-        batches = _batches(data, job, self.pool, done)
+        batches = _batches(data, job, self.pool, steps, done)
         for epoch in range(1, job.epochs(len(data.train)) + 1):
             end = min(total, max(epoch, round(epoch * len(data.train) / job.recipe.batch)))
             if epoch == job.epochs(len(data.train)):
@@ -117,7 +119,8 @@ class _Run:
             self.images += seen
             if not math.isfinite(loss):
                 return self._ended("failed", f"loss became {_written(loss)} at epoch {epoch}")
-            val_loss, val_accuracy, val_balanced = evaluate(steps, data.val)
+            with steps.averaged():
+                val_loss, val_accuracy, val_balanced = evaluate(steps, data.val)
             if not math.isfinite(val_loss):
                 return self._ended(
                     "failed", f"validation loss became {_written(val_loss)} at epoch {epoch}"
@@ -141,11 +144,12 @@ class _Run:
             go_on = on_epoch(report)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
-        if job.weights:
-            save_weights(steps.weights(), Path(job.weights))
-        if not job.test:
-            return self._ended("complete")
-        test_loss, test_accuracy, _ = evaluate(steps, data.test)
+        with steps.averaged():
+            if job.weights:
+                save_weights(steps.weights(), Path(job.weights))
+            if not job.test:
+                return self._ended("complete")
+            test_loss, test_accuracy, _ = evaluate(steps, data.test)
         return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
 
     def _take_up(self, progress: Progress) -> None:
@@ -182,8 +186,19 @@ class _Run:
             std=data.std,
             class_weights=weights,
             seed=job.seed,
+            precision=job.precision,
         )
         return make_steps(job.backend, task)
+
+    def _rates(self, step: int, total: int) -> Rates:
+        decay = self.job.recipe.ema or 0.0
+        return Rates(
+            learning=self._learning_rate(step, total),
+            # The mean over all steps so far, then an exponential one.
+            statistics=max(_UPDATE_RATE, 1 / (step + 1)),
+            # The first steps' weights are soon forgotten, however long the memory.
+            average=1 - min(decay, (step + 1) / (step + 10)),
+        )
 
     def _learning_rate(self, step: int, total: int) -> float:
         return self.job.recipe.learning_rate(step, total, normalized=self.normalized)
@@ -197,15 +212,7 @@ class _Run:
         pending = []
         for step in which:
             images, labels = next(batches)
-            pending.append(
-                steps.train(
-                    images,
-                    labels,
-                    learning_rate=self._learning_rate(step, total),
-                    # The mean over all steps so far, then an exponential one.
-                    update_rate=max(_UPDATE_RATE, 1 / (step + 1)),
-                )
-            )
+            pending.append(steps.train(images, labels, self._rates(step, total)))
             if len(pending) == _READ_EVERY or step == which[-1]:
                 sums += steps.read(pending)
                 pending.clear()
@@ -255,7 +262,9 @@ def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:
     return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
-def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor, first: int = 0) -> Iterator[Batch]:
+def _batches(
+    data: Dataset, job: Job, pool: ThreadPoolExecutor, steps: Steps, first: int = 0
+) -> Iterator[Batch]:
     """Augmented batches without end, from step `first`; each is made while the last is in use.
 
     Images come in the order of one permutation after another, so that a batch may span two epochs:
@@ -264,9 +273,13 @@ def _batches(data: Dataset, job: Job, pool: ThreadPoolExecutor, first: int = 0) 
     """
     policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
 
+    held = steps.hold(data.train, policy)
+
     def cut(step: int, indices: npt.NDArray[np.int64]) -> Batch:
-        rng = np.random.default_rng([job.seed, 1, step])
-        return augment(data.train.images[indices], policy, rng), data.train.labels[indices]
+        moves = draw_moves(policy, len(indices), np.random.default_rng([job.seed, 1, step]))
+        if held is not None:
+            return held(indices, moves)
+        return augment(data.train.images[indices], policy, moves), data.train.labels[indices]
 
     order = _order(len(data.train), job.recipe.batch, job.seed, first)
     coming = pool.submit(cut, first, next(order))

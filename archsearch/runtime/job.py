@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Job:
     seed: int
     backend: str = "tensorflow"
     """What trains it (archsearch.runtime.backends)."""
+    precision: Precision = "float32"
     test: bool = False
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None

@@ -3,9 +3,12 @@
 import difflib
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from archsearch.errors import UserError
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Of the forward and backward pass; weights and statistics are float32 always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,9 @@ class Recipe:
     """Shares of all steps at which the `step` schedule divides the learning rate by 10."""
     clip_norm: float | None = 2.0
     """Largest global norm of the gradients, against the first steps' leaps. None: no clipping."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, evaluated and kept in their place; short
+    runs average over fewer steps. None: the weights themselves."""
     class_weights: bool = False
     """Weigh the loss so that every class counts alike (archsearch.data.class_weights)."""
     zero_init_residual: bool = False
@@ -57,6 +63,7 @@ class Recipe:
             (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
             (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
+            (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
             (f"clip norm {self.clip_norm}", self.clip_norm is None or self.clip_norm > 0, "> 0"),
             (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
         ):

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, policy_for
+from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, draw_moves, policy_for
+
+
+def augmented(images, policy, rng):
+    return augment(images, policy, draw_moves(policy, len(images), rng))
 
 
 def batch(n: int = 64, size: tuple[int, int, int] = (12, 16, 3)) -> np.ndarray:
@@ -18,7 +22,7 @@ def test_photographs_move_and_turn_and_digits_only_move_a_little():
 def test_every_image_is_a_crop_of_its_padded_self(fill):
     images = batch()
     before = images.copy()
-    moved = augment(images, Policy(3, mirror=False, fill=fill), np.random.default_rng(2))
+    moved = augmented(images, Policy(3, mirror=False, fill=fill), np.random.default_rng(2))
     assert moved.shape == images.shape
     assert moved.dtype == np.uint8
     assert np.array_equal(images, before)
@@ -45,7 +49,7 @@ def test_every_image_is_a_crop_of_its_padded_self(fill):
 
 def test_half_of_the_images_are_mirrored_and_none_otherwise_changed():
     images = batch(400, (5, 4, 3))
-    turned = augment(images, Policy(0, mirror=True), np.random.default_rng(3))
+    turned = augmented(images, Policy(0, mirror=True), np.random.default_rng(3))
     same = (turned == images).all(axis=(1, 2, 3))
     mirrored = (turned == images[:, :, ::-1]).all(axis=(1, 2, 3))
     assert np.all(same ^ mirrored)
@@ -54,14 +58,14 @@ def test_half_of_the_images_are_mirrored_and_none_otherwise_changed():
 
 def test_the_same_generator_state_gives_the_same_batch():
     policy = policy_for((12, 16, 3), mirror=True)
-    first = augment(batch(), policy, np.random.default_rng(5))
-    assert np.array_equal(first, augment(batch(), policy, np.random.default_rng(5)))
-    assert not np.array_equal(first, augment(batch(), policy, np.random.default_rng(6)))
+    first = augmented(batch(), policy, np.random.default_rng(5))
+    assert np.array_equal(first, augmented(batch(), policy, np.random.default_rng(5)))
+    assert not np.array_equal(first, augmented(batch(), policy, np.random.default_rng(6)))
 
 
 def test_no_augmentation_copies():
     images = batch()
-    same = augment(images, NO_AUGMENTATION, np.random.default_rng(0))
+    same = augmented(images, NO_AUGMENTATION, np.random.default_rng(0))
     assert np.array_equal(same, images)
     assert not np.shares_memory(same, images)
 
@@ -70,4 +74,4 @@ def test_an_empty_batch_and_one_channel_work():
     policy = policy_for((32, 32, 1), mirror=True)
     for n in (0, 1):
         images = batch(n, (32, 32, 1))
-        assert augment(images, policy, np.random.default_rng(0)).shape == images.shape
+        assert augmented(images, policy, np.random.default_rng(0)).shape == images.shape

@@ -1,20 +1,22 @@
 """What every backend offers: a network with its optimizer, called with batches of uint8 images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.data.augment import Moves, Policy
+from archsearch.data.dataset import Split
 from archsearch.ir.graph import Graph
-from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.recipe import Precision, Recipe
 from archsearch.runtime.weights import Weights
 
 AUXILIARY_WEIGHT: Final = 0.3
 """Of an auxiliary classifier's loss: Szegedy et al. 2014 (arXiv:1409.4842), section 5."""
 
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 Images: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
@@ -52,25 +54,45 @@ class Task:
         return scale.astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How far one step moves things.
+
+    Attributes:
+        learning: the learning rate.
+        statistics: the batch's share in the moving statistics of batch normalizations.
+        average: the new weights' share in the averaged ones (recipes with `ema`).
+    """
+
+    learning: float
+    statistics: float
+    average: float = 1.0
+
+
+Held: TypeAlias = Callable[[Labels, Moves], tuple[Any, Any]]
+"""Images that lie on the device: from their numbers and moves to (images, labels) for `train`."""
+
+
 class Steps(Protocol):
     """A network with its optimizer's state."""
 
     device: str
     """What it trains on; empty for the processor."""
 
-    def train(
-        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
-    ) -> Any:
-        """Take a step with (batch, height, width, channels) images; returns what `read` reads later.
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Put images where they are trained on, to be moved and mirrored there; None: keep them."""
 
-        `update_rate` is the batch's share in the moving statistics of batch normalizations.
-        """
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
+        """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result."""
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps; return the sums of their mean losses and of their correct answers, (2,)."""
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers: the number of a class an image."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Have `evaluate` and `weights` use the averaged weights, in recipes with `ema`."""
 
     def weights(self) -> Weights:
         """Copy the weights, keyed and shaped as any backend reads them."""

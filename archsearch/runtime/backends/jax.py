@@ -1,8 +1,8 @@
 """Training steps on JAX: the Keras model as a pure function, compiled by XLA with its optimizer."""
 
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,24 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Images, Labels, Task
+from archsearch.data.augment import Moves, Policy, padded_images
+from archsearch.data.dataset import Split
+from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
 from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.weights import Weights, get_weights
 
-Values = list[Any]
+_HELD_SHARE: Final = 0.3
+"""Of a GPU's free memory that images may take."""
+
+
+class _Values(NamedTuple):
+    """All that changes in training, each a list of arrays; `average` is empty without `ema`."""
+
+    trained: list[Any]
+    kept: list[Any]
+    momenta: list[Any]
+    average: list[Any]
 
 
 class JaxSteps:
@@ -36,27 +48,29 @@ class JaxSteps:
             if isinstance(layer, FusedBatchNorm):
                 layer.update_rate = lambda: self._update_rate
         # Copies: a step gives its arguments' memory away.
-        self._trained, self._kept = (
-            [jnp.array(variable.value) for variable in variables]
-            for variables in (self._model.trainable_variables, self._model.non_trainable_variables)
+        trained = [jnp.array(variable.value) for variable in self._model.trainable_variables]
+        kept = [jnp.array(variable.value) for variable in self._model.non_trainable_variables]
+        self._values = _Values(
+            trained,
+            kept,
+            [jnp.zeros_like(value) for value in trained],
+            [] if task.recipe.ema is None else [jnp.array(value) for value in trained],
         )
-        self._momenta = [jnp.zeros_like(value) for value in self._trained]
-        self._train = jax.jit(self._train_step, donate_argnums=(0, 1, 2))
+        self._train = jax.jit(self._train_step, donate_argnums=0)
         self._evaluate = jax.jit(self._evaluate_step)
 
-    def train(
-        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
-    ) -> Any:
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Put images on a GPU that has room for them."""
+        stats = jax.devices()[0].memory_stats() or {}
+        free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+        if not self.device or 2 * split.images.nbytes > free * _HELD_SHARE:
+            return None
+        return hold_images(split, policy)
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        self._trained, self._kept, self._momenta, result = self._train(
-            self._trained,
-            self._kept,
-            self._momenta,
-            images,
-            labels,
-            np.float32(learning_rate),
-            np.float32(update_rate),
-        )
+        numbers = np.asarray([rates.learning, rates.statistics, rates.average], np.float32)
+        self._values, result = self._train(self._values, images, labels, numbers)
         return result
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
@@ -66,76 +80,86 @@ class JaxSteps:
         )
         return total
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights while the block runs."""
+        own = self._values
+        if own.average:
+            self._values = own._replace(trained=own.average)
+        try:
+            yield
+        finally:
+            self._values = own
+
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
-        total, answers = self._evaluate(self._trained, self._kept, images, labels)
+        total, answers = self._evaluate(self._values, images, labels)
         return float(total), np.asarray(answers, np.int64)
 
     def weights(self) -> Weights:
         """Copy the weights."""
-        self._put_back()
+        for variables, values in (
+            (self._model.trainable_variables, self._values.trained),
+            (self._model.non_trainable_variables, self._values.kept),
+        ):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
         return get_weights(self._model)
 
     def state(self) -> list[npt.NDArray[Any]]:
         """Copy all that changes in training."""
-        return [np.array(value) for value in (*self._trained, *self._kept, *self._momenta)]
+        return [np.array(value) for values in self._values for value in values]
 
     def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
         """Put back what `state` returned."""
-        values = [jnp.asarray(value) for value in state]
-        one, two = len(self._trained), len(self._trained) + len(self._kept)
-        self._trained, self._kept, self._momenta = values[:one], values[one:two], values[two:]
-
-    def _put_back(self) -> None:
-        for variables, values in (
-            (self._model.trainable_variables, self._trained),
-            (self._model.non_trainable_variables, self._kept),
-        ):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+        left = iter(state)
+        self._values = _Values(
+            *([jnp.asarray(next(left)) for _ in values] for values in self._values)
+        )
 
     def _logits(
-        self, trained: Values, kept: Values, images: Any, *, training: bool, update_rate: Any = 1.0
-    ) -> tuple[Values, Values]:
-        """Run the model with these values of its variables; return logits and what changed in `kept`."""
-        variables = [*self._model.trainable_variables, *self._model.non_trainable_variables]
-        mapping = list(zip(variables, [*trained, *kept], strict=True))
+        self, values: _Values, images: Any, *, training: bool, update_rate: Any = 1.0
+    ) -> tuple[list[Any], list[Any]]:
+        """Run the model with these values; return its logits, and what has become of `kept`."""
+        model = self._model
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        mapping = list(zip(variables, [*values.trained, *values.kept], strict=True))
         x = (images.astype(jnp.float32) - self._mean) * self._scale
         with keras.StatelessScope([*mapping, (self._update_rate, update_rate)]) as scope:
-            outputs = self._model(x, training=training)
+            outputs = model(x, training=training)
         changed = [
             value if (new := scope.get_current_value(variable)) is None else new
-            for variable, value in zip(self._model.non_trainable_variables, kept, strict=True)
+            for variable, value in zip(model.non_trainable_variables, values.kept, strict=True)
         ]
         listed = outputs if isinstance(outputs, list) else [outputs]
         return [logits.astype(jnp.float32) for logits in listed], changed
 
     def _train_step(
-        self,
-        trained: Values,
-        kept: Values,
-        momenta: Values,
-        images: Any,
-        labels: Any,
-        learning_rate: Any,
-        update_rate: Any,
-    ) -> tuple[Values, Values, Values, Any]:
-        def total_loss(trained: Values) -> Any:
+        self, values: _Values, images: Any, labels: Any, numbers: Any
+    ) -> tuple[_Values, Any]:
+        learning_rate, update_rate, average_rate = numbers
+
+        def total_loss(trained: list[Any]) -> Any:
             outputs, changed = self._logits(
-                trained, kept, images, training=True, update_rate=update_rate
+                values._replace(trained=trained), images, training=True, update_rate=update_rate
             )
-            losses = [self._smoothed_loss(logits, labels) for logits in outputs]
-            total = losses[0] + AUXILIARY_WEIGHT * sum(losses[1:])
-            return total, (losses[0], jnp.sum(outputs[0].argmax(-1) == labels), changed)
+            loss, *others = (self._smoothed_loss(logits, labels) for logits in outputs)
+            correct = jnp.sum(outputs[0].argmax(-1) == labels)
+            return loss + AUXILIARY_WEIGHT * sum(others), (loss, correct, changed)
 
-        (_, (loss, correct, changed)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
-            trained
+        (_, (loss, correct, kept)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
+            values.trained
         )
-        moved = self._update(trained, momenta, gradients, learning_rate)
-        return *moved[:1], changed, moved[1], jnp.stack([loss, correct.astype(jnp.float32)])
+        trained, momenta = self._moved(values, gradients, learning_rate)
+        average = [
+            old + average_rate * (new - old)
+            for old, new in zip(values.average, trained, strict=bool(values.average))
+        ]
+        result = jnp.stack([loss, correct.astype(jnp.float32)])
+        return _Values(trained, kept, momenta, average), result
 
-    def _evaluate_step(self, trained: Values, kept: Values, images: Any, labels: Any) -> Any:
-        (logits, *_), _ = self._logits(trained, kept, images, training=False)
+    def _evaluate_step(self, values: _Values, images: Any, labels: Any) -> Any:
+        (logits, *_), _ = self._logits(values, images, training=False)
         losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)
         return losses.sum(), logits.argmax(-1)
 
@@ -147,26 +171,45 @@ class JaxSteps:
             losses *= jnp.asarray(self._class_weights)[labels]
         return losses.mean()
 
-    def _update(
-        self, trained: Values, momenta: Values, gradients: Values, learning_rate: Any
-    ) -> tuple[Values, Values]:
+    def _moved(
+        self, values: _Values, gradients: list[Any], learning_rate: Any
+    ) -> tuple[list[Any], list[Any]]:
         """Clip, decay, and step with momentum; Nesterov's goes one step further."""
         recipe = self._recipe
         if recipe.clip_norm is not None:
             norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
             shrink = jnp.minimum(1.0, recipe.clip_norm / (norm + 1e-12))
             gradients = [gradient * shrink for gradient in gradients]
-        move = partial(_moved, recipe=recipe, learning_rate=learning_rate)
-        pairs = [move(*values) for values in zip(trained, momenta, gradients, strict=True)]
-        return [weight for weight, _ in pairs], [momentum for _, momentum in pairs]
+        trained, momenta = [], []
+        for weight, momentum, gradient in zip(
+            values.trained, values.momenta, gradients, strict=True
+        ):
+            # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
+            decay = recipe.weight_decay if weight.ndim > 1 else 0.0
+            step = gradient + decay * weight
+            momenta.append(recipe.momentum * momentum + step)
+            step = step + recipe.momentum * momenta[-1] if recipe.nesterov else momenta[-1]
+            trained.append(weight - learning_rate * step)
+        return trained, momenta
 
 
-def _moved(
-    weight: Any, momentum: Any, gradient: Any, *, recipe: Any, learning_rate: Any
-) -> tuple[Any, Any]:
-    # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
-    if weight.ndim > 1 and recipe.weight_decay:
-        gradient = gradient + recipe.weight_decay * weight
-    momentum = recipe.momentum * momentum + gradient
-    step = gradient + recipe.momentum * momentum if recipe.nesterov else momentum
-    return weight - learning_rate * step, momentum
+def hold_images(split: Split, policy: Policy) -> Held:
+    """Put a split on the device; moves there are those of archsearch.data.augment, to the bit."""
+    padded = jnp.asarray(padded_images(np.asarray(split.images), policy))
+    labels = jnp.asarray(split.labels)
+    rows, columns = (np.arange(side) for side in split.images.shape[1:3])
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def batch(padded: Any, labels: Any, which: Any, top: Any, left: Any, mirrored: Any) -> Any:
+        across = jnp.where(mirrored[:, None], columns[::-1], columns)
+        images = padded[
+            which[:, None, None],
+            (top[:, None] + rows)[:, :, None],
+            (left[:, None] + across)[:, None, :],
+        ]
+        return images, labels[which]
+
+    def held(numbers: Labels, moves: Moves) -> tuple[Any, Any]:
+        return batch(padded, labels, numbers, moves.top, moves.left, moves.mirrored)  # type: ignore[no-any-return]
+
+    return held

@@ -4,7 +4,8 @@ Hand-written rather than `Model.fit`: no callbacks, metrics or data adapters bet
 update operation a variable. No XLA: on a processor it compiles longer than a short trial trains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Images, Labels, Task
+from archsearch.data.augment import Policy
+from archsearch.data.dataset import Split
+from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
 from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.weights import Weights, get_weights
@@ -33,20 +36,20 @@ class TensorFlowSteps:
         # Kernels have more than one axis; biases, gammas and betas have one.
         self._decays = [len(variable.shape) > 1 for variable in self._variables]
         self._momenta = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
+        averaged = self._variables if task.recipe.ema is not None else []
+        self._averages = [tf.Variable(variable, trainable=False) for variable in averaged]
         self._update_rate = tf.Variable(1.0, trainable=False)
         for layer in self._model.layers:
             if isinstance(layer, FusedBatchNorm):
                 layer.update_rate = lambda: self._update_rate
         batch, size = task.recipe.batch, task.graph.input
         image, label = tf.TensorSpec((None, *size), tf.uint8), tf.TensorSpec((None,), tf.int64)
-        number = tf.TensorSpec((), tf.float32)
         self._train = tf.function(
             self._train_step,
             input_signature=[
                 tf.TensorSpec((batch, *size), tf.uint8),
                 tf.TensorSpec((batch,), tf.int64),
-                number,
-                number,
+                tf.TensorSpec((3,), tf.float32),
             ],
             autograph=False,
             jit_compile=False,
@@ -58,11 +61,14 @@ class TensorFlowSteps:
             jit_compile=False,
         )
 
-    def train(
-        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
-    ) -> Any:
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Leave images where they are: batches come from the processor, made ahead."""
+        return None
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        return self._train(images, labels, np.float32(learning_rate), np.float32(update_rate))
+        numbers = np.asarray([rates.learning, rates.statistics, rates.average], np.float32)
+        return self._train(images, labels, numbers)
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps."""
@@ -70,6 +76,18 @@ class TensorFlowSteps:
             [np.asarray(result, np.float64) for result in results], axis=0
         )
         return total
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights while the block runs."""
+        own = [variable.numpy() for variable in self._variables[: len(self._averages)]]
+        for variable, average in zip(self._variables, self._averages, strict=False):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, own, strict=False):
+                variable.assign(value)
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
@@ -84,11 +102,13 @@ class TensorFlowSteps:
         """Copy all that changes in training."""
         # `variables`, not `weights`: the random state of dropout is one of them.
         values = [keras.ops.convert_to_numpy(variable) for variable in self._model.variables]
-        return [np.array(value) for value in (*values, *(m.numpy() for m in self._momenta))]
+        others = [variable.numpy() for variable in (*self._momenta, *self._averages)]
+        return [np.array(value) for value in (*values, *others)]
 
     def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
         """Put back what `state` returned."""
-        for variable, value in zip([*self._model.variables, *self._momenta], state, strict=True):
+        variables = [*self._model.variables, *self._momenta, *self._averages]
+        for variable, value in zip(variables, state, strict=True):
             variable.assign(value)
 
     def _normalised(self, images: Any) -> Any:
@@ -99,7 +119,8 @@ class TensorFlowSteps:
         listed = outputs if isinstance(outputs, list) else [outputs]
         return [tf.cast(logits, tf.float32) for logits in listed]
 
-    def _train_step(self, images: Any, labels: Any, learning_rate: Any, update_rate: Any) -> Any:
+    def _train_step(self, images: Any, labels: Any, rates: Any) -> Any:
+        learning_rate, update_rate, average_rate = tf.unstack(rates)
         self._update_rate.assign(update_rate)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._variables)
@@ -109,6 +130,8 @@ class TensorFlowSteps:
             for other in others:
                 total += AUXILIARY_WEIGHT * self._smoothed_loss(other, labels)
         self._update(tape.gradient(total, self._variables), learning_rate)
+        for average, variable in zip(self._averages, self._variables, strict=False):
+            average.assign_add(average_rate * (variable - average))
         return tf.stack([loss, _correct(logits, labels)])
 
     def _evaluate_step(self, images: Any, labels: Any) -> Any:

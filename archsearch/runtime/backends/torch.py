@@ -5,8 +5,9 @@ all of them lie in one vector, and so do their gradients and momenta: a handful 
 however many layers there are.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as everyone writes it
 from torch import Tensor
 
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Images, Labels, Task
+from archsearch.data.augment import Policy
+from archsearch.data.dataset import Split
+from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
+from archsearch.runtime.backends.torch_images import HeldImages
 from archsearch.runtime.backends.torch_network import Network
 from archsearch.runtime.initial import initial_weights
+from archsearch.runtime.memory import keep_freed_memory
 from archsearch.runtime.weights import Weights
+
+_HELD_SHARE: Final = 0.3
+"""Of a GPU's free memory that images may take."""
+
+keep_freed_memory()
 
 
 class TorchSteps:
@@ -45,13 +55,21 @@ class TorchSteps:
         trained = [*self._network.kernels, *self._network.others]
         self._weights, self._gradients = _flattened(trained)
         self._momenta = torch.zeros_like(self._weights)
+        self._average = self._weights.clone() if task.recipe.ema is not None else None
         self._decaying = sum(kernel.numel() for kernel in self._network.kernels)
 
-    def train(
-        self, images: Images, labels: Labels, *, learning_rate: float, update_rate: float
-    ) -> Any:
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Put images on a GPU that has room for them."""
+        if self._place.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info()
+        if 2 * split.images.nbytes > free * _HELD_SHARE:
+            return None
+        return HeldImages(split, policy, self._place)
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        targets = torch.from_numpy(labels).to(self._place, non_blocking=True)
+        targets = torch.as_tensor(labels).to(self._place, non_blocking=True)
         outputs = self._logits(self._normalised(images), training=True)
         loss = self._loss(outputs[0], targets)
         total = loss
@@ -60,9 +78,11 @@ class TorchSteps:
         self._gradients.zero_()
         total.backward()
         with torch.no_grad():
-            self._update(learning_rate)
+            self._update(rates.learning)
             if self._network.moving:
-                torch._foreach_lerp_(self._network.moving, self._network.latest, update_rate)
+                torch._foreach_lerp_(self._network.moving, self._network.latest, rates.statistics)
+            if self._average is not None:
+                self._average.lerp_(self._weights, rates.average)
             hits = (outputs[0].argmax(1) == targets).sum()
             return torch.stack([loss.detach(), hits.to(loss.dtype)])
 
@@ -70,6 +90,19 @@ class TorchSteps:
         """Wait for steps."""
         total: npt.NDArray[np.float64] = torch.stack(list(results)).double().sum(0).cpu().numpy()
         return total
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights while the block runs."""
+        if self._average is None:
+            yield
+            return
+        own = self._weights.clone()
+        self._weights.copy_(self._average)
+        try:
+            yield
+        finally:
+            self._weights.copy_(own)
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
@@ -88,13 +121,12 @@ class TorchSteps:
         chance = [torch.get_rng_state()]
         if self._place.type == "cuda":
             chance.append(torch.cuda.get_rng_state())
-        kept = [self._weights, self._momenta, *self._network.moving, *chance]
-        return [np.array(tensor.detach().cpu().numpy()) for tensor in kept]
+        return [np.array(tensor.detach().cpu().numpy()) for tensor in (*self._kept(), *chance)]
 
     def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
         """Put back what `state` returned."""
         tensors = [torch.from_numpy(np.array(array)) for array in state]
-        kept = [self._weights, self._momenta, *self._network.moving]
+        kept = self._kept()
         with torch.no_grad():
             for tensor, value in zip(kept, tensors[: len(kept)], strict=True):
                 tensor.copy_(value)
@@ -103,9 +135,13 @@ class TorchSteps:
         if self._place.type == "cuda":
             torch.cuda.set_rng_state(chance[1])
 
-    def _normalised(self, images: Images) -> Tensor:
+    def _kept(self) -> list[Tensor]:
+        average = [] if self._average is None else [self._average]
+        return [self._weights, self._momenta, *average, *self._network.moving]
+
+    def _normalised(self, images: Any) -> Tensor:
         # (n, channels, height, width) over memory that stays channels last.
-        x = torch.from_numpy(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
+        x = torch.as_tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
         return (x.float() - self._mean) * self._scale
 
     def _logits(self, x: Tensor, *, training: bool) -> list[Tensor]:
