@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from archsearch.errors import ArchsearchError
-from archsearch.runtime.latency import LatencyRequest
+from archsearch.runtime.latency import LatencyRequest, is_calm
 from archsearch.study.folder import StudyFolder
 from archsearch.study.gauge import Gauge, wait_for
 from archsearch.study.journal import Journal
 from archsearch.study.limits import Limits
 from archsearch.study.result import LATENCY, Row, final_key, final_outcomes, latencies, read_result
 from archsearch.study.storage import StudyStore
+from archsearch.units import format_ms
 
 
 def measure_finalists(
@@ -70,4 +71,16 @@ def _tell(before: list[Row], store: StudyStore, journal: Journal) -> None:
                     journal.latency(key, {"latency_ms": row.latency_ms})
         if row.too_slow and row.origin != "published":
             wins = "; it wins nevertheless: none is quicker" if row.winner else ""
-            journal.notice(f"{row.label} is {row.reason}{wins}")
+            journal.notice(f"{row.label} is {row.reason}{_disturbed(row)}{wins}")
+
+
+def _disturbed(row: Row) -> str:
+    """Say where the measurement is not to be trusted much."""
+    if row.latency_ms is None or row.latency_p10_ms is None:
+        return ""
+    if is_calm(row.latency_ms, p10=row.latency_p10_ms):
+        return ""
+    return (
+        f" (though a tenth of its calls took less than {format_ms(row.latency_p10_ms)} ms: other work "
+        "disturbed them)"
+    )

@@ -224,7 +224,8 @@ class Fitting:
         }
 
     def _ask(self) -> None:
-        request = LatencyRequest(graph=to_json(self._fit.candidate.graph), seconds=_MEASURE_S)
+        graph = to_json(self._fit.candidate.graph)
+        request = LatencyRequest(graph=graph, seconds=_MEASURE_S, attempts=1)
         try:
             self._bound.gauge.ask(request)
         except ArchsearchError as error:

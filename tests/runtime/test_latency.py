@@ -3,7 +3,7 @@ import pytest
 
 from archsearch.ir.codec import to_json
 from archsearch.runtime import latency
-from archsearch.runtime.latency import LEAST_CALLS, LatencyRequest, timed
+from archsearch.runtime.latency import LEAST_CALLS, LatencyRequest, calmest, timed
 
 from .networks import resnext_like
 
@@ -32,6 +32,18 @@ def test_many_calls_of_the_quick_and_few_of_the_slow(call_s, calls):
     assert len(times) == pytest.approx(calls, abs=1)
     assert times == pytest.approx([call_s] * len(times))
     assert 2 <= clock.calls - len(times) <= LEAST_CALLS  # warm-up is not counted
+
+
+def test_a_disturbed_measurement_is_repeated_and_the_calmest_counts():
+    def of(*times):
+        made = [list(ms) for ms in times]
+        return calmest(lambda: made.pop(0), 3), len(made)
+
+    calm, busy, busier = [1.0] * 30, [1.0] * 10 + [2.0] * 20, [1.0] * 10 + [5.0] * 20
+    assert of(calm, busy, busy) == (calm, 2)
+    assert of(busier, calm, busy) == (calm, 1)
+    assert of(busier, busy, busier) == (busy, 0)
+    assert calmest(lambda: busier, 1) is busier
 
 
 @pytest.mark.keras
