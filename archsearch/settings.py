@@ -72,6 +72,11 @@ class RunSettings:
     """Trials that share a GPU; None: what suits the trials."""
     backend: str = "auto"
     """What trains: `tensorflow`, `jax`, `torch`, or `auto`, the fastest installed."""
+    precision: str = "auto"
+    """`float32`, `bfloat16` (weights and statistics stay float32), or `auto`: bfloat16 where the
+    hardware has it and it pays."""
+    ema: float | None = None
+    """Decay of averaged weights that are evaluated and kept in place of the last ones; None: the last."""
     name: str | None = None
     """Name of the study; None: made from space, budget and data."""
     storage: str | None = None
@@ -169,7 +174,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
         **dict.fromkeys(("relax", "max_time", "search_flops", "max_latency"), str),
-        **dict.fromkeys(("storage", "tracking_uri", "home", "backend"), str),
+        **dict.fromkeys(("storage", "tracking_uri", "home", "backend", "precision"), str),
         **dict.fromkeys(
             (
                 "trials",
@@ -183,7 +188,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
             ),
             int,
         ),
-        **dict.fromkeys(("val_fraction", "test_fraction"), float),
+        **dict.fromkeys(("val_fraction", "test_fraction", "ema"), float),
         **dict.fromkeys(("export", "prune", "mirror", "strict", "class_weights"), bool),
     }
 )

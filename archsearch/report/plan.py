@@ -17,6 +17,7 @@ def plan_rows(found: Forecast) -> list[tuple[str, str]]:
         *([("latency", _latency(found.max_latency))] if found.max_latency else []),
         ("images", _images(found)),
         ("training", _training(found)),
+        ("machine", _machine(found)),
         ("memory", _memory(found)),
         ("time", _time(found)),
         *(("note", note) for note in found.notes),
@@ -66,6 +67,10 @@ def _training(found: Forecast) -> str:
 
 def _trials(found: Forecast) -> str:
     return f"{found.trials:,}" if found.fit is None else f"about {min(found.fit, found.trials):,}"
+
+
+def _machine(found: Forecast) -> str:
+    return f"{found.shares}, {found.backend} ({found.backend_why}) in {found.precision}"
 
 
 def _memory(found: Forecast) -> str:

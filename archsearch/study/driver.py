@@ -197,6 +197,7 @@ class _Run:
                 dataset=str(prepared.folder),
                 recipe=prepared.recipe,
                 backend=prepared.backend.name,
+                precision=prepared.precision,
                 tags={"space": settings.space, "budget": settings.flops},
                 on_event=self._keeping_time(store),
             )
@@ -258,7 +259,10 @@ class _Run:
     def _settle(self, taken: list[str], prepared: Prepared) -> RunSettings:
         """Fill in what was left open: workers, backend and name."""
         settings = replace(
-            self._settings, workers=len(prepared.setups), backend=prepared.backend.name
+            self._settings,
+            workers=len(prepared.setups),
+            backend=prepared.backend.name,
+            precision=prepared.precision,
         )
         if settings.name is None:
             base = default_study_name(settings)

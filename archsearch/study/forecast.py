@@ -19,6 +19,7 @@ from archsearch.study.baselines import wants_matched
 from archsearch.study.engines.base import Engine
 from archsearch.study.prepared import Prepared
 from archsearch.study.sampler import derive_seed
+from archsearch.study.workers import describe
 from archsearch.units import format_count, format_duration, parse_duration, parse_flops
 
 MEASURE_S: Final = 1.5
@@ -63,6 +64,9 @@ class Forecast:
         distinct: combinations of knob values.
         budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
         resized: whether the image size was asked for (other images are resized to it).
+        shares: how workers share the machine, in words.
+        backend, backend_why: what trains, and why it is this one.
+        precision: that it computes in.
         trials, finals: trainings that are left to do.
         trial_images, epochs: the length of a training.
         trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
@@ -88,6 +92,10 @@ class Forecast:
     trials: int
     finals: int
     workers: int
+    shares: str
+    backend: str
+    backend_why: str
+    precision: str
     batch: int
     epochs: int
     trial_images: int
@@ -147,6 +155,10 @@ def forecast(
         trials=trials,
         finals=max(0, finals - finals_done),
         workers=workers,
+        shares=describe(prepared.setups),
+        backend=prepared.backend.name,
+        backend_why=prepared.backend.why,
+        precision=prepared.precision,
         batch=prepared.recipe.batch,
         epochs=epochs,
         trial_images=images,
@@ -320,6 +332,7 @@ def _measuring(prepared: Prepared, number: int) -> Job:
         images=prepared.recipe.batch,
         seed=prepared.settings.seed,
         backend=prepared.backend.name,
+        precision=prepared.precision,
         measure_s=MEASURE_S,
     )
 

@@ -8,7 +8,7 @@ from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.table import rows
 from archsearch.runtime.job import EpochReport, Job, Outcome
-from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.recipe import Precision, Recipe
 from archsearch.study.events import EpochDone, Event, JobEnded, JobStarted, Notice
 from archsearch.study.folder import StudyFolder
 from archsearch.tracking.names import run_name
@@ -54,6 +54,7 @@ class Journal:
         dataset: str,
         recipe: Recipe,
         backend: str = "tensorflow",
+        precision: Precision = "float32",
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -62,6 +63,7 @@ class Journal:
         self._dataset = dataset
         self._recipe = recipe
         self._backend = backend
+        self._precision: Precision = precision
         self._tags = dict(tags)
         self._emit = on_event
         self._entries: dict[str, Entry] = {}
@@ -90,6 +92,7 @@ class Journal:
             images=entry.images,
             seed=entry.seed,
             backend=self._backend,
+            precision=self._precision,
             test=final,
             weights=str(self._folder.weights(entry.key)) if final else None,
             checkpoint=str(self._folder.checkpoint(entry.key)),

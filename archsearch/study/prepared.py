@@ -8,8 +8,8 @@ from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
-from archsearch.runtime.backends.choice import Choice, choose_backend
-from archsearch.runtime.recipe import Recipe, find_recipe
+from archsearch.runtime.backends.choice import Choice, choose_backend, choose_precision
+from archsearch.runtime.recipe import Precision, Recipe, find_recipe
 from archsearch.runtime.setup import WorkerSetup
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
@@ -30,6 +30,7 @@ class Prepared:
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
         backend: what trains, and why.
+        precision: that it computes in.
         setups: of the workers, one each.
     """
 
@@ -42,6 +43,7 @@ class Prepared:
     published: dict[str, Graph]
     classic: Candidate
     backend: Choice
+    precision: Precision
     setups: tuple[WorkerSetup, ...]
 
     def length(self, flops: int) -> tuple[int, int]:
@@ -68,9 +70,12 @@ def prepare_run(
     recipe = find_recipe(settings.recipe)
     if settings.batch_size is not None:
         recipe = replace(recipe, batch=settings.batch_size)
+    if settings.ema is not None:
+        recipe = replace(recipe, ema=settings.ema)
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
     backend = choose_backend(settings.backend)
+    precision = choose_precision(settings.precision, backend.name)
     # Misspelt names show before the data is prepared.
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
@@ -115,6 +120,7 @@ def prepare_run(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         backend=backend,
+        precision=precision,
         setups=worker_setups(
             settings.workers,
             backend=backend.name,

@@ -71,3 +71,14 @@ def worker_setups(
         )
         for number in range(count)
     )
+
+
+def describe(setups: tuple[WorkerSetup, ...]) -> str:
+    """Say how workers share a machine: `2 workers of 1 thread`, `4 workers on GPU 0, 2 on GPU 1`."""
+    count, first = len(setups), setups[0]
+    workers = f"{count} worker{'s' if count != 1 else ''}"
+    if first.gpu is None:
+        return f"{workers} of {first.threads} thread{'s' if first.threads != 1 else ''}"
+    gpus = dict.fromkeys(setup.gpu for setup in setups)
+    shares = [f"{sum(setup.gpu == gpu for setup in setups)} on GPU {gpu}" for gpu in gpus]
+    return f"{workers}: {', '.join(shares)}"

@@ -17,8 +17,9 @@ from archsearch.errors import UserError
 from archsearch.ir import ops
 from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
+from archsearch.runtime.backends import choice
 from archsearch.runtime.backends.base import Rates, Task
-from archsearch.runtime.backends.choice import choose_backend, make_steps
+from archsearch.runtime.backends.choice import choose_backend, choose_precision, make_steps
 from archsearch.runtime.recipe import Recipe
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import draw
@@ -234,9 +235,9 @@ def place_of(*names):
 )
 def test_the_backend_is_chosen_by_what_is_installed(wanted, there, name, why, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    choice = choose_backend(wanted, found=place_of(*there))
-    assert choice.name == name
-    assert why in choice.why
+    chosen = choose_backend(wanted, found=place_of(*there))
+    assert chosen.name == name
+    assert why in chosen.why
 
 
 def test_on_a_gpu_a_backend_built_for_it_is_chosen(monkeypatch):
@@ -254,6 +255,27 @@ def test_on_a_gpu_a_backend_built_for_it_is_chosen(monkeypatch):
 def test_a_backend_that_is_not_there_is_refused(wanted, says):
     with pytest.raises(UserError, match=re.escape(says)):
         choose_backend(wanted, found=place_of("tensorflow"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "backend", "gpus", "native", "precision"),
+    [
+        ("auto", "torch", "", True, "bfloat16"),
+        ("auto", "torch", "", False, "float32"),
+        ("auto", "tensorflow", "", True, "float32"),
+        ("auto", "jax", "0", False, "bfloat16"),
+        ("float32", "torch", "0", True, "float32"),
+        ("bfloat16", "tensorflow", "", False, "bfloat16"),
+    ],
+)
+def test_the_precision_is_what_the_hardware_is_good_at(
+    wanted, backend, gpus, native, precision, monkeypatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr(choice, "has_bfloat16", lambda: native)
+    assert choose_precision(wanted, backend) == precision
+    with pytest.raises(UserError, match="no precision 'half'"):
+        choose_precision("half", backend)
 
 
 def test_choosing_imports_no_framework():

@@ -8,7 +8,8 @@ from typing import Final
 
 from archsearch.errors import UserError
 from archsearch.runtime.backends.base import Steps, Task
-from archsearch.runtime.devices import gpu_numbers
+from archsearch.runtime.devices import gpu_numbers, has_bfloat16
+from archsearch.runtime.recipe import Precision
 
 AUTO: Final = "auto"
 NAMES: Final = ("tensorflow", "jax", "torch")
@@ -56,6 +57,23 @@ def choose_backend(
         if name in installed:
             return Choice(name, f"the fastest on a CPU of {_listed(installed)}")
     raise UserError("no backend is installed; pip install tensorflow")
+
+
+def choose_precision(wanted: str, backend: str) -> Precision:
+    """Choose how precisely to compute: bfloat16 on GPUs and where it makes a processor's training faster.
+
+    Raises:
+        UserError: there is no such precision.
+    """
+    if wanted == "float32":
+        return "float32"
+    if wanted == "bfloat16":
+        return "bfloat16"
+    if wanted != AUTO:
+        raise UserError(f"no precision {wanted!r}; there are {AUTO}, float32, bfloat16")
+    # On processors only PyTorch's convolutions gain (benchmarks/RESULTS.md).
+    pays = bool(gpu_numbers()) or (backend == "torch" and has_bfloat16())
+    return "bfloat16" if pays else "float32"
 
 
 def make_steps(backend: str, task: Task) -> Steps:

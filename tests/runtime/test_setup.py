@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from archsearch.runtime.devices import gpu_numbers, has_bfloat16
+
+
+def test_gpus_are_found_by_their_device_files_or_the_variable(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert gpu_numbers(tmp_path) == ("2", "10")
+    for text, found in (("", ()), ("-1", ()), ("1, 0", ("1", "0")), ("GPU-8f", ("GPU-8f",))):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
+        assert gpu_numbers(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"), [("fpu avx2 avx512_bf16", True), ("fpu avx2", False), ("amx_bf16", True)]
+)
+def test_bfloat16_is_read_off_the_flags(flags, has, tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+    assert has_bfloat16(tmp_path / "cpuinfo") is has
+    assert not has_bfloat16(tmp_path / "missing")
+
+
+@pytest.mark.keras
+def test_tensorflow_gets_its_threads_and_no_gpu():
+    code = """
+from archsearch.runtime.setup import WorkerSetup
+WorkerSetup(backend="tensorflow", threads=3).apply()
+import os
+import tensorflow as tf
+assert tf.config.threading.get_intra_op_parallelism_threads() in (0, 3)
+print(os.environ["TF_NUM_INTRAOP_THREADS"], repr(os.environ["CUDA_VISIBLE_DEVICES"]))
+import keras
+print(keras.backend.backend())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "''", "tensorflow"]
+
+
+@pytest.mark.keras
+def test_torch_gets_its_threads_and_trains_without_keras_or_tensorflow(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    code = """
+import sys
+sys.path.insert(0, "tests")
+from archsearch.runtime.setup import WorkerSetup
+WorkerSetup(backend="torch", threads=1).apply()
+from pathlib import Path
+from tests.runtime.conftest import write_dataset
+from tests.runtime.networks import resnext_like
+from archsearch.ir.codec import to_json
+from archsearch.runtime.fit import train
+from archsearch.runtime.job import Job
+from archsearch.runtime.recipe import Recipe
+folder = write_dataset(Path(sys.argv[1]) / "data", channels=3)
+job = Job(key="t", graph=to_json(resnext_like()), dataset=str(folder), recipe=Recipe(batch=16),
+    images=192, seed=0, backend="torch", test=True, weights=sys.argv[1] + "/w.npz")
+outcome = train(job, lambda report: True)
+assert outcome.status == "complete", outcome
+import torch
+print(torch.get_num_threads(), [m for m in ("tensorflow", "keras", "jax") if m in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "1 []", done.stderr
