@@ -6,6 +6,8 @@ Both are told the same events. Everything goes to stderr; stdout is the result's
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -29,6 +31,9 @@ from archsearch.study.events import (
 )
 from archsearch.units import format_count, format_duration, format_size
 
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
+
 
 def open_view(*, quiet: bool, verbose: bool = False, stream: TextIO | None = None) -> "View":
     """Return the view that fits: none if `quiet`, live in a terminal, else plain lines.
@@ -40,10 +45,34 @@ def open_view(*, quiet: bool, verbose: bool = False, stream: TextIO | None = Non
         return View()
     if verbose:
         return SilentView()
-    dumb = os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ or "CI" in os.environ
-    if dumb or not stream.isatty():
+    if not _draws(stream):
         return PlainView(stream)
     return LiveView(Console(file=stream, highlight=False))
+
+
+def _draws(stream: TextIO) -> bool:
+    """Whether lines can be redrawn in place."""
+    dumb = os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ or "CI" in os.environ
+    return not dumb and stream.isatty()
+
+
+@contextmanager
+def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progress]:
+    """Give a function to tell how much is done; a bar shows it where there is a terminal."""
+    stream = stream or sys.stderr
+    if not _draws(stream):
+        yield lambda done, total: None
+        return
+    board = Board()
+
+    def tell(done: int, total: int) -> None:
+        if not board.stage:
+            board.begin(what, total)
+        board.done = done
+
+    console = Console(file=stream, highlight=False)
+    with BoardView(board, console=console, refresh_per_second=4, transient=True):
+        yield tell
 
 
 class View:

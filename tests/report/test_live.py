@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from archsearch.report.live import LiveView, PlainView, open_view
+from archsearch.report.live import LiveView, PlainView, open_view, progress_bar
 from archsearch.runtime.job import EpochReport
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice, Preparing
 
@@ -68,6 +68,17 @@ def test_images_that_take_a_while_are_told():
 class _Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def test_a_bar_of_its_own_in_a_terminal_only(monkeypatch):
+    for name in ("NO_COLOR", "CI", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    terminal, pipe = _Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        with progress_bar("images", stream=stream) as tell:
+            tell(500, 1000)
+    assert "500/1,000" in terminal.getvalue()
+    assert pipe.getvalue() == ""
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "CI"])
