@@ -57,7 +57,7 @@ def serve(pipe: Connection, side: str, setting: Setting) -> None:
         with ExitStack() as stack:
             prepare(side, setting)
             begin = time.perf_counter()
-            importing(side)
+            importing(side, setting)
             imported = time.perf_counter()
             trainer = stack.enter_context(SIDES.get(side, ours)(side, setting))
             trainer.take(1)
@@ -90,17 +90,21 @@ def prepare(side: str, setting: Setting) -> None:
         threads=setting.threads,
         gpu="0" if setting.device == "cuda" else None,
     ).apply()
+
+
+def importing(side: str, setting: Setting) -> None:
+    """Import what takes seconds, as a worker does before its first job.
+
+    The plain sides get nothing of archsearch's backend, which sets up the process it is imported in.
+    """
     if side in SIDES:
         import torch
 
         torch.set_num_threads(setting.threads)
-
-
-def importing(side: str) -> None:
-    """Import what takes seconds, as a worker does before its first job."""
+        return
     from archsearch.runtime.worker import warm_up
 
-    warm_up("torch" if side in SIDES else side)
+    warm_up(side)
 
 
 @contextmanager
@@ -186,8 +190,8 @@ def batches_at_hand(data: Any, batch: int) -> list[Any]:
     count = min(BATCHES_AT_HAND, len(data.train) // batch)
     return [
         (
-            np.ascontiguousarray(data.train.images[i * batch : (i + 1) * batch]),
-            data.train.labels[i * batch : (i + 1) * batch],
+            np.array(data.train.images[i * batch : (i + 1) * batch]),
+            np.array(data.train.labels[i * batch : (i + 1) * batch]),
         )
         for i in range(count)
     ]
