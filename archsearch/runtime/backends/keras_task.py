@@ -1,7 +1,5 @@
 """The Keras model of a task, for the backends that train Keras models."""
 
-import gc
-
 import keras
 
 from archsearch.runtime.backends.base import Task
@@ -10,8 +8,7 @@ from archsearch.runtime.model import build_model
 
 def keras_model(task: Task) -> keras.Model:
     """Build a task's model in its precision; what the process's last task left behind goes."""
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # collects garbage, too
     before = keras.config.dtype_policy()
     try:
         if task.precision == "bfloat16":

@@ -20,6 +20,9 @@ from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.weights import Weights, get_weights
 
+# Rewriting the graph takes as long as several steps of a small trial and made no step faster.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
 
 class TensorFlowSteps:
     """A network on TensorFlow with its optimizer's state (see base.Steps)."""
