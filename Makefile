@@ -2,20 +2,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow format check clean
+.PHONY: install install-dev demo test test-slow format check clean
 
 install: .venv/.installed
+install-dev: .venv/.installed-dev  # the tests' tools, and the other backends
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "archsearch needs Python 3.11 or newer; try make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,jax,torch]'
 	@touch $@
 
 demo: install
 	$(BIN)/archsearch run --space resnext --flops 20M
 
-check: install
+check: install-dev
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -24,10 +29,10 @@ check: install
 test: check
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test-slow: install
+test-slow: install-dev
 	$(BIN)/pytest -q -m slow
 
-format: install
+format: install-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
