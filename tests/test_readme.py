@@ -1,13 +1,28 @@
 """The README is true: its tables are what is installed, its commands exist and run."""
 
+import json
+import os
 import re
 import runpy
 import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socket import socket
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from archsearch.cli import main
+from archsearch.data.npz import array_items
+from archsearch.data.prepare import prepare
+from archsearch.data.published import KerasSet
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,3 +69,135 @@ def test_options_of_the_others_exist(command, capsys):
 def test_relative_links_lead_somewhere():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
         assert (ROOT / target).exists(), target
+
+
+class Shell:
+    """Runs the README's commands one after another in a folder, as a user's shell would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            # What a command leaves open is small here, so that all of them take minutes.
+            "ARCHSEARCH_TRIALS": "3",
+            "ARCHSEARCH_EPOCHS": "2",
+            "ARCHSEARCH_SEEDS": "1",
+        }
+        self.ran: list[str] = []
+
+    @contextmanager
+    def started(self, command: str) -> Iterator["subprocess.Popen[str]"]:
+        self.ran.append(command)
+        code = "import sys; from archsearch.cli import main; sys.exit(main())"
+        words = [sys.executable, "-c", code, *shlex.split(command)[1:]]
+        with subprocess.Popen(
+            words, cwd=self.folder, env=self.environment, text=True, process_group=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def __call__(self, command: str, *, status: int = 0) -> str:
+        """Run a command to its end and return its stdout."""
+        with self.started(command) as process:
+            out, told = process.communicate(timeout=1500)
+        assert process.returncode == status, f"{command}\n{out}\n{told}"
+        assert "Traceback" not in out + told
+        return out
+
+    def json(self, command: str) -> Any:
+        self.ran.append(command)
+        return json.loads(self(f"{command} --json"))
+
+
+def shown(*words: str) -> str:
+    """Return the README's command that has these words in it; there must be just one."""
+    [command] = {c for c in COMMANDS if set(words) <= set(shlex.split(c))}
+    return command
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A folder with photos in it, and CIFAR-10 (a few images of that name) prepared before."""
+    rng = np.random.default_rng(0)
+    for label, kind in enumerate(("ant", "bee", "cat")):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(16):
+            pixels = rng.integers(0, 100, (70, 60, 3), np.uint8)
+            pixels[:, 20 * label : 20 * label + 20] += 100
+            Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{number}.jpg")
+    x = rng.integers(0, 256, (600, 32, 32, 3), np.uint8)
+    y = np.arange(600) % 10
+    arrays = {"x_train": x[:500], "y_train": y[:500], "x_test": x[500:], "y_test": y[500:]}
+    few = array_items(arrays, name="cifar10", where="cifar10")
+    monkeypatch.setattr(KerasSet, "items", lambda self: few)
+    prepare("cifar10", home=tmp_path / "mlruns")
+    return Shell(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
+    with shell.started(shown("run", "--space", "resnext", "20M")) as run:
+        assert run.stderr is not None
+        lines = iter(run.stderr.readline, "")
+        assert any("trial-0000: epoch 1/2" in line for line in lines)
+        os.killpg(run.pid, signal.SIGINT)  # Ctrl-C reaches the workers, too
+        assert "archsearch resume resnext-20M-digits" in run.stderr.read()
+        assert run.wait() == 130
+    shell(shown("resume", "resnext-20M-digits"))
+    board = shell.json(shown("leaderboard", "resnext-20M-digits"))
+    assert board["status"] == "complete"
+    # The environment's values hold where the command leaves them open.
+    assert len(board["rows"]) == board["trials"] == 3
+    assert {row["epochs"] for row in board["rows"] if row["status"] == "complete"} == {2}
+
+    shell(shown("run", "--search-flops"))
+    found = shell.json(shown("compare", "resnext-20M-digits", "vgg-20M-digits"))
+    assert {s["study"] for s in found["standings"]} == {"resnext-20M-digits", "vgg-20M-digits"}
+    shell(shown("report", "resnext-20M-digits"))
+    assert list((shell.folder / "mlruns/studies/resnext-20M-digits/report").glob("*.md"))
+    shell(shown("export", "resnext-20M-digits"))
+    with shell.started("archsearch check model/ --json") as audit:
+        findings = json.loads(audit.communicate()[0])
+        assert audit.returncode == bool(findings)
+    serve(shell)
+
+    days = shell(shown("run", "--dry-run"))
+    assert "this takes" in days
+    assert "within 3 hours would be" in days
+    # This one says how many trials and epochs it wants: a bound ends it.
+    shell.environment["ARCHSEARCH_SEARCH_FLOPS"] = "450G"
+    shell(shown("run", "--data", "photos/"))
+    del shell.environment["ARCHSEARCH_SEARCH_FLOPS"]
+    shell(shown("run", "--data", "cifar10"))
+
+    names = {study["name"] for study in shell.json(shown("studies"))}
+    wanted = {"resnext-20M-digits", "vgg-20M-digits", "wrn-50M-photos", "wrn-50M-cifar10"}
+    assert names == wanted
+    shell(shown("delete", "resnext-20M-digits", "--yes"))
+    assert {study["name"] for study in shell.json(shown("studies"))} == wanted - {
+        "resnext-20M-digits"
+    }
+    left = [c for c in COMMANDS if c.split()[1] in NEEDS_A_STUDY and c not in shell.ran]
+    assert left == []
+
+
+def serve(shell: Shell) -> None:
+    """Open MLflow's page as the README says, at the study worked on last."""
+    command = shown("ui")
+    with socket() as probe:
+        taken = probe.connect_ex(("127.0.0.1", 5000)) == 0
+    with shell.started(f"{command} --port 0" if taken else command) as server:
+        shell.ran.append(command)
+        assert server.stdout is not None
+        told = server.stdout.readline()
+        url = re.search(r"http://\S+", told)
+        assert url, told
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url[0].partition("#")[0], timeout=60) as page:
+            assert b"<html" in page.read()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
