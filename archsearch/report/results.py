@@ -68,10 +68,9 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         )
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
-    share = result.train_s / max(result.wall_s * int(result.settings.get("workers") or 1), 1e-9)
     lines.append(
         f"{len(result.rows)} networks in {format_duration(result.wall_s)}; "
-        f"{min(share, 1):.0%} of the workers' time in training steps"
+        f"{result.training_share:.0%} of the workers' time in training steps"
     )
     name = shlex.quote(result.study)
     commands = (

@@ -128,9 +128,15 @@ class StudyResult:
         """The finalist with the best mean validation accuracy; None before the finals."""
         return next((row for row in self.rows if row.winner), None)
 
+    @property
+    def training_share(self) -> float:
+        """Training steps' part of the time the workers had, from the run's start to its end."""
+        had_s = self.wall_s * int(self.settings.get("workers") or 1)
+        return min(1.0, self.train_s / had_s) if had_s > 0 else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "training_share": self.training_share}
 
 
 def read_result(store: StudyStore) -> StudyResult:
