@@ -220,6 +220,13 @@ def test_images_on_the_device_move_as_they_do_on_the_processor(backend, policy):
     np.testing.assert_array_equal(np.asarray(images), augment(split.images[numbers], policy, moves))
 
 
+@pytest.mark.parametrize("backend", [installed("torch")])
+def test_every_op_is_written_for_it(backend):
+    from archsearch.runtime.backends.torch_network import Network
+
+    assert [kind for kind in ops.OPS if kind != "input" and not hasattr(Network, f"_{kind}")] == []
+
+
 def place_of(*names):
     return lambda name: None if name not in names else Path("/nowhere")
 
