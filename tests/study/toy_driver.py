@@ -7,6 +7,7 @@ from pathlib import Path
 from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.engines.fake import FakeEngine
+from archsearch.study.events import Preparing
 from archsearch.study.services import Services
 from archsearch.tracking.memory import MemoryTracker
 
@@ -41,7 +42,8 @@ def main(home: str, what: str) -> None:
     )
 
     def say(event) -> None:
-        print(type(event).__name__, flush=True)
+        if not isinstance(event, Preparing):  # told on a slow machine only
+            print(type(event).__name__, flush=True)
 
     if what in ("run", "measure"):
         engine = Slow if what == "run" else Measuring
