@@ -60,9 +60,7 @@ class Home:
         return self.started("run", *flags, "--no-export")
 
     def resume(self) -> None:
-        made = (self.study / "run.toml").exists()
-        # Before there is a plan there is no study, and nothing to take up.
-        with self.started("resume", STUDY) if made else self.run() as driver:
+        with self.started("resume", STUDY) as driver:
             said, _ = driver.communicate()
             assert driver.returncode == 0, said
 
@@ -89,7 +87,12 @@ class Home:
             path.name: [array.tobytes() for array in np.load(path).values()]
             for path in (self.study / "weights").iterdir()
         }
-        return table["rows"], table["best_key"], table["status"], figures, weights
+        # Times are measured, and differ.
+        rows = [
+            {name: value for name, value in row.items() if "latency" not in name}
+            for row in table["rows"]
+        ]
+        return rows, table["best_key"], table["status"], figures, weights
 
     def check_books(self) -> None:
         """Nothing is open in Optuna or MLflow, nothing is there twice."""
