@@ -14,7 +14,13 @@ from archsearch.runtime.job import Job
 from archsearch.settings import RunSettings
 from archsearch.study import driver, studies
 from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
-from archsearch.study.events import FinalistsStarted, JobStarted, StudyEnded, StudyStarted
+from archsearch.study.events import (
+    FinalistsStarted,
+    JobStarted,
+    Preparing,
+    StudyEnded,
+    StudyStarted,
+)
 from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
 from archsearch.tracking.memory import MemoryTracker
@@ -79,7 +85,7 @@ def test_a_run_from_data_to_export(settings: RunSettings):
     assert result.winner.test.n == 2
     assert all(0.9 <= row.fill <= 1 for row in result.rows)
     kinds = [type(event) for event in world.events]
-    assert kinds[0] is StudyStarted
+    assert kinds[:2] == [Preparing, StudyStarted]
     assert kinds[-1] is StudyEnded
     assert kinds.count(FinalistsStarted) == 1
     tracker = world.trackers[0]
