@@ -41,8 +41,8 @@ class MobileNetSpace(Space):
         "global-average-pooling-head",
     )
     relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING})
-    deepest: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 6, 8, 10)
-    """Blocks a stage may have at most, tier by tier."""
+    deepest: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 6)
+    """Blocks a stage may have at most, tier by tier: without shortcuts no short trial trains deeper ones."""
     convolution: ClassVar[Block] = staticmethod(conv_bn_relu)
     """The stem's unit."""
     block: ClassVar[Block] = staticmethod(separable)
