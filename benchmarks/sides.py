@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from cases import Case, plain_network
 
+from archsearch.runtime.setup import WorkerSetup
+
 READ_EVERY = 16  # steps between looks at the loss, on both sides
 BATCHES_AT_HAND = 8
 LEARNING_RATE = 0.02
@@ -55,9 +57,9 @@ def serve(pipe: Connection, side: str, setting: Setting) -> None:
     """
     try:
         with ExitStack() as stack:
-            prepare(side, setting)
+            setup = prepare(side, setting)
             begin = time.perf_counter()
-            importing(side, setting)
+            importing(side, setup)
             imported = time.perf_counter()
             trainer = stack.enter_context(SIDES.get(side, ours)(side, setting))
             trainer.take(1)
@@ -81,18 +83,18 @@ def serve(pipe: Connection, side: str, setting: Setting) -> None:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def prepare(side: str, setting: Setting) -> None:
+def prepare(side: str, setting: Setting) -> WorkerSetup:
     """Set up the process as archsearch sets up its workers, for all sides alike."""
-    from archsearch.runtime.setup import WorkerSetup
-
-    WorkerSetup(
+    setup = WorkerSetup(
         backend="torch" if side in SIDES else side,
         threads=setting.threads,
         gpu="0" if setting.device == "cuda" else None,
-    ).apply()
+    )
+    setup.apply()
+    return setup
 
 
-def importing(side: str, setting: Setting) -> None:
+def importing(side: str, setup: WorkerSetup) -> None:
     """Import what takes seconds, as a worker does before its first job.
 
     The plain sides get nothing of archsearch's backend, which sets up the process it is imported in.
@@ -100,11 +102,11 @@ def importing(side: str, setting: Setting) -> None:
     if side in SIDES:
         import torch
 
-        torch.set_num_threads(setting.threads)
+        torch.set_num_threads(setup.threads)
         return
     from archsearch.runtime.worker import warm_up
 
-    warm_up(side)
+    warm_up(setup)
 
 
 @contextmanager
