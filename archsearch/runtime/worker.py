@@ -36,7 +36,7 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     end_with_driver()
     redirect_output(Path(log))
     setup.apply()
-    warm_up(setup.backend)
+    warm_up(setup)
     stopped: set[str] = set()
     while True:
         try:
@@ -75,9 +75,11 @@ def redirect_output(log: Path) -> None:
     os.close(target)
 
 
-def warm_up(backend: str) -> None:
+def warm_up(setup: WorkerSetup) -> None:
     """Import what takes seconds before the first job needs it."""
-    importlib.import_module(f"archsearch.runtime.backends.{backend}")
+    backend = importlib.import_module(f"archsearch.runtime.backends.{setup.backend}")
+    if setup.backend == "torch" and setup.gpu is not None:  # the others go by their environment
+        backend.limit_gpu_memory(setup.gpu_share)
 
 
 def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:

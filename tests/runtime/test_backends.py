@@ -108,6 +108,8 @@ for number, file in enumerate(files):
     graph = from_json(open(file).read())
     steps = make_steps(sys.argv[1], task(graph, ema=0.9))
     np.savez(f"{out}/{number}.npz", **lesson(steps, graph, int(count)))
+    if sys.argv[1] == "jax":  # compiled once for all steps
+        assert steps._train._cache_size() == steps._evaluate._cache_size() == 1
 """
 
 

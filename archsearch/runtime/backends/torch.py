@@ -174,6 +174,11 @@ class TorchSteps:
             self._weights.add_(self._momenta, alpha=-learning_rate)
 
 
+def limit_gpu_memory(share: float) -> None:
+    """Let this process take no more than a share of its GPU's memory."""
+    torch.cuda.set_per_process_memory_fraction(share)
+
+
 def _flattened(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Move weights into one vector, and their gradients into another; return both."""
     count = sum(tensor.numel() for tensor in tensors)
