@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -82,6 +83,8 @@ class Shell:
             "ARCHSEARCH_TRIALS": "3",
             "ARCHSEARCH_EPOCHS": "2",
             "ARCHSEARCH_SEEDS": "1",
+            # The one that is always installed.
+            "ARCHSEARCH_BACKEND": "tensorflow",
         }
         self.ran: list[str] = []
 
@@ -113,9 +116,12 @@ class Shell:
 
 
 def shown(*words: str) -> str:
-    """Return the README's command that has these words in it; there must be just one."""
-    [command] = {c for c in COMMANDS if set(words) <= set(shlex.split(c))}
-    return command
+    """Return the README's command that has these words in it, and the fewest others."""
+    found = sorted(
+        {c for c in COMMANDS if set(words) <= set(shlex.split(c))}, key=lambda c: len(c.split())
+    )
+    assert len(found) == 1 or len(found[0].split()) < len(found[1].split()), found
+    return found[0]
 
 
 @pytest.fixture
@@ -174,8 +180,15 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     del shell.environment["ARCHSEARCH_SEARCH_FLOPS"]
     shell(shown("run", "--data", "cifar10"))
 
+    # How to train.
+    shell.environment |= {"ARCHSEARCH_TRIALS": "2", "ARCHSEARCH_EPOCHS": "1"}
+    torch = find_spec("torch") is not None
+    shell(shown("run", "--backend", "torch"), status=0 if torch else 2)
+    shell(shown("run", "--precision", "float32"))
+
     names = {study["name"] for study in shell.json(shown("studies"))}
     wanted = {"resnext-20M-digits", "vgg-20M-digits", "wrn-50M-photos", "wrn-50M-cifar10"}
+    wanted |= {"wrn-50M-digits"} | ({"resnext-20M-digits-2"} if torch else set())
     assert names == wanted
     shell(shown("delete", "resnext-20M-digits", "--yes"))
     assert {study["name"] for study in shell.json(shown("studies"))} == wanted - {

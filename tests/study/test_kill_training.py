@@ -55,6 +55,7 @@ class Home:
         settings = {
             "space": "vgg", "flops": "3.5M", "data": self.data, "trials": trials, "name": STUDY,
             "epochs": EPOCHS, "seeds": 1, "batch-size": 16, "workers": 1, "finalists": 1,
+            "backend": "tensorflow",
         }  # fmt: skip
         flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         return self.started("run", *flags, "--no-export")
