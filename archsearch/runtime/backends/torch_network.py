@@ -43,7 +43,10 @@ _ACTIVATIONS: Final[Mapping[str, Apply]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
-_IN_PLACE: Final[Mapping[str, Apply]] = {"relu": F.relu_}
+_IN_PLACE: Final[Mapping[str, Apply]] = {
+    "relu": F.relu_,
+    "relu6": lambda x: F.relu6(x, inplace=True),
+}
 _LEAVE_THEIR_OUTPUT: Final = (ops.Conv, ops.Dense, ops.BatchNorm, ops.Add, ops.Concat)
 """Ops whose gradient needs their inputs only, so that a following one may write over their output."""
 
@@ -93,8 +96,11 @@ class Network:
                 self._steps.append(None)
                 continue
             self._before = graph.input_shapes(node)
-            source = graph.nodes[node.inputs[0]].op
-            self._writable = uses[node.inputs[0]] == 1 and isinstance(source, _LEAVE_THEIR_OUTPUT)
+            # Inputs that may be written over.
+            self._writable = [
+                uses[i] == 1 and isinstance(graph.nodes[i].op, _LEAVE_THEIR_OUTPUT)
+                for i in node.inputs
+            ]
             make: Callable[..., Apply] = getattr(self, f"_{node.op.kind}")
             apply = make(node, node.op, weights.get(node.name, ()))
             kept = self._outputs
@@ -212,7 +218,7 @@ class Network:
             raise ArchsearchError(
                 f"{node.name}: the torch backend has no activation {op.function!r}"
             )
-        written = _IN_PLACE.get(op.function, function) if self._writable else function
+        written = _IN_PLACE.get(op.function, function) if self._writable[0] else function
         return lambda x, training: (written if training else function)(x)
 
     def _pool(self, node: Node, op: ops.Pool, values: Sequence[Array]) -> Apply:
@@ -271,7 +277,18 @@ class Network:
         return apply
 
     def _add(self, node: Node, op: ops.Add, values: Sequence[Array]) -> Apply:
-        return lambda first, *others: _sum(first, others[:-1])
+        if not any(self._writable):
+            return lambda first, *others: _sum(first, others[:-1])
+        place = self._writable.index(True)
+
+        def apply(*inputs: Any) -> Tensor:
+            maps = list(inputs[:-1])
+            total = maps.pop(place)
+            for other in maps:
+                total.add_(other)
+            return total
+
+        return apply
 
     def _mean(self, node: Node, op: ops.Mean, values: Sequence[Array]) -> Apply:
         self.random = self.random or op.drop > 0
