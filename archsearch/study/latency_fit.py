@@ -96,10 +96,13 @@ class Fit:
         """Return what a network takes at most: what disturbs a measurement only ever adds to it."""
         return min(m.ms for m in self.measured if m.flops >= of.flops)
 
+    def _times(self, candidate: Candidate) -> int:
+        return sum(m.candidate is candidate for m in self.measured)
+
     def _go_between(self, low: _Measured, high: _Measured) -> None:
         # With all that does not grow with them, latency grows more slowly than the FLOPs.
         steep = high.ms * low.flops > _STEEP * low.ms * high.flops
-        if steep and sum(m.candidate is high.candidate for m in self.measured) < 3:
+        if steep and self._times(high.candidate) < 3:
             self.candidate = high.candidate  # it was disturbed
             return
         if low.flops >= _CLOSE * high.flops:
@@ -117,7 +120,8 @@ class Fit:
     def _go_down(self, slow: list[_Measured]) -> None:
         """Follow the line through the two quickest so far: latency is nearly linear in the FLOPs."""
         if self._smallest:
-            self.done = True
+            # Its trial fails for it: a second measurement has to say the same.
+            self.done = self._times(self.candidate) > 1
             return
         first, *more = sorted(slow, key=lambda m: m.flops)
         aim = AIM * self.bound_ms
@@ -130,10 +134,8 @@ class Fit:
         if found is None:
             self._smallest = True
             found = self._least(wanted, first)
-        if found.cost.flops >= first.flops:
-            self.done = True  # the smallest there is has been too slow
-        else:
-            self.candidate = found
+        self.candidate = found if found.cost.flops < first.flops else first.candidate
+        self.done = self._times(self.candidate) > 1
 
     def _solved(self, flops: float) -> Candidate | None:
         try:
@@ -200,7 +202,7 @@ class Fitting:
         """Why there is none; empty where there is one."""
         if self._trouble or self._fit.best is not None:
             return self._trouble
-        least = min(self._fit.measured, key=lambda m: m.flops)
+        least = min(self._fit.measured, key=lambda m: (m.flops, m.ms))
         return (
             f"even {format_count(least.flops)} FLOPs, the least it reaches, take "
             f"{format_ms(least.ms)} ms a call; --max-latency is {self._bound.text}"
