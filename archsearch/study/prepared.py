@@ -75,7 +75,6 @@ def prepare_run(
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
     backend = choose_backend(settings.backend)
-    precision = choose_precision(settings.precision, backend.name)
     # Misspelt names show before the data is prepared.
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
@@ -110,6 +109,12 @@ def prepare_run(
             f"{settings.train_flops} training FLOPs are {images} images of {settings.flops}, not "
             f"even a batch of {recipe.batch}; one epoch takes {least}"
         )
+    setups = worker_setups(
+        settings.workers,
+        backend=backend.name,
+        step_flops=3 * budget.high * recipe.batch,
+        workers_per_gpu=settings.workers_per_gpu,
+    )
     return Prepared(
         settings=settings,
         space=space,
@@ -120,11 +125,6 @@ def prepare_run(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         backend=backend,
-        precision=precision,
-        setups=worker_setups(
-            settings.workers,
-            backend=backend.name,
-            step_flops=3 * budget.high * recipe.batch,
-            workers_per_gpu=settings.workers_per_gpu,
-        ),
+        precision=choose_precision(settings.precision, backend.name, threads=setups[0].threads),
+        setups=setups,
     )

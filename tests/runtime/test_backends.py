@@ -267,24 +267,25 @@ def test_a_backend_that_is_not_there_is_refused(wanted, says):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "backend", "gpus", "native", "precision"),
+    ("wanted", "backend", "gpus", "native", "threads", "precision"),
     [
-        ("auto", "torch", "", True, "bfloat16"),
-        ("auto", "torch", "", False, "float32"),
-        ("auto", "tensorflow", "", True, "float32"),
-        ("auto", "jax", "0", False, "bfloat16"),
-        ("float32", "torch", "0", True, "float32"),
-        ("bfloat16", "tensorflow", "", False, "bfloat16"),
+        ("auto", "torch", "", True, 1, "bfloat16"),
+        ("auto", "torch", "", True, 2, "float32"),
+        ("auto", "torch", "", False, 1, "float32"),
+        ("auto", "tensorflow", "", True, 1, "float32"),
+        ("auto", "jax", "0", False, 8, "bfloat16"),
+        ("float32", "torch", "0", True, 1, "float32"),
+        ("bfloat16", "tensorflow", "", False, 2, "bfloat16"),
     ],
 )
 def test_the_precision_is_what_the_hardware_is_good_at(
-    wanted, backend, gpus, native, precision, monkeypatch
+    wanted, backend, gpus, native, threads, precision, monkeypatch
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setattr(choice, "has_bfloat16", lambda: native)
-    assert choose_precision(wanted, backend) == precision
+    assert choose_precision(wanted, backend, threads=threads) == precision
     with pytest.raises(UserError, match="no precision 'half'"):
-        choose_precision("half", backend)
+        choose_precision("half", backend, threads=threads)
 
 
 def test_choosing_imports_no_framework():

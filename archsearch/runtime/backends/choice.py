@@ -59,8 +59,13 @@ def choose_backend(
     raise UserError("no backend is installed; pip install tensorflow")
 
 
-def choose_precision(wanted: str, backend: str) -> Precision:
+def choose_precision(wanted: str, backend: str, *, threads: int) -> Precision:
     """Choose how precisely to compute: bfloat16 on GPUs and where it makes a processor's training faster.
+
+    Args:
+        wanted: a precision, or `auto`.
+        backend: what trains.
+        threads: of a worker.
 
     Raises:
         UserError: there is no such precision.
@@ -71,8 +76,9 @@ def choose_precision(wanted: str, backend: str) -> Precision:
         return "bfloat16"
     if wanted != AUTO:
         raise UserError(f"no precision {wanted!r}; there are {AUTO}, float32, bfloat16")
-    # On processors only PyTorch's convolutions gain (benchmarks/RESULTS.md).
-    pays = bool(gpu_numbers()) or (backend == "torch" and has_bfloat16())
+    # On processors only PyTorch's convolutions gain, and only with one thread: several wait for one
+    # another more often than in float32 (benchmarks/RESULTS.md).
+    pays = bool(gpu_numbers()) or (backend == "torch" and threads == 1 and has_bfloat16())
     return "bfloat16" if pays else "float32"
 
 
