@@ -9,7 +9,7 @@ from archsearch.runtime.setup import WorkerSetup
 
 BUSY_STEP_FLOPS: Final = 200_000_000_000
 """Training FLOPs of a step that keep a large GPU busy by themselves."""
-MOST_PER_GPU: Final = 4
+MOST_PER_GPU: Final = 8
 
 
 def cores() -> int:

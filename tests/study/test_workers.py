@@ -32,9 +32,9 @@ def test_on_a_cpu_threads_are_shared(gpus):
 def test_small_trials_share_a_gpu_large_ones_do_not(gpus):
     gpus("0,1")
     setups = worker_setups(None, backend="jax", step_flops=SMALL)
-    assert [setup.gpu for setup in setups] == ["0", "1"] * 4
-    assert {setup.gpu_share for setup in setups} == {0.25}
-    assert describe(setups) == "8 workers: 4 on GPU 0, 4 on GPU 1"
+    assert [setup.gpu for setup in setups] == ["0", "1"] * 8
+    assert {setup.gpu_share for setup in setups} == {0.125}
+    assert describe(setups) == "16 workers: 8 on GPU 0, 8 on GPU 1"
     large = worker_setups(None, backend="jax", step_flops=3 * 4_000_000_000 * 256)
     assert [(setup.gpu, setup.gpu_share) for setup in large] == [("0", 1.0), ("1", 1.0)]
     assert default_per_gpu(60_000_000_000) == 3
