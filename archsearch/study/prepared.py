@@ -74,8 +74,9 @@ def prepare_run(
         recipe = replace(recipe, ema=settings.ema)
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
-    backend = choose_backend(settings.backend)
     # Misspelt names show before the data is prepared.
+    choose_backend(settings.backend)
+    choose_precision(settings.precision, settings.backend, threads=1)
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
     path = prepare(
@@ -111,10 +112,11 @@ def prepare_run(
         )
     setups = worker_setups(
         settings.workers,
-        backend=backend.name,
         step_flops=3 * budget.high * recipe.batch,
         workers_per_gpu=settings.workers_per_gpu,
     )
+    threads = setups[0].threads
+    backend = choose_backend(settings.backend, threads=threads)
     return Prepared(
         settings=settings,
         space=space,
@@ -125,6 +127,6 @@ def prepare_run(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         backend=backend,
-        precision=choose_precision(settings.precision, backend.name, threads=setups[0].threads),
-        setups=setups,
+        precision=choose_precision(settings.precision, backend.name, threads=threads),
+        setups=tuple(replace(setup, backend=backend.name) for setup in setups),
     )

@@ -38,13 +38,12 @@ def default_per_gpu(step_flops: int) -> int:
 
 
 def worker_setups(
-    workers: int | None, *, backend: str, step_flops: int, workers_per_gpu: int | None = None
+    workers: int | None, *, step_flops: int, workers_per_gpu: int | None = None
 ) -> tuple[WorkerSetup, ...]:
     """Share CPU threads and GPUs between workers.
 
     Args:
         workers: trials at the same time; None: what suits the machine.
-        backend: what they train on.
         step_flops: training FLOPs of one step.
         workers_per_gpu: trials that share a GPU; None: what suits the trials.
 
@@ -59,16 +58,14 @@ def worker_setups(
                 "--workers says how many trials share its CPU"
             )
         count = workers or default_workers()
-        setup = WorkerSetup(backend=backend, threads=max(1, cores() // count))
+        setup = WorkerSetup(threads=max(1, cores() // count))
         return (setup,) * count
     each = workers_per_gpu or default_per_gpu(step_flops)
     count = workers or each * len(gpus)
     threads = max(1, cores() // count)
     most = -(-count // len(gpus))
     return tuple(
-        WorkerSetup(
-            backend=backend, threads=threads, gpu=gpus[number % len(gpus)], gpu_share=1 / most
-        )
+        WorkerSetup(threads=threads, gpu=gpus[number % len(gpus)], gpu_share=1 / most)
         for number in range(count)
     )
 

@@ -234,17 +234,19 @@ def place_of(*names):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "name", "why"),
+    ("wanted", "threads", "there", "name", "why"),
     [
-        ("auto", ("tensorflow",), "tensorflow", "what is installed (tensorflow)"),
-        ("auto", ("tensorflow", "torch", "jax"), "torch", "the fastest on a CPU"),
-        ("auto", ("jax", "tensorflow"), "tensorflow", "those installed"),
-        ("jax", ("jax", "tensorflow"), "jax", "asked for"),
+        ("auto", 1, ("tensorflow",), "tensorflow", "what is installed (tensorflow)"),
+        ("auto", 1, ("tensorflow", "torch", "jax"), "torch", "the fastest on one CPU thread"),
+        ("auto", 4, ("tensorflow", "torch", "jax"), "tensorflow", "on several CPU threads"),
+        ("auto", 4, ("torch", "jax"), "torch", "on several CPU threads"),
+        ("auto", 1, ("jax", "tensorflow"), "tensorflow", "those installed"),
+        ("jax", 1, ("jax", "tensorflow"), "jax", "asked for"),
     ],
 )
-def test_the_backend_is_chosen_by_what_is_installed(wanted, there, name, why, monkeypatch):
+def test_the_backend_is_chosen_by_what_is_installed(wanted, threads, there, name, why, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    chosen = choose_backend(wanted, found=place_of(*there))
+    chosen = choose_backend(wanted, threads=threads, found=place_of(*there))
     assert chosen.name == name
     assert why in chosen.why
 

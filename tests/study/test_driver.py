@@ -157,6 +157,8 @@ def test_train_flops_set_the_length(settings: RunSettings):
     [
         ({"space": "vvg"}, "did you mean vgg"),
         ({"recipe": "defualt"}, "did you mean default"),
+        ({"backend": "pytorch"}, "no backend 'pytorch'"),
+        ({"precision": "half"}, "no precision 'half'"),
         ({"flops": "1k"}, "try --flops"),
         ({"baselines": "resnet_cifar20"}, "did you mean resnet"),
         ({"batch_size": 100_000}, "larger than the"),

@@ -14,7 +14,8 @@ from archsearch.runtime.recipe import Precision
 AUTO: Final = "auto"
 NAMES: Final = ("tensorflow", "jax", "torch")
 # Fastest first, as benchmarks/RESULTS.md has it.
-_ON_PROCESSOR: Final = ("torch", "tensorflow", "jax")
+_ON_ONE_THREAD: Final = ("torch", "tensorflow", "jax")
+_ON_THREADS: Final = ("tensorflow", "torch", "jax")
 _ON_GPU: Final = ("torch", "jax", "tensorflow")
 
 
@@ -27,12 +28,16 @@ class Choice:
 
 
 def choose_backend(
-    wanted: str = AUTO, *, found: Callable[[str], Path | None] | None = None
+    wanted: str = AUTO,
+    *,
+    threads: int = 1,
+    found: Callable[[str], Path | None] | None = None,
 ) -> Choice:
     """Choose a backend without importing any.
 
     Args:
         wanted: a name, or `auto`.
+        threads: of a worker.
         found: where a package is installed, None where it is not (tests bring their own).
 
     Raises:
@@ -53,9 +58,10 @@ def choose_backend(
         for name in _ON_GPU:
             if name in installed and _uses_gpu(name, place):
                 return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
-    for name in _ON_PROCESSOR:
+    for name in _ON_ONE_THREAD if threads == 1 else _ON_THREADS:
         if name in installed:
-            return Choice(name, f"the fastest on a CPU of {_listed(installed)}")
+            how = "one CPU thread" if threads == 1 else "several CPU threads"
+            return Choice(name, f"the fastest on {how} of {_listed(installed)}")
     raise UserError("no backend is installed; pip install tensorflow")
 
 
