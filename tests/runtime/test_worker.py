@@ -10,6 +10,7 @@ from archsearch.ir.codec import to_json
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json
 from archsearch.runtime.job import to_json as job_json
 from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.setup import WorkerSetup
 from archsearch.runtime.worker import main
 
 from .networks import vgg_like
@@ -23,7 +24,9 @@ TIMEOUT_S = 120
 def worker(tmp_path):
     context = get_context("spawn")
     pipe, theirs = context.Pipe()
-    process = context.Process(target=main, args=(theirs, 1, str(tmp_path / "worker.log")))
+    process = context.Process(
+        target=main, args=(theirs, WorkerSetup(), str(tmp_path / "worker.log"))
+    )
     process.start()
     theirs.close()
     pipe.process = process

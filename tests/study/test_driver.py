@@ -84,8 +84,9 @@ def test_a_run_from_data_to_export(settings: RunSettings):
     assert result.winner is not None
     assert result.winner.test.n == 2
     assert all(0.9 <= row.fill <= 1 for row in result.rows)
-    kinds = [type(event) for event in world.events]
-    assert kinds[:2] == [Preparing, StudyStarted]
+    # Only a slow machine tells how far the images are.
+    kinds = [type(event) for event in world.events if not isinstance(event, Preparing)]
+    assert kinds[0] is StudyStarted
     assert kinds[-1] is StudyEnded
     assert kinds.count(FinalistsStarted) == 1
     tracker = world.trackers[0]
