@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, draw_moves
-from archsearch.data.dataset import Split
+from archsearch.data.dataset import Split, load
 from archsearch.errors import UserError
 from archsearch.ir import ops
 from archsearch.ir.codec import to_json
@@ -21,6 +21,7 @@ from archsearch.runtime.backends import choice
 from archsearch.runtime.backends.base import Rates, Task
 from archsearch.runtime.backends.choice import choose_backend, choose_precision, make_steps
 from archsearch.runtime.recipe import Recipe
+from archsearch.runtime.weights import save_weights
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import draw
 from archsearch.space.registry import load_spaces
@@ -149,6 +150,35 @@ def test_all_learn_and_answer_as_tensorflow_does(backend, of_tensorflow, tmp_pat
     graphs, wanted = of_tensorflow
     for got, want in zip(lessons(backend, graphs, 3, tmp_path), wanted, strict=True):
         close(want, got, 2e-3)
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
+def test_what_it_has_trained_tensorflow_exports(backend, colour_dataset, tmp_path):
+    import tensorflow as tf
+
+    from archsearch.runtime.export import ExportRequest, export
+
+    data = load(colour_dataset)
+    graph = resnext_like(side=data.input[0])
+    trained = make_steps(backend, replace(task(graph), mean=data.mean, std=data.std))
+    for step in range(4):
+        some = slice(BATCH * step, BATCH * (step + 1))
+        rates = Rates(learning=0.02, statistics=1 / (step + 1))
+        trained.train(data.train.images[some], data.train.labels[some], rates)
+    loss, answers = trained.evaluate(data.val.images, data.val.labels)
+    save_weights(trained.weights(), tmp_path / "w.npz")
+    out = export(
+        ExportRequest(
+            graph=to_json(graph),
+            weights=str(tmp_path / "w.npz"),
+            dataset=str(colour_dataset),
+            out=str(tmp_path / "model"),
+        )
+    )
+    answer = tf.saved_model.load(str(out)).serve(tf.constant(data.val.images))
+    np.testing.assert_array_equal(answer["class_index"].numpy(), answers)
+    said = answer["probabilities"].numpy()[np.arange(len(answers)), data.val.labels]
+    assert -np.log(said).sum() == pytest.approx(loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(load_spaces()))

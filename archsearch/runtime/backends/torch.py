@@ -69,7 +69,7 @@ class TorchSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        targets = torch.as_tensor(labels).to(self._place, non_blocking=True)
+        targets = _tensor(labels).to(self._place, non_blocking=True)
         outputs = self._logits(self._normalised(images), training=True)
         loss = self._loss(outputs[0], targets)
         total = loss
@@ -108,7 +108,7 @@ class TorchSteps:
         """Return the summed cross-entropy and the answers."""
         with torch.inference_mode():
             (logits,) = self._network(self._normalised(images), training=False)
-            targets = torch.from_numpy(labels).to(self._place)
+            targets = _tensor(labels).to(self._place)
             loss = F.cross_entropy(logits, targets, reduction="sum")
             return float(loss), logits.argmax(1).cpu().numpy()
 
@@ -141,7 +141,7 @@ class TorchSteps:
 
     def _normalised(self, images: Any) -> Tensor:
         # (n, channels, height, width) over memory that stays channels last.
-        x = torch.as_tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
+        x = _tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
         return (x.float() - self._mean) * self._scale
 
     def _logits(self, x: Tensor, *, training: bool) -> list[Tensor]:
@@ -172,6 +172,12 @@ class TorchSteps:
             self._weights.add_(gradients, alpha=-learning_rate)
         else:
             self._weights.add_(self._momenta, alpha=-learning_rate)
+
+
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()  # a part of a file; PyTorch warns of what it might be written to
+    return torch.as_tensor(values)
 
 
 def limit_gpu_memory(share: float) -> None:
