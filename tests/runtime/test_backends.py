@@ -175,7 +175,8 @@ def test_what_it_has_trained_tensorflow_exports(backend, colour_dataset, tmp_pat
             out=str(tmp_path / "model"),
         )
     )
-    answer = tf.saved_model.load(str(out)).serve(tf.constant(data.val.images))
+    model = tf.saved_model.load(str(out))
+    answer = model.serve(tf.constant(data.val.images))
     np.testing.assert_array_equal(answer["class_index"].numpy(), answers)
     said = answer["probabilities"].numpy()[np.arange(len(answers)), data.val.labels]
     assert -np.log(said).sum() == pytest.approx(loss, rel=1e-4)
