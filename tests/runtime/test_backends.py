@@ -286,8 +286,10 @@ def test_on_a_gpu_a_backend_built_for_it_is_chosen(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     there = ("torch", "jax", "jax_cuda13_plugin", "tensorflow")
     assert choose_backend("auto", found=place_of(*there)).name == "jax"
-    # Only one without GPU support: the processor's order.
-    assert choose_backend("auto", found=place_of("torch", "tensorflow")).name == "torch"
+    # PyTorch's package for processors is of no use there.
+    assert choose_backend("auto", found=place_of("torch", "tensorflow")).name == "tensorflow"
+    # Nothing that uses it: the processor's order.
+    assert choose_backend("auto", found=place_of("torch", "jax")).name == "torch"
 
 
 @pytest.mark.parametrize(

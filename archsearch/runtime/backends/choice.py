@@ -110,14 +110,12 @@ def _place(name: str) -> Path | None:
 
 def _uses_gpu(name: str, place: Callable[[str], Path | None]) -> bool:
     """Tell whether an installed backend was built for NVIDIA GPUs."""
-    folder = place(name)
     if name == "torch":
+        folder = place(name)
         return folder is not None and (folder / "lib" / "libtorch_cuda.so").exists()
     if name == "jax":
         return any(place(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
-    return (folder is not None and any(folder.glob("**/*cuda_internal*"))) or place(
-        "nvidia"
-    ) is not None
+    return True  # TensorFlow's packages have their GPU kernels in them
 
 
 def _listed(installed: list[str]) -> str:
