@@ -75,6 +75,9 @@ class RunSettings:
     precision: str = "auto"
     """`float32`, `bfloat16` (weights and statistics stay float32), or `auto`: bfloat16 where the
     hardware has it and it pays."""
+    compile: bool | None = None
+    """Whether a compiler fuses the training steps (XLA, Inductor); None: on GPUs where it was measured
+    to pay for the time it takes. JAX always compiles."""
     ema: float | None = None
     """Decay of averaged weights that are evaluated and kept in place of the last ones; None: the last."""
     name: str | None = None
@@ -189,7 +192,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
             int,
         ),
         **dict.fromkeys(("val_fraction", "test_fraction", "ema"), float),
-        **dict.fromkeys(("export", "prune", "mirror", "strict", "class_weights"), bool),
+        **dict.fromkeys(("export", "prune", "mirror", "strict", "class_weights", "compile"), bool),
     }
 )
 _LEAST: Final[Mapping[str, int]] = MappingProxyType(

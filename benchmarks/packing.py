@@ -27,7 +27,7 @@ from archsearch.runtime.devices import gpu_numbers
 from archsearch.runtime.job import Job, Outcome
 from archsearch.runtime.recipe import Recipe
 from archsearch.study.engines.local import LocalEngine
-from archsearch.study.workers import describe, worker_setups
+from archsearch.study.sharing import Sharing, worker_setups
 
 
 def make_jobs(cases: list[Case], options: argparse.Namespace, dataset: Path) -> list[Job]:
@@ -67,10 +67,10 @@ def train_all(engine: LocalEngine, jobs: list[Job]) -> float:
 
 
 def measure(
-    workers: int, jobs: list[Job], options: argparse.Namespace, step_flops: int, logs: Path
+    workers: int, jobs: list[Job], options: argparse.Namespace, logs: Path
 ) -> tuple[float, str]:
     """Return the trials an hour with so many workers, and what they were given."""
-    setups = worker_setups(workers, backend=options.backend, step_flops=step_flops)
+    setups = tuple(replace(setup, backend=options.backend) for setup in worker_setups(workers))
     engine = LocalEngine(setups, logs=logs)
     try:
         warm = [
@@ -78,7 +78,7 @@ def measure(
             for number in range(workers)
         ]
         train_all(engine, warm)
-        return 3600 * len(jobs) / train_all(engine, jobs), describe(setups)
+        return 3600 * len(jobs) / train_all(engine, jobs), Sharing(setups=setups).shares
     finally:
         engine.close()
 
@@ -107,8 +107,6 @@ def main() -> None:
     """Print a line for every number of workers, the first one's being what the others are measured by."""
     options = parse()
     cases = [candidate_case(family, options.flops) for family in options.families]
-    # Forward once, backward twice.
-    step_flops = 3 * options.batch * max(case.flops for case in cases)
     rates: dict[int, list[float]] = {workers: [] for workers in options.workers}
     shares: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as home:
@@ -118,9 +116,7 @@ def main() -> None:
         jobs = make_jobs(cases, options, dataset)
         for _ in range(options.rounds):
             for workers in options.workers:
-                rate, shares[workers] = measure(
-                    workers, jobs, options, step_flops, Path(home) / "logs"
-                )
+                rate, shares[workers] = measure(workers, jobs, options, Path(home) / "logs")
                 rates[workers].append(rate)
     first = rates[options.workers[0]]
     rows: list[dict[str, Any]] = []

@@ -17,6 +17,7 @@ from archsearch.runtime.setup import WorkerSetup
 READ_EVERY = 16  # steps between looks at the loss, on both sides
 BATCHES_AT_HAND = 8
 LEARNING_RATE = 0.02
+COMPILED = "_compiled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,17 @@ def serve(pipe: Connection, side: str, setting: Setting) -> None:
 def prepare(side: str, setting: Setting) -> WorkerSetup:
     """Set up the process as archsearch sets up its workers, for all sides alike."""
     setup = WorkerSetup(
-        backend="torch" if side in SIDES else side,
+        backend="torch" if side in SIDES else backend_of(side),
         threads=setting.threads,
         gpu="0" if setting.device == "cuda" else None,
     )
     setup.apply()
     return setup
+
+
+def backend_of(side: str) -> str:
+    """Return the backend of one of our sides: `torch_compiled` is torch's."""
+    return side.removesuffix(COMPILED)
 
 
 def importing(side: str, setup: WorkerSetup) -> None:
@@ -110,8 +116,8 @@ def importing(side: str, setup: WorkerSetup) -> None:
 
 
 @contextmanager
-def ours(backend: str, setting: Setting) -> Iterator[Side]:
-    """Give archsearch's own training steps, as a trial takes them."""
+def ours(side: str, setting: Setting) -> Iterator[Side]:
+    """Give archsearch's own training steps, as a trial takes them; `torch_compiled` with --compile."""
     from archsearch.data import load
     from archsearch.runtime.fit import train_steps
     from archsearch.runtime.job import Job
@@ -125,8 +131,9 @@ def ours(backend: str, setting: Setting) -> Iterator[Side]:
         recipe=Recipe(batch=setting.batch),
         images=len(data.train),
         seed=0,
-        backend=backend,
+        backend=backend_of(side),
         precision=setting.precision,  # type: ignore[arg-type]  # one of argparse's two choices
+        compiled=side.endswith(COMPILED),
     )
     with train_steps(job, data) as (steps, take):
         if setting.fed:

@@ -27,7 +27,7 @@ from typing import Any
 
 from cases import FAMILIES, NETWORKS, Case, candidate_case, network_case
 from measure import machine, versions
-from sides import Setting, serve, write_dataset
+from sides import COMPILED, Setting, serve, write_dataset
 
 BACKENDS = ("tensorflow", "torch", "jax")
 
@@ -196,7 +196,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2048, help="of the data set")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--compiled", action="store_true", help="torch.compile the plain loop")
+    parser.add_argument(
+        "--compiled", action="store_true", help="torch.compile the plain loop; ours too"
+    )
     parser.add_argument("--fed", action="store_true", help="draw and augment images, both sides")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -212,7 +214,10 @@ def main() -> None:
         raise SystemExit("throughput.py compares with PyTorch: pip install 'archsearch[torch]'")
     missing = [backend for backend in options.backends if find_spec(backend) is None]
     backends = [backend for backend in options.backends if backend not in missing]
-    sides = ["plain_compiled" if options.compiled else "plain", *backends]
+    sides = ["plain", *backends]
+    if options.compiled:  # JAX always compiles
+        ours = [name + COMPILED for name in backends if name != "jax"]
+        sides = ["plain" + COMPILED, *backends, *ours]
     cases = [candidate_case(f, b) for f in options.families for b in options.budgets]
     cases += [network_case(name, options.side) for name in options.networks]
     facts: dict[str, Any] = {

@@ -1,3 +1,5 @@
+import json
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,3 +72,35 @@ def test_the_plain_loop_learns(tmp_path, fed):
     last = sum(float(loop._step(*loop._next())) for _ in range(4))
     assert np.isfinite(last)
     assert last < 0.9 * first
+
+
+def run(script, *options):
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *options, "--json"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_packing_tells_trials_an_hour_by_number_of_workers():
+    said = run(
+        "packing.py", "--workers", "1", "2", "--trials", "2", "--images", "64", "--batch", "16",
+        "--rounds", "1", "--families", "vgg", "--flops", "5M", "--backend", "torch",
+    )  # fmt: skip
+    one, two = said["rows"]
+    assert (one["workers"], one["ratio"]) == (1, 1.0)
+    assert two["shares"].startswith("2 workers of")
+    assert two["ratio"] == pytest.approx(two["trials_per_hour"][0] / one["trials_per_hour"][0])
+
+
+def test_throughput_tells_images_a_second_of_every_side():
+    said = run(
+        "throughput.py", "--families", "vgg", "--budgets", "5M", "--backends", "torch",
+        "--rounds", "1", "--seconds", "0.1", "--batch", "4", "--images", "40", "--threads", "1",
+    )  # fmt: skip
+    (row,) = said["rows"]
+    assert row["failed"] == {}
+    plain, ours = row["sides"]["plain"], row["sides"]["torch"]
+    assert ours["ratio"] == pytest.approx(ours["median"] / plain["median"])
+    assert said["smallest_of_best"] == ours["ratio"]

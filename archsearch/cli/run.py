@@ -60,6 +60,7 @@ _watching = _options(
 @click.option("--workers-per-gpu", type=click.IntRange(1), help="Trials that share a GPU.")
 @click.option("--backend", metavar="B", help="auto (default), tensorflow, jax or torch.")
 @click.option("--precision", metavar="P", help="auto (default), float32 or bfloat16.")
+@click.option("--compile/--no-compile", default=None, help="Fuse training steps, or don't.")
 @click.option("--ema", type=float, metavar="DECAY", help="Keep averaged weights: 0.99.")
 @click.option("--prune/--no-prune", default=None, help="Stop hopeless trials early.")
 @click.option("--export/--no-export", default=None, help="Export the best model at the end.")

@@ -266,7 +266,7 @@ def headline(event: StudyStarted) -> str:
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
         f"{s.flops} FLOPs, "
         f"{format_size(event.input)} images of {event.classes} classes ({images}), "
-        f"{event.distinct:,} distinct settings of the knobs, {s.workers} at a time"
+        f"{event.distinct:,} distinct settings of the knobs"
     )
 
 

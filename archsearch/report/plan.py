@@ -70,7 +70,12 @@ def _trials(found: Forecast) -> str:
 
 
 def _machine(found: Forecast) -> str:
-    return f"{found.shares}, {found.backend} ({found.backend_why}) in {found.precision}"
+    compiled = ", compiled" if found.compiled and found.backend != "jax" else ""
+    text = f"{found.shares}, {found.backend} ({found.backend_why}) in {found.precision}{compiled}"
+    if not found.tried:
+        return text
+    others = "; ".join(f"{words} {speed:.2f}×" for words, speed in found.tried.items())
+    return f"{text}. Measured, by its speed: {others}"
 
 
 def _memory(found: Forecast) -> str:

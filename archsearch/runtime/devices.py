@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def gpu_numbers(devices: Path = Path("/dev")) -> tuple[str, ...]:
     """Name the NVIDIA GPUs this process may use, as `CUDA_VISIBLE_DEVICES` would.
 

@@ -187,6 +187,7 @@ class _Run:
             class_weights=weights,
             seed=job.seed,
             precision=job.precision,
+            compiled=job.compiled,
         )
         return make_steps(job.backend, task)
 

@@ -28,6 +28,8 @@ class Job:
     backend: str = "tensorflow"
     """What trains it (archsearch.runtime.backends)."""
     precision: Precision = "float32"
+    compiled: bool = False
+    """Have a compiler fuse the training step's operations (see Task)."""
     test: bool = False
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None

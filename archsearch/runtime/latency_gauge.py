@@ -1,7 +1,6 @@
 """A process of its own that measures latency: the driver asks, and goes on with its work."""
 
 import contextlib
-import os
 import shutil
 import signal
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.runtime.devices import cores, gpu_numbers
 from archsearch.runtime.latency import Latency, LatencyRequest, choose_device, measure
 from archsearch.runtime.spawn import no_signals, why_ended
 
@@ -46,7 +46,7 @@ class LatencyGauge:
     ) -> None:
         self._log = log
         self._device = checked_device(device)
-        self._threads = threads or _cores()
+        self._threads = threads or cores()
         self._main = main or _child
         self._silence_s = silence_s
         self._process: SpawnProcess | None = None
@@ -186,17 +186,10 @@ def _place(log: Path) -> Path:
     return log.with_suffix(".model")
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None:
     """Answer requests until the pipe closes: ("done", values), ("user", text) or ("failed", text)."""
     import traceback
 
-    from archsearch.runtime.devices import gpu_numbers
     from archsearch.runtime.setup import WorkerSetup
     from archsearch.runtime.worker import end_with_driver, redirect_output
 

@@ -21,6 +21,7 @@ from archsearch.settings import (
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.study.baselines import wants_matched
+from archsearch.study.calibration import Calibrated, Calibration
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
@@ -33,19 +34,19 @@ from archsearch.study.events import (
 )
 from archsearch.study.finalists import Finals, run_finals
 from archsearch.study.folder import StudyFolder
-from archsearch.study.forecast import Forecast, calibrate
 from archsearch.study.gauge import Gauge
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.journal import Journal
 from archsearch.study.latency_fit import LatencyBound
 from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
-from archsearch.study.planning import MEASURING, bounds, expected, slow_progress
+from archsearch.study.planning import bounds, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
-from archsearch.study.proposals import Plan, facts_of
+from archsearch.study.proposals import Plan, facts_of, window_of
 from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
+from archsearch.study.sharing import settled
 from archsearch.study.storage import StudyStore, default_url, opened, study_names
 from archsearch.study.summary import (
     HEADER,
@@ -143,7 +144,7 @@ class _Run:
         prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
-            settings = self._settle(study_names(storage), prepared)
+            settings = self._named(study_names(storage))
             assert settings.name is not None
             folder = StudyFolder(self._home, settings.name)
             folder.create()
@@ -151,23 +152,26 @@ class _Run:
             with locked(folder.lock, study=settings.name):
                 known = folder.settings.exists()
                 try:
-                    store = self._existing(storage, settings, prepared)
+                    store = self._existing(storage, settled(settings, prepared.sharing), prepared)
                     if store is not None and store.attributes.get("status") == "complete":
                         return read_result(store)
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
                     self._started(settings, store, folder, prepared)
-                    with self._engine(prepared, folder) as engine:
-                        found = self._planned(engine, prepared, store, interrupts)
+                    with self._calibrated(prepared, folder, store, interrupts) as found:
+                        prepared, settings = (
+                            found.prepared,
+                            settled(settings, found.prepared.sharing),
+                        )
                         limits = bounds(
-                            settings, found, store=store, clock=self._services.clock,
+                            settings, found.forecast, store=store, clock=self._services.clock,
                             began=self._began,
                         )  # fmt: skip
                         if store is None:
                             store = self._create(storage, settings, folder, prepared)
                         result = self._drive(
-                            store, settings, folder, prepared, engine, limits, interrupts
+                            store, settings, folder, prepared, found.engine, limits, interrupts
                         )
                 except BaseException:
                     if store is None and not known:  # no study has been made
@@ -196,8 +200,9 @@ class _Run:
                 tracker=tracker,
                 dataset=str(prepared.folder),
                 recipe=prepared.recipe,
-                backend=prepared.backend.name,
-                precision=prepared.precision,
+                backend=prepared.sharing.backend,
+                precision=prepared.sharing.precision,
+                compiled=prepared.sharing.compiled,
                 tags={"space": settings.space, "budget": settings.flops},
                 on_event=self._keeping_time(store),
             )
@@ -223,14 +228,6 @@ class _Run:
         return tell
 
     @contextmanager
-    def _engine(self, prepared: Prepared, folder: StudyFolder) -> Iterator[Engine]:
-        engine = self._services.engine(prepared.setups, folder)
-        try:
-            yield engine
-        finally:
-            engine.close()
-
-    @contextmanager
     def _gauge(self, folder: StudyFolder) -> Iterator[Gauge | None]:
         gauge = None if self._services.gauge is None else self._services.gauge(folder)
         try:
@@ -239,37 +236,40 @@ class _Run:
             if gauge is not None:
                 gauge.close()
 
-    def _planned(
+    @contextmanager
+    def _calibrated(
         self,
-        engine: Engine,
         prepared: Prepared,
+        folder: StudyFolder,
         store: StudyStore | None,
         interrupts: Interrupts,
-    ) -> Forecast:
-        """Measure the pace on the workers that will train, and tell what the run will take."""
-        self._emit(Notice(text=MEASURING))
-        pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
-        if interrupts.requested and store is None:
-            raise Interrupted("interrupted before the first trial; the same command starts anew")
-        elapsed_s = self._services.clock() - self._began
-        found = expected(prepared, pace, workers=engine.workers, store=store, elapsed_s=elapsed_s)
-        self._emit(Planned(forecast=found))
-        return found
-
-    def _settle(self, taken: list[str], prepared: Prepared) -> RunSettings:
-        """Fill in what was left open: workers, backend and name."""
-        settings = replace(
-            self._settings,
-            workers=len(prepared.setups),
-            backend=prepared.backend.name,
-            precision=prepared.precision,
+    ) -> Iterator[Calibrated]:
+        """Start workers, measure the pace on them, and tell what the run will take."""
+        calibration = Calibration(
+            open_engine=lambda sharing: self._services.engine(sharing.setups, folder),
+            clock=self._services.clock,
+            began=self._began,
+            stopped=lambda: interrupts.requested,
+            tell=lambda text: self._emit(Notice(text=text)),
+            store=store,
         )
-        if settings.name is None:
-            base = default_study_name(settings)
-            used = {*taken, *(path.name for path in (self._home / "studies").glob("*"))}
-            names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
-            settings = replace(settings, name=next(name for name in names if name not in used))
-        return settings
+        with calibration.run(prepared) as found:
+            if interrupts.requested and store is None:
+                raise Interrupted(
+                    "interrupted before the first trial; the same command starts anew"
+                )
+            self._emit(Planned(forecast=found.forecast))
+            yield found
+
+    def _named(self, taken: list[str]) -> RunSettings:
+        """Fill in the study's name, where it has none."""
+        settings = self._settings
+        if settings.name is not None:
+            return settings
+        base = default_study_name(settings)
+        used = {*taken, *(path.name for path in (self._home / "studies").glob("*"))}
+        names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
+        return replace(settings, name=next(name for name in names if name not in used))
 
     def _existing(
         self, storage: Any, settings: RunSettings, prepared: Prepared
@@ -361,7 +361,7 @@ class _Run:
             classic=space.classic_knobs(request) if wants_matched(settings) else None,
             trials=settings.trials,
             # The study's own, also where it is resumed with other workers: choices depend on it.
-            window=parts["store"].attributes["settings"]["workers"],
+            window=window_of(parts["store"].attributes["settings"]["workers"]),
             seed=settings.seed,
             prune=settings.prune,
             stopped=stopped,

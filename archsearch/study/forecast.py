@@ -1,58 +1,31 @@
 """What a run will take, before it starts: counted where it can be counted, measured where not."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from random import Random
-from statistics import fmean, harmonic_mean
 from typing import Any, Final
 
-from archsearch.ir.codec import to_json
-from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
-from archsearch.runtime.job import Job, Outcome
-from archsearch.space.knobs import draw
-from archsearch.space.solve import solve
-from archsearch.study.baselines import wants_matched
-from archsearch.study.engines.base import Engine
+from archsearch.study.baselines import scaled_up, wants_matched
+from archsearch.study.pace import Pace
 from archsearch.study.prepared import Prepared
-from archsearch.study.sampler import derive_seed
-from archsearch.study.workers import describe
+from archsearch.study.result import final_outcomes
+from archsearch.study.storage import StudyStore
 from archsearch.units import format_count, format_duration, parse_duration, parse_flops
 
-MEASURE_S: Final = 1.5
 LONG_S: Final = 4 * 3600.0
 """From here on a forecast comes with advice on what would be quicker."""
 SENSIBLE_S: Final = 3 * 3600.0
 FEW_STEPS: Final = 100
 """With fewer training steps a trial tells little; where nothing was asked for, that is said."""
 _ENOUGH_STEPS: Final = 300
-_SECOND_FLOPS: Final = 100_000_000_000
-"""A step of more FLOPs takes seconds: one network has to do."""
 _EXPORT_S: Final = 2.5
 """Writing and comparing a model, besides starting a process for it, and this many times"""
 _EXPORT_STARTS: Final = 2.0
 """what a training needs to start: building, tracing and loading take longer for larger networks."""
 _GAUGED_S: Final = 1.5
 """Measuring a network's latency, besides building, tracing and loading it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast networks of the budget train on this device, all workers busy.
-
-    Attributes:
-        start_s: what a training needs before its first step.
-        process_s: what a process needs before it can train anything: it imports the framework.
-    """
-
-    start_s: float
-    process_s: float = 0.0
-    images_per_s: float
-    evaluated_per_s: float
-    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +40,9 @@ class Forecast:
         shares: how workers share the machine, in words.
         backend, backend_why: what trains, and why it is this one.
         precision: that it computes in.
+        compiled: whether a compiler fuses the training steps.
+        tried: other ways to share the machine that were measured, in words, and how fast each one is
+            as a part of this one's speed.
         trials, finals: trainings that are left to do.
         trial_images, epochs: the length of a training.
         trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
@@ -96,6 +72,7 @@ class Forecast:
     backend: str
     backend_why: str
     precision: str
+    compiled: bool
     batch: int
     epochs: int
     trial_images: int
@@ -113,6 +90,7 @@ class Forecast:
     fit: int | None = None
     max_latency: str | None = None
     measured: int = 0
+    tried: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,9 +98,30 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(
-    prepared: Prepared, *, workers: int, trials_done: int = 0, finals_done: int = 0
+def expected(
+    prepared: Prepared,
+    pace: Pace | str,
+    *,
+    elapsed_s: float,
+    store: StudyStore | None = None,
 ) -> Forecast:
+    """Return what a run will take: one that is new, or what is left of a study.
+
+    `pace` is as measured, or says why there is none; `elapsed_s` is what the run has taken so far.
+    """
+    counted = forecast(
+        prepared,
+        trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
+        finals_done=0 if store is None else len(final_outcomes(store)),
+    )
+    counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
+    if isinstance(pace, Pace):
+        return timed(counted, pace, prepared, elapsed_s=elapsed_s)
+    note = f"how long it takes is not known: {pace}"
+    return replace(counted, notes=(*counted.notes, note))
+
+
+def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
     """Count what a run will take; how long that is on this device `timed` adds."""
     import psutil
 
@@ -154,11 +153,12 @@ def forecast(
         images={name: len(dataset.split(name)) for name in ("train", "val", "test")},
         trials=trials,
         finals=max(0, finals - finals_done),
-        workers=workers,
-        shares=describe(prepared.setups),
-        backend=prepared.backend.name,
-        backend_why=prepared.backend.why,
-        precision=prepared.precision,
+        workers=prepared.sharing.workers,
+        shares=prepared.sharing.shares,
+        backend=prepared.sharing.backend,
+        backend_why=prepared.sharing.backend_why,
+        precision=prepared.sharing.precision,
+        compiled=prepared.sharing.compiled,
         batch=prepared.recipe.batch,
         epochs=epochs,
         trial_images=images,
@@ -179,54 +179,15 @@ def forecast(
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
         )
         found = replace(found, notes=(*found.notes, note))
-    needed = workers * memory.total_bytes
+    needed = found.workers * memory.total_bytes
     if needed > found.free_bytes:
         fits = int(prepared.recipe.batch * found.free_bytes / needed)
         note = (
-            f"{workers} at a time need about {_gigabytes(needed)} for a training step, "
+            f"{found.workers} at a time need about {_gigabytes(needed)} for a training step, "
             f"{_gigabytes(found.free_bytes)} are free; try --batch-size {max(1, fits)}"
         )
         found = replace(found, notes=(*found.notes, note))
     return found
-
-
-def calibrate(
-    engine: Engine, prepared: Prepared, *, stopped: Callable[[], bool] = lambda: False
-) -> Pace | str:
-    """Measure the pace on the engine's own workers, all busy as they will be.
-
-    The classic and a candidate drawn by chance: depth costs time that FLOPs do not show.
-
-    Returns:
-        The pace; or why there is none.
-    """
-    step_flops = 3 * prepared.request.budget.high * prepared.recipe.batch
-    least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
-    jobs = [_measuring(prepared, number) for number in range(max(least, engine.workers))]
-    began = time.monotonic()
-    process_s = math.inf
-    for job in jobs:
-        engine.submit(job)
-    left = {job.key for job in jobs}
-    outcomes: list[Outcome] = []
-    while left:
-        if stopped():
-            return "interrupted"
-        for event in engine.events(0.25):
-            if isinstance(event, Outcome) and event.key in left:
-                left.discard(event.key)
-                outcomes.append(event)
-                process_s = min(process_s, max(0.0, time.monotonic() - began - event.total_s))
-    good = [o for o in outcomes if o.status == "complete" and o.images_per_s > 0]
-    if not good:
-        return outcomes[0].reason or "no network could be trained"
-    return Pace(
-        start_s=fmean(o.start_s for o in good),
-        process_s=process_s,
-        images_per_s=harmonic_mean([o.images_per_s for o in good]),
-        evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
-        device=good[0].device,
-    )
 
 
 def closing_s(export: bool, start_s: float, process_s: float, *, measured: int) -> float:
@@ -315,25 +276,6 @@ def _advice(found: Forecast, prepared: Prepared) -> str:
     return (
         f"this takes {format_duration(found.total_s)} on this device; within "
         f"{round(SENSIBLE_S / 3600)} hours would be: {' or '.join(ways) or 'nothing of this size'}"
-    )
-
-
-def _measuring(prepared: Prepared, number: int) -> Job:
-    graph: Graph = prepared.classic.graph
-    if number % 2:
-        rng = Random(derive_seed(prepared.settings.seed, "pace", number))
-        knobs = draw(prepared.space.knobs(prepared.request), rng)
-        graph = solve(prepared.space, knobs, prepared.request).graph
-    return Job(
-        key=f"pace-{number}",
-        graph=to_json(graph),
-        dataset=str(prepared.folder),
-        recipe=prepared.recipe,
-        images=prepared.recipe.batch,
-        seed=prepared.settings.seed,
-        backend=prepared.backend.name,
-        precision=prepared.precision,
-        measure_s=MEASURE_S,
     )
 
 

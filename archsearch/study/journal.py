@@ -55,6 +55,7 @@ class Journal:
         recipe: Recipe,
         backend: str = "tensorflow",
         precision: Precision = "float32",
+        compiled: bool = False,
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -64,6 +65,7 @@ class Journal:
         self._recipe = recipe
         self._backend = backend
         self._precision: Precision = precision
+        self._compiled = compiled
         self._tags = dict(tags)
         self._emit = on_event
         self._entries: dict[str, Entry] = {}
@@ -93,6 +95,7 @@ class Journal:
             seed=entry.seed,
             backend=self._backend,
             precision=self._precision,
+            compiled=self._compiled,
             test=final,
             weights=str(self._folder.weights(entry.key)) if final else None,
             checkpoint=str(self._folder.checkpoint(entry.key)),

@@ -9,19 +9,17 @@ from typing import Final
 
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
-from archsearch.study.baselines import scaled_up
+from archsearch.study.calibration import Calibration
 from archsearch.study.events import Event, Notice, Preparing
 from archsearch.study.folder import StudyFolder
-from archsearch.study.forecast import Forecast, Pace, calibrate, forecast, timed
+from archsearch.study.forecast import Forecast
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.limits import Limits, limits_of, spent_flops
-from archsearch.study.prepared import Prepared, prepare_run
-from archsearch.study.result import final_outcomes
+from archsearch.study.prepared import prepare_run
 from archsearch.study.services import Services, real_services
 from archsearch.study.storage import StudyStore
 from archsearch.units import format_count, format_time
 
-MEASURING: Final = "measuring how fast this machine trains"
 _QUIET_S: Final = 2.0
 _EVERY_S: Final = 0.5
 
@@ -43,42 +41,19 @@ def plan(
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
-        engine = services.engine(prepared.setups, folder)
-        try:
-            on_event(Notice(text=MEASURING))
-            pace = calibrate(engine, prepared, stopped=lambda: interrupts.requested)
-        finally:
-            engine.close()
+        calibration = Calibration(
+            open_engine=lambda sharing: services.engine(sharing.setups, folder),
+            clock=services.clock,
+            began=began,
+            stopped=lambda: interrupts.requested,
+            tell=lambda text: on_event(Notice(text=text)),
+        )
+        with calibration.run(prepared) as calibrated:
+            found = calibrated.forecast
         if interrupts.requested:
             raise KeyboardInterrupt
-    found = expected(prepared, pace, workers=engine.workers, elapsed_s=services.clock() - began)
     # A run tells these as it starts.
     return replace(found, notes=(*prepared.dataset.notes, *found.notes))
-
-
-def expected(
-    prepared: Prepared,
-    pace: Pace | str,
-    *,
-    workers: int,
-    elapsed_s: float,
-    store: StudyStore | None = None,
-) -> Forecast:
-    """Return what a run will take: one that is new, or what is left of a study.
-
-    `pace` is as measured, or says why there is none; `elapsed_s` is what the run has taken so far.
-    """
-    counted = forecast(
-        prepared,
-        workers=workers,
-        trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
-        finals_done=0 if store is None else len(final_outcomes(store)),
-    )
-    counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
-    if isinstance(pace, Pace):
-        return timed(counted, pace, prepared, elapsed_s=elapsed_s)
-    note = f"how long it takes is not known: {pace}"
-    return replace(counted, notes=(*counted.notes, note))
 
 
 def bounds(

@@ -8,16 +8,14 @@ from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
-from archsearch.runtime.backends.choice import Choice, choose_backend, choose_precision
-from archsearch.runtime.recipe import Precision, Recipe, find_recipe
-from archsearch.runtime.setup import WorkerSetup
+from archsearch.runtime.recipe import Recipe, find_recipe
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.study.baselines import named_baselines, published_networks
-from archsearch.study.workers import worker_setups
+from archsearch.study.sharing import Sharing, first_sharing
 from archsearch.units import format_count
 
 
@@ -29,9 +27,7 @@ class Prepared:
         folder: of the prepared dataset.
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
-        backend: what trains, and why.
-        precision: that it computes in.
-        setups: of the workers, one each.
+        sharing: how trials share the machine, and what they train on.
     """
 
     settings: RunSettings
@@ -42,9 +38,7 @@ class Prepared:
     request: Request
     published: dict[str, Graph]
     classic: Candidate
-    backend: Choice
-    precision: Precision
-    setups: tuple[WorkerSetup, ...]
+    sharing: Sharing
 
     def length(self, flops: int) -> tuple[int, int]:
         """Return the images a network of so many FLOPs sees in training, and the epochs these are."""
@@ -75,8 +69,7 @@ def prepare_run(
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
     # Misspelt names show before the data is prepared.
-    choose_backend(settings.backend)
-    choose_precision(settings.precision, settings.backend, threads=1)
+    first_sharing(settings, step_flops=1)
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
     path = prepare(
@@ -110,13 +103,6 @@ def prepare_run(
             f"{settings.train_flops} training FLOPs are {images} images of {settings.flops}, not "
             f"even a batch of {recipe.batch}; one epoch takes {least}"
         )
-    setups = worker_setups(
-        settings.workers,
-        step_flops=3 * budget.high * recipe.batch,
-        workers_per_gpu=settings.workers_per_gpu,
-    )
-    threads = setups[0].threads
-    backend = choose_backend(settings.backend, threads=threads)
     return Prepared(
         settings=settings,
         space=space,
@@ -126,7 +112,5 @@ def prepare_run(
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
-        backend=backend,
-        precision=choose_precision(settings.precision, backend.name, threads=threads),
-        setups=tuple(replace(setup, backend=backend.name) for setup in setups),
+        sharing=first_sharing(settings, step_flops=3 * budget.high * recipe.batch),
     )

@@ -36,7 +36,7 @@ class Plan:
         length: images and epochs of a trial, from a network's FLOPs.
         classic: knobs of the matched baseline, the first trial; None: no such trial.
         trials: how many trials, the baseline among them.
-        window: trials under way at the same time.
+        window: how many trials, its own included, one does not know the results of (see `window_of`).
         stopped: asked between events; true once the user wants to stop.
         latency: what a call of any network may take; None: anything.
     """
@@ -61,6 +61,15 @@ class Plan:
     def combinations(self) -> int:
         """How many combinations of knob values there are."""
         return math.prod(len(knob.values()) for knob in self.knobs)
+
+
+def window_of(workers: int) -> int:
+    """Return the window of a search with so many workers: half as many trials more.
+
+    Trials differ in length, though they have the same FLOPs. Without any to spare, two workers waited
+    for one another a tenth of the time; every one to spare is a result less to go by.
+    """
+    return workers + workers // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ class View:
 
     Args:
         trials: all earlier trials.
-        window: trials under way at the same time, this one included.
+        window: trials whose results are not to be known, this one included.
         startup: finished trials before the model proposes; chance does until then.
     """
 

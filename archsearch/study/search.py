@@ -2,8 +2,9 @@
 
 Trial n is asked for once trials up to n − window have been told, and results are told in the
 order of their numbers, whichever worker is first. So a study's table depends on its seed and
-settings, not on timing; and a study that was cut off goes on as if nothing had happened. Trials
-of one study are equally long, so little waits.
+settings, not on timing; and a study that was cut off goes on as if nothing had happened. The window
+is somewhat wider than there are workers: one that is through with its trial need not wait for a
+slower one (see proposals.window_of).
 """
 
 import math
@@ -121,7 +122,8 @@ class Search:
             return self._fitted(self._pending)
         number = len(self._store)
         ready = self._told > number - self._plan.window
-        if number >= self._plan.trials or not ready or self._exhausted:
+        room = len(self._running) < self._engine.workers
+        if number >= self._plan.trials or not ready or not room or self._exhausted:
             return False
         if not self._limits.admits_trial():
             if not self._running:  # one that is pruned may yet leave room for another

@@ -60,6 +60,15 @@ def without_chance(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes)
 
 
+def smallest(name: str) -> Graph:
+    """A space's network of few FLOPs, its dropout at rest."""
+    space = load_spaces()[name]
+    request = Request((32, 32, 3), 5, Budget(1, 1))
+    cap = max(12_000_000, int(1.1 * space.reach(request)[0]))
+    asked = replace(request, budget=Budget.cap(cap, (32, 32, 3)))
+    return without_chance(solve(space, draw(space.knobs(asked), Random(5)), asked).graph)
+
+
 def task(graph, precision="float32", **recipe):
     channels = graph.input[2]
     return Task(
@@ -185,11 +194,7 @@ def test_what_it_has_trained_tensorflow_exports(backend, colour_dataset, tmp_pat
 @pytest.mark.parametrize("name", sorted(load_spaces()))
 @pytest.mark.parametrize("backend", [installed("torch")])
 def test_networks_of_every_space_answer_alike(backend, name):
-    space = load_spaces()[name]
-    request = Request((32, 32, 3), 5, Budget(1, 1))
-    cap = max(12_000_000, int(1.1 * space.reach(request)[0]))
-    asked = replace(request, budget=Budget.cap(cap, (32, 32, 3)))
-    graph = without_chance(solve(space, draw(space.knobs(asked), Random(5)), asked).graph)
+    graph = smallest(name)
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (BATCH, *graph.input), dtype=np.uint8), np.arange(8) % 5
     losses = []
@@ -215,6 +220,68 @@ def test_what_it_remembers_is_all_there_is(backend):
     again = lesson(other, graph, 3)
     for key, value in first.items():
         np.testing.assert_array_equal(again[key], value, err_msg=key)
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
+@pytest.mark.parametrize("able", [True, False])
+def test_a_recorded_step_teaches_what_a_plain_one_does(backend, able, caplog):
+    from archsearch.runtime.backends.torch_recorded import Recorded
+
+    graph = everything(1)  # with dropout and drop-path
+    plain, recorded = (make_steps(backend, task(graph, ema=0.9)) for _ in range(2))
+    recordings = []
+
+    def record(step, *places):
+        # As on a GPU: it is taken a few times, and reads the same memory ever after.
+        for _ in range(3):
+            step(*places)
+        if not able:
+            raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+        recordings.append(places)
+        return lambda: step(*places).clone()
+
+    recorded._take = Recorded(
+        recorded._step, keep=recorded.state, put_back=recorded.restore, record=record
+    )
+    learned = []
+    for steps in (plain, recorded):
+        steps.restore(plain.state() if steps is recorded else steps.state())
+        before = steps.state()
+        learned.append(lesson(steps, graph, 4))
+        plain.restore(before)
+    for key, value in learned[0].items():
+        np.testing.assert_array_equal(learned[1][key], value, err_msg=key)
+    assert len(recordings) == able
+    if not able:
+        assert "not recorded: operation not permitted when stream is capturing" in caplog.text
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
+@pytest.mark.parametrize("name", sorted(load_spaces()))
+def test_a_compiler_sees_the_whole_network_at_once(backend, name, monkeypatch):
+    import torch
+
+    steps = make_steps(backend, task(smallest(name)))
+    seen = []
+
+    def look(module, inputs):
+        seen.append(module)
+        return module.forward
+
+    torch.compiler.reset()
+    network = steps._network
+    steps._learning = torch.compile(network.__call__, backend=look, fullgraph=True)
+    plain = make_steps(backend, task(network._graph))
+    rng = np.random.default_rng(0)
+    losses = []
+    for which in (plain, steps):
+        images = rng.integers(0, 256, (2, BATCH, *network._graph.input), dtype=np.uint8)
+        losses.append(
+            [which.train(x, np.arange(8) % 5, Rates(learning=0.01, statistics=1.0)) for x in images]
+        )
+        rng = np.random.default_rng(0)
+    np.testing.assert_allclose(np.array(losses[1]), np.array(losses[0]), rtol=1e-4)
+    assert len(seen) == 1  # a second step is not compiled anew
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
@@ -309,6 +376,7 @@ def test_a_backend_that_is_not_there_is_refused(wanted, says):
         ("auto", "torch", "", False, 1, "float32"),
         ("auto", "tensorflow", "", True, 1, "float32"),
         ("auto", "jax", "0", False, 8, "bfloat16"),
+        ("auto", "torch", "0", False, 8, "float32"),  # there is a GPU, but this one can't use it
         ("float32", "torch", "0", True, 1, "float32"),
         ("bfloat16", "tensorflow", "", False, 2, "bfloat16"),
     ],
@@ -318,7 +386,8 @@ def test_the_precision_is_what_the_hardware_is_good_at(
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setattr(choice, "has_bfloat16", lambda: native)
-    assert choose_precision(wanted, backend, threads=threads) == precision
+    there = place_of("jax", "jax_cuda13_plugin", "torch")
+    assert choose_precision(wanted, backend, threads=threads, found=there) == precision
     with pytest.raises(UserError, match="no precision 'half'"):
         choose_precision("half", backend, threads=threads)
 

@@ -149,7 +149,7 @@ def test_train_flops_set_the_length(settings: RunSettings):
     world = World()
     world.run(replace(settings, epochs=None, train_flops="100G"))
     started = [event for event in world.events if isinstance(event, JobStarted)]
-    for job, event in zip(world.engines[0].submitted, started, strict=True):
+    for job, event in zip(world.engines[-1].submitted, started, strict=True):
         assert job.images == 100_000_000_000 // (3 * event.flops)
 
 
@@ -338,7 +338,7 @@ def test_data_options_reach_the_data_and_the_recipe(settings: RunSettings):
     world = World()
     asked = replace(settings, mirror=True, class_weights=True, relax="channel-doubling")
     world.run(asked)
-    job = world.engines[0].submitted[0]
+    job = world.engines[-1].submitted[0]
     assert job.recipe.class_weights
     assert load(Path(job.dataset)).mirror
     assert len(next(iter(world.trackers[0].trial_records.values())).knobs) > 7

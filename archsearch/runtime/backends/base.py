@@ -16,6 +16,8 @@ from archsearch.runtime.weights import Weights
 
 AUXILIARY_WEIGHT: Final = 0.3
 """Of an auxiliary classifier's loss: Szegedy et al. 2014 (arXiv:1409.4842), section 5."""
+HELD_SHARE: Final = 0.3
+"""Of a GPU's free memory that images may take."""
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -31,7 +33,10 @@ class Task:
         mean, std: of the images, per channel, on the 0..255 scale.
         class_weights: of each class in the training loss; None: every image counts alike.
         seed: of the weights and of dropout.
-        precision: of the forward and backward pass; weights and statistics are float32 always.
+        precision: of the forward and backward pass, also in evaluation; weights and statistics are
+            float32 always.
+        compiled: whether a compiler fuses the step's operations: XLA on TensorFlow (and always on JAX),
+            Inductor on PyTorch.
     """
 
     graph: Graph
@@ -41,6 +46,7 @@ class Task:
     class_weights: Sequence[float] | None = None
     seed: int = 0
     precision: Precision = "float32"
+    compiled: bool = False
 
     @property
     def image_mean(self) -> npt.NDArray[np.float32]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Final
 
 from archsearch.errors import UserError
@@ -47,8 +48,9 @@ def choose_backend(
     installed = [name for name in NAMES if place(name) is not None]
     if wanted in NAMES:
         if wanted not in installed:
+            what = "tensorflow" if wanted == "tensorflow" else f"'archsearch[{wanted}]'"
             raise UserError(
-                f"backend {wanted} is not installed; pip install 'archsearch[{wanted}]', "
+                f"backend {wanted} is not installed; pip install {what}, "
                 f"or take {' or '.join(installed) or 'another'}"
             )
         return Choice(wanted, "asked for")
@@ -65,13 +67,46 @@ def choose_backend(
     raise UserError("no backend is installed; pip install tensorflow")
 
 
-def choose_precision(wanted: str, backend: str, *, threads: int) -> Precision:
+def rivals(*, gpu: bool, found: Callable[[str], Path | None] | None = None) -> list[str]:
+    """Name the installed backends that may be the fastest: which one is may be measured.
+
+    On a GPU those built for it; on a processor not JAX: a quarter of the others' speed, and a minute until it
+    has compiled (benchmarks/RESULTS.md).
+    """
+    place = found or _place
+    there = [name for name in NAMES if place(name) is not None]
+    if gpu:
+        return [name for name in there if _uses_gpu(name, place)]
+    return [name for name in there if name != "jax"]
+
+
+def choose_compiled(wanted: bool | None, backend: str) -> bool:
+    """Choose whether training steps are compiled: not where nothing was said and nothing measured.
+
+    Raises:
+        UserError: PyTorch's compiler needs another one, which is not there.
+    """
+    if backend == "jax":
+        return True
+    if wanted and backend == "torch" and not any(map(which, ("c++", "g++", "clang++"))):
+        raise UserError("--compile: PyTorch's compiler needs a C++ compiler, g++ or clang++")
+    return bool(wanted)
+
+
+def choose_precision(
+    wanted: str,
+    backend: str,
+    *,
+    threads: int,
+    found: Callable[[str], Path | None] | None = None,
+) -> Precision:
     """Choose how precisely to compute: bfloat16 on GPUs and where it makes a processor's training faster.
 
     Args:
         wanted: a precision, or `auto`.
         backend: what trains.
         threads: of a worker.
+        found: where a package is installed, None where it is not (tests bring their own).
 
     Raises:
         UserError: there is no such precision.
@@ -84,7 +119,8 @@ def choose_precision(wanted: str, backend: str, *, threads: int) -> Precision:
         raise UserError(f"no precision {wanted!r}; there are {AUTO}, float32, bfloat16")
     # On processors only PyTorch's convolutions gain, and only with one thread: several wait for one
     # another more often than in float32 (benchmarks/RESULTS.md).
-    pays = bool(gpu_numbers()) or (backend == "torch" and threads == 1 and has_bfloat16())
+    on_gpu = bool(gpu_numbers()) and _uses_gpu(backend, found or _place)
+    pays = on_gpu or (backend == "torch" and threads == 1 and has_bfloat16())
     return "bfloat16" if pays else "float32"
 
 

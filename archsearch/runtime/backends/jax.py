@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,18 @@ import numpy.typing as npt
 
 from archsearch.data.augment import Moves, Policy, padded_images
 from archsearch.data.dataset import Split
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
+from archsearch.runtime.backends.base import (
+    AUXILIARY_WEIGHT,
+    HELD_SHARE,
+    Held,
+    Images,
+    Labels,
+    Rates,
+    Task,
+)
 from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.weights import Weights, get_weights
-
-_HELD_SHARE: Final = 0.3
-"""Of a GPU's free memory that images may take."""
 
 
 class _Values(NamedTuple):
@@ -63,7 +68,7 @@ class JaxSteps:
         """Put images on a GPU that has room for them."""
         stats = jax.devices()[0].memory_stats() or {}
         free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
-        if not self.device or 2 * split.images.nbytes > free * _HELD_SHARE:
+        if not self.device or 2 * split.images.nbytes > free * HELD_SHARE:
             return None
         return hold_images(split, policy)
 

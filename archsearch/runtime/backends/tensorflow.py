@@ -1,7 +1,8 @@
 """Training steps on TensorFlow: one compiled function for training, one for evaluation.
 
 Hand-written rather than `Model.fit`: no callbacks, metrics or data adapters between steps, one
-update operation a variable. No XLA: on a processor it compiles longer than a short trial trains.
+update operation a variable. XLA only where it is asked for: on a processor it compiles longer than a short
+trial trains.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ class TensorFlowSteps:
                 tf.TensorSpec((3,), tf.float32),
             ],
             autograph=False,
-            jit_compile=False,
+            jit_compile=task.compiled,
         )
         self._evaluate = tf.function(
             self._evaluate_step,

@@ -7,7 +7,7 @@ however many layers there are.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,21 @@ from torch import Tensor
 
 from archsearch.data.augment import Policy
 from archsearch.data.dataset import Split
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
+from archsearch.runtime.backends.base import (
+    AUXILIARY_WEIGHT,
+    HELD_SHARE,
+    Held,
+    Images,
+    Labels,
+    Rates,
+    Task,
+)
 from archsearch.runtime.backends.torch_images import HeldImages
 from archsearch.runtime.backends.torch_network import Network
+from archsearch.runtime.backends.torch_recorded import Recorded, Step
 from archsearch.runtime.initial import initial_weights
 from archsearch.runtime.memory import keep_freed_memory
 from archsearch.runtime.weights import Weights
-
-_HELD_SHARE: Final = 0.3
-"""Of a GPU's free memory that images may take."""
 
 keep_freed_memory()
 
@@ -38,10 +44,13 @@ class TorchSteps:
         self._place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
         self._recipe = task.recipe
+        # Batches are all of one size: the fastest algorithm is worth looking for.
+        torch.backends.cudnn.benchmark = self._place.type == "cuda"
         weights = initial_weights(
             task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
         )
         self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
+        self._learning = torch.compile(self._network.__call__) if task.compiled else self._network
         self._low_precision = task.precision == "bfloat16"
         self._mean, self._scale = (
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
@@ -57,34 +66,24 @@ class TorchSteps:
         self._momenta = torch.zeros_like(self._weights)
         self._average = self._weights.clone() if task.recipe.ema is not None else None
         self._decaying = sum(kernel.numel() for kernel in self._network.kernels)
+        self._take: Step = self._step
+        if self._place.type == "cuda":
+            self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them."""
         if self._place.type != "cuda":
             return None
         free, _ = torch.cuda.mem_get_info()
-        if 2 * split.images.nbytes > free * _HELD_SHARE:
+        if 2 * split.images.nbytes > free * HELD_SHARE:
             return None
         return HeldImages(split, policy, self._place)
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        targets = _tensor(labels).to(self._place, non_blocking=True)
-        outputs = self._logits(self._normalised(images), training=True)
-        loss = self._loss(outputs[0], targets)
-        total = loss
-        for other in outputs[1:]:
-            total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
-        self._gradients.zero_()
-        total.backward()
-        with torch.no_grad():
-            self._update(rates.learning)
-            if self._network.moving:
-                torch._foreach_lerp_(self._network.moving, self._network.latest, rates.statistics)
-            if self._average is not None:
-                self._average.lerp_(self._weights, rates.average)
-            hits = (outputs[0].argmax(1) == targets).sum()
-            return torch.stack([loss.detach(), hits.to(loss.dtype)])
+        numbers = torch.tensor([rates.learning, rates.statistics, rates.average])
+        batch = (_tensor(images), _tensor(labels), numbers)
+        return self._take(*(tensor.to(self._place, non_blocking=True) for tensor in batch))
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps."""
@@ -107,7 +106,7 @@ class TorchSteps:
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
         with torch.inference_mode():
-            (logits,) = self._network(self._normalised(images), training=False)
+            (logits,) = self._logits(self._normalised(images), training=False)
             targets = _tensor(labels).to(self._place)
             loss = F.cross_entropy(logits, targets, reduction="sum")
             return float(loss), logits.argmax(1).cpu().numpy()
@@ -139,16 +138,36 @@ class TorchSteps:
         average = [] if self._average is None else [self._average]
         return [self._weights, self._momenta, *average, *self._network.moving]
 
+    def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
+        """Take a step with what lies on the device; nothing in it waits for the device."""
+        learning_rate, statistics, average = rates
+        outputs = self._logits(self._normalised(images), training=True)
+        loss = self._loss(outputs[0], targets)
+        total = loss
+        for other in outputs[1:]:
+            total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
+        self._gradients.zero_()
+        total.backward()
+        with torch.no_grad():
+            self._update(learning_rate)
+            if moving := self._network.moving:
+                torch._foreach_lerp_(moving, self._network.latest, [statistics] * len(moving))
+            if self._average is not None:
+                self._average.lerp_(self._weights, average)
+            hits = (outputs[0].argmax(1) == targets).sum()
+            return torch.stack([loss.detach(), hits.to(loss.dtype)])
+
     def _normalised(self, images: Any) -> Tensor:
         # (n, channels, height, width) over memory that stays channels last.
         x = _tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
         return (x.float() - self._mean) * self._scale
 
     def _logits(self, x: Tensor, *, training: bool) -> list[Tensor]:
+        network = self._learning if training else self._network
         if not self._low_precision:
-            return self._network(x, training=training)
+            return network(x, training=training)
         with torch.autocast(self._place.type, torch.bfloat16):
-            return [logits.float() for logits in self._network(x, training=training)]
+            return [logits.float() for logits in network(x, training=training)]
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self._recipe.label_smoothing
@@ -157,7 +176,7 @@ class TorchSteps:
         losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
         return (losses * self._class_weights[targets]).mean()
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, learning_rate: Tensor) -> None:
         """Clip, decay, and step with momentum; Nesterov's goes one step further."""
         recipe, gradients = self._recipe, self._gradients
         if recipe.clip_norm is not None:
@@ -169,9 +188,9 @@ class TorchSteps:
         self._momenta.mul_(recipe.momentum).add_(gradients)
         if recipe.nesterov:
             gradients.add_(self._momenta, alpha=recipe.momentum)
-            self._weights.add_(gradients, alpha=-learning_rate)
+            self._weights.addcmul_(gradients, learning_rate, value=-1)
         else:
-            self._weights.add_(self._momenta, alpha=-learning_rate)
+            self._weights.addcmul_(self._momenta, learning_rate, value=-1)
 
 
 def _tensor(values: Any) -> Tensor:

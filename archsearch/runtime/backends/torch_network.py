@@ -219,7 +219,7 @@ class Network:
                 f"{node.name}: the torch backend has no activation {op.function!r}"
             )
         written = _IN_PLACE.get(op.function, function) if self._writable[0] else function
-        return lambda x, training: (written if training else function)(x)
+        return lambda x, training: written(x)
 
     def _pool(self, node: Node, op: ops.Pool, values: Sequence[Array]) -> Apply:
         pad, padding = self._padding(node, op.kernel, op.stride, op.padding)
