@@ -3,9 +3,11 @@
 Start-up is of whole processes. The fixed cost is what a trial of one step takes in a worker that is warm,
 its one step left out: building, compiling, one evaluation of the validation images, its checkpoint; and
 what passes between one trial's end and the next one's start. The share is of a real study, from the
-command line to the table: training steps of its workers by all the time they could have trained.
+command line to the table: training steps of its workers by all the time they could have trained. What is
+left is the start, evaluation after every epoch, workers that wait for the last of a stage, latencies, and the
+export.
 
-    python benchmarks/overhead.py [--backends tensorflow torch jax] [--networks 5] [--trial-s 60] [--trials 4]
+    python benchmarks/overhead.py [--backends tensorflow torch jax] [--networks 5] [--trials 16]
 """
 
 import argparse
@@ -90,7 +92,7 @@ def study(backend, trials, trial_s, home):
     """Run a study whose trials take about `trial_s`; return what it says of itself."""
     options = [
         "--space", "resnext", "--flops", "20M", "--backend", backend, "--home", str(home), "--json",
-        "--no-prune", "--seeds", "1", "--trials", str(trials),
+        "--no-prune", "--trials", str(trials),
     ]  # fmt: skip
     run = [sys.executable, "-m", "archsearch", "run", *options]
     plan = subprocess.run([*run, "--dry-run"], check=True, capture_output=True, text=True)
@@ -109,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--networks", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--trial-s", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")

@@ -19,7 +19,13 @@ from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
 from archsearch.runtime.backends import choice
 from archsearch.runtime.backends.base import Rates, Task
-from archsearch.runtime.backends.choice import choose_backend, choose_precision, make_steps
+from archsearch.runtime.backends.choice import (
+    choose_backend,
+    choose_compiled,
+    choose_precision,
+    make_steps,
+    rivals,
+)
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.weights import save_weights
 from archsearch.space.budget import Budget, Request
@@ -256,12 +262,38 @@ def test_a_recorded_step_teaches_what_a_plain_one_does(backend, able, caplog):
         assert "not recorded: operation not permitted when stream is capturing" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "tensorflow",
+        pytest.param(
+            "torch",
+            marks=[
+                pytest.mark.slow,  # a minute of C++ compiling
+                pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # its own
+                pytest.mark.skipif(
+                    importlib.util.find_spec("torch") is None, reason="torch is not installed"
+                ),
+            ],
+        ),
+    ],
+)
+def test_compiled_steps_teach_what_plain_ones_do(backend):
+    graphs = [without_chance(vgg_like()), resnext_like()]
+    for graph in graphs[backend == "tensorflow" :]:  # for PyTorch two, each a program of its own
+        plain, compiled = (
+            lesson(make_steps(backend, replace(task(graph), compiled=how)), graph, 2)
+            for how in (False, True)
+        )
+        close(plain, compiled, 2e-3)
+
+
 @pytest.mark.parametrize("backend", [installed("torch")])
-@pytest.mark.parametrize("name", sorted(load_spaces()))
-def test_a_compiler_sees_the_whole_network_at_once(backend, name, monkeypatch):
+@pytest.mark.parametrize("seed", range(3))
+def test_a_compiler_sees_the_whole_network_at_once(backend, seed):
     import torch
 
-    steps = make_steps(backend, task(smallest(name)))
+    steps = make_steps(backend, task(without_chance(everything(seed))))
     seen = []
 
     def look(module, inputs):
@@ -390,6 +422,24 @@ def test_the_precision_is_what_the_hardware_is_good_at(
     assert choose_precision(wanted, backend, threads=threads, found=there) == precision
     with pytest.raises(UserError, match="no precision 'half'"):
         choose_precision("half", backend, threads=threads)
+
+
+def test_what_may_be_the_fastest_is_worth_measuring():
+    there = place_of("tensorflow", "torch", "jax", "jax_cuda12_plugin")
+    assert rivals(gpu=False, found=there) == ["tensorflow", "torch"]
+    assert rivals(gpu=True, found=there) == ["tensorflow", "jax"]
+
+
+def test_steps_are_compiled_where_that_is_said(monkeypatch):
+    assert choose_compiled(None, "jax")
+    assert not choose_compiled(None, "tensorflow")
+    assert choose_compiled(True, "tensorflow")
+    monkeypatch.setattr(choice, "which", lambda name: "/bin/g++" if name == "g++" else None)
+    assert choose_compiled(True, "torch")
+    monkeypatch.setattr(choice, "which", lambda name: None)
+    assert not choose_compiled(False, "torch")
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+        choose_compiled(True, "torch")
 
 
 def test_choosing_imports_no_framework():

@@ -39,6 +39,7 @@ def test_on_a_cpu_threads_are_shared(gpus):
     assert [setup.threads for setup in shared.setups] == [2] * 4
     assert {setup.gpu for setup in shared.setups} == {None}
     assert shared.shares == "4 workers of 2 threads"
+    assert not shared.compiled
     one = first(workers=1)
     assert one.setups[0].threads == 8
     assert one.shares == "1 worker of 8 threads"

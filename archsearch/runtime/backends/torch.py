@@ -5,7 +5,7 @@ all of them lie in one vector, and so do their gradients and momenta: a handful 
 however many layers there are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,7 +50,7 @@ class TorchSteps:
             task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
         )
         self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
-        self._learning = torch.compile(self._network.__call__) if task.compiled else self._network
+        self._learning = _compiled(self._network) if task.compiled else self._network
         self._low_precision = task.precision == "bfloat16"
         self._mean, self._scale = (
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
@@ -197,6 +197,17 @@ def _tensor(values: Any) -> Tensor:
     if isinstance(values, np.ndarray) and not values.flags.writeable:
         values = values.copy()  # a part of a file; PyTorch warns of what it might be written to
     return torch.as_tensor(values)
+
+
+def _compiled(network: Network) -> Callable[..., list[Tensor]]:
+    """Have a network compiled on its first call: a program of its own, for one batch size.
+
+    PyTorch tells programs apart by their code, which is the same for all networks: it would take a second one
+    for the first with other shapes, and try to compile what fits both.
+    """
+    torch.compiler.reset()
+    compiled: Callable[..., list[Tensor]] = torch.compile(network.__call__, dynamic=False)
+    return compiled
 
 
 def limit_gpu_memory(share: float) -> None:
