@@ -14,7 +14,7 @@ from archsearch.study.sharing import Sharing, other_sharings
 from archsearch.study.storage import StudyStore
 
 MEASURING: Final = "measuring how fast this machine trains"
-WORTH: Final = 0.03
+WORTH: Final = 0.02
 """Of the time a run takes, what measuring other ways to share the machine may take."""
 CLEARLY: Final = 1.1
 """Another way has to be so many times as fast: two measurements of one way differ, too."""

@@ -100,14 +100,17 @@ def other_sharings(settings: RunSettings, this: Sharing) -> Iterator[Sharing]:
     """
     gpus = gpu_numbers()
     if settings.workers is None and settings.workers_per_gpu is None:
-        # A worker needs a core, to launch its GPU's work from, too.
+        # A worker needs a core, to launch its GPU's work from, too. One that has a processor to itself
+        # does not keep it busy.
+        least = len(gpus) or min(2, cores())
         most = max(cores(), len(gpus))
         for count in (2 * this.workers, this.workers // 2):
-            if max(1, len(gpus)) <= count <= min(most, settings.trials):
+            if least <= count <= min(most, settings.trials):
                 yield _sharing(_with_measured(settings, this), count, compiled=this.compiled)
     if settings.compile is None and gpus and not this.compiled:
         yield replace(this, compiled=True)
-    if settings.backend == AUTO:
+    # On one thread of a processor the order of the backends is known (benchmarks/RESULTS.md).
+    if settings.backend == AUTO and (gpus or this.setups[0].threads > 1):
         for name in rivals(gpu=bool(gpus)):
             if name != this.backend:
                 found = _sharing(replace(settings, backend=name), this.workers)

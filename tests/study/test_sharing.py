@@ -82,7 +82,8 @@ def test_a_processors_other_ways_are_more_and_fewer_workers(gpus, monkeypatch):
     ]
     # A worker has a core at least, and a trial.
     assert others(first(workers=8)) == ["4 workers of 2 threads, tensorflow, float32"]
-    assert others(first(trials=3), trials=3) == ["1 worker of 8 threads, tensorflow, float32"]
+    assert others(first(trials=3), trials=3) == []
+    assert others(first(workers=2)) == ["4 workers of 2 threads, tensorflow, float32"]
     monkeypatch.setattr(sharing, "rivals", lambda gpu: ["tensorflow", "jax"])
     fixed = replace(SETTINGS, workers=4)
     (other,) = other_sharings(replace(fixed, backend="auto"), first())
