@@ -13,12 +13,15 @@ class WorkerSetup:
         threads: CPU threads it may compute with.
         gpu: the number of its GPU; None: the processor alone.
         gpu_share: the part of that GPU's memory it may take.
+        cache: folder for compiled programs, so that a network is compiled once, however many workers
+            train it and however often; None: nothing is kept.
     """
 
     backend: str = "tensorflow"
     threads: int = 1
     gpu: str | None = None
     gpu_share: float = 1.0
+    cache: str | None = None
 
     def apply(self) -> None:
         """Set what frameworks read as they are imported: call it before that."""
@@ -39,5 +42,9 @@ class WorkerSetup:
         # threads took ten times as long on two busy cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * self.gpu_share:.3f}"
+        if self.cache is not None:  # TensorFlow has none
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", self.cache)
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", self.cache)
         if self.gpu_share < 1:  # several processes on one GPU: nobody takes all of it at the start
             os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

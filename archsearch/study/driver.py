@@ -1,25 +1,21 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import TypedDict
 
 from archsearch.data.sources import located
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.readings.cost import cost
 from archsearch.settings import (
     RunSettings,
-    default_study_name,
-    differences,
     gather,
     nearest,
 )
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
+from archsearch.study import opening
 from archsearch.study.baselines import wants_matched
 from archsearch.study.calibration import Calibrated, Calibration
 from archsearch.study.engines.base import Engine
@@ -30,7 +26,6 @@ from archsearch.study.events import (
     Notice,
     Planned,
     StudyEnded,
-    StudyStarted,
 )
 from archsearch.study.finalists import Finals, run_finals
 from archsearch.study.folder import StudyFolder
@@ -42,7 +37,7 @@ from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
 from archsearch.study.planning import bounds, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
-from archsearch.study.proposals import Plan, facts_of, window_of
+from archsearch.study.proposals import Plan, window_of
 from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
@@ -50,7 +45,6 @@ from archsearch.study.sharing import settled
 from archsearch.study.storage import StudyStore, default_url, opened, study_names
 from archsearch.study.summary import (
     HEADER,
-    dataset_facts,
     dataset_record,
     note_rows,
     study_metrics,
@@ -58,9 +52,6 @@ from archsearch.study.summary import (
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
-
-_PLACE: Final = ("home", "storage", "tracking_uri", "export")
-"""Settings that change where results go, not what they are."""
 
 
 def run(
@@ -144,7 +135,7 @@ class _Run:
         prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:
-            settings = self._named(study_names(storage))
+            settings = opening.named(self._settings, study_names(storage))
             assert settings.name is not None
             folder = StudyFolder(self._home, settings.name)
             folder.create()
@@ -152,13 +143,14 @@ class _Run:
             with locked(folder.lock, study=settings.name):
                 known = folder.settings.exists()
                 try:
-                    store = self._existing(storage, settled(settings, prepared.sharing), prepared)
+                    asked = settled(settings, prepared.sharing)
+                    store = opening.existing(storage, asked, prepared, resume=self._resume)
                     if store is not None and store.attributes.get("status") == "complete":
                         return read_result(store)
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
-                    self._started(settings, store, folder, prepared)
+                    self._emit(opening.started(settings, store, folder, prepared))
                     with self._calibrated(prepared, folder, store, interrupts) as found:
                         prepared, settings = (
                             found.prepared,
@@ -169,7 +161,7 @@ class _Run:
                             began=self._began,
                         )  # fmt: skip
                         if store is None:
-                            store = self._create(storage, settings, folder, prepared)
+                            store = opening.create(storage, settings, folder, prepared)
                         result = self._drive(
                             store, settings, folder, prepared, found.engine, limits, interrupts
                         )
@@ -193,7 +185,7 @@ class _Run:
         """Run what is left of a study that is there."""
         store.set_attribute("status", "running")
         if "published" not in store.attributes:
-            store.set_attribute("published", self._published_facts(prepared, folder))
+            store.set_attribute("published", opening.published_facts(prepared, folder))
         with self._gauge(folder) as gauge, self._tracked(store, settings, prepared) as tracker:
             journal = Journal(
                 folder=folder,
@@ -213,6 +205,7 @@ class _Run:
             self._check_result(store)
             if settings.export:
                 self._export(store, folder)
+            folder.drop_compiled()
         return read_result(store)
 
     def _keeping_time(self, store: StudyStore) -> Callable[[Event], None]:
@@ -260,92 +253,6 @@ class _Run:
                 )
             self._emit(Planned(forecast=found.forecast))
             yield found
-
-    def _named(self, taken: list[str]) -> RunSettings:
-        """Fill in the study's name, where it has none."""
-        settings = self._settings
-        if settings.name is not None:
-            return settings
-        base = default_study_name(settings)
-        used = {*taken, *(path.name for path in (self._home / "studies").glob("*"))}
-        names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
-        return replace(settings, name=next(name for name in names if name not in used))
-
-    def _existing(
-        self, storage: Any, settings: RunSettings, prepared: Prepared
-    ) -> StudyStore | None:
-        """Return the study to go on with; None where a new one is to be made.
-
-        Raises:
-            UserError: there is one already, or its data has changed.
-        """
-        name = str(settings.name)
-        if name not in study_names(storage):
-            return None
-        store = StudyStore.open(storage, name)
-        before = store.attributes["dataset"]["digest"]
-        digest = prepared.dataset.digest
-        if self._resume and before != digest:
-            raise UserError(
-                f"the images of study {name!r} have changed since it began (digest "
-                f"{before}, now {digest}); start a new study"
-            )
-        if not self._resume:
-            other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
-            how = f"with other settings ({other})" if other else "with the same settings"
-            raise UserError(
-                f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
-                "on with it, --name gives this one another name"
-            )
-        return store
-
-    def _create(
-        self, storage: Any, settings: RunSettings, folder: StudyFolder, prepared: Prepared
-    ) -> StudyStore:
-        created = datetime.now().astimezone().isoformat(timespec="seconds")
-        data = dataset_facts(prepared.dataset)
-        facts = {"settings": _kept(settings), "dataset": data, "created": created}
-        folder.write_settings(settings)
-        return StudyStore.create(storage, str(settings.name), facts)
-
-    def _published_facts(self, prepared: Prepared, folder: StudyFolder) -> dict[str, Any]:
-        found = {}
-        for name, graph in prepared.published.items():
-            price = cost(graph)
-            fill = price.flops / prepared.request.budget.high
-            found[name] = {
-                "name": name,
-                "role": "baseline",
-                "origin": "published",
-                **facts_of(graph, price, fill=fill, label=name, folder=folder),
-            }
-        return found
-
-    def _started(
-        self,
-        settings: RunSettings,
-        store: StudyStore | None,
-        folder: StudyFolder,
-        prepared: Prepared,
-    ) -> None:
-        if store is not None:
-            asked = {**settings.to_dict(), **store.attributes["settings"]}
-            settings = RunSettings.from_dict(asked)
-        knobs = prepared.space.knobs(prepared.request)
-        self._emit(
-            StudyStarted(
-                study=str(settings.name),
-                settings=settings,
-                folder=str(folder.path),
-                space_title=prepared.space.title,
-                distinct=math.prod(len(knob.values()) for knob in knobs),
-                input=prepared.dataset.input,
-                classes=len(prepared.dataset.classes),
-                images={n: len(prepared.dataset.split(n)) for n in ("train", "val", "test")},
-                done=0 if store is None else sum(trial.finished for trial in store.trials),
-                notes=prepared.dataset.notes,
-            )
-        )
 
     def _train(
         self, parts: "_Parts", prepared: Prepared, interrupts: Interrupts, gauge: Gauge | None
@@ -459,7 +366,3 @@ class _Parts(TypedDict):
     engine: Engine
     journal: Journal
     limits: Limits
-
-
-def _kept(settings: RunSettings) -> dict[str, Any]:
-    return {key: value for key, value in settings.to_dict().items() if key not in _PLACE}

@@ -39,6 +39,11 @@ class StudyFolder:
         return self.path / "workers"
 
     @property
+    def compiled(self) -> Path:
+        """Compiled programs, where the backend keeps any."""
+        return self.path / "compiled"
+
+    @property
     def exports(self) -> Path:
         """Exported models, one folder a format."""
         return self.path / "models"
@@ -54,6 +59,10 @@ class StudyFolder:
     def drop_checkpoint(self, key: str) -> None:
         """Remove what a job that has ended left for going on."""
         shutil.rmtree(self.checkpoint(key), ignore_errors=True)
+
+    def drop_compiled(self) -> None:
+        """Remove compiled programs: a study that has ended needs none."""
+        shutil.rmtree(self.compiled, ignore_errors=True)
 
     def create(self) -> None:
         """Make the folder.

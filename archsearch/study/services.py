@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,7 +40,8 @@ def real_services() -> Services:
     def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
         from archsearch.study.engines.local import LocalEngine
 
-        return LocalEngine(setups, logs=folder.worker_logs)
+        cached = [replace(setup, cache=str(folder.compiled)) for setup in setups]
+        return LocalEngine(cached, logs=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
         from archsearch.tracking.tracker import MlflowTracker

@@ -229,6 +229,29 @@ def test_what_it_remembers_is_all_there_is(backend):
 
 
 @pytest.mark.parametrize("backend", [installed("torch")])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_neither_waits_for_its_device_nor_mixes_it_with_another(backend, seed, monkeypatch):
+    import torch
+
+    from archsearch.runtime.backends import torch as torch_backend
+    from archsearch.runtime.backends.torch_images import HeldImages
+
+    # On this device there are shapes but no numbers: whoever looks at one, as on a GPU that is being recorded
+    # or has to be waited for, fails; so does a tensor that was left on the processor.
+    monkeypatch.setattr(torch_backend, "_place", lambda: torch.device("meta"))
+    graph = everything(seed)
+    steps = make_steps(backend, task(graph, ema=0.9, clip_norm=1.0))
+    split = Split(np.zeros((12, *graph.input), np.uint8), np.zeros(12, np.int64))
+    policy = Policy(1, mirror=True)
+    held = HeldImages(split, policy, torch.device("meta"))
+    batch = held(np.arange(BATCH), draw_moves(policy, BATCH, np.random.default_rng(0)))
+    result = steps.train(*batch, Rates(learning=0.1, statistics=0.5))
+    assert (result.device.type, result.shape) == ("meta", (2,))
+    with pytest.raises(RuntimeError, match="meta"):
+        result.tolist()
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
 @pytest.mark.parametrize("able", [True, False])
 def test_a_recorded_step_teaches_what_a_plain_one_does(backend, able, caplog):
     from archsearch.runtime.backends.torch_recorded import Recorded

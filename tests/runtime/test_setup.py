@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -68,3 +69,40 @@ print(torch.get_num_threads(), [m for m in ("tensorflow", "keras", "jax") if m i
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "1 []", done.stderr
+
+
+JAX_CODE = """
+import sys
+sys.path.insert(0, "tests")
+sys.modules["tensorflow"] = None  # as if it were not installed
+from archsearch.runtime.setup import WorkerSetup
+WorkerSetup(backend="jax", threads=1, cache=sys.argv[1] + "/cache").apply()
+from pathlib import Path
+from tests.runtime.conftest import write_dataset
+from tests.runtime.networks import vgg_like
+from archsearch.ir.codec import to_json
+from archsearch.runtime.fit import train
+from archsearch.runtime.job import Job
+from archsearch.runtime.recipe import Recipe
+folder = write_dataset(Path(sys.argv[1]) / "data", channels=3)
+job = Job(key="t", graph=to_json(vgg_like()), dataset=str(folder), recipe=Recipe(batch=16),
+    images=32, seed=0, backend="jax", weights=sys.argv[1] + "/w.npz")
+outcome = train(job, lambda report: True)
+assert outcome.status == "complete", outcome
+"""
+
+
+@pytest.mark.keras
+def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
+    pytest.importorskip("jax", reason="jax is not installed")
+    kept = []
+    for _ in range(2):  # two workers
+        done = subprocess.run(
+            [sys.executable, "-c", JAX_CODE, str(tmp_path)],
+            env={**os.environ, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        kept.append({path.name for path in (tmp_path / "cache").glob("jit__train_step*-cache")})
+    assert len(kept[0]) == 1
+    assert kept[1] == kept[0]

@@ -7,10 +7,36 @@ from archsearch.runtime.job import Outcome
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
 from archsearch.study.engines.fake import FakeEngine
-from archsearch.study.events import JobEnded, Notice
+from archsearch.study.events import JobEnded, JobStarted, Notice
+from archsearch.study.proposals import window_of
 from archsearch.study.search import Interrupted
 
 from .conftest import REQUEST, TRAIN, Bench, Toy, table
+
+
+class LastFirst(random.Random):
+    """The worker that began last is the fastest."""
+
+    def choice(self, seq):
+        return seq[-1]
+
+
+@pytest.mark.parametrize(("window", "waits"), [(2, True), (window_of(2), False)])
+def test_a_free_worker_need_not_wait_for_a_slower_one(bench: Bench, window: int, waits: bool):
+    bench.window, bench.trials = window, 4
+    bench.run(finals=False, engine=FakeEngine(2, train_images=TRAIN, order=LastFirst()))
+    told = [
+        (type(event).__name__, event.key)
+        for event in bench.events
+        if isinstance(event, JobStarted | JobEnded)
+    ]
+    began = told.index(("JobStarted", "trial-0002"))
+    ended = told.index(("JobEnded", "trial-0000"))
+    assert (began > ended) is waits
+    running = 0
+    for kind, _ in told:  # and no job waits for a worker
+        running += 1 if kind == "JobStarted" else -1
+        assert running <= 2
 
 
 @pytest.mark.parametrize("window", [1, 2, 3])
@@ -20,7 +46,8 @@ def test_the_table_does_not_depend_on_which_worker_is_first(bench: Bench, window
     assert len(expected) == bench.trials
     for order in range(4):
         other = bench.fresh()
-        engine = FakeEngine(window, train_images=TRAIN, order=random.Random(order))
+        workers = 1 + order % window  # fewer than the window lets
+        engine = FakeEngine(workers, train_images=TRAIN, order=random.Random(order))
         assert table(other.run(engine=engine)) == expected
 
 

@@ -5,6 +5,7 @@ all of them lie in one vector, and so do their gradients and momenta: a handful 
 however many layers there are.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -40,8 +41,9 @@ class TorchSteps:
     """A network on PyTorch with its optimizer's state (see base.Steps)."""
 
     def __init__(self, task: Task) -> None:
+        gc.collect()  # the process's last task holds itself, and the memory of its recorded step
         torch.manual_seed(task.seed)
-        self._place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._place = _place()
         self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
         self._recipe = task.recipe
         # Batches are all of one size: the fastest algorithm is worth looking for.
@@ -65,6 +67,7 @@ class TorchSteps:
         self._weights, self._gradients = _flattened(trained)
         self._momenta = torch.zeros_like(self._weights)
         self._average = self._weights.clone() if task.recipe.ema is not None else None
+        self._moving, self._latest = _joined(self._network.moving), _joined(self._network.latest)
         self._decaying = sum(kernel.numel() for kernel in self._network.kernels)
         self._take: Step = self._step
         if self._place.type == "cuda":
@@ -136,7 +139,7 @@ class TorchSteps:
 
     def _kept(self) -> list[Tensor]:
         average = [] if self._average is None else [self._average]
-        return [self._weights, self._momenta, *average, *self._network.moving]
+        return [self._weights, self._momenta, *average, self._moving]
 
     def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
         """Take a step with what lies on the device; nothing in it waits for the device."""
@@ -150,8 +153,7 @@ class TorchSteps:
         total.backward()
         with torch.no_grad():
             self._update(learning_rate)
-            if moving := self._network.moving:
-                torch._foreach_lerp_(moving, self._network.latest, [statistics] * len(moving))
+            self._moving.lerp_(self._latest, statistics)
             if self._average is not None:
                 self._average.lerp_(self._weights, average)
             hits = (outputs[0].argmax(1) == targets).sum()
@@ -193,6 +195,11 @@ class TorchSteps:
             self._weights.addcmul_(self._momenta, learning_rate, value=-1)
 
 
+def _place() -> torch.device:
+    """Return where to train."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _tensor(values: Any) -> Tensor:
     if isinstance(values, np.ndarray) and not values.flags.writeable:
         values = values.copy()  # a part of a file; PyTorch warns of what it might be written to
@@ -217,16 +224,24 @@ def limit_gpu_memory(share: float) -> None:
 
 def _flattened(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Move weights into one vector, and their gradients into another; return both."""
-    count = sum(tensor.numel() for tensor in tensors)
-    device = tensors[0].device
-    weights, gradients = (torch.zeros(count, device=device) for _ in range(2))
+    weights = _joined(tensors)
+    gradients = torch.zeros_like(weights)
+    for tensor in tensors:
+        begin = tensor.storage_offset()
+        tensor.grad = gradients.as_strided(tensor.shape, tensor.stride(), begin)
+    return weights, gradients
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Move tensors into one vector, one behind the other; return it."""
+    whole = torch.zeros(
+        sum(tensor.numel() for tensor in tensors), device=tensors[0].device if tensors else None
+    )
     begin = 0
     for tensor in tensors:
-        part = slice(begin, begin + tensor.numel())
-        view = weights[part].as_strided(tensor.shape, tensor.stride(), part.start)
+        view = whole.as_strided(tensor.shape, tensor.stride(), begin)
         with torch.no_grad():
             view.copy_(tensor)
         tensor.data = view
-        tensor.grad = gradients[part].as_strided(tensor.shape, tensor.stride(), part.start)
-        begin = part.stop
-    return weights, gradients
+        begin += tensor.numel()
+    return whole
