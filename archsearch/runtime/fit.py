@@ -28,7 +28,8 @@ Batch = tuple[Any, Any]
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
 _READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
-_EVALUATION_BATCH = 256
+_EVALUATION_BATCH = 256  # on a GPU,
+_PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
 
 
 def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
@@ -253,8 +254,9 @@ def step_count(job: Job) -> int:
 def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
     loss, answers = 0.0, []
-    for start in range(0, len(split), _EVALUATION_BATCH):
-        part = slice(start, start + _EVALUATION_BATCH)
+    batch = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+    for start in range(0, len(split), batch):
+        part = slice(start, start + batch)
         one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
         loss += one_loss
         answers.append(one_answers)

@@ -21,8 +21,17 @@ from archsearch.runtime.backends.keras_task import keras_model
 from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.weights import Weights, get_weights
 
-# Rewriting the graph takes as long as several steps of a small trial and made no step faster.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+def _rewrite(wanted: bool) -> None:
+    """Have TensorFlow rewrite the graphs of what is called from here on, or not.
+
+    In training that takes as long as several steps of a small trial and makes none faster; in
+    evaluation, where convolutions take in what follows them, it makes calls 1.3 to 1.9 times as fast.
+    """
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
+
+
+_rewrite(False)
 
 
 class TensorFlowSteps:
@@ -95,7 +104,11 @@ class TensorFlowSteps:
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
-        total, answers = self._evaluate(images, labels)
+        _rewrite(True)
+        try:
+            total, answers = self._evaluate(images, labels)
+        finally:
+            _rewrite(False)
         return float(total), answers.numpy()
 
     def weights(self) -> Weights:
