@@ -134,16 +134,16 @@ def latencies(
 
     from archsearch.ir.codec import to_json
     from archsearch.runtime.latency import LatencyRequest
-    from archsearch.runtime.latency_gauge import LatencyGauge
+    from archsearch.runtime.model_process import ModelProcess
 
     if batch < 1:
         raise UserError(f"batch is {batch}; give at least 1 image")
     with (
         TemporaryDirectory(prefix="archsearch-") as folder,
-        LatencyGauge(log=Path(folder) / "latency.log", device=device) as gauge,
+        ModelProcess(log=Path(folder) / "models.log", device=device) as process,
     ):
         requests = [LatencyRequest(graph=to_json(graph), batch=batch) for graph in graphs]
-        return [gauge.measure(request) for request in requests]
+        return [process.measure(request) for request in requests]
 
 
 def latency_facts(found: "Latency") -> dict[str, float | int | str]:

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -38,42 +37,6 @@ class ExportRequest:
     """A folder for a SavedModel, a file ending in `.keras` otherwise."""
     format: Format = "saved_model"
     overwrite: bool = False
-
-
-def export_apart(request: ExportRequest, *, log: Path) -> Path:
-    """Export in a process of its own, so that the caller never imports TensorFlow.
-
-    Args:
-        request: what to export.
-        log: file for what libraries print.
-
-    Raises:
-        UserError: the output exists, or its name does not fit the format.
-        ArchsearchError: it failed.
-    """
-    from multiprocessing import get_context
-
-    check_out(request)  # before seconds of importing
-    context = get_context("spawn")
-    mine, theirs = context.Pipe()
-    process = context.Process(
-        target=_child, args=(theirs, request, str(log)), name="archsearch-export", daemon=True
-    )
-    process.start()
-    theirs.close()
-    try:
-        kind, text = mine.recv()
-    except EOFError:
-        process.join()
-        raise ArchsearchError(
-            f"the export died (exit status {process.exitcode}); see {log}"
-        ) from None
-    finally:
-        mine.close()
-        process.join()
-    if kind == "done":
-        return Path(text)
-    raise (UserError if kind == "user" else ArchsearchError)(text)
 
 
 def export(request: ExportRequest) -> Path:
@@ -250,10 +213,21 @@ def _call_keras(out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
     return np.asarray(model(images, training=False), np.float64)
 
 
+def clear_leftovers(out: Path) -> None:
+    """Clear away what a killed export to `out` has left; a model that it was to replace comes back."""
+    for leftover in out.parent.glob(f".{out.stem}.*.old{out.suffix}"):
+        if not out.exists():
+            leftover.replace(out)
+        _remove(leftover)
+    for leftover in out.parent.glob(f".{out.stem}.*.part{out.suffix}"):
+        _remove(leftover)
+
+
 @contextmanager
 def _new(out: Path) -> Iterator[Path]:
     """Give a place to write to that becomes `out` when all went well, and vanishes otherwise."""
     out.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(out)
     # The suffix stays: Keras goes by it.
     part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     old = out.with_name(f".{out.stem}.{os.getpid()}.old{out.suffix}")
@@ -264,29 +238,11 @@ def _new(out: Path) -> Iterator[Path]:
         part.replace(out)
     finally:
         for leftover in (part, old):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+            _remove(leftover)
 
 
-def _child(pipe: Connection, request: ExportRequest, log: str) -> None:
-    """Export in a spawned process: the answer is ("done", path), ("user", text) or ("failed", …)."""
-    import traceback
-
-    from archsearch.runtime.setup import WorkerSetup
-    from archsearch.runtime.worker import redirect_output
-
-    redirect_output(Path(log))
-    WorkerSetup(threads=os.cpu_count() or 1).apply()
-    try:
-        pipe.send(("done", str(export(request))))
-    except UserError as error:
-        pipe.send(("user", str(error)))
-    except ArchsearchError as error:
-        pipe.send(("failed", str(error)))
-    except Exception as error:
-        traceback.print_exc()
-        pipe.send(("failed", f"the export failed: {type(error).__name__}: {error}; see {log}"))
-    finally:
-        pipe.close()
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -204,7 +204,7 @@ class _Run:
             self._train(parts, prepared, interrupts, gauge)
             self._check_result(store)
             if settings.export:
-                self._export(store, folder)
+                self._export(store, folder, gauge)
             folder.drop_compiled()
         return read_result(store)
 
@@ -302,9 +302,9 @@ class _Run:
             last = f"; the last said: {reasons[-1]}" if reasons else ""
             raise ArchsearchError(f"study {store.name!r}: no network trained to its end{last}")
 
-    def _export(self, store: StudyStore, folder: StudyFolder) -> None:
+    def _export(self, store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> None:
         self._emit(ExportStarted(out=str(folder.exports)))
-        self._services.export(store, folder)
+        self._services.export(store, folder, gauge)
 
     @contextmanager
     def _tracked(

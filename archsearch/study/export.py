@@ -1,14 +1,25 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
 from pathlib import Path
+from typing import Protocol
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.runtime.export import ExportRequest, Format, export_apart
+from archsearch.runtime.export import ExportRequest, Format
+from archsearch.runtime.model_process import ModelProcess
 from archsearch.settings import check_study_name
 from archsearch.study.folder import StudyFolder
 from archsearch.study.result import read_result
 from archsearch.study.storage import StudyStore
 from archsearch.study.studies import opened_existing
+
+
+class Exporter(Protocol):
+    """Exports networks."""
+
+    def export(self, request: ExportRequest) -> Path:
+        """Export a network; return where it lies (see archsearch.runtime.export)."""
+        ...
+
 
 _NAMES = {"saved_model": "saved_model", "keras": "model.keras"}
 
@@ -53,8 +64,12 @@ def export_winner(
     form: Format = "saved_model",
     out: Path | None = None,
     overwrite: bool = False,
+    exporter: Exporter | None = None,
 ) -> Path:
-    """Export the winner of an open study (see `export_study`)."""
+    """Export the winner of an open study (see `export_study`).
+
+    `exporter` has TensorFlow at hand already; None: a process of its own.
+    """
     if form not in _NAMES:
         raise UserError(f"no format {form!r}; there are {', '.join(_NAMES)}")
     result = read_result(store)
@@ -76,7 +91,11 @@ def export_winner(
         format=form,
         overwrite=overwrite or own,
     )
-    path = export_apart(request, log=folder.worker_logs / "export.log")
+    if exporter is not None:
+        path = exporter.export(request)
+    else:
+        with ModelProcess(log=folder.models_log) as process:
+            path = process.export(request)
     if own:
         store.set_attribute("exports", {**store.attributes.get("exports", {}), form: str(path)})
     return path

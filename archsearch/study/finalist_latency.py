@@ -54,7 +54,6 @@ def measure_finalists(
             journal.notice(f"{row.label}: no time is left to measure its latency")
             break
         store.set_attribute(LATENCY + row.name, asdict(found))
-    gauge.close()
     _tell(rows, store, journal)
     return True
 

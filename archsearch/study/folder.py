@@ -39,6 +39,11 @@ class StudyFolder:
         return self.path / "workers"
 
     @property
+    def models_log(self) -> Path:
+        """What was said where models are measured and exported."""
+        return self.worker_logs / "models.log"
+
+    @property
     def compiled(self) -> Path:
         """Compiled programs, where the backend keeps any."""
         return self.path / "compiled"

@@ -1,15 +1,17 @@
-"""The seam between a study and whatever measures how long a network's call takes."""
+"""The seam between a study and whatever exports its networks and measures how long a call takes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
+from archsearch.runtime.export import ExportRequest
 from archsearch.runtime.latency import Latency, LatencyRequest
 
 
 class Gauge(Protocol):
-    """Measures networks, one at a time, without holding up whoever asks.
+    """Measures networks, one at a time, without holding up whoever asks; and exports them.
 
     A gauge that is closed may be asked again.
     """
@@ -28,6 +30,15 @@ class Gauge(Protocol):
 
         Raises:
             ArchsearchError: the measurement failed.
+        """
+        ...
+
+    def export(self, request: ExportRequest) -> Path:
+        """Export a network and wait for it; return where it lies.
+
+        Raises:
+            UserError: something is there already.
+            ArchsearchError: it failed.
         """
         ...
 
@@ -79,6 +90,10 @@ class FakeGauge:
             device="cpu",
             threads=1,
         )
+
+    def export(self, request: ExportRequest) -> Path:
+        """Write nothing."""
+        return Path(request.out)
 
     def close(self) -> None:
         """Give up what is under way."""

@@ -22,14 +22,15 @@ class Services:
     Attributes:
         engine: makes the engine of workers with these setups; they log into the folder.
         tracker: makes the tracker; it is given a function to tell the user of trouble.
-        export: exports the study's winner in the default format; returns where it lies.
+        export: exports the study's winner in the default format, with the gauge if there is one; returns
+            where it lies.
         clock: seconds, for the bound on a run's time.
-        gauge: makes what measures the latency of exported networks; None: it is not measured.
+        gauge: makes what exports networks and measures their latency; None: it is not measured.
     """
 
     engine: Callable[[Sequence[WorkerSetup], StudyFolder], Engine]
     tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
-    export: Callable[[StudyStore, StudyFolder], Path]
+    export: Callable[[StudyStore, StudyFolder, Gauge | None], Path]
     clock: Callable[[], float] = time.monotonic
     gauge: Callable[[StudyFolder], Gauge] | None = None
 
@@ -48,15 +49,15 @@ def real_services() -> Services:
 
         return MlflowTracker(Path(settings.home), tracking_uri=settings.tracking_uri, warn=warn)
 
-    def export(store: StudyStore, folder: StudyFolder) -> Path:
+    def export(store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> Path:
         from archsearch.study.export import export_winner
 
-        return export_winner(store, folder)
+        return export_winner(store, folder, exporter=gauge)
 
     def gauge(folder: StudyFolder) -> Gauge:
-        from archsearch.runtime.latency_gauge import LatencyGauge
+        from archsearch.runtime.model_process import ModelProcess
 
-        return LatencyGauge(log=folder.worker_logs / "latency.log")
+        return ModelProcess(log=folder.models_log)
 
     # What is measured is a SavedModel; training on another backend needs no TensorFlow.
     there = find_spec("tensorflow") is not None

@@ -95,6 +95,11 @@ def run(*arguments: str) -> tuple[int, str]:
     return status, said
 
 
+def test_a_nul_is_no_fault_of_ours():
+    status, said = run("run", "--config", "\0")
+    assert (status, "NUL" in said) == (2, True)
+
+
 @fuzz(150)
 @given(
     st.lists(st.tuples(st.sampled_from(RUN_FLAGS), WORDS), max_size=4),

@@ -5,12 +5,12 @@ import pytest
 import archsearch
 from archsearch.cli import main
 from archsearch.errors import UserError
-from archsearch.runtime import latency_gauge
+from archsearch.runtime import model_process
 from archsearch.runtime.latency import Latency, LatencyRequest
-from archsearch.runtime.latency_gauge import LatencyGauge
+from archsearch.runtime.model_process import ModelProcess
 
 
-class Gauge(LatencyGauge):
+class Gauge(ModelProcess):
     """A millisecond for each image and network before this one; no process."""
 
     made: list["Gauge"] = []  # noqa: RUF012  emptied by the fixture
@@ -31,7 +31,7 @@ class Gauge(LatencyGauge):
 
 @pytest.fixture(autouse=True)
 def gauges(monkeypatch):
-    monkeypatch.setattr(latency_gauge, "LatencyGauge", Gauge)
+    monkeypatch.setattr(model_process, "ModelProcess", Gauge)
     Gauge.made = []
     return Gauge.made
 

@@ -9,7 +9,9 @@ import pytest
 from archsearch.data.dataset import load
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.ir.codec import to_json
-from archsearch.runtime.export import ExportRequest, check_out, export, export_apart
+from archsearch.runtime.export import ExportRequest, check_out, export
+from archsearch.runtime.latency import LatencyRequest
+from archsearch.runtime.model_process import ModelProcess
 from archsearch.runtime.weights import get_weights, save_weights
 
 from .conftest import CLASSES
@@ -92,9 +94,15 @@ def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path):
         dataset=str(dataset),
         out=str(tmp_path / "other"),
     )
-    with pytest.raises(ArchsearchError, match="weights are another network's: dense2:0 has shape"):
-        export_apart(other, log=tmp_path / "log")
-    assert export_apart(request, log=tmp_path / "log") == tmp_path / "model"
+    with ModelProcess(log=tmp_path / "log") as process:
+        wrong = "weights are another network's: dense2:0 has shape"
+        with pytest.raises(ArchsearchError, match=wrong):
+            process.export(other)
+        assert process.export(request) == tmp_path / "model"
+        # The same process measures.
+        started = process.process_id
+        assert process.measure(LatencyRequest(graph=request.graph, seconds=0.1)).device == "cpu"
+        assert process.process_id == started
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "model", "w.npz"]
 
 

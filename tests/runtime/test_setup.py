@@ -84,7 +84,7 @@ from archsearch.ir.codec import to_json
 from archsearch.runtime.fit import train
 from archsearch.runtime.job import Job
 from archsearch.runtime.recipe import Recipe
-folder = write_dataset(Path(sys.argv[1]) / "data", channels=3)
+folder = write_dataset(Path(sys.argv[1]) / sys.argv[2], channels=1)
 job = Job(key="t", graph=to_json(vgg_like()), dataset=str(folder), recipe=Recipe(batch=16),
     images=32, seed=0, backend="jax", weights=sys.argv[1] + "/w.npz")
 outcome = train(job, lambda report: True)
@@ -96,9 +96,9 @@ assert outcome.status == "complete", outcome
 def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
     pytest.importorskip("jax", reason="jax is not installed")
     kept = []
-    for _ in range(2):  # two workers
+    for number in range(2):  # two workers
         done = subprocess.run(
-            [sys.executable, "-c", JAX_CODE, str(tmp_path)],
+            [sys.executable, "-c", JAX_CODE, str(tmp_path), f"data{number}"],
             env={**os.environ, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
             capture_output=True, text=True, check=False,
         )  # fmt: skip

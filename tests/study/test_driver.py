@@ -49,7 +49,7 @@ class World:
         self.trackers.append(MemoryTracker())
         return self.trackers[-1]
 
-    def _export(self, store, folder):
+    def _export(self, store, folder, gauge):
         self.exports.append(studies.read_result(store).best_key)
         return folder.exports
 

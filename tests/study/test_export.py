@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.runtime.model_process import ModelProcess
 from archsearch.settings import RunSettings
 from archsearch.study import export as exporting
 from archsearch.study import studies
@@ -17,11 +18,12 @@ from .test_driver import World
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[exporting.ExportRequest]:
     requests = []
 
-    def export_apart(request, *, log):
-        requests.append(request)
-        return Path(request.out)
+    class Process(ModelProcess):
+        def export(self, request):
+            requests.append(request)
+            return Path(request.out)
 
-    monkeypatch.setattr(exporting, "export_apart", export_apart)
+    monkeypatch.setattr(exporting, "ModelProcess", Process)
     return requests
 
 

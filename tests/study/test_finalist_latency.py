@@ -47,7 +47,7 @@ class World:
         self.services = Services(
             engine=self._engine,
             tracker=lambda settings, warn: self.tracker,
-            export=lambda store, folder: folder.exports,
+            export=lambda store, folder, gauge: folder.exports,
             gauge=lambda folder: self.gauge,
         )
 

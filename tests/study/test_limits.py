@@ -84,7 +84,7 @@ class World:
     def run(self, settings: RunSettings):
         return driver.run(settings, on_event=self.events.append, services=self.services())
 
-    def _export(self, store, folder):
+    def _export(self, store, folder, gauge):
         self.clock.now += self.export_s
         return folder.exports
 

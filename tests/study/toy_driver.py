@@ -32,7 +32,7 @@ def services(engine=Slow) -> Services:
     return Services(
         engine=lambda setups, folder: engine(len(setups), train_images=1000),
         tracker=lambda settings, warn: MemoryTracker(),
-        export=lambda store, folder: folder.exports,
+        export=lambda store, folder, gauge: folder.exports,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a gauge's process runs in tests: no TensorFlow, and troubles on demand."""
+"""What a model process runs in tests: no TensorFlow, and troubles on demand."""
 
 import os
 import time
@@ -8,7 +8,7 @@ def answering(pipe, device, threads, log):
     """Answers by the graph's text: a number of milliseconds, or what is to go wrong."""
     while True:
         try:
-            asked = pipe.recv()
+            kind, asked = pipe.recv()
         except EOFError:
             return
         graph = asked["graph"]
@@ -20,6 +20,8 @@ def answering(pipe, device, threads, log):
             time.sleep(600)
         if graph == "fail":
             pipe.send(("failed", "no such luck"))
+        elif kind == "export":
+            pipe.send(("done", asked["out"]))
         elif graph == "refuse":
             pipe.send(("user", f"no device {device!r}"))
         else:

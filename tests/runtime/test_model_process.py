@@ -7,8 +7,9 @@ import pytest
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.ir.codec import to_json
+from archsearch.runtime.export import ExportRequest
 from archsearch.runtime.latency import LEAST_CALLS, LatencyRequest
-from archsearch.runtime.latency_gauge import LatencyGauge, checked_device
+from archsearch.runtime.model_process import ModelProcess, checked_device
 
 from .networks import vgg_like
 
@@ -26,8 +27,8 @@ def test_names_of_devices():
 def gauge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A gauge whose process is a toy; spawned processes import it by name, with this one's path."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    toys = importlib.import_module("toy_gauges")
-    with LatencyGauge(log=tmp_path / "log", threads=1, main=toys.answering, silence_s=20) as made:
+    toys = importlib.import_module("toy_processes")
+    with ModelProcess(log=tmp_path / "log", threads=1, main=toys.answering, silence_s=20) as made:
         yield made
 
 
@@ -35,7 +36,7 @@ def ask(text: str, **more) -> LatencyRequest:
     return LatencyRequest(graph=text, **more)
 
 
-def test_questions_and_answers_one_at_a_time(gauge: LatencyGauge):
+def test_questions_and_answers_one_at_a_time(gauge: ModelProcess):
     assert gauge.process_id is None  # nothing is started before it is needed
     first = gauge.measure(ask("2.5", batch=8))
     assert (first.median_ms, first.p90_ms, first.batch, first.threads) == (2.5, 5.0, 8, 1)
@@ -53,7 +54,7 @@ def test_questions_and_answers_one_at_a_time(gauge: LatencyGauge):
     assert gauge.process_id == process
 
 
-def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(gauge: LatencyGauge):
+def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(gauge: ModelProcess):
     with pytest.raises(ArchsearchError, match=r"died: exit status 3, what it said last$"):
         gauge.measure(ask("die"))
     gauge.ask(ask("hang"))
@@ -67,24 +68,43 @@ def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(ga
     assert gauge.measure(ask("2")).median_ms == 2
 
 
-def test_a_process_that_hangs_is_given_up(gauge: LatencyGauge):
+def test_a_process_that_hangs_is_given_up(gauge: ModelProcess):
     gauge.measure(ask("1"))
     gauge._silence_s = 0.2
-    with pytest.raises(ArchsearchError, match="no latency measured within"):
+    with pytest.raises(ArchsearchError, match="no answer within"):
         gauge.measure(ask("hang"))
     gauge._silence_s = 20
     assert gauge.measure(ask("2")).median_ms == 2
+
+
+def test_an_export_that_dies_leaves_what_was_there(gauge: ModelProcess, tmp_path: Path):
+    def request(graph: str, **more) -> ExportRequest:
+        out = str(tmp_path / "models" / "saved_model")
+        return ExportRequest(graph=graph, weights="w", dataset="d", out=out, **more)
+
+    folder = tmp_path / "models"
+    # The model before it has been put aside, the new one is not whole.
+    (folder / ".saved_model.77.old").mkdir(parents=True)
+    (folder / ".saved_model.77.old" / "fingerprint.pb").write_text("before")
+    (folder / ".saved_model.77.part").mkdir()
+    with pytest.raises(ArchsearchError, match="exit status 3"):
+        gauge.export(request("die"))
+    assert [path.name for path in folder.iterdir()] == ["saved_model"]
+    assert (folder / "saved_model" / "fingerprint.pb").read_text() == "before"
+    with pytest.raises(UserError, match="exists"):
+        gauge.export(request("1"))
+    assert gauge.export(request("1", overwrite=True)) == folder / "saved_model"
 
 
 @pytest.mark.keras
 def test_a_real_gauge(tmp_path, capfd):
     request = LatencyRequest(graph=to_json(vgg_like()), seconds=0.1)
     with (
-        LatencyGauge(log=tmp_path / "log", device="gpu:7") as gauge,
+        ModelProcess(log=tmp_path / "log", device="gpu:7") as gauge,
         pytest.raises(UserError, match=r"no device 'gpu:7'.*; there are: cpu"),
     ):
         gauge.measure(request)
-    with LatencyGauge(log=tmp_path / "log", device="cpu", threads=1) as gauge:
+    with ModelProcess(log=tmp_path / "log", device="cpu", threads=1) as gauge:
         found = gauge.measure(request)
         assert found.calls >= LEAST_CALLS
         assert found.median_ms > 0

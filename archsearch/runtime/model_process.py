@@ -1,4 +1,4 @@
-"""A process of its own that measures latency: the driver asks, and goes on with its work."""
+"""A process of its own that has TensorFlow: it measures and exports, and the driver goes on with its work."""
 
 import contextlib
 import shutil
@@ -13,15 +13,19 @@ from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.runtime.devices import cores, gpu_numbers
+from archsearch.runtime.export import ExportRequest, check_out, clear_leftovers, export
 from archsearch.runtime.latency import Latency, LatencyRequest, choose_device, measure
 from archsearch.runtime.spawn import no_signals, why_ended
 
 SILENCE_S: Final = 900.0
 """A process that says nothing for so long hangs: no network of ours takes so long to build."""
 
+_MEASURE: Final = "measure"
+_EXPORT: Final = "export"
 
-class LatencyGauge:
-    """Measures networks one after another, in a process that imports TensorFlow once.
+
+class ModelProcess:
+    """Measures and exports networks one after another, in a process that imports TensorFlow once.
 
     The process starts with the first question, and again where it has died. Use it as a context, or
     call `close`; it ends with the process that started it in any case.
@@ -32,7 +36,7 @@ class LatencyGauge:
         device: `cpu`, `gpu` or `gpu:1`; None: the first GPU where there is one.
         threads: CPU threads; None: one for each core this process may use.
         main: what the process runs (tests bring their own).
-        silence_s: a measurement that takes longer is given up.
+        silence_s: what takes longer is given up.
     """
 
     def __init__(
@@ -70,12 +74,15 @@ class LatencyGauge:
         Raises:
             ValueError: another is under way.
         """
+        self._send(_MEASURE, request)
+
+    def _send(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         if self._asked_at is not None:
-            raise ValueError("a measurement is under way")
+            raise ValueError("a request is under way")
         for last in (False, True):  # the process may have died since the last answer
             pipe = self._pipe or self._start()
             try:
-                pipe.send(asdict(request))
+                pipe.send((kind, asdict(request)))
                 break
             except (BrokenPipeError, ConnectionResetError):
                 if last:
@@ -90,6 +97,10 @@ class LatencyGauge:
             UserError: the device is not there; says what there is.
             ArchsearchError: the measurement failed, took too long, or its process died.
         """
+        answer = self._answer(timeout_s)
+        return None if answer is None else Latency(**answer)
+
+    def _answer(self, timeout_s: float) -> Any:
         if self._asked_at is None or self._pipe is None:
             raise ValueError("nothing was asked")
         try:
@@ -97,13 +108,13 @@ class LatencyGauge:
                 if time.monotonic() - self._asked_at <= self._silence_s:
                     return None
                 self._end()
-                raise ArchsearchError(f"no latency measured within {self._silence_s:.0f} s")
+                raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
             kind, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             raise self._died() from None
         self._asked_at = None
         if kind == "done":
-            return Latency(**answer)
+            return answer
         raise (UserError if kind == "user" else ArchsearchError)(answer)
 
     def measure(self, request: LatencyRequest) -> Latency:
@@ -122,6 +133,23 @@ class LatencyGauge:
             pass
         return found
 
+    def export(self, request: ExportRequest) -> Path:
+        """Export and wait for it (see archsearch.runtime.export).
+
+        Raises:
+            UserError: the output exists, or its name does not fit the format.
+            ArchsearchError: it failed.
+        """
+        check_out(request)  # before seconds of importing
+        try:
+            self._send(_EXPORT, request)
+            while (answer := self._answer(1.0)) is None:
+                pass
+        except BaseException:
+            clear_leftovers(Path(request.out))
+            raise
+        return Path(answer)
+
     def close(self) -> None:
         """End the process, whatever it does."""
         self._end()
@@ -134,7 +162,7 @@ class LatencyGauge:
         self._process = context.Process(
             target=self._main,
             args=(theirs, self._device, self._threads, str(self._log)),
-            name="archsearch-latency",
+            name="archsearch-models",
             daemon=True,
         )
         with no_signals():
@@ -148,7 +176,7 @@ class LatencyGauge:
         process = self._process
         self._end(kill=False)
         why = why_ended(None if process is None else process.exitcode, self._log)
-        return ArchsearchError(f"the process that measures latency died: {why}")
+        return ArchsearchError(f"the process that measures and exports died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:
         self._asked_at = None
@@ -187,7 +215,11 @@ def _place(log: Path) -> Path:
 
 
 def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None:
-    """Answer requests until the pipe closes: ("done", values), ("user", text) or ("failed", text)."""
+    """Answer requests until the pipe closes.
+
+    In come a kind and a request's values, out goes ("done", what came of it), ("user", text) or
+    ("failed", text).
+    """
     import traceback
 
     from archsearch.runtime.setup import WorkerSetup
@@ -202,13 +234,18 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     chosen = ""
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            asked: dict[str, Any] = pipe.recv()
+            kind, asked = pipe.recv()
             answer: tuple[str, object]
             try:
-                chosen = chosen or choose_device(device)
-                request = LatencyRequest(**asked)
-                found = measure(request, _place(Path(log)), device=chosen, threads=threads)
-                answer = ("done", asdict(found))
+                if kind == _EXPORT:
+                    # On the processor, where nobody has chosen: a GPU may be busy.
+                    chosen = chosen or choose_device(device or "cpu")
+                    answer = ("done", str(export(ExportRequest(**asked))))
+                else:
+                    chosen = chosen or choose_device(device)
+                    request = LatencyRequest(**asked)
+                    found = measure(request, _place(Path(log)), device=chosen, threads=threads)
+                    answer = ("done", asdict(found))
             except UserError as error:
                 answer = ("user", str(error))
             except ArchsearchError as error:
@@ -216,5 +253,6 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
             except Exception as error:
                 traceback.print_exc()
                 first = (str(error).strip() or "no message").splitlines()[0]
-                answer = ("failed", f"latency not measured: {type(error).__name__}: {first[:300]}")
+                what = "the export failed" if kind == _EXPORT else "latency not measured"
+                answer = ("failed", f"{what}: {type(error).__name__}: {first[:300]}; see {log}")
             pipe.send(answer)
