@@ -21,11 +21,15 @@ FEW_STEPS: Final = 100
 """With fewer training steps a trial tells little; where nothing was asked for, that is said."""
 _ENOUGH_STEPS: Final = 300
 _EXPORT_S: Final = 2.5
-"""Writing and comparing a model, besides starting a process for it, and this many times"""
+"""Writing and comparing a model, and this many times"""
 _EXPORT_STARTS: Final = 2.0
 """what a training needs to start: building, tracing and loading take longer for larger networks."""
-_GAUGED_S: Final = 1.5
-"""Measuring a network's latency, besides building, tracing and loading it."""
+_GAUGED_S: Final = 2.5
+"""Measuring a network's latency, besides building and tracing it."""
+_LEAST_PROCESS_S: Final = 4.5
+"""Importing TensorFlow, where another backend, which is quicker to import, has trained;"""
+_LEAST_START_S: Final = 1.0
+"""and building a network there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +203,11 @@ def closing_s(export: bool, start_s: float, process_s: float, *, measured: int) 
         process_s: that a process needs before it can train.
         measured: networks whose latency is measured.
     """
-    export_s = process_s + _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
-    return export_s + (process_s + measured * (_GAUGED_S + start_s) if measured else 0.0)
+    if not export and not measured:
+        return 0.0
+    process_s, start_s = max(process_s, _LEAST_PROCESS_S), max(start_s, _LEAST_START_S)
+    export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+    return process_s + export_s + measured * (_GAUGED_S + start_s)
 
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:

@@ -263,10 +263,10 @@ def test_no_latency_is_measured_that_would_make_a_run_late():
     limits = Limits(
         time_s=100.0, clock=clock, began=1000.0, export=True, start_s=2.0, process_s=5.0
     )
-    # The export: a process, 2.5 s, two starts; a latency: a process, 1.5 s, one start.
-    clock.now = 1081.0
+    # A process; the export: 2.5 s, two starts; a latency: 2.5 s, one start.
+    clock.now = 1085.0
     assert limits.admits_latency()
-    clock.now = 1084.0
+    clock.now = 1087.0
     assert not limits.admits_latency()
     assert limits.admits_latency(under_way=True)
     clock.now = 1091.0
