@@ -354,16 +354,22 @@ def test_low_precision_keeps_float32_weights_and_nearly_the_numbers(backend):
 @pytest.mark.parametrize(
     "policy", [Policy(2, mirror=True, fill=(9, 8, 7)), Policy(1, mirror=False), NO_AUGMENTATION]
 )
-@pytest.mark.parametrize("backend", OTHERS)
-def test_images_on_the_device_move_as_they_do_on_the_processor(backend, policy):
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        pytest.param(*other.values, kind, marks=other.marks)
+        for other, kind in ((OTHERS[0], "HeldImages"), (OTHERS[0], "SentImages"), (OTHERS[1], ""))
+    ],
+)
+def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, policy):
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (12, 9, 7, 3), dtype=np.uint8), np.arange(12))
     if backend == "torch":
         import torch
 
-        from archsearch.runtime.backends.torch_images import HeldImages
+        from archsearch.runtime.backends import torch_images
 
-        held = HeldImages(split, policy, torch.device("cpu"))
+        held = getattr(torch_images, kind)(split, policy, torch.device("cpu"))
     else:
         from archsearch.runtime.backends.jax import hold_images
 

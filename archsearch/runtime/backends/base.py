@@ -76,7 +76,7 @@ class Rates:
 
 
 Held: TypeAlias = Callable[[Labels, Moves], tuple[Any, Any]]
-"""Images that lie on the device: from their numbers and moves to (images, labels) for `train`."""
+"""Images on the device: from their numbers and moves to (images, labels) for `train`."""
 
 
 class Steps(Protocol):
@@ -86,7 +86,7 @@ class Steps(Protocol):
     """What it trains on; empty for the processor."""
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
-        """Put images where they are trained on, to be moved and mirrored there; None: keep them."""
+        """Have images moved and mirrored where they are trained on; None: batches come as arrays."""
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result."""

@@ -27,7 +27,7 @@ from archsearch.runtime.backends.base import (
     Rates,
     Task,
 )
-from archsearch.runtime.backends.torch_images import HeldImages
+from archsearch.runtime.backends.torch_images import HeldImages, SentImages
 from archsearch.runtime.backends.torch_network import Network
 from archsearch.runtime.backends.torch_recorded import Recorded, Step
 from archsearch.runtime.initial import initial_weights
@@ -74,13 +74,12 @@ class TorchSteps:
             self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
-        """Put images on a GPU that has room for them."""
+        """Put images on a GPU that has room for them, or send it a batch at a time."""
         if self._place.type != "cuda":
             return None
         free, _ = torch.cuda.mem_get_info()
-        if 2 * split.images.nbytes > free * HELD_SHARE:
-            return None
-        return HeldImages(split, policy, self._place)
+        fits = 2 * split.images.nbytes <= free * HELD_SHARE
+        return (HeldImages if fits else SentImages)(split, policy, self._place)
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
