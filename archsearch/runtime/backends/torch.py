@@ -41,9 +41,10 @@ class TorchSteps:
     """A network on PyTorch with its optimizer's state (see base.Steps)."""
 
     def __init__(self, task: Task) -> None:
-        gc.collect()  # the process's last task holds itself, and the memory of its recorded step
         torch.manual_seed(task.seed)
         self._place = _place()
+        if self._place.type == "cuda":
+            gc.collect()  # the process's last task holds itself, and the memory of its recorded step
         self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
         self._recipe = task.recipe
         # Batches are all of one size: the fastest algorithm is worth looking for.
