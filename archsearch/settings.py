@@ -116,6 +116,10 @@ class RunSettings:
             value = getattr(self, key)
             if value is not None and not least <= value < 2**31:
                 raise UserError(f"{key} is {value}; it must be at least {least}, below 2^31")
+        for key, most in _MOST.items():
+            value = getattr(self, key)
+            if value is not None and value > most:
+                raise UserError(f"{key} is {value:,}; {most:,} at most")
         _check_fractions(self.val_fraction, self.test_fraction)
         _check_baselines(self.baselines, self.baseline_names())
         if self.name is not None:
@@ -207,6 +211,8 @@ _LEAST: Final[Mapping[str, int]] = MappingProxyType(
         "workers_per_gpu": 1,
     }
 )
+_MOST: Final[Mapping[str, int]] = MappingProxyType({"workers": 1024, "workers_per_gpu": 64})
+"""Of a machine: each one is a process."""
 _LISTS: Final = frozenset({"relax", "baselines"})
 """Names separated by commas; a file may also hold a list."""
 _TRUTH: Final[Mapping[str, bool]] = MappingProxyType(

@@ -34,6 +34,7 @@ def test_defaults_suffice_beside_space_and_budget():
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31}, "below 2"),
         ({"workers": 0}, "workers is 0"),
+        ({"workers": 10**9}, "workers is 1,000,000,000; 1,024 at most"),
         ({"input": "32"}, "is no image size"),
         ({"val_fraction": 0.0}, "between 0 and 1"),
         ({"val_fraction": float("nan")}, "between 0 and 1"),
