@@ -113,13 +113,7 @@ class RunSettings:
         if not self.data:
             raise UserError("data is empty; give digits, a folder of images or an .npz file")
         for key, least in _LEAST.items():
-            value = getattr(self, key)
-            if value is not None and not least <= value < 2**31:
-                raise UserError(f"{key} is {value}; it must be at least {least}, below 2^31")
-        for key, most in _MOST.items():
-            value = getattr(self, key)
-            if value is not None and value > most:
-                raise UserError(f"{key} is {value:,}; {most:,} at most")
+            _check_count(key, getattr(self, key), least)
         _check_fractions(self.val_fraction, self.test_fraction)
         _check_baselines(self.baselines, self.baseline_names())
         if self.name is not None:
@@ -317,6 +311,13 @@ def nearest(name: str, known: "Mapping[str, object] | tuple[str, ...]") -> str:
     """Say what a misspelt name may have meant, for the end of a message."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+
+
+def _check_count(key: str, value: int | None, least: int) -> None:
+    if value is not None and not least <= value < 2**31:
+        raise UserError(f"{key} is {value}; it must be at least {least}, below 2^31")
+    if value is not None and value > _MOST.get(key, value):
+        raise UserError(f"{key} is {value:,}; {_MOST[key]:,} at most")
 
 
 def _check_fractions(val: float, test: float) -> None:

@@ -17,7 +17,7 @@ from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.study import opening
 from archsearch.study.baselines import wants_matched
-from archsearch.study.calibration import Calibrated, Calibration
+from archsearch.study.calibration import Calibrated
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
@@ -35,7 +35,7 @@ from archsearch.study.journal import Journal
 from archsearch.study.latency_fit import LatencyBound
 from archsearch.study.limits import Limits
 from archsearch.study.lock import locked
-from archsearch.study.planning import bounds, slow_progress
+from archsearch.study.planning import bounds, calibration, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.proposals import Plan, window_of
 from archsearch.study.result import StudyResult, read_result
@@ -152,10 +152,8 @@ class _Run:
                         folder.write_settings(settings)
                     self._emit(opening.started(settings, store, folder, prepared))
                     with self._calibrated(prepared, folder, store, interrupts) as found:
-                        prepared, settings = (
-                            found.prepared,
-                            settled(settings, found.prepared.sharing),
-                        )
+                        prepared = found.prepared
+                        settings = settled(settings, prepared.sharing)
                         limits = bounds(
                             settings, found.forecast, store=store, clock=self._services.clock,
                             began=self._began,
@@ -238,15 +236,10 @@ class _Run:
         interrupts: Interrupts,
     ) -> Iterator[Calibrated]:
         """Start workers, measure the pace on them, and tell what the run will take."""
-        calibration = Calibration(
-            open_engine=lambda sharing: self._services.engine(sharing.setups, folder),
-            clock=self._services.clock,
-            began=self._began,
-            stopped=lambda: interrupts.requested,
-            tell=lambda text: self._emit(Notice(text=text)),
-            store=store,
+        measuring = calibration(
+            self._services, folder, interrupts, self._emit, began=self._began, store=store
         )
-        with calibration.run(prepared) as found:
+        with measuring.run(prepared) as found:
             if interrupts.requested and store is None:
                 raise Interrupted(
                     "interrupted before the first trial; the same command starts anew"

@@ -41,19 +41,33 @@ def plan(
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
-        calibration = Calibration(
-            open_engine=lambda sharing: services.engine(sharing.setups, folder),
-            clock=services.clock,
-            began=began,
-            stopped=lambda: interrupts.requested,
-            tell=lambda text: on_event(Notice(text=text)),
-        )
-        with calibration.run(prepared) as calibrated:
+        measuring = calibration(services, folder, interrupts, on_event, began=began)
+        with measuring.run(prepared) as calibrated:
             found = calibrated.forecast
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
     return replace(found, notes=(*prepared.dataset.notes, *found.notes))
+
+
+def calibration(
+    services: Services,
+    folder: StudyFolder,
+    interrupts: Interrupts,
+    on_event: Callable[[Event], None],
+    *,
+    began: float,
+    store: StudyStore | None = None,
+) -> Calibration:
+    """Return what starts the workers of a run that `began` on the services' clock, and measures them."""
+    return Calibration(
+        open_engine=lambda sharing: services.engine(sharing.setups, folder),
+        clock=services.clock,
+        began=began,
+        stopped=lambda: interrupts.requested,
+        tell=lambda text: on_event(Notice(text=text)),
+        store=store,
+    )
 
 
 def bounds(
