@@ -145,7 +145,7 @@ def main():
         if "training_share" in row:
             share = 100 * row["training_share"]
             print(
-                f"{backend}: {share:.0f} % of the workers' time in training steps, from command "
+                f"{backend}: {share:.1f} % of the workers' time in training steps, from command "
                 f"to table ({arguments.trials} trials of {row['epochs']} epochs in "
                 f"{row['wall_s']:.0f} s)"
             )

@@ -1,6 +1,7 @@
 """A process of its own that has TensorFlow: it measures and exports, and the driver goes on with its work."""
 
 import contextlib
+import importlib
 import shutil
 import signal
 import time
@@ -27,8 +28,8 @@ _EXPORT: Final = "export"
 class ModelProcess:
     """Measures and exports networks one after another, in a process that imports TensorFlow once.
 
-    The process starts with the first question, and again where it has died. Use it as a context, or
-    call `close`; it ends with the process that started it in any case.
+    The process starts with the first request, if not before (`warm_up`), and again where it has died. Use it
+    as a context, or call `close`; it ends with the process that started it in any case.
 
     Args:
         log: file for what libraries print; the exported networks lie beside it while they are
@@ -67,6 +68,11 @@ class ModelProcess:
     def process_id(self) -> int | None:
         """Of the process that measures; None before the first question."""
         return None if self._process is None else self._process.pid
+
+    def warm_up(self) -> None:
+        """Start the process now, as something will be asked soon: it takes seconds to import TensorFlow."""
+        if self._pipe is None:
+            self._start()
 
     def ask(self, request: LatencyRequest) -> None:
         """Begin a measurement; `poll` gives what came of it.
@@ -231,6 +237,7 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     redirect_output(Path(log))
     # SavedModels are TensorFlow's.
     WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
+    importlib.import_module("archsearch.runtime.model")  # Keras and TensorFlow
     chosen = ""
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:

@@ -105,7 +105,8 @@ def run_finals(
         return [entry for entry in found if entry.key not in kept]
 
     spare = _Spare(further, plan.seeds) if store.attributes.get(FULL) else None
-    stage = _Stage(store, engine, journal, limits, waiting, spare)
+    idle = None if gauge is None else gauge.warm_up
+    stage = _Stage(store, engine, journal, limits, waiting, spare, idle)
     stage.run(plan.stopped)
     _tell_further(store, journal, plan.seeds)
     if gauge is not None and not measure_finalists(
@@ -153,6 +154,7 @@ class _Stage:
         limits: Limits,
         waiting: list[Entry],
         spare: _Spare | None = None,
+        idle: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -160,6 +162,7 @@ class _Stage:
         self._limits = limits
         self._waiting = waiting
         self._spare = spare
+        self._idle = idle
         self._running: dict[str, Entry] = {}
         self._epochs: dict[str, int] = {}
         self._cut: set[str] = set()
@@ -200,6 +203,7 @@ class _Stage:
         while len(self._running) < self._engine.workers:
             entry = self._next()
             if entry is None:
+                self._warm_up()
                 break
             self._running[entry.key] = entry
             self._limits.started(entry.key, self._load(entry).flops, entry.epochs)
@@ -207,6 +211,12 @@ class _Stage:
         if self._waiting and not self._running:
             self._end_early()
         return bool(self._running)
+
+    def _warm_up(self) -> None:
+        """Have what comes after the finals get ready on the core of a worker that is through."""
+        if self._idle is not None and self._running:
+            self._idle()
+            self._idle = None
 
     def _next(self) -> Entry | None:
         """Take the next training, if there is one and it fits."""

@@ -16,6 +16,10 @@ class Gauge(Protocol):
     A gauge that is closed may be asked again.
     """
 
+    def warm_up(self) -> None:
+        """Get ready, as something will be asked soon."""
+        ...
+
     def ask(self, request: LatencyRequest) -> None:
         """Begin a measurement.
 
@@ -58,10 +62,15 @@ class FakeGauge:
     def __init__(self, ms: Callable[[Graph], float], *, polls: int = 1) -> None:
         self.asked: list[LatencyRequest] = []
         """All that was ever asked."""
+        self.warm = False
         self.closed = False
         self._ms = ms
         self._polls = polls
         self._left: int | None = None
+
+    def warm_up(self) -> None:
+        """Note it."""
+        self.warm = True
 
     def ask(self, request: LatencyRequest) -> None:
         """Begin a measurement."""

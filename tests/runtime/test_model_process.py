@@ -54,6 +54,15 @@ def test_questions_and_answers_one_at_a_time(gauge: ModelProcess):
     assert gauge.process_id == process
 
 
+def test_it_may_be_started_before_it_is_needed(gauge: ModelProcess):
+    gauge.warm_up()
+    process = gauge.process_id
+    assert process is not None
+    gauge.warm_up()
+    assert gauge.measure(ask("1")).median_ms == 1
+    assert gauge.process_id == process
+
+
 def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(gauge: ModelProcess):
     with pytest.raises(ArchsearchError, match=r"died: exit status 3, what it said last$"):
         gauge.measure(ask("die"))

@@ -90,6 +90,18 @@ def settings(tmp_path: Path) -> RunSettings:
     )
 
 
+def test_the_gauge_gets_ready_while_the_last_training_runs(settings: RunSettings, monkeypatch):
+    world = World()
+
+    def ended() -> int:
+        return sum(isinstance(event, JobEnded) for event in world.events)
+
+    warmed: list[int] = []
+    monkeypatch.setattr(world.gauge, "warm_up", lambda: warmed.append(ended()))
+    world.run(settings)
+    assert warmed == [ended() - 1]
+
+
 def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):
     world = World()
     result = world.run(settings)
