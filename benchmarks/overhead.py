@@ -25,6 +25,7 @@ from random import Random
 from measure import machine, spread, versions
 
 BACKENDS = ("tensorflow", "torch", "jax")
+KEPT = ("training_share", "search_share", "wall_s", "search_s", "epochs")
 COMMANDS = (["--help"], ["profile", "resnet50"], ["sample", "--space", "resnext", "--flops", "4G"])
 
 
@@ -100,10 +101,35 @@ def study(backend, trials, trial_s, home):
     images = json.loads(plan.stdout)["images"]["train"]
     epochs = max(2, round(trial_s * pace["images_per_s"] / images))
     begin = time.perf_counter()
-    done = subprocess.run(
-        [*run, "--epochs", str(epochs)], check=True, capture_output=True, text=True
-    )
-    return {**json.loads(done.stdout), "wall_s": time.perf_counter() - begin, "epochs": epochs}
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        subprocess.Popen(
+            [*run, "--epochs", str(epochs)], stdout=out, stderr=subprocess.PIPE, text=True
+        ) as running,
+    ):
+        assert running.stderr is not None
+        # On stderr, a line for everything that happens.
+        told = [(time.perf_counter(), line) for line in running.stderr if line.startswith("trial-")]
+        running.wait()
+        out.seek(0)
+        ended = json.load(out)
+    search_s = told[-1][0] - told[0][0]
+    return {
+        **ended,
+        "wall_s": time.perf_counter() - begin,
+        "epochs": epochs,
+        "search_s": search_s,
+        "search_share": trained_s(home, ended["study"]) / (search_s * ended["settings"]["workers"]),
+    }
+
+
+def trained_s(home, study):
+    """Return how long the trials of a study's search were in training steps, all together."""
+    from archsearch.study.storage import StudyStore, default_url, opened
+
+    with opened(default_url(Path(home))) as storage:
+        trials = StudyStore.open(storage, study).trials
+        return sum(trial.notes["outcome"]["train_s"] for trial in trials)
 
 
 def main():
@@ -131,7 +157,7 @@ def main():
             row = {"fixed_s": inside, "between_s": between}
             if arguments.trials:
                 ended = study(backend, arguments.trials, arguments.trial_s, Path(home))
-                row |= {key: ended[key] for key in ("training_share", "wall_s", "epochs")}
+                row |= {key: ended[key] for key in KEPT}
         found["backends"][backend] = row
     if arguments.json:
         print(json.dumps(found))
@@ -143,11 +169,12 @@ def main():
         fixed, between = spread(row["fixed_s"], digits=2), spread(row["between_s"], digits=3)
         print(f"{backend}: fixed cost of a trial {fixed} s, between two trials {between} s")
         if "training_share" in row:
-            share = 100 * row["training_share"]
+            share, of_search = 100 * row["training_share"], 100 * row["search_share"]
             print(
                 f"{backend}: {share:.1f} % of the workers' time in training steps, from command "
                 f"to table ({arguments.trials} trials of {row['epochs']} epochs in "
-                f"{row['wall_s']:.0f} s)"
+                f"{row['wall_s']:.0f} s); {of_search:.1f} % from the first trial's start to the "
+                f"last one's end ({row['search_s']:.0f} s)"
             )
     medians = [statistics.median(row["fixed_s"]) for row in found["backends"].values()]
     print(f"largest median fixed cost: {max(medians):.2f} s")
