@@ -79,9 +79,8 @@ def app() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    if any(
-        "\0" in word for word in words
-    ):  # no shell passes one; as a path it is no error of click's
+    # No shell passes one, and click fails over it.
+    if any("\0" in word for word in words):
         return _say("an argument has a NUL character in it", 2)
     try:
         status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)

@@ -66,7 +66,7 @@ class ModelProcess:
 
     @property
     def process_id(self) -> int | None:
-        """Of the process that measures; None before the first question."""
+        """Of the process; None before it is started."""
         return None if self._process is None else self._process.pid
 
     def warm_up(self) -> None:
@@ -152,6 +152,8 @@ class ModelProcess:
             while (answer := self._answer(1.0)) is None:
                 pass
         except BaseException:
+            if self._asked_at is not None:  # interrupted: it would go on writing
+                self._end()
             clear_leftovers(Path(request.out))
             raise
         return Path(answer)
@@ -191,7 +193,7 @@ class ModelProcess:
             self._pipe = None
         if self._process is not None:
             if kill:
-                self._process.kill()  # it keeps nothing that could be half written
+                self._process.kill()  # what it was writing has another name until it is whole
             self._process.join(5.0)
             if self._process.is_alive():
                 self._process.kill()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from archsearch.errors import ArchsearchError
 from archsearch.study.engines.base import Engine
 from archsearch.study.forecast import Forecast, expected
 from archsearch.study.pace import Pace, measure_pace
@@ -92,12 +93,18 @@ class Calibration:
             found.engine.close()
 
     def _measured(self, prepared: Prepared, *, end: float = math.inf) -> Calibrated:
-        """Start workers and measure them; what is not through by `end` is given up."""
+        """Start workers and measure them; what is tried beside, until `end`, may fail or be given up."""
         engine = self.open_engine(prepared.sharing)
+        pace: Pace | str
         try:
-            pace = measure_pace(
-                engine, prepared, stopped=lambda: self.stopped() or self.clock() > end
-            )
+            try:
+                pace = measure_pace(
+                    engine, prepared, stopped=lambda: self.stopped() or self.clock() > end
+                )
+            except ArchsearchError as error:
+                if math.isinf(end):
+                    raise
+                pace = str(error)
             return Calibrated(engine, prepared, self._expected(prepared, pace))
         except BaseException:
             engine.close()

@@ -105,6 +105,14 @@ def test_an_export_that_dies_leaves_what_was_there(gauge: ModelProcess, tmp_path
     assert gauge.export(request("1", overwrite=True)) == folder / "saved_model"
 
 
+def test_an_interrupted_export_is_ended(gauge: ModelProcess, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(gauge, "_answer", lambda timeout_s: signal.raise_signal(signal.SIGINT))
+    out = str(tmp_path / "model")
+    with pytest.raises(KeyboardInterrupt):
+        gauge.export(ExportRequest(graph="hang", weights="w", dataset="d", out=out))
+    assert gauge.process_id is None  # it does not go on writing
+
+
 @pytest.mark.keras
 def test_a_real_gauge(tmp_path, capfd):
     request = LatencyRequest(graph=to_json(vgg_like()), seconds=0.1)

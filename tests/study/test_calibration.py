@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from archsearch.errors import ArchsearchError
 from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings
 from archsearch.study import sharing
@@ -170,6 +171,32 @@ def test_what_takes_too_long_is_given_up(prepared):
     assert machine.opened == [4, 8, 4]
     assert found.forecast.tried == {"8 workers of 1 thread, tensorflow, float32": 0.0}
     assert machine.now < 40
+
+
+@pytest.mark.parametrize(("broken", "ends"), [(8, False), (4, True)])
+def test_workers_that_do_not_start_end_only_a_run_that_needs_them(prepared, broken, ends):
+    machine = Machine(alone)
+    whole = machine.engine
+
+    def engine(shared):
+        made = whole(shared)
+        if shared.workers == broken:
+
+            def events(timeout_s):
+                raise ArchsearchError("worker processes do not start")
+
+            made.events = events
+        return made
+
+    machine.engine = engine
+    if ends:
+        with pytest.raises(ArchsearchError, match="do not start"):
+            machine.chosen(prepared(epochs=60))
+    else:
+        found = machine.chosen(prepared(epochs=60))
+        assert found.prepared.sharing.workers == 4
+        assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
+    assert machine.open == 0
 
 
 def test_no_pace_no_choice(prepared):
