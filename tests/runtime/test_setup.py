@@ -2,9 +2,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from archsearch.data.dataset import load
 from archsearch.runtime.devices import gpu_numbers, has_bfloat16
+from archsearch.runtime.export import ExportRequest
+from archsearch.runtime.model_process import ModelProcess
 
 
 def test_gpus_are_found_by_their_device_files_or_the_variable(tmp_path, monkeypatch):
@@ -89,12 +93,15 @@ job = Job(key="t", graph=to_json(vgg_like()), dataset=str(folder), recipe=Recipe
     images=32, seed=0, backend="jax", weights=sys.argv[1] + "/w.npz")
 outcome = train(job, lambda report: True)
 assert outcome.status == "complete", outcome
+print(outcome.val_loss, to_json(vgg_like()), sep="\\n")
 """
 
 
 @pytest.mark.keras
 def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
     pytest.importorskip("jax", reason="jax is not installed")
+    import tensorflow as tf
+
     kept = []
     for number in range(2):  # two workers
         done = subprocess.run(
@@ -106,3 +113,18 @@ def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
         kept.append({path.name for path in (tmp_path / "cache").glob("jit__train_step*-cache")})
     assert len(kept[0]) == 1
     assert kept[1] == kept[0]
+
+    # What it has trained, TensorFlow exports, with the same loss.
+    loss, graph = done.stdout.splitlines()
+    data = load(tmp_path / "data1")
+    request = ExportRequest(
+        graph=graph,
+        weights=str(tmp_path / "w.npz"),
+        dataset=str(tmp_path / "data1"),
+        out=str(tmp_path / "model"),
+    )
+    with ModelProcess(log=tmp_path / "log") as process:
+        model = tf.saved_model.load(str(process.export(request)))
+    said = model.serve(data.val.images)["probabilities"].numpy()
+    losses = -np.log(said[np.arange(len(said)), data.val.labels])
+    assert losses.mean() == pytest.approx(float(loss), rel=1e-4)
