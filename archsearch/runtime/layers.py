@@ -1,6 +1,5 @@
 """Layers for training that stock Keras lacks or computes slowly; saved models use stock layers instead."""
 
-from collections.abc import Callable
 from math import prod
 from typing import Any, Final
 
@@ -17,13 +16,12 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
     them.
 
     Attributes:
-        update_rate: gives the share of a new batch's statistics in the moving ones; `1 - momentum`
-            unless a training loop sets it, per step if it gives a variable. A short trial cannot
-            wait for statistics that start at (0, 1) to be forgotten, so the loop averages the
-            first steps.
+        keeps_latest: whether the latest batch's statistics take the place of the moving ones, for a
+            training loop that averages them itself: a short trial cannot wait for statistics that
+            start at (0, 1) to be forgotten, so the first steps are averaged alike.
     """
 
-    update_rate: Callable[[], Any] | None = None
+    keeps_latest = False
 
     def __init__(self, **settings: Any) -> None:
         # Statistics are float32 always, whatever the images come in.
@@ -38,9 +36,11 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
         normalize = self._by_one_kernel if on_tensorflow else self._by_many_operations
         y, mean, variance = normalize(inputs, batch)
         if batch:
-            rate = 1 - self.momentum if self.update_rate is None else self.update_rate()
-            for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving + rate * (current - moving))
+            rate = 1 - self.momentum
+            for moving, latest in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(
+                    latest if self.keeps_latest else moving + rate * (latest - moving)
+                )
         return y
 
     def _by_one_kernel(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:

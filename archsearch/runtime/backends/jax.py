@@ -21,8 +21,7 @@ from archsearch.runtime.backends.base import (
     Rates,
     Task,
 )
-from archsearch.runtime.backends.keras_task import keras_model
-from archsearch.runtime.layers import FusedBatchNorm
+from archsearch.runtime.backends.keras_task import keras_model, moving_statistics
 from archsearch.runtime.weights import Weights, get_weights
 
 
@@ -47,11 +46,7 @@ class JaxSteps:
         self._class_weights = (
             None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
         )
-        # A variable, so that its value can be given to the compiled step like the weights' values.
-        self._update_rate = keras.Variable(1.0, trainable=False, name="update_rate")
-        for layer in self._model.layers:
-            if isinstance(layer, FusedBatchNorm):
-                layer.update_rate = lambda: self._update_rate
+        self._moving = {id(variable) for variable in moving_statistics(self._model)}
         # Copies: a step gives its arguments' memory away.
         trained = [jnp.array(variable.value) for variable in self._model.trainable_variables]
         kept = [jnp.array(variable.value) for variable in self._model.non_trainable_variables]
@@ -123,30 +118,34 @@ class JaxSteps:
         )
 
     def _logits(
-        self, values: _Values, images: Any, *, training: bool, update_rate: Any = 1.0
+        self, values: _Values, images: Any, *, training: bool, statistics_rate: Any = 1.0
     ) -> tuple[list[Any], list[Any]]:
         """Run the model with these values; return its logits, and what has become of `kept`."""
         model = self._model
         variables = [*model.trainable_variables, *model.non_trainable_variables]
         mapping = list(zip(variables, [*values.trained, *values.kept], strict=True))
         x = (images.astype(jnp.float32) - self._mean) * self._scale
-        with keras.StatelessScope([*mapping, (self._update_rate, update_rate)]) as scope:
+        with keras.StatelessScope(mapping) as scope:
             outputs = model(x, training=training)
-        changed = [
-            value if (new := scope.get_current_value(variable)) is None else new
-            for variable, value in zip(model.non_trainable_variables, values.kept, strict=True)
-        ]
+        changed = []
+        for variable, value in zip(model.non_trainable_variables, values.kept, strict=True):
+            latest = scope.get_current_value(variable)
+            moves = id(variable) in self._moving
+            changed.append(value + statistics_rate * (latest - value) if moves else latest)
         listed = outputs if isinstance(outputs, list) else [outputs]
         return [logits.astype(jnp.float32) for logits in listed], changed
 
     def _train_step(
         self, values: _Values, images: Any, labels: Any, numbers: Any
     ) -> tuple[_Values, Any]:
-        learning_rate, update_rate, average_rate = numbers
+        learning_rate, statistics_rate, average_rate = numbers
 
         def total_loss(trained: list[Any]) -> Any:
             outputs, changed = self._logits(
-                values._replace(trained=trained), images, training=True, update_rate=update_rate
+                values._replace(trained=trained),
+                images,
+                training=True,
+                statistics_rate=statistics_rate,
             )
             loss, *others = (self._smoothed_loss(logits, labels) for logits in outputs)
             correct = jnp.sum(outputs[0].argmax(-1) == labels)
