@@ -46,26 +46,25 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
     def _by_one_kernel(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:
         import tensorflow as tf
 
+        channels = inputs.shape[-1]
         flat = len(inputs.shape) == 2
-        x = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if flat else inputs
-        ones, zeros = tf.ones_like(self.moving_mean), tf.zeros_like(self.moving_mean)
+        x = tf.reshape(inputs, (-1, 1, 1, channels)) if flat else inputs
+        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
+        beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
         if batch and _slow_fused(x):
-            y, mean, variance = normalize_by_products(
-                x,
-                tf.convert_to_tensor(self.gamma) if self.scale else ones,
-                tf.convert_to_tensor(self.beta) if self.center else zeros,
+            y, mean, variance = normalize_by_products(x, gamma, beta, epsilon=self.epsilon)
+        else:
+            nothing = tf.constant((), tf.float32)
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=gamma,
+                offset=beta,
+                # With a batch's own statistics the kernel wants these empty.
+                mean=nothing if batch else self.moving_mean,
+                variance=nothing if batch else self.moving_variance,
                 epsilon=self.epsilon,
+                is_training=batch,
             )
-            return tf.reshape(y, tf.shape(inputs)) if flat else y, mean, variance
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=self.gamma if self.scale else ones,
-            offset=self.beta if self.center else zeros,
-            mean=zeros if batch else self.moving_mean,
-            variance=ones if batch else self.moving_variance,
-            epsilon=self.epsilon,
-            is_training=batch,
-        )
         return tf.reshape(y, tf.shape(inputs)) if flat else y, mean, variance
 
     def _by_many_operations(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:
@@ -117,8 +116,13 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
     import tensorflow as tf
 
     channels = x.shape[-1]
-    rows = tf.size(x) // channels
-    count = tf.cast(rows, x.dtype)
+    if x.shape.is_fully_defined():  # fewer operations to trace
+        rows = prod(x.shape[:-1])
+        count, others = float(rows), float(max(1, rows - 1))
+    else:
+        rows = tf.size(x) // channels
+        count = tf.cast(rows, x.dtype)
+        others = tf.maximum(count - 1, 1)
     ones = tf.ones((1, rows), x.dtype)
 
     def total(values: Any) -> Any:
@@ -144,7 +148,7 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
         return (centred * factor + beta, mean, variance), gradient
 
     y, mean, variance = normalize(x, gamma, beta)
-    return y, mean, variance * (count / tf.maximum(count - 1, 1))
+    return y, mean, variance * (count / others)
 
 
 class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]
