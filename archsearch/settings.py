@@ -58,6 +58,9 @@ class RunSettings:
     recipe: str = "default"
     batch_size: int | None = None
     """Images a step; None: the recipe's own."""
+    val_every: int | None = None
+    """Epochs from one evaluation of the validation images to the next; None: every epoch in short
+    trainings, every second or third in longer ones, where evaluating would take a good part of the time."""
     seed: int = 0
     seeds: int = 2
     """Seeds each finalist is retrained with."""
@@ -181,6 +184,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
                 "trials",
                 "epochs",
                 "batch_size",
+                "val_every",
                 "seed",
                 "seeds",
                 "finalists",
@@ -198,6 +202,7 @@ _LEAST: Final[Mapping[str, int]] = MappingProxyType(
         "trials": 1,
         "epochs": 1,
         "batch_size": 1,
+        "val_every": 1,
         "seed": 0,
         "seeds": 1,
         "finalists": 1,

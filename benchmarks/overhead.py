@@ -1,11 +1,11 @@
 """What a search takes besides training: start-up, the fixed cost of a trial, the share of time in training.
 
-Start-up is of whole processes. The fixed cost is what a trial of one step takes in a worker that is warm,
-its one step left out: building, compiling, one evaluation of the validation images, its checkpoint; and
-what passes between one trial's end and the next one's start. The share is of a real study, from the
-command line to the table: training steps of its workers by all the time they could have trained. What is
-left is the start, evaluation after every epoch, workers that wait for the last of a stage, latencies, and the
-export.
+Start-up is of whole processes. The fixed cost is what a trial of a few steps takes in a worker that is warm,
+those steps left out: building, tracing and compiling, one evaluation of the validation images; and what
+passes between one trial's end and the next one's start. A first step that traces or compiles counts as long
+as the others. The share is of a real study, from the command line to the table: training steps of its workers
+by all the time they could have trained. What is left is the start, evaluations, workers that wait for the
+last of a stage, latencies, and the export.
 
     python benchmarks/overhead.py [--backends tensorflow torch jax] [--networks 5] [--trials 16]
 """
@@ -59,7 +59,7 @@ def graphs(count):
 
 
 def fixed_costs(backend, count, home):
-    """Train one step of `count` networks in one warm worker; seconds of each besides, and in between."""
+    """Train `count` networks for a few steps in one warm worker; seconds of each besides, and in between."""
     from archsearch.data.prepare import prepare
     from archsearch.runtime.job import Job, Outcome
     from archsearch.runtime.recipe import Recipe
@@ -72,7 +72,7 @@ def fixed_costs(backend, count, home):
     try:
         for number, graph in enumerate(graphs(count + 1)):
             job = Job(
-                key=f"trial-{number}", graph=graph, dataset=str(data), recipe=Recipe(), images=32,
+                key=f"trial-{number}", graph=graph, dataset=str(data), recipe=Recipe(), images=8 * 32,
                 seed=0, backend=backend, checkpoint=str(home / "checkpoints" / str(number)),
             )  # fmt: skip
             begin = time.perf_counter()

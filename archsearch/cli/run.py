@@ -49,6 +49,7 @@ _watching = _options(
 @click.option("--max-latency", metavar="T", help="What a call of any network may take: 5ms, 0.8ms.")
 @click.option("--recipe", metavar="NAME", help="default, or resnet2015: the lecture's schedule.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
+@click.option("--val-every", type=click.IntRange(1), help="Epochs from one validation to the next.")
 @click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds each finalist is retrained with.")
 @click.option("--baselines", metavar="B", help="matched (default), published, all, none or names.")

@@ -112,14 +112,15 @@ def curves(result: StudyResult, *, home: Path) -> list[Curve]:
     for row in result.rows:
         if row.final_val is None:
             continue
-        reports = folder.read_epochs(final_key(row.name, 1))
-        if reports:
+        kept = folder.read_epochs(final_key(row.name, 1))
+        accuracies = {r.epoch: r.val_accuracy for r in kept if r.val_accuracy is not None}
+        if accuracies:
             found.append(
                 Curve(
                     label=row.label,
                     origin=row.origin,
-                    epochs=tuple(report.epoch for report in reports),
-                    accuracy=tuple(report.val_accuracy for report in reports),
+                    epochs=tuple(accuracies),
+                    accuracy=tuple(accuracies.values()),
                 )
             )
     return found

@@ -16,6 +16,7 @@ from rich.text import Text
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines, plan_rows
 from archsearch.report.tables import pairs
+from archsearch.runtime.job import EpochReport
 from archsearch.settings import BOUNDED_TRIALS
 from archsearch.study.events import (
     EpochDone,
@@ -213,8 +214,8 @@ class LiveView(View):
         job = self._board.jobs.get(event.report.key)
         if job is not None:
             job.done = event.report.epoch
-            job.note = standing(event)
-            job.short = f"val {event.report.val_accuracy:.1%}"
+            job.short = _validated(event.report) or job.short
+            job.note = standing(event.report, validated=job.short)
 
     def _job_ended(self, event: JobEnded) -> None:
         self._board.jobs.pop(event.key, None)
@@ -272,13 +273,18 @@ def headline(event: StudyStarted) -> str:
 
 def progress_text(event: EpochDone) -> str:
     """Say how a network stands after an epoch, and which one."""
-    return f"epoch {event.report.epoch}/{event.epochs}  {standing(event)}"
+    report = event.report
+    return f"epoch {report.epoch}/{event.epochs}  {standing(report, validated=_validated(report))}"
 
 
-def standing(event: EpochDone) -> str:
-    """Say how a network stands."""
-    r = event.report
-    return f"loss {r.loss:.3f}  val {r.val_accuracy:.1%}  {r.images_per_s:.0f} images/s"
+def standing(report: EpochReport, *, validated: str) -> str:
+    """Say how a network stands after an epoch; `validated` is how it did when it was last evaluated."""
+    parts = [f"loss {report.loss:.3f}", validated, f"{report.images_per_s:.0f} images/s"]
+    return "  ".join(part for part in parts if part)
+
+
+def _validated(report: EpochReport) -> str:
+    return "" if report.val_accuracy is None else f"val {report.val_accuracy:.1%}"
 
 
 def ended_text(event: JobEnded) -> str:

@@ -57,6 +57,8 @@ def _images(found: Forecast) -> str:
 
 def _training(found: Forecast) -> str:
     epochs = f"{found.epochs} epoch{'s' if found.epochs != 1 else ''}"
+    if 1 < found.val_every < found.epochs:
+        epochs += f", validated every {found.val_every}"
     trials = found.trials if found.fit is None else found.fit
     flops = trials * found.trial_flops + found.finals_flops
     return (

@@ -56,15 +56,16 @@ def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
 
 
 @contextmanager
-def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], None]]]:
-    """Give a job's steps, and a function that takes so many training steps: to time them."""
+def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], float]]]:
+    """Give a job's steps, and a function that takes so many training steps and returns their seconds."""
     run = _Run(job)
     try:
         steps = run._prepared(data)
         batches = _batches(data, job, run.pool, steps)
 
-        def take(count: int) -> None:
-            run._steps(steps, batches, range(count), 10**6)
+        def take(count: int) -> float:
+            _, _, seconds = run._steps(steps, batches, range(count), 10**6)
+            return seconds
 
         yield steps, take
     finally:
@@ -80,6 +81,7 @@ class _Run:
         self.epoch = 0
         self.train_s = 0.0
         self.images = 0
+        self.begun = False
         self.normalized = True
         self.reports: list[EpochReport] = []
         # A batch is cut and augmented while the one before it trains.
@@ -106,43 +108,15 @@ class _Run:
                 if not on_epoch(report):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
         batches = _batches(data, job, self.pool, steps, done)
-        for epoch in range(1, job.epochs(len(data.train)) + 1):
-            end = min(total, max(epoch, round(epoch * len(data.train) / job.recipe.batch)))
-            if epoch == job.epochs(len(data.train)):
-                end = total
-            if end <= done:
-                continue
-            began = time.perf_counter()
-            loss, accuracy = self._steps(steps, batches, range(done, end), total)
-            seconds = time.perf_counter() - began
-            self.train_s += seconds
-            seen = (end - done) * job.recipe.batch
-            self.images += seen
-            if not math.isfinite(loss):
-                return self._ended("failed", f"loss became {_written(loss)} at epoch {epoch}")
-            with steps.averaged():
-                val_loss, val_accuracy, val_balanced = evaluate(steps, data.val)
-            if not math.isfinite(val_loss):
-                return self._ended(
-                    "failed", f"validation loss became {_written(val_loss)} at epoch {epoch}"
-                )
-            done = end
-            report = EpochReport(
-                key=job.key,
-                epoch=epoch,
-                loss=loss,
-                accuracy=accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                val_balanced_accuracy=val_balanced,
-                images_per_s=seen / seconds,
-                learning_rate=self._learning_rate(done - 1, total),
-                wall_s=time.perf_counter() - self.begin,
-            )
-            self._add(report)
+        for epoch, which in _epochs(job, len(data.train), done):
+            found = self._epoch(epoch, which, steps, batches, data)
+            if isinstance(found, str):
+                return self._ended("failed", f"{found} at epoch {epoch}")
+            self._add(found)
+            done = which.stop
             if checkpoints is not None and done < total:
                 checkpoints.save(self._progress(done), steps)
-            go_on = on_epoch(report)
+            go_on = on_epoch(found)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
         with steps.averaged():
@@ -152,6 +126,37 @@ class _Run:
                 return self._ended("complete")
             test_loss, test_accuracy, _ = evaluate(steps, data.test)
         return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
+
+    def _epoch(
+        self, epoch: int, which: range, steps: Steps, batches: Iterator[Batch], data: Dataset
+    ) -> EpochReport | str:
+        """Train for an epoch, and evaluate where that is due; return its report, or what went wrong."""
+        job, total = self.job, step_count(self.job)
+        loss, accuracy, seconds = self._steps(steps, batches, which, total)
+        seen = len(which) * job.recipe.batch
+        self.train_s += seconds
+        self.images += seen
+        if not math.isfinite(loss):
+            return f"loss became {_written(loss)}"
+        found: tuple[float | None, ...] = (None, None, None)
+        if which.stop == total or job.evaluates(epoch, len(data.train)):
+            with steps.averaged():
+                found = evaluate(steps, data.val)
+        val_loss, val_accuracy, val_balanced_accuracy = found
+        if val_loss is not None and not math.isfinite(val_loss):
+            return f"validation loss became {_written(val_loss)}"
+        return EpochReport(
+            key=job.key,
+            epoch=epoch,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            val_balanced_accuracy=val_balanced_accuracy,
+            images_per_s=seen / seconds,
+            learning_rate=self._learning_rate(which.stop - 1, total),
+            wall_s=time.perf_counter() - self.begin,
+        )
 
     def _take_up(self, progress: Progress) -> None:
         """Count what was done before."""
@@ -207,20 +212,30 @@ class _Run:
 
     def _steps(
         self, steps: Steps, batches: Iterator[Batch], which: range, total: int
-    ) -> tuple[float, float]:
-        """Train; return the mean loss (the first that is no number ends it) and the accuracy."""
+    ) -> tuple[float, float, float]:
+        """Train; return the mean loss (the first that is no number ends it), the accuracy, the seconds.
+
+        A job's first step traces or compiles, which is no training: it counts as long as the others.
+        """
         recipe = self.job.recipe
         sums = np.zeros(2)
         pending = []
+        began, first_s = time.perf_counter(), 0.0
         for step in which:
             images, labels = next(batches)
             pending.append(steps.train(images, labels, self._rates(step, total)))
-            if len(pending) == _READ_EVERY or step == which[-1]:
+            first = not self.begun
+            if len(pending) == _READ_EVERY or step == which[-1] or first:
                 sums += steps.read(pending)
                 pending.clear()
                 if not math.isfinite(sums[0]):
                     break
-        return float(sums[0]) / len(which), float(sums[1]) / (len(which) * recipe.batch)
+            if first:
+                self.begun, first_s = True, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        if first_s and len(which) > 1:
+            seconds = (seconds - first_s) * len(which) / (len(which) - 1)
+        return float(sums[0]) / len(which), float(sums[1]) / (len(which) * recipe.batch), seconds
 
     def _ended(
         self,
@@ -230,13 +245,15 @@ class _Run:
         test_loss: float | None = None,
         test_accuracy: float | None = None,
     ) -> Outcome:
+        looks = (report for report in reversed(self.reports) if report.val_accuracy is not None)
+        evaluated = next(looks, None)
         return Outcome(
             key=self.job.key,
             status=status,  # type: ignore[arg-type]  # one of the three literals above
             reason=reason,
             epochs=self.epoch,
-            val_accuracy=self.reports[-1].val_accuracy if self.reports else None,
-            val_loss=self.reports[-1].val_loss if self.reports else None,
+            val_accuracy=evaluated.val_accuracy if evaluated else None,
+            val_loss=evaluated.val_loss if evaluated else None,
             test_accuracy=test_accuracy,
             test_loss=test_loss,
             train_s=self.train_s,
@@ -249,6 +266,18 @@ class _Run:
 def step_count(job: Job) -> int:
     """Steps of a whole job: images seen, to the nearest batch, and at least one."""
     return max(1, round(job.images / job.recipe.batch))
+
+
+def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range]]:
+    """Give the epochs that are left after so many steps: their numbers, from 1, and their steps."""
+    total, last = step_count(job), job.epochs(train_images)
+    for epoch in range(1, last + 1):
+        end = min(total, max(epoch, round(epoch * train_images / job.recipe.batch)))
+        if epoch == last:
+            end = total
+        if end > done:
+            yield epoch, range(done, end)
+            done = end
 
 
 def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:

@@ -34,6 +34,8 @@ class Job:
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None
     """Where the final weights go (archsearch.runtime.weights: a NumPy `.npz` file)."""
+    val_every: int = 1
+    """Epochs from one evaluation of the validation images to the next (see `is_evaluated`)."""
     checkpoint: str | None = None
     """Folder to go on from and to leave a checkpoint in after every epoch; whoever keeps the
     outcome removes it (archsearch.runtime.checkpoint)."""
@@ -45,6 +47,15 @@ class Job:
         """Count the epochs, the last perhaps partial, over a training split of that size."""
         return math.ceil(self.images / train_images)
 
+    def evaluates(self, epoch: int, train_images: int) -> bool:
+        """Whether the validation images are evaluated after an epoch (1-based)."""
+        return is_evaluated(epoch, epochs=self.epochs(train_images), every=self.val_every)
+
+
+def is_evaluated(epoch: int, *, epochs: int, every: int) -> bool:
+    """Whether the validation images are evaluated after an epoch (1-based): always the first and the last."""
+    return epoch in (1, epochs) or epoch % every == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
@@ -55,9 +66,9 @@ class EpochReport:
     loss: float
     """Mean training loss over the epoch, label smoothing included, weight decay not."""
     accuracy: float
-    val_loss: float
-    """Mean cross-entropy, without label smoothing."""
-    val_accuracy: float
+    val_loss: float | None = None
+    """Mean cross-entropy, without label smoothing; None, as all of `val_…`: not evaluated this time."""
+    val_accuracy: float | None = None
     images_per_s: float
     """Training images a second, validation not counted."""
     learning_rate: float
@@ -70,7 +81,7 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a job ended. Accuracies are those of the last epoch, never the best over epochs."""
+    """How a job ended. Accuracies are those of the last evaluated epoch, never the best over epochs."""
 
     key: str
     status: Literal["complete", "pruned", "failed"]

@@ -38,9 +38,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
         if batch:
             rate = 1 - self.momentum
             for moving, latest in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(
-                    latest if self.keeps_latest else moving + rate * (latest - moving)
-                )
+                moving.assign(latest if self.keeps_latest else moving + rate * (latest - moving))
         return y
 
     def _by_one_kernel(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:

@@ -193,6 +193,7 @@ class _Run:
                 backend=prepared.sharing.backend,
                 precision=prepared.sharing.precision,
                 compiled=prepared.sharing.compiled,
+                val_every=prepared.val_every,
                 tags={"space": settings.space, "budget": settings.flops},
                 on_event=self._keeping_time(store),
             )

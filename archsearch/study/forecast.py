@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
+from archsearch.runtime.job import is_evaluated
 from archsearch.study.baselines import scaled_up, wants_matched
 from archsearch.study.pace import Pace
 from archsearch.study.prepared import Prepared
@@ -49,6 +50,7 @@ class Forecast:
             as a part of this one's speed.
         trials, finals: trainings that are left to do.
         trial_images, epochs: the length of a training.
+        val_every: epochs from one evaluation of the validation images to the next.
         trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
         memory: what a training step holds, in bytes by kind, for the space's classic.
         free_bytes: memory that is free on this machine now.
@@ -79,6 +81,7 @@ class Forecast:
     compiled: bool
     batch: int
     epochs: int
+    val_every: int
     trial_images: int
     trial_flops: int
     finals_flops: int
@@ -165,6 +168,7 @@ def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) 
         compiled=prepared.sharing.compiled,
         batch=prepared.recipe.batch,
         epochs=epochs,
+        val_every=prepared.val_every(epochs),
         trial_images=images,
         trial_flops=trial_flops,
         finals_flops=finals_flops,
@@ -212,15 +216,19 @@ def closing_s(export: bool, start_s: float, process_s: float, *, measured: int) 
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
-    epoch_s = found.images["val"] / pace.evaluated_per_s
+    evaluations = sum(
+        is_evaluated(epoch, epochs=found.epochs, every=found.val_every)
+        for epoch in range(1, found.epochs + 1)
+    )
+    evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
     train_s = found.trial_images / pace.images_per_s
-    trial_s = pace.start_s + train_s + found.epochs * epoch_s
+    trial_s = pace.start_s + train_s + evaluations_s
     search_s = math.ceil(found.trials / found.workers) * trial_s
     finals_s = 0.0
     if found.finals:
         # Published networks have FLOPs of their own; in training alone time follows from FLOPs.
         scale = found.finals_flops / (found.finals * found.trial_flops)
-        final_s = pace.start_s + scale * (train_s + found.epochs * epoch_s)
+        final_s = pace.start_s + scale * (train_s + evaluations_s)
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
     settings = prepared.settings

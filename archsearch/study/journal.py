@@ -56,6 +56,7 @@ class Journal:
         backend: str = "tensorflow",
         precision: Precision = "float32",
         compiled: bool = False,
+        val_every: Callable[[int], int] = lambda epochs: 1,
         tags: Mapping[str, str],
         on_event: Callable[[Event], None],
     ) -> None:
@@ -66,6 +67,7 @@ class Journal:
         self._backend = backend
         self._precision: Precision = precision
         self._compiled = compiled
+        self._val_every = val_every
         self._tags = dict(tags)
         self._emit = on_event
         self._entries: dict[str, Entry] = {}
@@ -97,6 +99,7 @@ class Journal:
             precision=self._precision,
             compiled=self._compiled,
             test=final,
+            val_every=self._val_every(entry.epochs),
             weights=str(self._folder.weights(entry.key)) if final else None,
             checkpoint=str(self._folder.checkpoint(entry.key)),
         )

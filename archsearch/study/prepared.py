@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
+from typing import Final
 
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
@@ -17,6 +19,11 @@ from archsearch.space.space import Space
 from archsearch.study.baselines import named_baselines, published_networks
 from archsearch.study.sharing import Sharing, first_sharing
 from archsearch.units import format_count
+
+VAL_SHARE: Final = 0.025
+"""Of a training's FLOPs, what evaluating the validation images may take,"""
+LEAST_EVALUATIONS: Final = 8
+"""unless there were fewer evaluations then: learning curves and pruning need some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,14 @@ class Prepared:
         images = self.settings.images(flops=flops, train_images=train)
         images = max(images, self.recipe.batch)
         return images, -(-images // train)
+
+    def val_every(self, epochs: int) -> int:
+        """Return the epochs from one evaluation of the validation images to the next, of so many in all."""
+        if self.settings.val_every is not None:
+            return self.settings.val_every
+        # An image costs its forward pass here, and two more of them for the backward pass in training.
+        share = len(self.dataset.val) / (3 * len(self.dataset.train))
+        return max(1, min(ceil(share / VAL_SHARE), epochs // LEAST_EVALUATIONS))
 
 
 def prepare_run(

@@ -40,10 +40,11 @@ class Interrupted(ArchsearchError):  # noqa: N818  nothing is wrong: the user as
 
 @dataclass(slots=True)
 class _Running:
-    """A trial that is being trained."""
+    """A trial that is being trained: its last epoch, and accuracies after those that were evaluated."""
 
     entry: Entry
     view: View
+    epoch: int = 0
     reports: dict[int, float] = field(default_factory=dict)
     pruned_at: int | None = None
     why: str = ""
@@ -208,15 +209,17 @@ class Search:
         # A worker may be an epoch ahead of the decision to stop it; that epoch does not count.
         if running is None or running.pruned_at is not None:
             return
-        if report.epoch in running.reports:  # its worker died, and another one went on
+        if report.epoch <= running.epoch:  # its worker died, and another one went on
             return
-        running.reports[report.epoch] = report.val_accuracy
-        number = running.view.number
-        if math.isfinite(report.val_accuracy):
-            self._store.report(number, report.epoch, report.val_accuracy)
+        running.epoch = report.epoch
+        accuracy = report.val_accuracy
+        if accuracy is not None:
+            running.reports[report.epoch] = accuracy
+            if math.isfinite(accuracy):
+                self._store.report(running.view.number, report.epoch, accuracy)
         self._journal.epoch(report)
         self._limits.reported(report)
-        if self._hopeless(running, report.epoch):
+        if accuracy is not None and self._hopeless(running, report.epoch):
             running.why = f"below the median of the trials before it after epoch {report.epoch}"
         elif self._limits.cuts_trial(report):
             running.why = f"cut short by {self._limits.text} after epoch {report.epoch}"
@@ -244,7 +247,7 @@ class Search:
                 outcome,
                 status="pruned",
                 epochs=running.pruned_at,
-                val_accuracy=running.reports[running.pruned_at],
+                val_accuracy=running.reports[max(running.reports)],
                 reason=running.why,
             )
         elif outcome.status == "pruned":

@@ -93,8 +93,19 @@ def test_a_report_is_a_folder_with_pictures(tmp_path: Path):
                 val_accuracy=0.4 * epoch, images_per_s=1, learning_rate=1, wall_s=1,
             )
         )  # fmt: skip
+    skipped = EpochReport(
+        key="final-0001-seed1",
+        epoch=3,
+        loss=1,
+        accuracy=0.5,
+        images_per_s=1,
+        learning_rate=1,
+        wall_s=1,
+    )
+    folder.add_epoch(skipped)
     study = result("a")
-    assert [c.accuracy for c in curves(study, home=tmp_path)] == [(0.4, 0.8)]
+    (curve,) = curves(study, home=tmp_path)
+    assert (curve.epochs, curve.accuracy) == ((1, 2), (0.4, 0.8))
     path = write_report(study, home=tmp_path, out=tmp_path / "out")
     assert sorted(p.name for p in path.parent.iterdir()) == [
         "complexity.png", "curves.png", "report.md",

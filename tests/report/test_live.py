@@ -1,6 +1,7 @@
 """What a person sees while a run works: live, plain or nothing, all from the same events."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -89,3 +90,17 @@ def test_no_bars_where_none_are_wanted(variable, monkeypatch):
     monkeypatch.setenv(variable, "1")
     assert isinstance(open_view(quiet=False, stream=_Terminal()), PlainView)
     assert isinstance(open_view(quiet=False, stream=io.StringIO()), PlainView)
+
+
+def test_an_epoch_that_was_not_evaluated_leaves_the_last_accuracy_in_view():
+    _, done, _ = _job("trial-0000")
+    later = replace(done.report, epoch=3, loss=1.0, val_loss=None, val_accuracy=None)
+    skipped = replace(done, report=later)
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        view(skipped)
+    assert "epoch 3/3  loss 1.000  150 images/s" in stream.getvalue()
+    with LiveView(Console(file=io.StringIO(), width=120)) as view:
+        for event in (_job("trial-0000")[0], done, skipped):
+            view(event)
+        assert view._board.jobs["trial-0000"].note == "loss 1.000  val 75.0%  150 images/s"

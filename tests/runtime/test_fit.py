@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -158,3 +159,50 @@ def test_class_weights_make_a_rare_class_count(tmp_path):
             assert report.val_balanced_accuracy == pytest.approx(report.val_accuracy)
         accuracies[weighted] = [report.loss for report in reports]
     assert accuracies[False] != accuracies[True]
+
+
+def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkeypatch):
+    from archsearch.runtime import fit
+
+    job = job_for(dataset, vgg_like(), epochs=5)
+    every, reports = trained(job)
+    calls = []
+    original = fit.evaluate
+    monkeypatch.setattr(
+        fit, "evaluate", lambda steps, split: (calls.append(1), original(steps, split))[1]
+    )
+    third, seldom = trained(replace(job, val_every=3))
+    assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]
+    assert [r.epoch for r in seldom if r.val_accuracy is not None] == [1, 3, 5]
+    assert len(calls) == 3
+    assert third.val_accuracy == every.val_accuracy
+    assert [r.loss for r in seldom] == [r.loss for r in reports]
+    # One that is stopped in between says what it was worth when that was last looked at.
+    stopped, seen = trained(replace(job, val_every=3), lambda report: report.epoch < 4)
+    assert (stopped.status, stopped.epochs) == ("pruned", 4)
+    assert stopped.val_accuracy == seen[2].val_accuracy is not None
+
+
+def test_a_first_step_that_compiles_counts_as_long_as_the_others(dataset, monkeypatch):
+    from archsearch.runtime import fit
+
+    class Compiling:
+        device = ""
+        steps = 0
+
+        def hold(self, split, policy):
+            return None
+
+        def train(self, images, labels, rates):
+            self.steps += 1
+            time.sleep(0.6 if self.steps == 1 else 0.005)
+            return np.zeros(2)
+
+        def read(self, results):
+            return np.sum(results, axis=0)
+
+    monkeypatch.setattr(fit, "make_steps", lambda name, task: Compiling())
+    job = job_for(dataset, vgg_like())
+    with fit.train_steps(job, load(dataset)) as (_, take):
+        assert take(6) < 0.3
+        assert 0.03 < take(6) < 0.3

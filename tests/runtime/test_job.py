@@ -1,6 +1,6 @@
 import pytest
 
-from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, is_evaluated, to_json
 from archsearch.runtime.recipe import find_recipe
 
 JOB = Job(
@@ -36,3 +36,13 @@ def test_unknown_kinds_are_refused():
 def test_the_last_epoch_may_be_partial():
     assert JOB.epochs(100) == 3
     assert JOB.epochs(250) == JOB.epochs(1000) == 1
+
+
+def test_the_first_and_the_last_epoch_are_always_evaluated():
+    def evaluated(epochs, every):
+        return [n for n in range(1, epochs + 1) if is_evaluated(n, epochs=epochs, every=every)]
+
+    assert evaluated(4, 1) == [1, 2, 3, 4]
+    assert evaluated(8, 3) == [1, 3, 6, 8]
+    assert evaluated(3, 9) == [1, 3]
+    assert evaluated(1, 2) == [1]

@@ -23,6 +23,7 @@ from archsearch.study.events import Event
 from archsearch.study.finalists import Finals, run_finals
 from archsearch.study.folder import StudyFolder
 from archsearch.study.journal import Journal
+from archsearch.study.limits import Limits
 from archsearch.study.proposals import Plan
 from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Search
@@ -87,6 +88,8 @@ class Bench:
     tracker: MemoryTracker | None = None
     store: StudyStore | None = None
     events: list[Event] = field(default_factory=list)
+    limits: Limits | None = None
+    val_every: int = 1
     stopped: Callable[[], bool] = lambda: False
     solve: Callable[[Mapping[str, Any]], Candidate] | None = None
 
@@ -122,11 +125,12 @@ class Bench:
             tracker=self.tracker,
             dataset="none",
             recipe=Recipe(),
+            val_every=lambda epochs: self.val_every,
             tags={},
             on_event=self.events.append,
         )
         parts = {"store": store, "folder": self.folder, "engine": self.engine, "journal": journal}
-        Search(self.plan(), **parts).run()
+        Search(self.plan(), **parts, limits=self.limits).run()
         if finals:
             plan = Finals(
                 finalists=2,

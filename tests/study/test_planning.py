@@ -155,3 +155,18 @@ def test_progress_is_told_after_a_while_and_seldom(monkeypatch):
         progress(done, 100)
     # From 2 s on, every half second.
     assert [event.done for event in told] == [40, 50, 60, 70, 80, 90]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "asked", "every"),
+    [(4, None, 1), (15, None, 1), (16, None, 2), (90, None, 3), (90, 7, 7)],
+)
+def test_long_trainings_are_validated_less_often_unless_asked_for(settings, epochs, asked, every):
+    found = planned(replace(settings, epochs=epochs, val_every=asked))
+    assert found.val_every == every  # 269 images for 1,259: 7 % of a training's FLOPs
+    (line,) = [line for line in plan_lines(found) if line.startswith("training")]
+    assert (f"{epochs} epochs, validated every {every} (" in line) == (every > 1)
+
+
+def test_few_validation_images_are_evaluated_after_every_epoch(settings):
+    assert planned(replace(settings, epochs=90, val_fraction=0.03)).val_every == 1

@@ -8,6 +8,7 @@ from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.events import JobEnded, JobStarted, Notice
+from archsearch.study.limits import Limits
 from archsearch.study.proposals import window_of
 from archsearch.study.search import Interrupted
 
@@ -245,3 +246,22 @@ def test_the_watcher_hears_of_every_job_once(bench: Bench):
     bench.run()
     ended = [event.key for event in bench.events if isinstance(event, JobEnded)]
     assert len(ended) == len(set(ended)) == bench.trials + 3 * bench.seeds
+
+
+def test_a_trial_cut_between_evaluations_has_the_accuracy_of_the_last_one(bench: Bench):
+    class Cutting(Limits):
+        def cuts_trial(self, report):
+            return (report.key, report.epoch) == ("trial-0001", 2)
+
+    bench.limits, bench.val_every, bench.prune = Cutting(text="--max-time 1h"), 3, False
+    result = bench.run(finals=False)
+    (cut,) = [row for row in result.rows if row.name == "trial-0001"]
+    assert (cut.status, cut.epochs) == ("pruned", 2)
+    assert "cut short by --max-time 1h after epoch 2" in cut.reason
+    store = bench.store
+    assert sorted(store[1].reports) == [1]
+    assert cut.val_accuracy == store[1].reports[1]
+    assert sorted(store[2].reports) == [1, 3, 4]
+    history = bench.tracker.trials["trial-0002"].history
+    assert sorted(history["val_accuracy"]) == [1, 3, 4]
+    assert sorted(history["loss"]) == [1, 2, 3, 4]

@@ -110,13 +110,14 @@ class FakeEngine:
             )
         self._epochs[job.key] = done = done + 1
         accuracy = self._accuracy(job, done)
+        evaluated = job.evaluates(done, self._train_images)
         return EpochReport(
             key=job.key,
             epoch=done,
             loss=1 - accuracy,
             accuracy=accuracy,
-            val_loss=1 - accuracy,
-            val_accuracy=accuracy,
+            val_loss=1 - accuracy if evaluated else None,
+            val_accuracy=accuracy if evaluated else None,
             images_per_s=100.0 * self._train_images,
             learning_rate=0.1,
             wall_s=0.01 * done,
