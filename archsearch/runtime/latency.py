@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from archsearch.errors import UserError
 from archsearch.ir.codec import from_json
@@ -24,6 +24,10 @@ _LONGEST: Final = 5
 """Slow networks are called for this many times as long, rather than too seldom; three times at least."""
 _MOST_CALLS: Final = 20_000
 _CALM: Final = 1.5
+
+
+Call: TypeAlias = Callable[[], object]
+"""Calls a network with a batch of images, and waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +64,12 @@ class LatencyRequest:
     """File that a job left; None: random weights."""
 
 
-def measure(request: LatencyRequest, folder: Path, *, device: str, threads: int) -> Latency:
-    """Export the network, load what was written, and time its calls. Imports TensorFlow.
+def exported_call(request: LatencyRequest, folder: Path) -> Call:
+    """Export the network and load what was written; return what calls it. Imports TensorFlow.
 
     Args:
-        request: what to measure.
+        request: what is going to be measured.
         folder: where the export lies meanwhile; whatever is there is removed.
-        device: what `choose_device` has left TensorFlow to see.
-        threads: CPU threads it computes with.
 
     Raises:
         ArchsearchError: the weights are not this network's.
@@ -84,12 +86,25 @@ def measure(request: LatencyRequest, folder: Path, *, device: str, threads: int)
         keras.backend.clear_session()
         gc.collect()
         module = tf.saved_model.load(str(folder))
-        serve, batch = module.signatures["serve"], tf.constant(images)
+    batch = tf.constant(images)
 
-        def call() -> object:
-            return serve(images=batch)["probabilities"].numpy()  # on a GPU it is not at hand before
+    def call() -> object:
+        # Its weights live as long as the module. On a GPU an answer is not at hand before it is copied.
+        return module.signatures["serve"](images=batch)["probabilities"].numpy()
 
-        times_s = calmest(lambda: timed(call, request.seconds), request.attempts)
+    return call
+
+
+def measure(request: LatencyRequest, call: Call, *, device: str, threads: int) -> Latency:
+    """Time an exported network's calls.
+
+    Args:
+        request: what to measure.
+        call: calls it.
+        device: what `choose_device` has left TensorFlow to see.
+        threads: CPU threads it computes with.
+    """
+    times_s = calmest(lambda: timed(call, request.seconds), request.attempts)
     p10_s, median_s, p90_s = _quantiles(times_s)
     return Latency(
         median_ms=1e3 * median_s,
@@ -126,7 +141,7 @@ def _quantiles(times_s: Sequence[float]) -> tuple[float, float, float]:
 
 
 def timed(
-    call: Callable[[], object], seconds: float, *, clock: Callable[[], float] = time.perf_counter
+    call: Call, seconds: float, *, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
     """Return the seconds of each of many calls, after warm-up: `seconds` and LEAST_CALLS at least.
 

@@ -5,7 +5,8 @@ import importlib
 import shutil
 import signal
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -15,12 +16,20 @@ from typing import Any, Final, Self
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.runtime.devices import cores, gpu_numbers
 from archsearch.runtime.export import ExportRequest, check_out, clear_leftovers, export
-from archsearch.runtime.latency import Latency, LatencyRequest, choose_device, measure
+from archsearch.runtime.latency import (
+    Call,
+    Latency,
+    LatencyRequest,
+    choose_device,
+    exported_call,
+    measure,
+)
 from archsearch.runtime.spawn import no_signals, why_ended
 
 SILENCE_S: Final = 900.0
 """A process that says nothing for so long hangs: no network of ours takes so long to build."""
 
+_PREPARE: Final = "prepare"
 _MEASURE: Final = "measure"
 _EXPORT: Final = "export"
 
@@ -69,10 +78,17 @@ class ModelProcess:
         """Of the process; None before it is started."""
         return None if self._process is None else self._process.pid
 
-    def warm_up(self) -> None:
-        """Start the process now, as something will be asked soon: it takes seconds to import TensorFlow."""
-        if self._pipe is None:
-            self._start()
+    def warm_up(self, requests: Sequence[LatencyRequest] = ()) -> None:
+        """Start the process now, as something will be asked soon: it takes seconds to import TensorFlow.
+
+        Networks that will be measured are exported and loaded, so that only their calls are left to do.
+        """
+        pipe = self._pipe or self._start()
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # the next question says so
+            for request in requests:
+                pipe.send((_PREPARE, asdict(request)))
 
     def ask(self, request: LatencyRequest) -> None:
         """Begin a measurement; `poll` gives what came of it.
@@ -226,10 +242,8 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     """Answer requests until the pipe closes.
 
     In come a kind and a request's values, out goes ("done", what came of it), ("user", text) or
-    ("failed", text).
+    ("failed", text); to `prepare` there is no answer.
     """
-    import traceback
-
     from archsearch.runtime.setup import WorkerSetup
     from archsearch.runtime.worker import end_with_driver, redirect_output
 
@@ -240,28 +254,53 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     # SavedModels are TensorFlow's.
     WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
     importlib.import_module("archsearch.runtime.model")  # Keras and TensorFlow
-    chosen = ""
+    answers = _Answers(device, threads, Path(log))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             kind, asked = pipe.recv()
-            answer: tuple[str, object]
-            try:
-                if kind == _EXPORT:
-                    # On the processor, where nobody has chosen: a GPU may be busy.
-                    chosen = chosen or choose_device(device or "cpu")
-                    answer = ("done", str(export(ExportRequest(**asked))))
-                else:
-                    chosen = chosen or choose_device(device)
-                    request = LatencyRequest(**asked)
-                    found = measure(request, _place(Path(log)), device=chosen, threads=threads)
-                    answer = ("done", asdict(found))
-            except UserError as error:
-                answer = ("user", str(error))
-            except ArchsearchError as error:
-                answer = ("failed", str(error))
-            except Exception as error:
-                traceback.print_exc()
-                first = (str(error).strip() or "no message").splitlines()[0]
-                what = "the export failed" if kind == _EXPORT else "latency not measured"
-                answer = ("failed", f"{what}: {type(error).__name__}: {first[:300]}; see {log}")
-            pipe.send(answer)
+            answer = answers.to(kind, asked)
+            if kind != _PREPARE:
+                pipe.send(answer)
+
+
+class _Answers:
+    """What the process says to requests, and the networks it has ready to be measured."""
+
+    def __init__(self, device: str | None, threads: int, log: Path) -> None:
+        self._wanted = device
+        self._device = ""
+        self._threads = threads
+        self._log = log
+        self._ready: dict[LatencyRequest, Call] = {}
+
+    def to(self, kind: str, asked: dict[str, Any]) -> tuple[str, object]:
+        try:
+            if kind == _EXPORT:
+                return "done", str(self._export(ExportRequest(**asked)))
+            request = LatencyRequest(**asked)
+            if kind == _PREPARE:
+                self._ready[request] = self._call(request)
+                return "done", None
+            return "done", asdict(self._measure(request))
+        except UserError as error:
+            return "user", str(error)
+        except ArchsearchError as error:
+            return "failed", str(error)
+        except Exception as error:
+            traceback.print_exc()
+            first = (str(error).strip() or "no message").splitlines()[0]
+            what = "the export failed" if kind == _EXPORT else "latency not measured"
+            return "failed", f"{what}: {type(error).__name__}: {first[:300]}; see {self._log}"
+
+    def _export(self, request: ExportRequest) -> Path:
+        # On the processor, where nobody has chosen: a GPU may be busy.
+        self._device = self._device or choose_device(self._wanted or "cpu")
+        return export(request)
+
+    def _measure(self, request: LatencyRequest) -> Latency:
+        call = self._ready.pop(request, None) or self._call(request)
+        return measure(request, call, device=self._device, threads=self._threads)
+
+    def _call(self, request: LatencyRequest) -> Call:
+        self._device = self._device or choose_device(self._wanted)
+        return exported_call(request, _place(self._log))

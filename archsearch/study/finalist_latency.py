@@ -1,17 +1,28 @@
 """How quick the finalists are, measured when their trainings have ended and the machine is idle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.latency import LatencyRequest, is_calm
 from archsearch.study.folder import StudyFolder
-from archsearch.study.gauge import Gauge, wait_for
+from archsearch.study.gauge import READY, Gauge, wait_for
 from archsearch.study.journal import Journal
 from archsearch.study.limits import Limits
 from archsearch.study.result import LATENCY, Row, final_key, final_outcomes, latencies, read_result
 from archsearch.study.storage import StudyStore
 from archsearch.units import format_ms
+
+
+def get_ready(gauge: Gauge, rows: Sequence[Row], *, store: StudyStore, folder: StudyFolder) -> None:
+    """Have the gauge get ready for these networks: when they have trained, only calls are left to time."""
+    left = [row for row in rows if row.name not in latencies(store)]
+    gauge.warm_up([latency_request(row, folder) for row in left[:READY]])
+
+
+def latency_request(row: Row, folder: StudyFolder) -> LatencyRequest:
+    """Return what to measure of a network."""
+    return LatencyRequest(graph=folder.read_graph(row.graph))
 
 
 def measure_finalists(
@@ -37,11 +48,10 @@ def measure_finalists(
         if not limits.admits_latency():
             journal.notice(f"{row.label}: no time is left to measure its latency")
             break
-        request = LatencyRequest(graph=folder.read_graph(row.graph))
         try:
             found = wait_for(
                 gauge,
-                request,
+                latency_request(row, folder),
                 stopped=lambda: stopped() or not limits.admits_latency(under_way=True),
             )
         except ArchsearchError as error:

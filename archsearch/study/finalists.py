@@ -14,7 +14,7 @@ from typing import Any, Final
 from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import FinalistsStarted
-from archsearch.study.finalist_latency import measure_finalists
+from archsearch.study.finalist_latency import get_ready, measure_finalists
 from archsearch.study.folder import StudyFolder
 from archsearch.study.gauge import Gauge
 from archsearch.study.journal import Entry, Journal
@@ -105,8 +105,12 @@ def run_finals(
         return [entry for entry in found if entry.key not in kept]
 
     spare = _Spare(further, plan.seeds) if store.attributes.get(FULL) else None
-    idle = None if gauge is None else gauge.warm_up
-    stage = _Stage(store, engine, journal, limits, waiting, spare, idle)
+
+    def all_begun() -> None:
+        if gauge is not None:
+            get_ready(gauge, entrants, store=store, folder=folder)
+
+    stage = _Stage(store, engine, journal, limits, waiting, spare, all_begun)
     stage.run(plan.stopped)
     _tell_further(store, journal, plan.seeds)
     if gauge is not None and not measure_finalists(
@@ -154,7 +158,7 @@ class _Stage:
         limits: Limits,
         waiting: list[Entry],
         spare: _Spare | None = None,
-        idle: Callable[[], None] | None = None,
+        all_begun: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -162,7 +166,7 @@ class _Stage:
         self._limits = limits
         self._waiting = waiting
         self._spare = spare
-        self._idle = idle
+        self._all_begun: Callable[[], None] | None = all_begun
         self._running: dict[str, Entry] = {}
         self._epochs: dict[str, int] = {}
         self._cut: set[str] = set()
@@ -203,20 +207,17 @@ class _Stage:
         while len(self._running) < self._engine.workers:
             entry = self._next()
             if entry is None:
-                self._warm_up()
                 break
             self._running[entry.key] = entry
             self._limits.started(entry.key, self._load(entry).flops, entry.epochs)
             self._engine.submit(self._journal.start(entry))
         if self._waiting and not self._running:
             self._end_early()
+        if self._running and not self._waiting and self._all_begun is not None:
+            # What comes after the finals gets ready beside the last of them.
+            self._all_begun()
+            self._all_begun = None
         return bool(self._running)
-
-    def _warm_up(self) -> None:
-        """Have what comes after the finals get ready on the core of a worker that is through."""
-        if self._idle is not None and self._running:
-            self._idle()
-            self._idle = None
 
     def _next(self) -> Entry | None:
         """Take the next training, if there is one and it fits."""

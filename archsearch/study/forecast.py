@@ -9,6 +9,7 @@ from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
 from archsearch.runtime.job import is_evaluated
 from archsearch.study.baselines import scaled_up, wants_matched
+from archsearch.study.gauge import READY
 from archsearch.study.pace import Pace
 from archsearch.study.prepared import Prepared
 from archsearch.study.result import final_outcomes
@@ -21,11 +22,11 @@ SENSIBLE_S: Final = 3 * 3600.0
 FEW_STEPS: Final = 100
 """With fewer training steps a trial tells little; where nothing was asked for, that is said."""
 _ENOUGH_STEPS: Final = 300
-_EXPORT_S: Final = 2.5
+_EXPORT_S: Final = 2.0
 """Writing and comparing a model, and this many times"""
 _EXPORT_STARTS: Final = 2.0
 """what a training needs to start: building, tracing and loading take longer for larger networks."""
-_GAUGED_S: Final = 2.5
+_GAUGED_S: Final = 2.0
 """Measuring a network's latency, besides building and tracing it."""
 _LEAST_PROCESS_S: Final = 4.5
 """Importing TensorFlow, where another backend, which is quicker to import, has trained;"""
@@ -175,7 +176,7 @@ def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) 
         total_flops=trials * trial_flops + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
         free_bytes=psutil.virtual_memory().available,
-        closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured),
+        closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
         measured=measured,
         max_latency=settings.max_latency,
     )
@@ -198,20 +199,27 @@ def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) 
     return found
 
 
-def closing_s(export: bool, start_s: float, process_s: float, *, measured: int) -> float:
+def closing_s(
+    export: bool, start_s: float, process_s: float, *, measured: int, training_s: float
+) -> float:
     """Return what a run takes after its last training: the export and, before it, latencies.
+
+    Importing TensorFlow and building the networks goes on beside the last training, as far as that is long.
 
     Args:
         export: whether the best network is exported.
         start_s: that a training needs before its first step.
         process_s: that a process needs before it can train.
         measured: networks whose latency is measured.
+        training_s: that a training takes.
     """
     if not export and not measured:
         return 0.0
     process_s, start_s = max(process_s, _LEAST_PROCESS_S), max(start_s, _LEAST_START_S)
     export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
-    return process_s + export_s + measured * (_GAUGED_S + start_s)
+    ready_s = process_s + min(measured, READY) * start_s
+    late_s = max(0.0, ready_s - training_s) + max(0, measured - READY) * start_s
+    return late_s + export_s + measured * _GAUGED_S
 
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
@@ -232,7 +240,13 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
     settings = prepared.settings
-    after_s = closing_s(settings.export, pace.start_s, pace.process_s, measured=found.measured)
+    after_s = closing_s(
+        settings.export,
+        pace.start_s,
+        pace.process_s,
+        measured=found.measured,
+        training_s=pace.start_s + train_s,
+    )
     found = replace(found, closing_s=after_s)
     fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:

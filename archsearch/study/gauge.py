@@ -1,13 +1,16 @@
 """The seam between a study and whatever exports its networks and measures how long a call takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.runtime.export import ExportRequest
 from archsearch.runtime.latency import Latency, LatencyRequest
+
+READY: Final = 4
+"""Networks at most that wait in memory to be measured."""
 
 
 class Gauge(Protocol):
@@ -16,8 +19,8 @@ class Gauge(Protocol):
     A gauge that is closed may be asked again.
     """
 
-    def warm_up(self) -> None:
-        """Get ready, as something will be asked soon."""
+    def warm_up(self, requests: Sequence[LatencyRequest] = ()) -> None:
+        """Get ready, as something will be asked soon; these requests among it."""
         ...
 
     def ask(self, request: LatencyRequest) -> None:
@@ -62,15 +65,16 @@ class FakeGauge:
     def __init__(self, ms: Callable[[Graph], float], *, polls: int = 1) -> None:
         self.asked: list[LatencyRequest] = []
         """All that was ever asked."""
-        self.warm = False
+        self.warmed: list[LatencyRequest] | None = None
+        """What it was to get ready for; None: it was not."""
         self.closed = False
         self._ms = ms
         self._polls = polls
         self._left: int | None = None
 
-    def warm_up(self) -> None:
+    def warm_up(self, requests: Sequence[LatencyRequest] = ()) -> None:
         """Note it."""
-        self.warm = True
+        self.warmed = [*(self.warmed or []), *requests]
 
     def ask(self, request: LatencyRequest) -> None:
         """Begin a measurement."""

@@ -108,7 +108,9 @@ class Limits:
     def _closing_s(self, measured: int) -> float:
         start_s = median(self._starts_s) if self._starts_s else self.start_s
         process_s = max(1.0, self._slowness) * self.process_s
-        return closing_s(self.export, start_s, process_s, measured=measured)
+        return closing_s(
+            self.export, start_s, process_s, measured=measured, training_s=self.trial.seconds
+        )
 
     @property
     def _slowness(self) -> float:

@@ -57,12 +57,9 @@ def test_what_is_timed_is_the_exported_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(latency, "timed", counted)
     graph = to_json(resnext_like())
-    found = latency.measure(
-        LatencyRequest(graph=graph, batch=8, seconds=0.05),
-        tmp_path / "net.model",
-        device="cpu",
-        threads=2,
-    )
+    request = LatencyRequest(graph=graph, batch=8, seconds=0.05)
+    call = latency.exported_call(request, tmp_path / "net.model")
+    found = latency.measure(request, call, device="cpu", threads=2)
     assert list(tmp_path.iterdir()) == []
     assert len(answers) > found.calls >= LEAST_CALLS
     assert all(answer.shape == answers[0].shape for answer in answers)

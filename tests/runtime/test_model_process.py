@@ -1,6 +1,7 @@
 import importlib
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,33 @@ def test_it_may_be_started_before_it_is_needed(gauge: ModelProcess):
     assert process is not None
     gauge.warm_up()
     assert gauge.measure(ask("1")).median_ms == 1
+    gauge.warm_up([ask("3"), ask("4")])
+    assert gauge.measure(ask("4")).median_ms == 4
     assert gauge.process_id == process
+
+
+def test_getting_ready_that_ends_the_process_is_told_to_the_next_question(gauge: ModelProcess):
+    gauge.warm_up([ask("die")])
+    with pytest.raises(ArchsearchError, match="what it said last"):
+        gauge.measure(ask("1"))
+    assert gauge.measure(ask("1")).median_ms == 1
+
+
+@pytest.mark.keras
+def test_a_network_that_was_got_ready_is_not_built_again(tmp_path, monkeypatch):
+    from archsearch.runtime import model_process
+
+    built = []
+    monkeypatch.setattr(
+        model_process, "exported_call", lambda request, folder: built.append(request) or (lambda: 0)
+    )
+    answers = model_process._Answers("cpu", 1, tmp_path / "log")
+    first, second = (asdict(ask(text, seconds=0.01)) for text in ("1", "2"))
+    assert answers.to("prepare", first) == ("done", None)
+    for asked in (first, second, first):
+        kind, found = answers.to("measure", asked)
+        assert (kind, found["device"]) == ("done", "cpu"), found
+    assert [request.graph for request in built] == ["1", "2", "1"]  # kept once, for one question
 
 
 def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(gauge: ModelProcess):

@@ -12,6 +12,8 @@ def answering(pipe, device, threads, log):
         except EOFError:
             return
         graph = asked["graph"]
+        if kind == "prepare" and graph != "die":
+            continue
         if graph == "die":
             with open(log, "a") as file:
                 file.write("what it said last\n")

@@ -90,16 +90,15 @@ def settings(tmp_path: Path) -> RunSettings:
     )
 
 
-def test_the_gauge_gets_ready_while_the_last_training_runs(settings: RunSettings, monkeypatch):
+def test_the_gauge_gets_ready_when_the_last_training_has_begun(settings: RunSettings, monkeypatch):
     world = World()
-
-    def ended() -> int:
-        return sum(isinstance(event, JobEnded) for event in world.events)
-
-    warmed: list[int] = []
-    monkeypatch.setattr(world.gauge, "warm_up", lambda: warmed.append(ended()))
+    monkeypatch.setattr(world.gauge, "warm_up", world.events.append)
     world.run(settings)
-    assert warmed == [ended() - 1]
+    (place,) = [n for n, event in enumerate(world.events) if isinstance(event, list)]
+    kinds = [type(event) for event in world.events[place:]]
+    assert JobStarted not in kinds
+    assert kinds.count(JobEnded) == 2
+    assert {r.graph for r in world.events[place]} == {r.graph for r in world.gauge.asked}
 
 
 def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):

@@ -13,7 +13,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.events import JobEnded, Notice
-from archsearch.study.limits import Limits, spent_flops
+from archsearch.study.limits import Limits, Load, spent_flops
 from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
 from archsearch.study.storage import StudyStore, default_url, opened
@@ -263,12 +263,16 @@ def test_no_latency_is_measured_that_would_make_a_run_late():
     limits = Limits(
         time_s=100.0, clock=clock, began=1000.0, export=True, start_s=2.0, process_s=5.0
     )
-    # A process; the export: 2.5 s, two starts; a latency: 2.5 s, one start.
-    clock.now = 1085.0
+    # A process and a network in it; the export: 2 s, two starts; a latency: 2 s.
+    clock.now = 1086.5
     assert limits.admits_latency()
-    clock.now = 1087.0
+    clock.now = 1087.5
     assert not limits.admits_latency()
     assert limits.admits_latency(under_way=True)
-    clock.now = 1091.0
+    clock.now = 1091.5
     assert not limits.admits_latency(under_way=True)
+    limits.trial = Load(30.0)  # all but the export and the calls went on beside the last training
+    assert limits.admits_latency()
+    clock.now = 1094.5
+    assert not limits.admits_latency()
     assert Limits().admits_latency()
