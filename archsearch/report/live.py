@@ -103,8 +103,9 @@ class _Clock:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self.done = 0.0
         self.total = 0.0
+        self._done = 0.0
+        self._parts: dict[str, float] = {}  # of the networks in training
 
     def note(self, event: Event) -> None:
         """Count the stages' work and what of it is done."""
@@ -115,19 +116,24 @@ class _Clock:
             self.begin(event.forecast.trials if event.forecast.fit is None else event.forecast.fit)
         elif isinstance(event, FinalistsStarted):
             self.begin(event.jobs - event.done)
-        elif isinstance(event, JobEnded) and event.status != "interrupted":
-            self.done += 1
+        elif isinstance(event, EpochDone):
+            self._parts[event.report.key] = event.report.epoch / event.epochs
+        elif isinstance(event, JobEnded):
+            self._parts.pop(event.key, None)
+            self._done += event.status != "interrupted"
 
     def begin(self, total: float) -> None:
         """Start anew, with so much to do."""
-        self.began, self.done, self.total = time.monotonic(), 0.0, total
+        self.began, self.total, self._done = time.monotonic(), total, 0.0
+        self._parts.clear()
 
     def left(self) -> str:
         """Return e.g. `about 3 min left`, or nothing before there is anything to go by."""
-        if self.done < 1 or self.total <= self.done:
+        done = self._done + sum(self._parts.values())
+        if self._done < 1 or self.total <= done:
             return ""
         spent = time.monotonic() - self.began
-        return f"about {format_duration(spent / self.done * (self.total - self.done))} left"
+        return f"about {format_duration(spent / done * (self.total - done))} left"
 
 
 class PlainView(View):
@@ -150,7 +156,7 @@ class PlainView(View):
             self._preparing = True  # once: every one of them would be a line
             lines = [f"preparing {event.images:,} images"]
         if isinstance(event, JobEnded):
-            lines = [" ".join((*lines, self._clock.left())).rstrip()]
+            lines = ["; ".join(filter(None, (*lines, self._clock.left())))]
         return lines
 
 

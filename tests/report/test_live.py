@@ -104,3 +104,18 @@ def test_an_epoch_that_was_not_evaluated_leaves_the_last_accuracy_in_view():
         for event in (_job("trial-0000")[0], done, skipped):
             view(event)
         assert view._board.jobs["trial-0000"].note == "loss 1.000  val 75.0%  150 images/s"
+
+
+def test_what_is_left_counts_networks_that_are_half_through(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("archsearch.report.live.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    _, first, ended = _job("trial-0000")
+    other = replace(first, report=replace(first.report, key="trial-0001"), epochs=4)
+    with PlainView(stream) as view:
+        view._clock.begin(8)
+        now[0] = 90.0
+        for event in (first, other, ended):
+            view(event)
+    # One and a half of eight in a minute and a half.
+    assert stream.getvalue().splitlines()[-1].endswith("best so far; about 6 min 30 s left")
