@@ -22,7 +22,7 @@ from archsearch.units import format_count
 
 VAL_SHARE: Final = 0.025
 """Of a training's FLOPs, what evaluating the validation images may take,"""
-LEAST_EVALUATIONS: Final = 8
+LEAST_EVALUATIONS: Final = 6
 """unless there were fewer evaluations then: learning curves and pruning need some."""
 
 

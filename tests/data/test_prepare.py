@@ -50,7 +50,15 @@ def test_the_same_request_finds_the_same_folder_and_writes_nothing(tmp_path):
     stamp = (first / "dataset.json").stat().st_mtime_ns
     assert prepare("digits", home=tmp_path, seed=0) == first
     assert (first / "dataset.json").stat().st_mtime_ns == stamp
-    assert left_over(tmp_path) == [first.name]
+    assert left_over(tmp_path) == [first.name, "index"]
+
+
+def test_digits_prepared_before_are_found_without_scikit_learn(tmp_path, monkeypatch):
+    first = prepare("digits", home=tmp_path, seed=0)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # importing it fails now
+    assert prepare("digits", home=tmp_path, seed=0) == first
+    with pytest.raises(ImportError):
+        prepare("digits", home=tmp_path, seed=1)
 
 
 def test_another_request_makes_another_folder(tmp_path):

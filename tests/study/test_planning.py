@@ -159,7 +159,7 @@ def test_progress_is_told_after_a_while_and_seldom(monkeypatch):
 
 @pytest.mark.parametrize(
     ("epochs", "asked", "every"),
-    [(4, None, 1), (15, None, 1), (16, None, 2), (90, None, 3), (90, 7, 7)],
+    [(4, None, 1), (11, None, 1), (12, None, 2), (90, None, 3), (90, 7, 7)],
 )
 def test_long_trainings_are_validated_less_often_unless_asked_for(settings, epochs, asked, every):
     found = planned(replace(settings, epochs=epochs, val_every=asked))
