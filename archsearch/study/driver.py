@@ -268,7 +268,12 @@ class _Run:
             stopped=stopped,
             latency=self._latency_bound(prepared, gauge),
         )
-        Search(search, **parts).run()
+
+        def idle() -> None:
+            if gauge is not None:
+                gauge.warm_up()
+
+        Search(search, **parts, idle=idle).run()
         finals = Finals(
             finalists=settings.finalists,
             seeds=settings.seeds,

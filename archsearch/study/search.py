@@ -61,7 +61,10 @@ class _Pending:
 
 
 class Search:
-    """Runs the trials of one study, or those that are left of it."""
+    """Runs the trials of one study, or those that are left of it.
+
+    `idle` is called once, when a worker waits for the last trials of the others: its core is free.
+    """
 
     def __init__(
         self,
@@ -72,8 +75,10 @@ class Search:
         engine: Engine,
         journal: Journal,
         limits: Limits | None = None,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._plan = plan
+        self._idle: Callable[[], None] | None = idle
         self._limits = limits or Limits()
         self._store = store
         self._proposer = Proposer(plan, store, folder)
@@ -114,7 +119,16 @@ class Search:
             self._halt()
         while self._tell_next() or self._ask_next():
             pass
+        if self._idle is not None and self._nothing_left and self._running:
+            self._idle()
+            self._idle = None
         return bool(self._running or self._pending)
+
+    @property
+    def _nothing_left(self) -> bool:
+        """Whether no trial is left to begin, and a worker has nothing to do any more."""
+        asked = self._exhausted or len(self._store) >= self._plan.trials
+        return asked and len(self._running) < self._engine.workers
 
     # --- asking -----------------------------------------------------------------------------------
 

@@ -92,9 +92,13 @@ def settings(tmp_path: Path) -> RunSettings:
 
 def test_the_gauge_gets_ready_when_the_last_training_has_begun(settings: RunSettings, monkeypatch):
     world = World()
-    monkeypatch.setattr(world.gauge, "warm_up", world.events.append)
+    monkeypatch.setattr(world.gauge, "warm_up", lambda requests=(): world.events.append(requests))
     world.run(settings)
-    (place,) = [n for n, event in enumerate(world.events) if isinstance(event, list)]
+    first, place = (n for n, e in enumerate(world.events) if isinstance(e, list | tuple))
+    # Its process starts when a worker waits for another one's last trial.
+    assert world.events[first] == ()
+    kinds = [type(event) for event in world.events[first:place]]
+    assert kinds.count(JobEnded) == 1 + 4  # that trial; of six finals, four before the last begins
     kinds = [type(event) for event in world.events[place:]]
     assert JobStarted not in kinds
     assert kinds.count(JobEnded) == 2
