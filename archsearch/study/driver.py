@@ -299,7 +299,11 @@ class _Run:
         if result.winner is None:
             reasons = [row.reason for row in result.rows if row.reason]
             last = f"; the last said: {reasons[-1]}" if reasons else ""
-            raise ArchsearchError(f"study {store.name!r}: no network trained to its end{last}")
+            ended = f"; {result.ended}" if result.ended else ""
+            what = "finalist" if any(row.status == "complete" for row in result.rows) else "network"
+            raise ArchsearchError(
+                f"study {store.name!r}: no {what} trained to its end{last}{ended}"
+            )
 
     def _export(self, store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> None:
         self._emit(ExportStarted(out=str(folder.exports)))

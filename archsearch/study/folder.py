@@ -55,7 +55,7 @@ class StudyFolder:
 
     def weights(self, key: str) -> Path:
         """Where a job's final weights go."""
-        return self.path / "weights" / f"{key}.weights.h5"
+        return self.path / "weights" / f"{key}.npz"
 
     def checkpoint(self, key: str) -> Path:
         """Where a job leaves what it needs to go on after an interruption."""
@@ -126,7 +126,7 @@ class StudyFolder:
     def keep_weights(self, key: str) -> Path | None:
         """Remove all weights but one job's; None if that one is not there."""
         kept = self.weights(key)
-        for path in kept.parent.glob("*.weights.h5"):
+        for path in kept.parent.glob("*.npz"):
             if path != kept:
                 path.unlink(missing_ok=True)
         return kept if kept.exists() else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.errors import UserError
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.runtime.job import EpochReport
 from archsearch.settings import RunSettings
 from archsearch.study import driver
@@ -89,6 +89,24 @@ class World:
         return folder.exports
 
 
+class Slowing(World):
+    """From a moment on, an epoch takes two and a half times as long."""
+
+    def __init__(self):
+        super().__init__()
+
+        class Engine(TimedEngine):
+            @property
+            def epoch_s(self):
+                return 10.0 if self.clock.now < 1500 else 25.0
+
+            @epoch_s.setter
+            def epoch_s(self, value):
+                pass
+
+        self.engine = Engine(self.clock, 10.0)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
     return RunSettings.from_dict(
@@ -121,27 +139,18 @@ def test_the_bound_holds_where_the_pace_was_misjudged(settings: RunSettings, tol
 
 
 def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSettings):
-    class Slowing(World):
-        def __init__(self):
-            super().__init__()
-            base = self.engine
-
-            class Engine(TimedEngine):
-                @property
-                def epoch_s(self):
-                    return 10.0 if self.clock.now < 1500 else 25.0
-
-                @epoch_s.setter
-                def epoch_s(self, value):
-                    pass
-
-            self.engine = Engine(base.clock, 10.0)
-
     world = Slowing()
     result = world.run(settings)
     assert world.clock.now - 1000 <= 1.05 * 1200
     assert result.winner is not None
     assert result.winner.test.n >= 1
+
+
+def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSettings):
+    asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="35min")
+    wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 35min"
+    with pytest.raises(ArchsearchError, match=wanted):
+        Slowing().run(asked)
 
 
 def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
