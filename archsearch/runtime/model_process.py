@@ -84,9 +84,8 @@ class ModelProcess:
         Networks that will be measured are exported and loaded, so that only their calls are left to do.
         """
         pipe = self._pipe or self._start()
-        with contextlib.suppress(
-            BrokenPipeError, ConnectionResetError
-        ):  # the next question says so
+        # Whoever asks next is told that the process has died.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for request in requests:
                 pipe.send((_PREPARE, asdict(request)))
 
