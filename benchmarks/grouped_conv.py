@@ -11,9 +11,8 @@ import argparse
 import json
 import os
 import statistics
-import time
 
-from measure import machine, versions
+from measure import machine, seconds, versions
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,21 +29,6 @@ SHAPES = (
     (16, 28, 256, 32),
     (64, 16, 192, 192),
 )
-
-
-def seconds(step, *, runs, budget_s=1.0):
-    """Time a call, in seconds, once a run; a run is as many calls as fit its share of the budget."""
-    step()
-    begin = time.perf_counter()
-    step()
-    calls = max(1, int(budget_s / runs / (time.perf_counter() - begin)))
-    times = []
-    for _ in range(runs):
-        begin = time.perf_counter()
-        for _ in range(calls):
-            step()
-        times.append((time.perf_counter() - begin) / calls)
-    return times
 
 
 def step_of(layer, x, *, jit):

@@ -3,7 +3,8 @@
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,3 +33,18 @@ def spread(values: Sequence[float], *, digits: int = 1) -> str:
     """Return median, extremes and n: `412.0 (388.1 to 430.9, n = 5)`."""
     middle = statistics.median(values)
     return f"{middle:,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f}, n = {len(values)})"
+
+
+def seconds(step: Callable[[], object], *, runs: int, budget_s: float = 1.0) -> list[float]:
+    """Time a call, in seconds, once a run; a run is as many calls as fit its share of the budget."""
+    step()
+    begin = time.perf_counter()
+    step()
+    calls = max(1, int(budget_s / runs / (time.perf_counter() - begin)))
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            step()
+        times.append((time.perf_counter() - begin) / calls)
+    return times

@@ -46,7 +46,7 @@ def test_normalizing_by_products_equals_the_fused_kernel(shape, offset):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=2e-4 * largest)
 
 
-@pytest.mark.parametrize("channels", [12, 16, 44])
+@pytest.mark.parametrize("channels", [10, 16, 33])  # by products, by the kernel
 @pytest.mark.parametrize("rank", [2, 4])
 def test_trains_as_keras_own_layer_does(channels, rank):
     import keras
@@ -73,3 +73,27 @@ def test_trains_as_keras_own_layer_does(channels, rank):
         found.append([value.numpy() for value in step(x)] + [layer.moving_mean.numpy()])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
+
+
+def test_batches_of_any_size_are_normalized_alike():
+    import tensorflow as tf
+
+    from archsearch.runtime.layers import normalize_by_products
+
+    rng = np.random.default_rng(2)
+    x = tf.constant(rng.standard_normal((6, 4, 4, 5)), tf.float32)
+    gamma, beta = (tf.constant(rng.standard_normal(5), tf.float32) for _ in range(2))
+
+    def gradients(signature):
+        @tf.function(input_signature=[tf.TensorSpec(signature, tf.float32)], autograph=False)
+        def step(x):
+            with tf.GradientTape() as tape:
+                tape.watch([x, gamma, beta])
+                y, mean, variance = normalize_by_products(x, gamma, beta, epsilon=1e-5)
+                loss = tf.reduce_sum(y * y * y)
+            return [y, mean, variance, *tape.gradient(loss, [x, gamma, beta])]
+
+        return step(x)
+
+    for one, other in zip(gradients((6, 4, 4, 5)), gradients((None, 4, 4, 5)), strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
