@@ -7,6 +7,7 @@ normalize_by_products for other numbers of channels, which solved widths often a
 """
 
 import argparse
+import importlib
 import json
 import os
 import statistics
@@ -83,6 +84,7 @@ def main():
 
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     WorkerSetup(threads=arguments.threads).apply()
+    importlib.import_module("archsearch.runtime.backends.tensorflow")  # graphs as in training
 
     rows = []
     for batch, side, channels in SHAPES:
