@@ -221,8 +221,8 @@ class _Joined:
     def __init__(self, variables: Sequence[Any]) -> None:
         self.variables = list(variables)
         self._sizes = [prod(variable.shape) for variable in self.variables]
-        values = [np.asarray(variable.numpy(), np.float32).ravel() for variable in self.variables]
-        self.vector = tf.Variable(np.concatenate([np.zeros(0, np.float32), *values]))
+        values = [tf.reshape(variable.value, (-1,)) for variable in self.variables]
+        self.vector = tf.Variable(_concatenated(values))
 
     def parts(self, vector: Any) -> list[tuple[Any, Any]]:
         """Pair each variable with its part of a vector."""
