@@ -206,3 +206,12 @@ def test_a_first_step_that_compiles_counts_as_long_as_the_others(dataset, monkey
     with fit.train_steps(job, load(dataset)) as (_, take):
         assert take(6) < 0.3
         assert 0.03 < take(6) < 0.3
+
+
+def test_a_network_of_kernels_alone_trains(dataset):
+    net = Tracer("kernels", (16, 16, 1))
+    x = net.relu(net.conv(net.input, 8, kernel=3, bias=False))
+    graph = net.finish(net.dense(net.global_avg_pool(x), 5, bias=False))
+    outcome, reports = trained(job_for(dataset, graph, epochs=3))
+    assert outcome.status == "complete", outcome.reason
+    assert reports[-1].loss < reports[0].loss

@@ -164,7 +164,9 @@ class TensorFlowSteps:
             total = loss
             for other in others:
                 total += AUXILIARY_WEIGHT * self._smoothed_loss(other, labels)
-        self._update(weights, tape.gradient(total, weights), learning_rate)
+        none = tf.UnconnectedGradients.ZERO  # a network may have kernels alone
+        gradients = tape.gradient(total, weights, unconnected_gradients=none)
+        self._update(weights, gradients, learning_rate)
         moving = self._moving.vector
         latest = _concatenated([changed.get_current_value(v) for v in self._moving.variables])
         moving.assign_add(statistics_rate * (latest - moving))
