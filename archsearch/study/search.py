@@ -119,13 +119,13 @@ class Search:
             self._halt()
         while self._tell_next() or self._ask_next():
             pass
-        if self._idle is not None and self._nothing_left and self._running:
+        if self._idle is not None and self._leaves_a_core_idle and self._running:
             self._idle()
             self._idle = None
         return bool(self._running or self._pending)
 
     @property
-    def _nothing_left(self) -> bool:
+    def _leaves_a_core_idle(self) -> bool:
         """Whether no trial is left to begin, and a worker has nothing to do any more."""
         asked = self._exhausted or len(self._store) >= self._plan.trials
         return asked and len(self._running) < self._engine.workers
