@@ -1,6 +1,7 @@
 """What throughput.py compares, each in a process of its own: archsearch's training, a plain loop."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -92,6 +93,8 @@ def prepare(side: str, setting: Setting) -> WorkerSetup:
         gpu="0" if setting.device == "cuda" else None,
     )
     setup.apply()
+    # All sides of a case share the device: nobody takes all of its memory at the start.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     return setup
 
 
@@ -139,7 +142,7 @@ def ours(side: str, setting: Setting) -> Iterator[Side]:
         if setting.fed:
             yield _Fed(take)
         else:
-            yield _Ready(steps, batches_at_hand(data, setting.batch))
+            yield _Ready(steps, on_device(steps, data, setting.batch))
 
 
 class _Fed:
@@ -204,6 +207,18 @@ def batches_at_hand(data: Any, batch: int) -> list[Any]:
         )
         for i in range(count)
     ]
+
+
+def on_device(steps: Any, data: Any, batch: int) -> list[Any]:
+    """Put the same batches where a trial has them: on a GPU that holds the data set, or in memory."""
+    from archsearch.data.augment import NO_AUGMENTATION, draw_moves
+
+    held = steps.hold(data.train, NO_AUGMENTATION)
+    batches = batches_at_hand(data, batch)
+    if held is None:
+        return batches
+    still = draw_moves(NO_AUGMENTATION, batch, np.random.default_rng(0))
+    return [held(np.arange(i * batch, (i + 1) * batch), still) for i in range(len(batches))]
 
 
 def write_dataset(folder: Path, *, size: tuple[int, int, int], classes: int, count: int) -> Path:

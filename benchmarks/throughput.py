@@ -6,7 +6,8 @@ side of a case has a process of its own; they take turns of a few seconds, so th
 each other. The judged figure is the step alone, uint8 batches lying ready on both sides; `--fed` draws them
 from a data set and augments them. `ready in` is from an imported process to the end of its first step:
 building and compiling. On a machine that does other work too, one thread (`--threads 1`) and the ratio by
-processor time tell most.
+processor time tell most. `--at-once N` gets N cases ready at the same time before the first of them is timed:
+for GPUs, whose compilers take a minute a case and a core each.
 
     python benchmarks/throughput.py [--families vgg …] [--budgets 20M 100M] [--backends tensorflow torch jax]
     python benchmarks/throughput.py --networks resnet50 resnext50_32x4d --device cuda --precision bfloat16
@@ -21,6 +22,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,13 +43,16 @@ class Trainer:
         self.pipe, theirs = context.Pipe()
         self.side = side
         self.process = context.Process(target=serve, args=(theirs, side, setting), daemon=True)
-        begin = time.perf_counter()
         self.process.start()
         theirs.close()
-        self.starts: dict[str, float] = self._answer()
-        self.starts["process_s"] = time.perf_counter() - begin
+        self.starts: dict[str, float] = {}
         self.rates: list[float] = []
         self.processor_rates: list[float] = []
+
+    def get_ready(self) -> None:
+        """Wait until it has taken its first steps."""
+        if not self.starts:
+            self.starts = self._answer()
 
     def turn(self, seconds: float) -> None:
         """Train for so long."""
@@ -58,7 +64,8 @@ class Trainer:
     def close(self) -> None:
         """End the process."""
         if self.process.is_alive():
-            self.pipe.send(None)
+            with suppress(BrokenPipeError):
+                self.pipe.send(None)
         self.process.join(10)
         self.process.kill()
 
@@ -72,54 +79,82 @@ class Trainer:
         return answer
 
 
-def compare(
-    case: Case, sides: list[str], options: argparse.Namespace, home: Path
-) -> dict[str, Any]:
-    """Measure every side of a case; ratios are to the first one."""
-    folder = home / "x".join(map(str, (*case.size, case.classes)))
-    if not folder.exists():
-        count = max(case.classes, options.images if case.classes < 100 else options.images // 5)
-        write_dataset(folder, size=case.size, classes=case.classes, count=count)
-    setting = Setting(
-        case=case,
-        dataset=str(folder),
-        batch=options.batch,
-        threads=options.threads,
-        precision=options.precision,
-        device=options.device,
-        fed=options.fed,
-    )
-    trainers: list[Trainer] = []
-    failed = {}
-    try:
-        for side in sides:
-            try:
-                trainers.append(Trainer(side, setting))
-            except RuntimeError as error:
-                failed[side] = str(error)
-        for _ in range(options.rounds):
-            for trainer in trainers:
-                trainer.turn(options.seconds)
-    finally:
-        for trainer in trainers:
+class Contest:
+    """All sides of a case.
+
+    Args:
+        case: the network.
+        sides: ratios are to the first one.
+        options: the command line's.
+        home: folder for data sets.
+    """
+
+    def __init__(
+        self, case: Case, sides: list[str], options: argparse.Namespace, home: Path
+    ) -> None:
+        self.case = case
+        self._sides = sides
+        self._options = options
+        self._trainers: list[Trainer] = []
+        self._failed: dict[str, str] = {}
+        folder = home / "x".join(map(str, (*case.size, case.classes)))
+        if not folder.exists():
+            count = max(case.classes, options.images if case.classes < 100 else options.images // 5)
+            write_dataset(folder, size=case.size, classes=case.classes, count=count)
+        self._setting = Setting(
+            case=case,
+            dataset=str(folder),
+            batch=options.batch,
+            threads=options.threads,
+            precision=options.precision,
+            device=options.device,
+            fed=options.fed,
+        )
+
+    def start(self) -> None:
+        """Start every side; they get ready one after another where one case is measured at a time."""
+        for side in self._sides:
+            self._trainers.append(Trainer(side, self._setting))
+            if self._options.at_once == 1:
+                self._get_ready(self._trainers[-1])
+
+    def measure(self) -> dict[str, Any]:
+        """Let the sides train in turns; return the case's row."""
+        for trainer in list(self._trainers):
+            self._get_ready(trainer)
+        for _ in range(self._options.rounds):
+            for trainer in self._trainers:
+                trainer.turn(self._options.seconds)
+        return {
+            "case": self.case.name,
+            "network": self.case.label,
+            "flops": self.case.flops,
+            "params": self.case.params,
+            "failed": self._failed,
+            "sides": {trainer.side: self._told(trainer) for trainer in self._trainers},
+        }
+
+    def close(self) -> None:
+        """End all processes."""
+        for trainer in self._trainers:
             trainer.close()
-    first = trainers[0] if trainers else None
-    row: dict[str, Any] = {
-        "case": case.name,
-        "network": case.label,
-        "flops": case.flops,
-        "params": case.params,
-        "failed": failed,
-        "sides": {},
-    }
-    for trainer in trainers:
-        assert first is not None
+
+    def _get_ready(self, trainer: Trainer) -> None:
+        try:
+            trainer.get_ready()
+        except RuntimeError as error:
+            self._failed[trainer.side] = str(error)
+            self._trainers.remove(trainer)
+            trainer.close()
+
+    def _told(self, trainer: Trainer) -> dict[str, Any]:
+        first = self._trainers[0]
         ratios = [a / b for a, b in zip(trainer.rates, first.rates, strict=True)]
-        row["sides"][trainer.side] = {
+        return {
             "images_per_s": trainer.rates,
             "median": statistics.median(trainer.rates),
             # Forward once, backward twice; a multiply-add is two floating-point operations.
-            "gflop_per_s": statistics.median(trainer.rates) * case.flops * 3 * 2 / 1e9,
+            "gflop_per_s": statistics.median(trainer.rates) * self.case.flops * 3 * 2 / 1e9,
             "ratio": statistics.median(ratios),
             "ratio_low": min(ratios),
             "ratio_high": max(ratios),
@@ -128,7 +163,25 @@ def compare(
             / statistics.median(first.processor_rates),
             **trainer.starts,
         }
-    return row
+
+
+def contests(
+    cases: list[Case], sides: list[str], options: argparse.Namespace, home: Path
+) -> Iterator[dict[str, Any]]:
+    """Give a row a case."""
+    for begin in range(0, len(cases), options.at_once):
+        group = [
+            Contest(case, sides, options, home) for case in cases[begin : begin + options.at_once]
+        ]
+        try:
+            for contest in group:
+                contest.start()
+            for contest in group:
+                yield contest.measure()
+                contest.close()  # its memory on the device
+        finally:
+            for contest in group:
+                contest.close()
 
 
 def matrix_peak(device: str, precision: str, *, side: int, runs: int = 5) -> float:
@@ -189,6 +242,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=[])
     parser.add_argument("--side", type=int, default=224, help="image side of --networks")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--at-once", type=int, default=1, help="cases that get ready together")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn")
     parser.add_argument("--batch", type=int, default=32)
@@ -241,10 +295,10 @@ def main() -> None:
         print("median of n turns; ratios to the first line of a case: median (extremes)")
     rows = []
     with tempfile.TemporaryDirectory() as home:
-        for case in cases:
-            rows.append(compare(case, sides, options, Path(home)))
+        for row in contests(cases, sides, options, Path(home)):
+            rows.append(row)
             if not options.json:
-                show(rows[-1])
+                show(row)
     facts["matrix_gflop_per_s"] = (
         matrix_peak(
             options.device, options.precision, side=8192 if options.device == "cuda" else 1024

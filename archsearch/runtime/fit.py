@@ -194,6 +194,7 @@ class _Run:
             seed=job.seed,
             precision=job.precision,
             compiled=job.compiled,
+            steps=step_count(job),
         )
         return make_steps(job.backend, task)
 

@@ -13,6 +13,7 @@ class WorkerSetup:
         threads: CPU threads it may compute with.
         gpu: the number of its GPU; None: the processor alone.
         gpu_share: the part of that GPU's memory it may take.
+        mps: folder of the service through which workers share a GPU (archsearch.runtime.mps).
         cache: folder for compiled programs, so that a network is compiled once, however many workers
             train it and however often; None: nothing is kept.
     """
@@ -21,6 +22,7 @@ class WorkerSetup:
     threads: int = 1
     gpu: str | None = None
     gpu_share: float = 1.0
+    mps: str | None = None
     cache: str | None = None
 
     def apply(self) -> None:
@@ -29,6 +31,8 @@ class WorkerSetup:
         os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
+        if self.mps is not None:
+            os.environ["CUDA_MPS_PIPE_DIRECTORY"] = self.mps
         if self.backend == "jax" and self.gpu is None:
             os.environ["JAX_PLATFORMS"] = "cpu"
         for name in (

@@ -307,7 +307,10 @@ class _Run:
 
     def _export(self, store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> None:
         self._emit(ExportStarted(out=str(folder.exports)))
-        self._services.export(store, folder, gauge)
+        try:
+            self._services.export(store, folder, gauge)
+        except UserError as error:  # the result is there all the same
+            self._warn(f"the best model is not exported: {error}")
 
     @contextmanager
     def _tracked(

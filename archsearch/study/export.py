@@ -1,5 +1,6 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -47,7 +48,7 @@ def export_study(
         Where the model lies; it has been reloaded and compared with the trained one.
 
     Raises:
-        UserError: there is no such study, it has no winner yet, or `out` is taken.
+        UserError: there is no such study, it has no winner yet, `out` is taken, or TensorFlow is missing.
         ArchsearchError: the export failed.
     """
     check_study_name(name)
@@ -91,6 +92,11 @@ def export_winner(
         format=form,
         overwrite=overwrite or own,
     )
+    if exporter is None and find_spec("tensorflow") is None:
+        raise UserError(
+            "exporting needs TensorFlow, which is not installed: pip install tensorflow, "
+            f"then archsearch export {store.name}"
+        )
     if exporter is not None:
         path = exporter.export(request)
     else:

@@ -324,13 +324,13 @@ def test_a_compiler_sees_the_whole_network_at_once(backend, seed):
         return module.forward
 
     torch.compiler.reset()
-    network = steps._network
-    steps._learning = torch.compile(network.__call__, backend=look, fullgraph=True)
-    plain = make_steps(backend, task(network._graph))
+    steps._outputs = torch.compile(steps._outputs, backend=look, fullgraph=True)
+    graph = steps._network._graph
+    plain = make_steps(backend, task(graph))
     rng = np.random.default_rng(0)
     losses = []
     for which in (plain, steps):
-        images = rng.integers(0, 256, (2, BATCH, *network._graph.input), dtype=np.uint8)
+        images = rng.integers(0, 256, (2, BATCH, *graph.input), dtype=np.uint8)
         losses.append(
             [which.train(x, np.arange(8) % 5, Rates(learning=0.01, statistics=1.0)) for x in images]
         )

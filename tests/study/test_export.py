@@ -8,6 +8,7 @@ from archsearch.runtime.model_process import ModelProcess
 from archsearch.settings import RunSettings
 from archsearch.study import export as exporting
 from archsearch.study import studies
+from archsearch.study.events import Notice
 from archsearch.study.export import export_study
 from archsearch.study.folder import StudyFolder
 
@@ -74,4 +75,23 @@ def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
         failing.run(replace(settings))
     with pytest.raises(UserError, match="'bad' has no winner yet"):
         export_study("bad", home=tmp_path)
+    assert asked == []
+
+
+def test_without_tensorflow_there_is_a_result_but_no_export(
+    study: str, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    says = f"pip install tensorflow, then archsearch export {study}"
+    with pytest.raises(UserError, match=says):
+        export_study(study, home=tmp_path)
+    world = World()
+    monkeypatch.setattr(
+        world, "_export", lambda store, folder, gauge: export_study(study, home=tmp_path)
+    )
+    settings = RunSettings(space="vgg", flops="20M", trials=3, epochs=1, home=str(tmp_path))
+    result = world.run(replace(settings, workers=1, name="another"))
+    assert result.winner is not None
+    warnings = [event.text for event in world.events if isinstance(event, Notice)]
+    assert any(says in text for text in warnings)
     assert asked == []

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from archsearch.errors import ArchsearchError
+from archsearch.runtime import mps
 from archsearch.runtime.job import EpochReport, Job, Outcome
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.setup import WorkerSetup
@@ -49,6 +50,29 @@ def outcomes(
             if isinstance(event, Outcome):
                 found[event.key] = event
     return found
+
+
+def test_workers_that_share_a_gpu_share_its_service_until_they_end(toys, tmp_path, monkeypatch):
+    class Service:
+        folder = "/service"
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    service = Service()
+    monkeypatch.setattr(mps, "start", lambda setups, log: service if len(setups) > 1 else None)
+    setups = [WorkerSetup(gpu="0", gpu_share=0.5)] * 2
+    engine = LocalEngine(setups, logs=tmp_path / "logs", main=toys.worker)
+    try:
+        for name in ("a", "b"):
+            engine.submit(job(name, "setup"))
+        found = outcomes(engine, 2)
+        assert all("mps='/service'" in outcome.reason for outcome in found.values())
+        assert not service.closed
+    finally:
+        engine.close()
+    assert service.closed
 
 
 def test_jobs_queue_for_warm_workers(make):

@@ -11,7 +11,7 @@ from archsearch.study.lock import locked
 
 
 def worker(pipe, setup, log: str) -> None:
-    """Does what a job's `graph` says: `ok`, `kill`, `once`, `exit`, `sleep`, `long`, `fat`."""
+    """Does what a job's `graph` says: `ok`, `kill`, `once`, `exit`, `sleep`, `long`, `fat`, `setup`."""
     Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
     while True:
         try:
@@ -43,7 +43,7 @@ def worker(pipe, setup, log: str) -> None:
                     status = "pruned"
                     break
         fat = 10**15 if job.graph == "fat" else 10**6
-        reason = str(os.getpid())
+        reason = str(setup) if job.graph == "setup" else str(os.getpid())
         outcome = Outcome(
             key=job.key, status=status, reason=reason, val_accuracy=0.5, peak_rss_bytes=fat
         )

@@ -37,6 +37,7 @@ class Task:
             float32 always.
         compiled: whether a compiler fuses the step's operations: XLA on TensorFlow (and always on JAX),
             Inductor on PyTorch.
+        steps: that it will be trained for: what makes each of them faster has to pay for itself.
     """
 
     graph: Graph
@@ -47,6 +48,7 @@ class Task:
     seed: int = 0
     precision: Precision = "float32"
     compiled: bool = False
+    steps: int = 1
 
     @property
     def image_mean(self) -> npt.NDArray[np.float32]:

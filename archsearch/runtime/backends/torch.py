@@ -6,9 +6,11 @@ however many layers there are.
 """
 
 import gc
+import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import accumulate
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from archsearch.data.augment import Policy
 from archsearch.data.dataset import Split
+from archsearch.readings.cost import cost
 from archsearch.runtime.backends.base import (
     AUXILIARY_WEIGHT,
     HELD_SHARE,
@@ -36,6 +39,15 @@ from archsearch.runtime.weights import Weights
 
 keep_freed_memory()
 
+_ALIGNED: Final = 32
+"""Numbers: 128 bytes, what a GPU reads at once."""
+_LEAST_STEP_S: Final = 0.002
+"""A step of hundreds of operations takes a large GPU so long, however small they are."""
+_GPU_FLOPS: Final = 1e14
+"""That training reaches, per second."""
+_LONG_S: Final = 20.0
+"""cuDNN's search takes 1 to 4 s a network and makes steps up to a quarter shorter (benchmarks/RESULTS.md)."""
+
 
 class TorchSteps:
     """A network on PyTorch with its optimizer's state (see base.Steps)."""
@@ -47,13 +59,12 @@ class TorchSteps:
             gc.collect()  # the process's last task holds itself, and the memory of its recorded step
         self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
         self._recipe = task.recipe
-        # Batches are all of one size: the fastest algorithm is worth looking for.
-        torch.backends.cudnn.benchmark = self._place.type == "cuda"
+        # Batches are all of one size, so the fastest algorithms for them can be looked for.
+        torch.backends.cudnn.benchmark = self._place.type == "cuda" and _is_long(task)
         weights = initial_weights(
             task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
         )
         self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
-        self._learning = _compiled(self._network) if task.compiled else self._network
         self._low_precision = task.precision == "bfloat16"
         self._mean, self._scale = (
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
@@ -64,12 +75,27 @@ class TorchSteps:
             if task.class_weights is None
             else torch.tensor(task.class_weights, dtype=torch.float32, device=self._place)
         )
-        trained = [*self._network.kernels, *self._network.others]
-        self._weights, self._gradients = _flattened(trained)
+        self._trained = [*self._network.kernels, *self._network.others]
+        self._weights = _joined(self._trained, self._place)
+        self._gradients = torch.zeros_like(self._weights)
+        self._gradient_of = [
+            self._gradients[weight.storage_offset() :][: weight.numel()] for weight in self._trained
+        ]
         self._momenta = torch.zeros_like(self._weights)
         self._average = self._weights.clone() if task.recipe.ema is not None else None
-        self._moving, self._latest = _joined(self._network.moving), _joined(self._network.latest)
-        self._decaying = sum(kernel.numel() for kernel in self._network.kernels)
+        self._moving, self._latest = (
+            _joined(statistics, self._place)
+            for statistics in (self._network.moving, self._network.latest)
+        )
+        self._decaying = sum(_room(kernel) for kernel in self._network.kernels)
+        self._outputs: Callable[[Tensor], list[Tensor]] = self._training_outputs
+        self._update: Callable[[Tensor], None] = self._move
+        if task.compiled:
+            # PyTorch tells programs apart by their code, which is the same for all networks: it would take a
+            # second one for the first with other shapes, and try to compile what fits both.
+            torch.compiler.reset()
+            self._outputs = torch.compile(self._outputs, dynamic=False)
+            self._update = torch.compile(self._update, dynamic=False)
         self._take: Step = self._step
         if self._place.type == "cuda":
             self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
@@ -109,7 +135,9 @@ class TorchSteps:
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
         with torch.inference_mode():
-            (logits,) = self._logits(self._normalised(images), training=False)
+            with self._computing():
+                (logits,) = self._network(self._normalised(images), training=False)
+            logits = logits.float()
             targets = _tensor(labels).to(self._place)
             loss = F.cross_entropy(logits, targets, reduction="sum")
             return float(loss), logits.argmax(1).cpu().numpy()
@@ -143,19 +171,17 @@ class TorchSteps:
 
     def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
         """Take a step with what lies on the device; nothing in it waits for the device."""
-        learning_rate, statistics, average = rates
-        outputs = self._logits(self._normalised(images), training=True)
+        with self._computing():
+            outputs = self._outputs(images)
         loss = self._loss(outputs[0], targets)
         total = loss
         for other in outputs[1:]:
             total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
-        self._gradients.zero_()
-        total.backward()
+        gradients = torch.autograd.grad(total, self._trained)
         with torch.no_grad():
-            self._update(learning_rate)
-            self._moving.lerp_(self._latest, statistics)
-            if self._average is not None:
-                self._average.lerp_(self._weights, average)
+            # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
+            torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
+            self._update(rates)
             hits = (outputs[0].argmax(1) == targets).sum()
             return torch.stack([loss.detach(), hits.to(loss.dtype)])
 
@@ -164,12 +190,14 @@ class TorchSteps:
         x = _tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
         return (x.float() - self._mean) * self._scale
 
-    def _logits(self, x: Tensor, *, training: bool) -> list[Tensor]:
-        network = self._learning if training else self._network
+    def _computing(self) -> AbstractContextManager[None]:
+        """Have the block compute in the task's precision."""
         if not self._low_precision:
-            return network(x, training=training)
-        with torch.autocast(self._place.type, torch.bfloat16):
-            return [logits.float() for logits in network(x, training=training)]
+            return nullcontext()
+        return torch.autocast(self._place.type, torch.bfloat16)  # type: ignore[no-any-return]
+
+    def _training_outputs(self, images: Tensor) -> list[Tensor]:
+        return [logits.float() for logits in self._network(self._normalised(images), training=True)]
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self._recipe.label_smoothing
@@ -178,8 +206,9 @@ class TorchSteps:
         losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
         return (losses * self._class_weights[targets]).mean()
 
-    def _update(self, learning_rate: Tensor) -> None:
-        """Clip, decay, and step with momentum; Nesterov's goes one step further."""
+    def _move(self, rates: Tensor) -> None:
+        """Clip, decay, and step with momentum; Nesterov's goes one step further. Averages follow."""
+        learning_rate, statistics, average = rates
         recipe, gradients = self._recipe, self._gradients
         if recipe.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradients)
@@ -193,6 +222,9 @@ class TorchSteps:
             self._weights.addcmul_(gradients, learning_rate, value=-1)
         else:
             self._weights.addcmul_(self._momenta, learning_rate, value=-1)
+        self._moving.lerp_(self._latest, statistics)
+        if self._average is not None:
+            self._average.lerp_(self._weights, average)
 
 
 def _place() -> torch.device:
@@ -206,15 +238,10 @@ def _tensor(values: Any) -> Tensor:
     return torch.as_tensor(values)
 
 
-def _compiled(network: Network) -> Callable[..., list[Tensor]]:
-    """Have a network compiled on its first call: a program of its own, for one batch size.
-
-    PyTorch tells programs apart by their code, which is the same for all networks: it would take a second one
-    for the first with other shapes, and try to compile what fits both.
-    """
-    torch.compiler.reset()
-    compiled: Callable[..., list[Tensor]] = torch.compile(network.__call__, dynamic=False)
-    return compiled
+def _is_long(task: Task) -> bool:
+    """Tell whether training takes so long that it is worth seconds to make its steps faster."""
+    step_flops = 3 * task.recipe.batch * cost(task.graph).flops
+    return task.steps * max(_LEAST_STEP_S, step_flops / _GPU_FLOPS) > _LONG_S
 
 
 def limit_gpu_memory(share: float) -> None:
@@ -222,26 +249,25 @@ def limit_gpu_memory(share: float) -> None:
     torch.cuda.set_per_process_memory_fraction(share)
 
 
-def _flattened(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Move weights into one vector, and their gradients into another; return both."""
-    weights = _joined(tensors)
-    gradients = torch.zeros_like(weights)
-    for tensor in tensors:
-        begin = tensor.storage_offset()
-        tensor.grad = gradients.as_strided(tensor.shape, tensor.stride(), begin)
-    return weights, gradients
-
-
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
+def _joined(tensors: Sequence[Tensor], place: torch.device) -> Tensor:
     """Move tensors into one vector, one behind the other; return it."""
-    whole = torch.zeros(
-        sum(tensor.numel() for tensor in tensors), device=tensors[0].device if tensors else None
-    )
-    begin = 0
-    for tensor in tensors:
-        view = whole.as_strided(tensor.shape, tensor.stride(), begin)
+    begins = [0, *accumulate(map(_room, tensors))]
+    whole = torch.zeros(begins[-1], device=place)
+    for tensor, begin in zip(tensors, begins, strict=False):
+        part = whole.as_strided(tensor.shape, tensor.stride(), begin)
         with torch.no_grad():
-            view.copy_(tensor)
-        tensor.data = view
-        begin += tensor.numel()
+            part.copy_(tensor)
+        tensor.data = part
     return whole
+
+
+def _room(tensor: Tensor) -> int:
+    """Say how many numbers a tensor takes of a vector: the next one begins where wide loads may."""
+    count: int = tensor.numel()
+    return _ALIGNED * math.ceil(count / _ALIGNED)
+
+
+def _flat(gradient: Tensor) -> Tensor:
+    """Give a gradient's numbers in the order in which its weight lies in memory."""
+    ordered = gradient.permute(0, 2, 3, 1) if gradient.dim() == 4 else gradient
+    return ordered.reshape(-1)

@@ -4,13 +4,14 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Final
 
 from archsearch.errors import ArchsearchError
+from archsearch.runtime import mps
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
 from archsearch.runtime.setup import WorkerSetup
 from archsearch.runtime.spawn import no_signals, why_ended
@@ -72,7 +73,10 @@ class LocalEngine:
 
             main = real_main
         self.workers = len(setups)
-        self._setups = tuple(setups)
+        logs.mkdir(parents=True, exist_ok=True)
+        self._mps = mps.start(setups, logs / "mps.log")
+        folder = self._mps.folder if self._mps is not None else None
+        self._setups = tuple(replace(setup, mps=folder) for setup in setups)
         self._logs = logs
         self._main = main
         self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
@@ -84,7 +88,6 @@ class LocalEngine:
         self._spoken = False
         self._start_failures = 0
         self._closed = False
-        logs.mkdir(parents=True, exist_ok=True)
         # All start at once: importing the framework takes seconds, and goes on beside the driver.
         self._workers = [self._spawn(number) for number in range(len(setups))]
 
@@ -142,6 +145,8 @@ class LocalEngine:
                 worker.process.kill()  # its files are written whole or not at all
         for worker in self._workers:
             self._bury(worker)
+        if self._mps is not None:
+            self._mps.close()
 
     def _jobs(self) -> list[Job]:
         return [worker.job for worker in self._workers if worker.job] + list(self._queue)
