@@ -1,6 +1,7 @@
 """What this machine can train on, found without importing a framework."""
 
 import os
+import subprocess
 from pathlib import Path
 
 
@@ -23,6 +24,25 @@ def gpu_numbers(devices: Path = Path("/dev")) -> tuple[str, ...]:
         return () if names[:1] == ("-1",) else names
     found = [path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*")]
     return tuple(sorted((name for name in found if name.isdigit()), key=int))
+
+
+def gpu_memory_bytes() -> int | None:
+    """Return the memory of the first GPU this process may use; None where NVIDIA's tool does not tell."""
+    names = gpu_numbers()
+    if not names:
+        return None
+    asked = ["nvidia-smi", f"--id={names[0]}", "--query-gpu=memory.total"]
+    try:
+        told = subprocess.run(
+            [*asked, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+        return int(told.stdout) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -18,7 +18,7 @@ from archsearch.ir import ops
 from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
 from archsearch.runtime.backends import choice
-from archsearch.runtime.backends.base import Rates, Task
+from archsearch.runtime.backends.base import HELD_SHARE, Rates, Task
 from archsearch.runtime.backends.choice import (
     choose_backend,
     choose_compiled,
@@ -26,6 +26,8 @@ from archsearch.runtime.backends.choice import (
     make_steps,
     rivals,
 )
+from archsearch.runtime.fit import train_steps
+from archsearch.runtime.job import Job
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.weights import save_weights
 from archsearch.space.budget import Budget, Request
@@ -358,7 +360,12 @@ def test_low_precision_keeps_float32_weights_and_nearly_the_numbers(backend):
     ("backend", "kind"),
     [
         pytest.param(*other.values, kind, marks=other.marks)
-        for other, kind in ((OTHERS[0], "HeldImages"), (OTHERS[0], "SentImages"), (OTHERS[1], ""))
+        for other, kind in (
+            (OTHERS[0], "HeldImages"),
+            (OTHERS[0], "SentImages"),
+            (OTHERS[1], ""),
+            (pytest.param("tensorflow"), ""),
+        )
     ],
 )
 def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, policy):
@@ -370,6 +377,10 @@ def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, po
         from archsearch.runtime.backends import torch_images
 
         held = getattr(torch_images, kind)(split, policy, torch.device("cpu"))
+    elif backend == "tensorflow":
+        from archsearch.runtime.backends.tensorflow_images import HeldImages
+
+        held = HeldImages(split, policy, "CPU:0")
     else:
         from archsearch.runtime.backends.jax import hold_images
 
@@ -379,6 +390,28 @@ def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, po
     images, labels = held(numbers, moves)
     np.testing.assert_array_equal(np.asarray(labels), numbers)
     np.testing.assert_array_equal(np.asarray(images), augment(split.images[numbers], policy, moves))
+
+
+def test_tensorflow_holds_images_that_fit_and_learns_the_same(colour_dataset, monkeypatch):
+    from archsearch.runtime.backends import tensorflow as backend
+
+    data, graph = load(colour_dataset), resnext_like()
+    job = Job(
+        key="t", graph=to_json(graph), dataset=str(colour_dataset), recipe=Recipe(batch=8),
+        images=64, seed=0, backend="tensorflow",
+    )  # fmt: skip
+    room = 2 * data.train.images.nbytes / HELD_SHARE
+    losses = []
+    # The processor stands in for a GPU.
+    monkeypatch.setattr(backend, "_GPU", "CPU:0")
+    for device, free, holds in (("", room, False), ("GPU", room - 1, False), ("GPU", room, True)):
+        monkeypatch.setattr(backend, "_device", lambda device=device: device)
+        monkeypatch.setattr(backend, "_free_memory", lambda free=free: free)
+        with train_steps(job, data) as (steps, take):
+            assert (steps.hold(data.train, NO_AUGMENTATION) is not None) == holds
+            take(3)
+            losses.append(steps.evaluate(data.val.images, data.val.labels)[0])
+    assert losses[0] == losses[1] == losses[2]
 
 
 @pytest.mark.parametrize("backend", [installed("torch")])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from archsearch.data.dataset import load
-from archsearch.runtime.devices import gpu_numbers, has_bfloat16
+from archsearch.runtime.devices import gpu_memory_bytes, gpu_numbers, has_bfloat16
 from archsearch.runtime.export import ExportRequest
 from archsearch.runtime.model_process import ModelProcess
 
@@ -19,6 +19,25 @@ def test_gpus_are_found_by_their_device_files_or_the_variable(tmp_path, monkeypa
     for text, found in (("", ()), ("-1", ()), ("1, 0", ("1", "0")), ("GPU-8f", ("GPU-8f",))):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
         assert gpu_numbers(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("tool", "gpu", "found"),
+    [
+        ('test "$1" = --id=1 && echo 143771', "1", 143771 * 2**20),
+        ("echo '[N/A]'", "0", None),
+        ("exit 9", "0", None),
+        (None, "0", None),
+        ("echo 143771", "", None),
+    ],
+)
+def test_a_gpus_memory_is_what_nvidias_tool_tells(tool, gpu, found, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if tool is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{tool}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    assert gpu_memory_bytes() == found
 
 
 @pytest.mark.parametrize(

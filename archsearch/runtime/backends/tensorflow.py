@@ -8,7 +8,7 @@ trial trains.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -17,9 +17,23 @@ import tensorflow as tf
 
 from archsearch.data.augment import Policy
 from archsearch.data.dataset import Split
-from archsearch.runtime.backends.base import AUXILIARY_WEIGHT, Held, Images, Labels, Rates, Task
+from archsearch.runtime.backends.base import (
+    AUXILIARY_WEIGHT,
+    HELD_SHARE,
+    Held,
+    Images,
+    Labels,
+    Rates,
+    Task,
+)
 from archsearch.runtime.backends.keras_task import keras_model, moving_statistics
+from archsearch.runtime.backends.tensorflow_images import HeldImages
+from archsearch.runtime.devices import gpu_memory_bytes
 from archsearch.runtime.weights import Weights, get_weights
+
+_GPU: Final = "GPU:0"
+_USABLE: Final = 0.9
+"""Of a GPU's memory: CUDA and its libraries take some, too."""
 
 
 def _rewrite(wanted: bool) -> None:
@@ -78,8 +92,10 @@ class TensorFlowSteps:
         )
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
-        """Leave images where they are: batches come from the processor, made ahead."""
-        return None
+        """Put images on a GPU that has room for them."""
+        if not self.device or 2 * split.images.nbytes > _free_memory() * HELD_SHARE:
+            return None
+        return HeldImages(split, policy, _GPU)
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
@@ -235,6 +251,25 @@ class _Joined:
             (variable, part if len(variable.shape) == 1 else tf.reshape(part, variable.shape))
             for variable, part in zip(self.variables, parts, strict=True)
         ]
+
+
+def limit_gpu_memory(share: float) -> None:
+    """Let this process take no more than a share of its GPU's memory; call it before that is used."""
+    gpus, total = tf.config.list_physical_devices("GPU"), gpu_memory_bytes()
+    if gpus and total is not None:
+        megabytes = int(_USABLE * share * total / 2**20)
+        limit = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)
+        tf.config.set_logical_device_configuration(gpus[0], [limit])
+
+
+def _free_memory() -> float:
+    """Say how many bytes of its GPU this process may still take; none where nobody knows."""
+    (gpu, *_) = tf.config.list_physical_devices("GPU")
+    limits = tf.config.get_logical_device_configuration(gpu)
+    if not limits or limits[0].memory_limit is None:
+        return 0.0
+    used = tf.config.experimental.get_memory_info(_GPU)["current"]
+    return float(limits[0].memory_limit * 2**20 - used)
 
 
 def _zeros_like(variable: Any) -> Any:
