@@ -118,6 +118,8 @@ def main() -> None:
             for workers in options.workers:
                 rate, shares[workers] = measure(workers, jobs, options, Path(home) / "logs")
                 rates[workers].append(rate)
+                if not options.json:
+                    print(f"{shares[workers]}: {rate:,.0f} trials an hour", flush=True)
     first = rates[options.workers[0]]
     rows: list[dict[str, Any]] = []
     for workers, found in rates.items():

@@ -17,6 +17,7 @@ from archsearch.runtime.setup import WorkerSetup
 
 READ_EVERY = 16  # steps between looks at the loss, on both sides
 BATCHES_AT_HAND = 8
+LONG = 1000  # epochs: a training for which the fastest algorithms are worth looking for
 LEARNING_RATE = 0.02
 COMPILED = "_compiled"
 
@@ -132,7 +133,7 @@ def ours(side: str, setting: Setting) -> Iterator[Side]:
         graph=setting.case.graph,
         dataset=setting.dataset,
         recipe=Recipe(batch=setting.batch),
-        images=len(data.train),
+        images=LONG * len(data.train),
         seed=0,
         backend=backend_of(side),
         precision=setting.precision,  # type: ignore[arg-type]  # one of argparse's two choices

@@ -253,6 +253,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--compiled", action="store_true", help="torch.compile the plain loop; ours too"
     )
+    parser.add_argument("--eager", action="store_true", help="with --compiled: ours without, too")
     parser.add_argument("--fed", action="store_true", help="draw and augment images, both sides")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -270,14 +271,16 @@ def main() -> None:
     backends = [backend for backend in options.backends if backend not in missing]
     sides = ["plain", *backends]
     if options.compiled:  # JAX always compiles
-        ours = [name + COMPILED for name in backends if name != "jax"]
-        sides = ["plain" + COMPILED, *backends, *ours]
-    cases = [candidate_case(f, b) for f in options.families for b in options.budgets]
-    cases += [network_case(name, options.side) for name in options.networks]
+        ours = [name if name == "jax" else name + COMPILED for name in backends]
+        eager = [name for name in backends if name != "jax"] if options.eager else []
+        sides = ["plain" + COMPILED, *eager, *ours]
+    cases = [network_case(name, options.side) for name in options.networks]
+    cases += [candidate_case(f, b) for f in options.families for b in options.budgets]
+    others = [name for name in backends if name != "torch"]
     facts: dict[str, Any] = {
         "machine": machine(),
         "device": options.device,
-        "versions": versions(["torch", "keras", *(b for b in backends if b != "torch")]),
+        "versions": versions(["torch", *others, *(["keras"] if others else [])]),
         "threads": options.threads,
         "batch": options.batch,
         "precision": options.precision,
