@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +20,7 @@ from archsearch.runtime.backends.base import (
     Rates,
     Task,
 )
-from archsearch.runtime.backends.keras_task import keras_model, moving_statistics
+from archsearch.runtime.backends.keras_task import keras_model, moving_statistics, scope_of
 from archsearch.runtime.weights import Weights, get_weights
 
 
@@ -40,7 +39,8 @@ class JaxSteps:
     def __init__(self, task: Task) -> None:
         device = jax.devices()[0]
         self.device = "" if device.platform == "cpu" else str(device.device_kind)
-        self._model = keras_model(task)
+        untrained = keras_model(task)
+        self._model = untrained.model
         self._recipe = task.recipe
         self._mean, self._scale = task.image_mean, task.image_scale
         self._class_weights = (
@@ -48,8 +48,13 @@ class JaxSteps:
         )
         self._moving = {id(variable) for variable in moving_statistics(self._model)}
         # Copies: a step gives its arguments' memory away.
-        trained = [jnp.array(variable.value) for variable in self._model.trainable_variables]
-        kept = [jnp.array(variable.value) for variable in self._model.non_trainable_variables]
+        trained, kept = (
+            [jnp.array(untrained.value(variable)) for variable in variables]
+            for variables in (
+                self._model.trainable_variables,
+                self._model.non_trainable_variables,
+            )
+        )
         self._values = _Values(
             trained,
             kept,
@@ -98,13 +103,8 @@ class JaxSteps:
 
     def weights(self) -> Weights:
         """Copy the weights."""
-        for variables, values in (
-            (self._model.trainable_variables, self._values.trained),
-            (self._model.non_trainable_variables, self._values.kept),
-        ):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        return get_weights(self._model)
+        with scope_of(self._pairs(self._values)):
+            return get_weights(self._model)
 
     def state(self) -> list[npt.NDArray[Any]]:
         """Copy all that changes in training."""
@@ -117,18 +117,21 @@ class JaxSteps:
             *([jnp.asarray(next(left)) for _ in values] for values in self._values)
         )
 
+    def _pairs(self, values: _Values) -> list[tuple[Any, Any]]:
+        """Pair the model's variables with these values."""
+        model = self._model
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        return list(zip(variables, [*values.trained, *values.kept], strict=True))
+
     def _logits(
         self, values: _Values, images: Any, *, training: bool, statistics_rate: Any = 1.0
     ) -> tuple[list[Any], list[Any]]:
         """Run the model with these values; return its logits, and what has become of `kept`."""
-        model = self._model
-        variables = [*model.trainable_variables, *model.non_trainable_variables]
-        mapping = list(zip(variables, [*values.trained, *values.kept], strict=True))
         x = (images.astype(jnp.float32) - self._mean) * self._scale
-        with keras.StatelessScope(mapping) as scope:
-            outputs = model(x, training=training)
+        with scope_of(self._pairs(values)) as scope:
+            outputs = self._model(x, training=training)
         changed = []
-        for variable, value in zip(model.non_trainable_variables, values.kept, strict=True):
+        for variable, value in zip(self._model.non_trainable_variables, values.kept, strict=True):
             latest = scope.get_current_value(variable)
             moves = id(variable) in self._moving
             changed.append(value + statistics_rate * (latest - value) if moves else latest)

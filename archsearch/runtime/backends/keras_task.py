@@ -1,6 +1,7 @@
 """The Keras model of a task, for the backends that train Keras models."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 
@@ -9,7 +10,28 @@ from archsearch.runtime.layers import FusedBatchNorm
 from archsearch.runtime.model import build_model
 
 
-def keras_model(task: Task) -> keras.Model:
+class Untrained(NamedTuple):
+    """A Keras model whose variables have no values of their own, and the values to start from.
+
+    It is called in a scope that gives them all (`scope_of`): backends keep them as suits them, and Keras
+    creates none, which takes longer than everything else about a variable.
+    """
+
+    model: keras.Model
+    scope: keras.StatelessScope
+
+    def value(self, variable: Any) -> Any:
+        """Return what a variable starts from, as the backend's tensor."""
+        found = self.scope.get_current_value(variable)
+        return variable.value if found is None else found  # of chance: what its seed says
+
+
+def scope_of(values: Sequence[tuple[Any, Any]]) -> keras.StatelessScope:
+    """Return a scope in which variables have these values; those are (variable, value)."""
+    return keras.StatelessScope(values, initialize_variables=False)
+
+
+def keras_model(task: Task) -> Untrained:
     """Build a task's model in its precision; what the process's last task left behind goes.
 
     Its batch normalizations leave the latest batch's statistics in `moving_statistics`, for the caller
@@ -20,16 +42,17 @@ def keras_model(task: Task) -> keras.Model:
     try:
         if task.precision == "bfloat16":
             keras.config.set_dtype_policy("mixed_bfloat16")
-        model = build_model(
-            task.graph,
-            lowering="train",
-            seed=task.seed,
-            zero_init_residual=task.recipe.zero_init_residual,
-            auxiliary=True,
-        )
+        with scope_of(()) as scope:
+            model = build_model(
+                task.graph,
+                lowering="train",
+                seed=task.seed,
+                zero_init_residual=task.recipe.zero_init_residual,
+                auxiliary=True,
+            )
         for layer in _batch_norms(model):
             layer.keeps_latest = True
-        return model
+        return Untrained(model, scope)
     finally:
         keras.config.set_dtype_policy(before)
 
