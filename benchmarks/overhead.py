@@ -1,31 +1,32 @@
 """What a search takes besides training: start-up, the fixed cost of a trial, the share of time in training.
 
 Start-up is of whole processes. The fixed cost is what a trial of a few steps takes in a worker that is warm,
-those steps left out: building, tracing and compiling, one evaluation of the validation images; and what
-passes between one trial's end and the next one's start. A first step that traces or compiles counts as long
-as the others. The share is of a real study, from the command line to the table: training steps of its workers
-by all the time they could have trained. What is left is the start, evaluations, workers that wait for the
-last of a stage, latencies, and the export.
+those steps left out: building, tracing and compiling, an evaluation; and what passes between one trial's end
+and the next one's start. It is measured for the networks of throughput.py. A first step that traces or
+compiles counts as long as the others. The share is of a real study, from the command line to the table:
+training steps of its workers by all the time they could have trained. What is left is the start, evaluations,
+workers that wait for the last of a stage, latencies, and the export.
 
-    python benchmarks/overhead.py [--backends tensorflow torch jax] [--networks 5] [--trials 16]
+    python benchmarks/overhead.py [--backends tensorflow torch jax] [--workers 1] [--trials 16]
+    python benchmarks/overhead.py --workers 2 --trials 0      (the fixed costs alone, two trials at a time)
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from random import Random
 
+from cases import CLASSES, FAMILIES, SMALL, candidate_case
 from measure import machine, spread, versions
 
 BACKENDS = ("tensorflow", "torch", "jax")
 KEPT = ("training_share", "search_share", "wall_s", "search_s", "epochs")
+STEPS = 8
 COMMANDS = (["--help"], ["profile", "resnet50"], ["sample", "--space", "resnext", "--flops", "4G"])
 
 
@@ -43,50 +44,56 @@ def start_up(runs):
     return took
 
 
-def graphs(count):
-    """Draw candidates of the demo's space."""
-    from archsearch.ir.codec import to_json
-    from archsearch.space.budget import Budget, Request
-    from archsearch.space.knobs import draw
-    from archsearch.space.registry import find_space
-    from archsearch.space.solve import solve
+def fixed_costs(backend, options, home):
+    """Train each network for a few steps, in all workers at once; give its seconds besides and between."""
+    from sides import write_dataset
 
-    size = (32, 32, 1)
-    space, request = find_space("resnext"), Request(size, 10, Budget.parse("20M", size))
-    rng = Random(0)
-    drawn = (draw(space.knobs(request), rng) for _ in range(count))
-    return [to_json(solve(space, knobs, request).graph) for knobs in drawn]
-
-
-def fixed_costs(backend, count, home):
-    """Train `count` networks for a few steps in one warm worker; seconds of each besides, and in between."""
-    from archsearch.data.prepare import prepare
-    from archsearch.runtime.job import Job, Outcome
+    from archsearch.runtime.job import Job
     from archsearch.runtime.recipe import Recipe
     from archsearch.runtime.setup import WorkerSetup
     from archsearch.study.engines.local import LocalEngine
 
-    data = prepare("digits", home=home, input=None, seed=0)
-    engine = LocalEngine([WorkerSetup(backend=backend, threads=1)], logs=home / "logs")
-    inside, between = [], []
+    data = write_dataset(home / "data", size=SMALL, classes=CLASSES, count=1500)
+    engine = LocalEngine(
+        [WorkerSetup(backend=backend, threads=1)] * options.workers, logs=home / "logs"
+    )
+    named = [(f, b) for f in options.families for b in options.budgets]
     try:
-        for number, graph in enumerate(graphs(count + 1)):
-            job = Job(
-                key=f"trial-{number}", graph=graph, dataset=str(data), recipe=Recipe(), images=8 * 32,
-                seed=0, backend=backend, checkpoint=str(home / "checkpoints" / str(number)),
-            )  # fmt: skip
-            begin = time.perf_counter()
-            engine.submit(job)
-            outcome = None
-            while outcome is None:
-                ended = [e for e in engine.events(60) if isinstance(e, Outcome)]
-                outcome = ended[0] if ended else None
-            assert outcome.status == "complete", outcome.reason
-            inside.append(outcome.total_s - outcome.train_s)
-            between.append(time.perf_counter() - begin - outcome.total_s)
+        for warm in (True, False):  # in a worker's first trial the framework wakes up
+            for family, budget in named[:1] if warm else named:
+                case, inside, between = candidate_case(family, budget), [], []
+                for repeat in range(1 if warm else options.repeats):
+                    jobs = [
+                        Job(
+                            key=f"{case.name} {repeat} {number}", graph=case.graph, dataset=str(data),
+                            recipe=Recipe(), images=STEPS * 32, seed=repeat, backend=backend,
+                            checkpoint=str(home / "checkpoints" / str(number)),
+                        )
+                        for number in range(options.workers)
+                    ]  # fmt: skip
+                    begin = time.perf_counter()
+                    for outcome in outcomes(engine, jobs):
+                        inside.append(outcome.total_s - outcome.train_s)
+                    between.append(time.perf_counter() - begin - outcome.total_s)
+                if not warm:
+                    yield case.name, inside, between
     finally:
         engine.close()
-    return inside[1:], between[1:]  # the first has the imports in it
+
+
+def outcomes(engine, jobs):
+    """Train jobs; give their outcomes, the last one's last."""
+    from archsearch.runtime.job import Outcome
+
+    for job in jobs:
+        engine.submit(job)
+    left = len(jobs)
+    while left:
+        for event in engine.events(60):
+            if isinstance(event, Outcome):
+                assert event.status == "complete", event.reason
+                left -= 1
+                yield event
 
 
 def study(backend, trials, trial_s, home):
@@ -136,7 +143,10 @@ def main():
     """Print all three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
-    parser.add_argument("--networks", type=int, default=5)
+    parser.add_argument("--families", nargs="*", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--budgets", nargs="+", default=["20M", "100M"])
+    parser.add_argument("--workers", type=int, default=1, help="that start a trial together")
+    parser.add_argument("--repeats", type=int, default=3, help="trials of a network and worker")
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--trial-s", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
@@ -152,10 +162,12 @@ def main():
         "backends": {},
     }
     for backend in backends:
+        row = {"fixed": {}}
         with tempfile.TemporaryDirectory() as home:
-            inside, between = fixed_costs(backend, arguments.networks, Path(home))
-            row = {"fixed_s": inside, "between_s": between}
-            if arguments.trials:
+            for case, inside, between in fixed_costs(backend, arguments, Path(home)):
+                row["fixed"][case] = {"inside_s": inside, "between_s": between}
+        if arguments.trials:
+            with tempfile.TemporaryDirectory() as home:
                 ended = study(backend, arguments.trials, arguments.trial_s, Path(home))
                 row |= {key: ended[key] for key in KEPT}
         found["backends"][backend] = row
@@ -166,8 +178,9 @@ def main():
     for command, times in found["start_up_s"].items():
         print(f"archsearch {command}: {spread(times, digits=2)} s")
     for backend, row in found["backends"].items():
-        fixed, between = spread(row["fixed_s"], digits=2), spread(row["between_s"], digits=3)
-        print(f"{backend}: fixed cost of a trial {fixed} s, between two trials {between} s")
+        for case, told in row["fixed"].items():
+            fixed, between = spread(told["inside_s"], digits=2), spread(told["between_s"], digits=3)
+            print(f"{backend}, {case}: fixed cost {fixed} s, between two trials {between} s")
         if "training_share" in row:
             share, of_search = 100 * row["training_share"], 100 * row["search_share"]
             print(
@@ -176,8 +189,9 @@ def main():
                 f"{row['wall_s']:.0f} s); {of_search:.1f} % from the first trial's start to the "
                 f"last one's end ({row['search_s']:.0f} s)"
             )
-    medians = [statistics.median(row["fixed_s"]) for row in found["backends"].values()]
-    print(f"largest median fixed cost: {max(medians):.2f} s")
+        largest = max((s for told in row["fixed"].values() for s in told["inside_s"]), default=None)
+        if largest is not None:
+            print(f"{backend}: largest fixed cost {largest:.2f} s, {arguments.workers} at once")
 
 
 if __name__ == "__main__":
