@@ -54,7 +54,11 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
             y, mean, variance = normalize_by_products(x, gamma, beta, epsilon=self.epsilon)
         else:
             nothing = tf.constant((), tf.float32)
-            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            # Of the first version's outputs TensorFlow asks no gradients that nobody has; for the third's it
+            # makes five operations of zeros a layer, which takes a trial longer to start.
+            first = batch and _on_cpu_in_float32(x)
+            kernel = tf.raw_ops.FusedBatchNorm if first else tf.raw_ops.FusedBatchNormV3
+            y, mean, variance, *_ = kernel(
                 x=x,
                 scale=gamma,
                 offset=beta,
@@ -85,10 +89,13 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
 
 def _slow_fused(x: Any) -> bool:
     """Tell whether TensorFlow's fused kernel is slow: on a CPU, where channels are no multiple of 4."""
+    return x.shape[-1] % 4 != 0 and _on_cpu_in_float32(x)
+
+
+def _on_cpu_in_float32(x: Any) -> bool:
     import tensorflow as tf
 
-    unaligned = x.shape[-1] % 4 != 0
-    return unaligned and x.dtype == tf.float32 and not tf.config.get_visible_devices("GPU")
+    return x.dtype == tf.float32 and not tf.config.get_visible_devices("GPU")
 
 
 def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> tuple[Any, Any, Any]:
