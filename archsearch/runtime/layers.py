@@ -116,6 +116,7 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
         The normalized maps, the batch's mean, and its variance by n − 1 (for the moving statistics).
     """
     import tensorflow as tf
+    from tensorflow.python.eager import record
 
     channels, together = x.shape[-1], 1
     if x.shape.is_fully_defined():  # as it is while a training step is traced
@@ -137,29 +138,28 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
     def along(values: Any) -> Any:
         return values if together == 1 else tf.tile(values, (together,))
 
-    # Only y has gradients: the statistics leave the loss alone.
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def normalize(x: Any, gamma: Any, beta: Any) -> tuple[tuple[Any, Any, Any], Any]:
+    with record.stop_recording():
         flat = tf.reshape(x, (rows, columns))
         mean = total(flat) / count
         centred = flat - along(mean)
         variance = total(centred * centred) / count
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = gamma * inverse
+        factors = along(factor)
+        y = tf.reshape(centred * factors + along(beta), shape)
 
-        def gradient(dy: Any, *_: Any) -> tuple[Any, Any, Any]:
-            dy = tf.reshape(dy, (rows, columns))
-            d_beta = total(dy)
-            d_gamma = total(centred * dy) * inverse
-            # γ/σ · (dy − mean(dy) − x̂ · mean(x̂·dy)): Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3
-            toward = factor * inverse * d_gamma / count
-            dx = dy * along(factor) - (centred * along(toward) + along(factor * d_beta / count))
-            return tf.reshape(dx, shape), d_gamma, d_beta
+    def gradient(dy: Any) -> list[Any]:
+        dy = tf.reshape(dy, (rows, columns))
+        d_beta = total(dy)
+        d_gamma = total(centred * dy) * inverse
+        # γ/σ · (dy − mean(dy) − x̂ · mean(x̂·dy)): Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3
+        toward = factor * inverse * d_gamma / count
+        dx = dy * factors - (centred * along(toward) + along(factor * d_beta / count))
+        return [tf.reshape(dx, shape), d_gamma, d_beta]
 
-        y = tf.reshape(centred * along(factor) + along(beta), shape)
-        return (y, mean, variance), gradient
-
-    y, mean, variance = normalize(x, gamma, beta)
+    # Only y has gradients: the statistics leave the loss alone. Not tf.custom_gradient: in a graph it keeps
+    # the gradient, and by that the graph, for as long as the process lives.
+    record.record_operation("NormalizeByProducts", [y], [x, gamma, beta], gradient)
     return y, mean, variance * (count / others)
 
 

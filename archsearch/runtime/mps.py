@@ -52,13 +52,16 @@ class Service:
     def __init__(self, log: Path) -> None:
         # Not in the study's folder: a socket's address has room for 107 characters.
         self.folder = tempfile.mkdtemp(prefix="archsearch-mps-")
+        environment = self._environment()
+        # It would number those GPUs anew, and the workers name them as the machine does.
+        environment.pop("CUDA_VISIBLE_DEVICES", None)
         with log.open("ab") as to:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", _SERVE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=to,
-                env=self._environment(),
+                env=environment,
                 start_new_session=True,  # Ctrl-C is the driver's
             )
 

@@ -341,6 +341,22 @@ def test_a_compiler_sees_the_whole_network_at_once(backend, seed):
     assert len(seen) == 1  # a second step is not compiled anew
 
 
+def test_tensorflow_keeps_no_graph_of_a_network_that_is_done_with():
+    import gc
+    import weakref
+
+    graph = resnext_like(groups=2, width=6)  # no multiple of 4: normalized by our own operations
+
+    def train() -> weakref.ref:
+        steps = make_steps("tensorflow", task(graph))
+        lesson(steps, graph, 1)
+        return weakref.ref(steps._train.get_concrete_function().graph)
+
+    traced = train()
+    gc.collect()
+    assert traced() is None
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
 def test_low_precision_keeps_float32_weights_and_nearly_the_numbers(backend):
     graph = resnext_like()

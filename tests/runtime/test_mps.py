@@ -14,7 +14,7 @@ from archsearch.runtime.setup import WorkerSetup
 
 SHARED = (WorkerSetup(gpu="0", gpu_share=0.5),) * 2
 CONTROL = """#!/bin/sh
-if [ "$1" = -d ]; then echo "start $CUDA_MPS_PIPE_DIRECTORY" >>{told}; {start}
+if [ "$1" = -d ]; then echo "start $CUDA_MPS_PIPE_DIRECTORY$CUDA_VISIBLE_DEVICES" >>{told}; {start}
 else while read -r line; do echo "$line" >>{told}; done; fi
 """
 
