@@ -24,7 +24,7 @@ _START_S: Final = 20.0
 _END_S: Final = 10.0
 # `cat` ends when the process that started the service does, however it ends.
 _SERVE: Final = f"""
-{CONTROL} -d >&2 || exit 1
+timeout {_START_S:.0f} {CONTROL} -d >&2 || exit 1
 echo started
 cat >/dev/null
 printf 'quit -t 2\nquit\n' | {CONTROL} >&2

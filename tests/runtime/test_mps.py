@@ -110,11 +110,16 @@ def test_without_the_program_workers_take_turns(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("start", "probe"),
-    [("echo no driver >&2; exit 3", ""), ("", "raise SystemExit('CUDA error 805')")],
-    ids=["does not start", "no process gets through"],
+    [
+        ("echo no driver >&2; exit 3", ""),
+        ("sleep 60", ""),
+        ("", "raise SystemExit('CUDA error 805')"),
+    ],
+    ids=["does not start", "hangs", "no process gets through"],
 )
 def test_one_that_does_not_work_is_given_up(start, probe, tmp_path, monkeypatch, caplog):
     install(tmp_path, monkeypatch, start=start, probe=probe)
+    monkeypatch.setattr(mps, "_SERVE", mps._SERVE.replace("timeout 20 ", "timeout 1 "))
     assert mps.start(SHARED, tmp_path / "log") is None
     assert "take turns on the GPU" in caplog.text
     assert not list(tmp_path.glob("archsearch-mps-*"))
