@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class _Run:
             # Whoever listens may have missed any of them, and decides on all of them.
             for report in progress.reports:
                 self._add(report)
-                if not on_epoch(report):
+                told = replace(report, outdated=report is not progress.reports[-1])
+                if not on_epoch(told):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
         batches = _batches(data, job, self.pool, steps, done)
         for epoch, which in _epochs(job, len(data.train), done):

@@ -77,6 +77,8 @@ class EpochReport:
     """Since the job began; of an interrupted one, while it ran."""
     val_balanced_accuracy: float | None = None
     """The mean over the classes of each one's validation accuracy."""
+    outdated: bool = False
+    """Told once more by a job that goes on from a checkpoint, which has later epochs behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from archsearch.errors import UserError
@@ -106,7 +106,8 @@ class StudyFolder:
         path = self._epochs(report.key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w" if report.epoch == 1 else "a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(report)) + "\n")
+            # A study that was interrupted keeps the same lines as one that was not.
+            file.write(json.dumps(asdict(replace(report, outdated=False))) + "\n")
 
     def read_epochs(self, key: str) -> list[EpochReport]:
         """Return a job's epochs in order, each once; a line cut short by a power cut is left out."""

@@ -1,6 +1,5 @@
 """Bounds on a whole search, in time and in FLOPs: what still fits, and what must end."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -106,11 +105,19 @@ class Limits:
         return self.elapsed_s + after_s <= (1 + _LATE) * self.time_s
 
     def _closing_s(self, measured: int) -> float:
-        start_s = median(self._starts_s) if self._starts_s else self.start_s
         process_s = max(1.0, self._slowness) * self.process_s
         return closing_s(
-            self.export, start_s, process_s, measured=measured, training_s=self.trial.seconds
+            self.export,
+            self._training_start_s,
+            process_s,
+            measured=measured,
+            training_s=self.trial.seconds,
         )
+
+    @property
+    def _training_start_s(self) -> float:
+        """What a training takes until its first step."""
+        return median(self._starts_s) if self._starts_s else self.start_s
 
     @property
     def _slowness(self) -> float:
@@ -209,13 +216,17 @@ class Limits:
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)
-        if self.time_s is None or job is None or report.epoch >= job.epochs:
+        if self.time_s is None or job is None or report.epoch >= job.epochs or report.outdated:
             return False
-        # One that goes on from a checkpoint has the epochs before it behind it as it begins.
-        taken_s = max(self.clock() - job.began, report.wall_s)
-        left_s = taken_s * (job.epochs - report.epoch) / report.epoch
-        late = self.elapsed_s + left_s + after_s > (1 + _LATE) * self.time_s
-        return late and not math.isinf(left_s)
+        left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
+        return self.elapsed_s + left_s + after_s > (1 + _LATE) * self.time_s
+
+    def _epoch_s(self, job: _Job, report: EpochReport) -> float:
+        """Expect so much of the epochs that follow a report; what comes before the first step is none."""
+        begun, wall_s = next(iter(job.walls_s.items()), (report.epoch, report.wall_s))
+        if report.epoch > begun:
+            return (report.wall_s - wall_s) / (report.epoch - begun)
+        return max(0.0, report.wall_s - self._training_start_s) / report.epoch
 
 
 def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], float]) -> Limits:

@@ -198,6 +198,9 @@ def test_stopped_while_it_tells_what_was_before_it_trains_nothing(stopped, monke
     from archsearch.runtime import fit
 
     monkeypatch.setattr(fit._Run, "_steps", None)
+    seen = []
+    fit.train(stopped, lambda report: seen.append(report.outdated) or len(seen) < 3)
+    assert seen == [True, True, False]
     outcome = fit.train(stopped, lambda report: report.epoch < 2)
     assert (outcome.status, outcome.epochs) == ("pruned", 2)
 

@@ -33,6 +33,7 @@ class TimedEngine(FakeEngine):
     def __init__(self, clock: Clock, epoch_s, *, told: float = 1.0) -> None:
         super().__init__(1, train_images=1259)
         self.clock, self.epoch_s, self.told = clock, epoch_s, told
+        self._walls_s: dict[str, float] = {}
 
     def events(self, timeout_s):
         found = super().events(timeout_s)
@@ -48,6 +49,8 @@ class TimedEngine(FakeEngine):
         event = super()._advance(job)
         if job.measure_s is None and hasattr(event, "epoch"):
             self.clock.now += self.epoch_s
+            self._walls_s[job.key] = self._walls_s.get(job.key, 0.0) + self.epoch_s
+            event = replace(event, wall_s=self._walls_s[job.key])
         if hasattr(event, "total_s") and job.measure_s is None:
             event = replace(event, total_s=self.epoch_s * event.epochs, train_s=event.epochs / 100)
         return event
@@ -186,10 +189,41 @@ def test_the_time_for_the_export_is_learnt_from_how_trainings_start():
     assert Limits(time_s=100.0, start_s=9.0).closing_s == 0
 
 
-def report(key: str, epoch: int, wall_s: float) -> EpochReport:
+@pytest.mark.parametrize("final", [True, False])
+def test_what_a_training_needs_to_start_is_not_taken_for_an_epoch(final: bool):
+    clock = Clock()
+    limits = Limits(time_s=200.0, clock=clock, began=1000.0, start_s=58.0)
+    cuts = limits.cuts_final if final else limits.cuts_trial
+    limits.started("a", 1.0, 30)
+    for epoch, wall_s in ((1, 61.0), (2, 63.0), (20, 99.0)):  # 59 s to start, 2 s an epoch
+        clock.now = 1000 + wall_s
+        found = report("a", epoch, wall_s)
+        limits.reported(found)
+        assert not cuts(found)
+    limits.started("b", 1.0, 30)
+    for epoch, wall_s in ((1, 65.0), (2, 72.0)):  # 7 s an epoch
+        found = report("b", epoch, wall_s)
+        limits.reported(found)
+    assert cuts(found)
+
+
+def test_a_training_taken_up_again_is_judged_by_where_it_stands():
+    clock = Clock()
+    limits = Limits(time_s=100.0, clock=clock, began=1000.0)
+    clock.now = 1090.0  # its 30 epochs took 2 s each; it goes on after the 28th
+    limits.started("a", 1.0, 30)
+    for epoch in range(1, 29):
+        found = report("a", epoch, 2.0 * epoch, outdated=epoch < 28)
+        limits.reported(found)
+        assert not limits.cuts_trial(found)
+    clock.now = 1099.0
+    assert limits.cuts_trial(found)
+
+
+def report(key: str, epoch: int, wall_s: float, *, outdated: bool = False) -> EpochReport:
     return EpochReport(
         key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0, images_per_s=1,
-        learning_rate=1, wall_s=wall_s,
+        learning_rate=1, wall_s=wall_s, outdated=outdated,
     )  # fmt: skip
 
 
