@@ -22,6 +22,7 @@ from archsearch.study.limits import Limits, Load
 from archsearch.study.result import (
     FINAL,
     FULL,
+    LEFT,
     Row,
     final_key,
     final_outcomes,
@@ -165,6 +166,7 @@ class _Stage:
         self._journal = journal
         self._limits = limits
         self._waiting = waiting
+        self._asked = {entry.key for entry in waiting}
         self._spare = spare
         self._all_begun: Callable[[], None] | None = all_begun
         self._running: dict[str, Entry] = {}
@@ -211,8 +213,8 @@ class _Stage:
             self._running[entry.key] = entry
             self._limits.started(entry.key, self._load(entry).flops, entry.epochs)
             self._engine.submit(self._journal.start(entry))
-        if self._waiting and not self._running:
-            self._end_early()
+        if not self._running:
+            self._tell_left()
         if self._running and not self._waiting and self._all_begun is not None:
             # What comes after the finals gets ready beside the last of them.
             self._all_begun()
@@ -241,14 +243,14 @@ class _Stage:
             seconds = self._limits.trial_s * max(1.0, flops / least)
         return Load(seconds, flops)
 
-    def _end_early(self) -> None:
-        why = (
-            f"the finals end with {len(self._waiting)} trainings left: no other fits into "
-            f"{self._limits.text}"
-        )
-        earlier = self._store.attributes.get("ended", "")
-        self._store.set_attribute("ended", "; ".join(filter(None, (earlier, why))))
-        self._journal.notice(why)
+    def _tell_left(self) -> None:
+        """Say how many of the trainings that were asked for are not done, or not to their ends."""
+        count = len(self._waiting) + len(self._cut & self._asked)
+        trainings = f"{count} training{'s' if count > 1 else ''} left"
+        why = f"the finals end with {trainings}: no other fits into {self._limits.text}"
+        self._store.set_attribute(LEFT, why if count else "")
+        if count:
+            self._journal.notice(why)
 
     def _report(self, event: EpochReport) -> None:
         # Where a worker died and another one went on, epochs are reported once more.
@@ -257,9 +259,15 @@ class _Stage:
         self._epochs[event.key] = event.epoch
         self._journal.epoch(event)
         self._limits.reported(event)
-        if event.key not in self._cut and self._limits.cuts_final(event):
+        if event.key not in self._cut and self._has_result and self._limits.cuts_final(event):
             self._cut.add(event.key)
             self._engine.stop(event.key)
+
+    @property
+    def _has_result(self) -> bool:
+        """Whether a training has come to its end: until then all others are worth what time there is."""
+        kept = final_outcomes(self._store).values()
+        return any(outcome["status"] == "complete" for outcome in kept)
 
     def _take(self, outcome: Outcome) -> None:
         entry = self._running.pop(outcome.key, None)
@@ -269,8 +277,9 @@ class _Stage:
         if outcome.status == "complete":
             self._final_s[entry.facts["name"]].append(outcome.total_s)
         if outcome.status == "pruned" and outcome.key in self._cut:
-            reason = f"cut short by {self._limits.text}"
-            outcome = replace(outcome, status="failed", reason=reason)
+            # It stays to be done, from its checkpoint on, where the study is given more time.
+            self._journal.end(entry, None)
+            return
         kept = checked_final(outcome)
         self._store.set_attribute(FINAL + outcome.key, asdict(kept))
         self._journal.end(entry, kept)

@@ -19,6 +19,10 @@ _SPARE: Final = 0.25
 """A trial under way may take this much of what is reserved for the finals."""
 _LATE: Final = 0.02
 """What is under way may end so much later than asked for: it would be thrown away otherwise."""
+_SURELY: Final = 0.5
+"""The part of a first epoch's time that the others take at least."""
+_ENOUGH: Final = 1.15
+"""So many times what one trial and a final are expected to take is a bound that they fit into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class _Job:
     began: float
     share: float = 0.0  # of the training that is done
     walls_s: dict[int, float] = field(default_factory=dict)  # when epochs ended
+    left_s: float = 0.0  # as of its last report
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,12 +147,13 @@ class Limits:
         if job is not None:
             job.share = report.epoch / max(1, job.epochs)
             job.walls_s[report.epoch] = report.wall_s
+            job.left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
             # The first epoch has the start in it, the second has not.
             if report.epoch == 2 and 1 in job.walls_s:
                 self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, trial: bool) -> None:
-        """Note that a training is over; complete trials say how long the next one will take."""
+        """Note that a training is over; trials say how long the next one will take."""
         job = self._running.pop(outcome.key, None)
         if job is None:
             return
@@ -155,6 +161,8 @@ class Limits:
         self.spent_flops += job.load.flops * share
         if trial and outcome.status == "complete":
             self._trials_s.append(self.clock() - job.began)
+        elif trial and job.left_s:
+            self._trials_s.append(max(job.walls_s.values()) + job.left_s)
 
     # --- what fits ------------------------------------------------------------------------------
 
@@ -200,7 +208,7 @@ class Limits:
         found = {}
         if self.time_s is not None:
             before_s = self.elapsed_s + self.trial_s + self.closing_s
-            found["max_time"] = before_s + min(self.finals.seconds, before_s)
+            found["max_time"] = _ENOUGH * (before_s + min(self.finals.seconds, before_s))
         if self.flops is not None:
             found["search_flops"] = self.trial.flops + min(self.finals.flops, self.trial.flops)
         return found
@@ -216,17 +224,17 @@ class Limits:
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)
-        if self.time_s is None or job is None or report.epoch >= job.epochs or report.outdated:
+        if self.time_s is None or job is None or report.outdated:
             return False
-        left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
-        return self.elapsed_s + left_s + after_s > (1 + _LATE) * self.time_s
+        return job.left_s > 0 and self.elapsed_s + job.left_s + after_s > (1 + _LATE) * self.time_s
 
     def _epoch_s(self, job: _Job, report: EpochReport) -> float:
-        """Expect so much of the epochs that follow a report; what comes before the first step is none."""
-        begun, wall_s = next(iter(job.walls_s.items()), (report.epoch, report.wall_s))
+        """Expect so much of each epoch that follows a report."""
+        begun, wall_s = next(iter(job.walls_s.items()))
         if report.epoch > begun:
             return (report.wall_s - wall_s) / (report.epoch - begun)
-        return max(0.0, report.wall_s - self._training_start_s) / report.epoch
+        # What comes before the first step is no epoch, and one epoch alone may have been disturbed.
+        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / report.epoch
 
 
 def limits_of(settings: RunSettings, found: Forecast, *, clock: Callable[[], float]) -> Limits:

@@ -24,6 +24,8 @@ SPARE_LATENCY: float = 1.1
 
 FULL: str = "full"
 """Study attribute: the search ended as no other trial fitted into the bounds of the run."""
+LEFT: str = "finals_left"
+"""Study attribute: why finals are left to do; empty where none is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ def read_result(store: StudyStore) -> StudyResult:
         train_s=sum(outcome.get("train_s", 0.0) for outcome in outcomes),
         wall_s=facts.get("wall_s", 0.0),
         created=facts.get("created", ""),
-        ended=facts.get("ended", ""),
+        ended="; ".join(filter(None, (facts.get("ended"), facts.get(LEFT)))),
     )
 
 

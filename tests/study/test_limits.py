@@ -69,6 +69,19 @@ class Uneven(TimedEngine):
         pass
 
 
+class SlowFinals(TimedEngine):
+    """Finals begin with two slow epochs, as where other work comes and goes."""
+
+    @property
+    def epoch_s(self):
+        key = next(iter(self._jobs), "")
+        return 30.0 if key.startswith("final") and self._epochs[key] <= 2 else 10.0
+
+    @epoch_s.setter
+    def epoch_s(self, value):
+        pass
+
+
 class World:
     def __init__(self, epoch_s=10.0, *, told=1.0, export_s=2.5) -> None:
         self.clock = Clock()
@@ -154,6 +167,20 @@ def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSett
     wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 35min"
     with pytest.raises(ArchsearchError, match=wanted):
         Slowing().run(asked)
+
+
+def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
+    world = World()
+    world.engine = SlowFinals(world.clock, 10.0)
+    # Two trials of 40 s, two finals that take 80 s, not 40: the first seems not to fit, but does.
+    result = world.run(replace(settings, seeds=1, finalists=1, max_time="200s"))
+    assert result.winner is not None
+    assert result.ended.endswith(
+        "finals end with 1 training left: no other fits into --max-time 200s"
+    )
+    assert world.clock.now - 1000 <= 1.05 * 200
+    ends = {e.key: e.status for e in world.events if isinstance(e, JobEnded) and "final" in e.key}
+    assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
 
 
 def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
