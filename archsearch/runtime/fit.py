@@ -33,13 +33,18 @@ _EVALUATION_BATCH = 256  # on a GPU,
 _PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
 
 
-def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
+def train(
+    job: Job,
+    on_epoch: Callable[[EpochReport], bool],
+    on_progress: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Train a network from scratch, or from its last checkpoint, and tell how it went.
 
     Args:
         job: what to train, on what, for how long.
         on_epoch: called after every epoch; answers whether to go on. A job that goes on from a
             checkpoint first reports the epochs before it once more.
+        on_progress: called every few steps: an epoch may take hours.
 
     Returns:
         `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
@@ -48,7 +53,7 @@ def train(job: Job, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
     Raises:
         ArchsearchError: the network or the data of the job cannot be used.
     """
-    run = _Run(job)
+    run = _Run(job, on_progress)
     reset_peak_rss()
     try:
         return run.outcome(on_epoch)
@@ -76,7 +81,8 @@ def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int]
 class _Run:
     """What changes while a job trains."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, on_progress: Callable[[], None] = lambda: None) -> None:
+        self.on_progress = on_progress
         self.begin = time.perf_counter()
         self.job = job
         self.epoch = 0
@@ -126,8 +132,9 @@ class _Run:
                 save_weights(steps.weights(), Path(job.weights))
             if not job.test:
                 return self._ended("complete")
-            test_loss, test_accuracy, _ = evaluate(steps, data.test)
-        return self._ended("complete", test_loss=test_loss, test_accuracy=test_accuracy)
+            test_loss, test_accuracy, _ = evaluate(steps, data.test, self.on_progress)
+        finite = test_loss if math.isfinite(test_loss) else None
+        return self._ended("complete", test_loss=finite, test_accuracy=test_accuracy)
 
     def _epoch(
         self, epoch: int, which: range, steps: Steps, batches: Iterator[Batch], data: Dataset
@@ -143,7 +150,7 @@ class _Run:
         found: tuple[float | None, ...] = (None, None, None)
         if which.stop == total or job.evaluates(epoch, len(data.train)):
             with steps.averaged():
-                found = evaluate(steps, data.val)
+                found = evaluate(steps, data.val, self.on_progress)
         val_loss, val_accuracy, val_balanced_accuracy = found
         if val_loss is not None and not math.isfinite(val_loss):
             return f"validation loss became {_written(val_loss)}"
@@ -231,6 +238,7 @@ class _Run:
             if len(pending) == _READ_EVERY or step == which[-1] or first:
                 sums += steps.read(pending)
                 pending.clear()
+                self.on_progress()
                 if not math.isfinite(sums[0]):
                     break
             if first:
@@ -283,7 +291,9 @@ def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range
             done = end
 
 
-def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:
+def evaluate(
+    steps: Steps, split: Split, on_progress: Callable[[], None] = lambda: None
+) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
     loss, answers = 0.0, []
     batch = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
@@ -292,6 +302,7 @@ def evaluate(steps: Steps, split: Split) -> tuple[float, float, float]:
         one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
         loss += one_loss
         answers.append(one_answers)
+        on_progress()
     answered = np.concatenate(answers)
     accuracy = float(np.mean(answered == split.labels))
     return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)

@@ -100,7 +100,11 @@ class Outcome:
     total_s: float = 0.0
     """From the job's arrival to its outcome; of an interrupted one, while it ran."""
     peak_rss_bytes: int = 0
-    """Largest resident memory of the worker so far."""
+    """Largest resident memory of the worker in this job, what it has mapped of files counted in."""
+    held_bytes: int = 0
+    """What the worker holds as the job ends, files not counted: it may have grown."""
+    broken: bool = False
+    """Failed by an error of no known kind, after which the worker is of no use: a GPU's stay."""
     images_per_s: float = 0.0
     """Training images a second over the whole job."""
     start_s: float = 0.0

@@ -29,6 +29,17 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def held_bytes() -> int:
+    """Return this process's own resident memory: pages of mapped files are the system's to take back."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def peak_rss_bytes() -> int:
     """Return the largest resident memory since the reset, or since the process began."""
     with suppress(OSError):

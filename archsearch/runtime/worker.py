@@ -7,24 +7,30 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from archsearch.errors import ArchsearchError
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.runtime.memory import held_bytes
 from archsearch.runtime.setup import WorkerSetup
 
 JOB: Final = "job"
 STOP: Final = "stop"
+ALIVE: Final = "alive"
+_ALIVE_EVERY_S: Final = 20.0
 
 
 def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     """Train jobs until the pipe closes; the target of a spawned process.
 
     In come `("job", JSON)` and `("stop", key)`, out go JSON texts: an EpochReport an epoch, then
-    one Outcome a job. A job that fails costs its outcome, not the worker.
+    one Outcome a job; and `alive`, as soon as jobs can be taken, and now and then while one trains. A job
+    that fails costs its outcome, not the worker, unless by an error of no known kind.
 
     Args:
         pipe: this process's end.
@@ -39,17 +45,20 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     setup.apply()
     warm_up(setup)
     stopped: set[str] = set()
-    while True:
-        try:
+    outcome = None
+    try:
+        pipe.send(ALIVE)
+        while outcome is None or not outcome.broken:
             kind, text = pipe.recv()
             if kind == STOP:  # for a job that has ended meanwhile
                 continue
             job = from_json(text)
             assert isinstance(job, Job)
             stopped.clear()
-            pipe.send(to_json(_run(job, pipe, stopped)))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+            outcome = replace(_run(job, pipe, stopped), held_bytes=held_bytes())
+            pipe.send(to_json(outcome))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
 
 
 def end_with_driver() -> None:
@@ -99,20 +108,28 @@ def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
                 stopped.add(key)
         return job.key not in stopped
 
+    told = monotonic()
+
+    def on_progress() -> None:
+        nonlocal told
+        if monotonic() - told > _ALIVE_EVERY_S:
+            pipe.send(ALIVE)
+            told = monotonic()
+
     try:
         if job.measure_s is not None:
             return measure(job)
-        return train(job, on_epoch)
+        return train(job, on_epoch, on_progress)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # the driver is gone
     except MemoryError:
-        reason = "out of memory"
+        return Outcome(key=job.key, status="failed", reason="out of memory")
     except ArchsearchError as error:
-        reason = str(error)
+        return Outcome(key=job.key, status="failed", reason=str(error))
     except Exception as error:
         traceback.print_exc()  # into the log
         sys.stderr.flush()
         # TensorFlow's messages go on for pages; the first line says what happened.
         first = (str(error).strip() or "no message").splitlines()[0]
         reason = f"{type(error).__name__}: {first[:300]}"
-    return Outcome(key=job.key, status="failed", reason=reason)
+    return Outcome(key=job.key, status="failed", reason=reason, broken=True)

@@ -8,6 +8,7 @@ from archsearch.data.dataset import load
 from archsearch.ir.codec import to_json
 from archsearch.ir.tracer import Tracer
 from archsearch.runtime.job import Job
+from archsearch.runtime.job import to_json as to_json_line
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.weights import load_weights
 
@@ -74,12 +75,35 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
     seen = []
     original = fit.evaluate
     monkeypatch.setattr(
-        fit, "evaluate", lambda steps, split: (seen.append(len(split)), original(steps, split))[1]
+        fit,
+        "evaluate",
+        lambda steps, split, tell: seen.append(len(split)) or original(steps, split),
     )
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1))
     data = load(dataset)
     assert seen == [len(data.val)]
     assert outcome.test_accuracy is None
+
+
+def test_an_infinite_test_loss_is_told_as_none(dataset, monkeypatch):
+    from archsearch.runtime import fit
+
+    monkeypatch.setattr(fit, "evaluate", lambda steps, split, on_progress: (1.0, 0.5, 0.5))
+    outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
+    assert outcome.test_loss == 1.0
+    infinite = iter([1.0, float("inf")])
+    monkeypatch.setattr(fit, "evaluate", lambda *arguments: (next(infinite), 0.5, 0.5))
+    outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
+    assert (outcome.status, outcome.test_loss, outcome.test_accuracy) == ("complete", None, 0.5)
+    assert to_json_line(outcome)
+
+
+def test_progress_is_told_within_an_epoch(dataset):
+    from archsearch.runtime.fit import train
+
+    told = []
+    train(job_for(dataset, vgg_like(), epochs=1), lambda report: True, lambda: told.append(1))
+    assert len(told) >= 2
 
 
 def test_a_stopped_job_is_pruned_and_leaves_no_weights(dataset, tmp_path):
@@ -169,7 +193,7 @@ def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkey
     calls = []
     original = fit.evaluate
     monkeypatch.setattr(
-        fit, "evaluate", lambda steps, split: (calls.append(1), original(steps, split))[1]
+        fit, "evaluate", lambda steps, split, tell: calls.append(1) or original(steps, split)
     )
     third, seldom = trained(replace(job, val_every=3))
     assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]

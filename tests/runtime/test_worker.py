@@ -11,9 +11,9 @@ from archsearch.runtime.job import EpochReport, Job, Outcome, from_json
 from archsearch.runtime.job import to_json as job_json
 from archsearch.runtime.recipe import Recipe
 from archsearch.runtime.setup import WorkerSetup
-from archsearch.runtime.worker import main
+from archsearch.runtime.worker import ALIVE, main
 
-from .networks import vgg_like
+from .networks import resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
 
@@ -38,7 +38,8 @@ def worker(tmp_path):
 
 def hear(pipe):
     assert pipe.poll(TIMEOUT_S)
-    return from_json(pipe.recv())
+    text = pipe.recv()
+    return from_json(text) if text != ALIVE else hear(pipe)
 
 
 def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
@@ -72,3 +73,21 @@ def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
         message = hear(worker)
     assert (message.key, message.status) == ("long", "pruned")
     assert message.reason.startswith("stopped after epoch")
+
+
+def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dataset):
+    job = Job(
+        key="trial-0001",
+        graph=to_json(resnext_like()),  # for colours, which this data has not
+        dataset=str(dataset),
+        recipe=Recipe(batch=16),
+        images=96,
+        seed=0,
+    )
+    worker.send(("job", job_json(job)))
+    outcome = hear(worker)
+    assert (outcome.status, outcome.broken) == ("failed", True)
+    assert outcome.held_bytes > 50_000_000
+    assert "Error: " in outcome.reason
+    worker.process.join(30)
+    assert worker.process.exitcode == 0

@@ -113,7 +113,8 @@ def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
     mine = [e.epoch for e in seen if isinstance(e, EpochReport) and e.key == "unlucky"]
     assert mine == [1, 1, 2]
     assert found["deadly"].status == "failed"
-    assert found["deadly"].reason.startswith("worker died twice: signal 9 (SIGKILL)")
+    assert found["deadly"].reason.startswith("worker died: signal 9 (SIGKILL)")
+    assert found["deadly"].reason.endswith("(twice)")
     assert engine.events(0.01) == []
     # Its fault is forgotten with the job: a later one of that key has its second chance, too.
     (tmp_path / "unlucky.died").unlink()
@@ -149,6 +150,47 @@ def test_a_worker_that_has_grown_is_replaced(make):
         engine.submit(job(key, what))
     found = outcomes(engine, 3)
     assert found["a"].reason != found["b"].reason == found["c"].reason
+
+
+def test_a_broken_worker_goes_and_its_job_is_tried_once_more(make, tmp_path: Path):
+    engine = make(1)
+    for key, what in (("a", "broken"), ("b", "ok"), ("c", "ok")):
+        engine.submit(job(key, what, tmp_path / key))
+    first = engine._workers[0].process.pid
+    found = outcomes(engine, 3)
+    # Not by the process that had broken, and not by the second one either.
+    assert found["a"].status == "failed"
+    assert found["a"].reason.startswith("RuntimeError: CUDA error")
+    assert found["a"].reason.endswith("(twice)")
+    assert str(first) not in found["a"].reason
+    assert found["b"].status == found["c"].status == "complete"
+    assert found["b"].reason == found["c"].reason != str(first)
+
+
+def test_a_worker_that_starts_no_more_is_done_without(make, tmp_path: Path):
+    engine = make(2, main="lost")
+    for key, what in (("a", "kill"), ("b", "kill"), ("c", "ok"), ("d", "ok"), ("e", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 5)
+    # A death costs the job that it had, and no other.
+    assert [found[key].status for key in "abcde"] == ["failed"] * 2 + ["complete"] * 3
+    deadline = time.monotonic() + 30
+    while engine.workers > 1 and time.monotonic() < deadline:
+        engine.submit(job("more"))
+        assert outcomes(engine, 1)["more"].status == "complete"
+    assert engine.workers == 1
+
+
+def test_a_worker_that_dies_within_a_word_costs_its_job(make):
+    engine = make(1, main="cut_off")
+    engine.submit(job("a"))
+    assert outcomes(engine, 1)["a"].reason.startswith("worker died: exit status 0")
+
+
+def test_a_worker_that_says_that_it_goes_on_is_not_silent(make):
+    engine = make(1, silence_s=1.5)
+    engine.submit(job("a", "alive"))
+    assert outcomes(engine, 1)["a"].status == "complete"
 
 
 def test_a_silent_worker_is_ended(make):

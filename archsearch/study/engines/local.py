@@ -15,21 +15,24 @@ from archsearch.runtime import mps
 from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, to_json
 from archsearch.runtime.setup import WorkerSetup
 from archsearch.runtime.spawn import no_signals, why_ended
+from archsearch.runtime.worker import ALIVE, main
 from archsearch.study.engines.base import Event
 
 Main = Callable[[Connection, WorkerSetup, str], None]
 """A worker's main loop: its end of the pipe, what to train with, the log file for what libraries say.
 
-In come `job` and `stop` messages, out go reports and outcomes; it ends when the pipe closes.
+In come `job` and `stop` messages, out go reports and outcomes, and `alive` before all others; it ends
+when the pipe closes.
 """
 
 SILENCE_S: Final = 2 * 3600.0
-"""A worker that says nothing for so long hangs: no epoch of a sensible trial is longer."""
+"""A worker that says nothing for so long hangs: no sixteen steps of a sensible trial take longer."""
 _START_FAILURES: Final = 3
+"""One that has died so often before it could take a job is given up."""
 _GRACE_S: Final = 2.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Worker:
     """A process, and the job it has."""
 
@@ -39,14 +42,15 @@ class _Worker:
     log: Path
     job: Job | None = None
     heard: float = 0.0
-    peak_rss_bytes: int = 0
+    started: bool = False
 
 
 class LocalEngine:
     """Trains jobs in `workers` processes of its own.
 
-    A job that keeps checkpoints is tried once more where its worker died; it goes on from the
-    last of them, and its epochs before that are reported once more.
+    A job that keeps checkpoints is tried once more where its worker died or broke; it goes on from the
+    last of them, and its epochs before that are reported once more. A worker that does not start any
+    more, as on a GPU that is lost, is done without.
 
     Args:
         setups: one for each process; a process has one job at a time.
@@ -62,17 +66,12 @@ class LocalEngine:
         setups: Sequence[WorkerSetup],
         *,
         logs: Path,
-        main: Main | None = None,
+        main: Main = main,
         memory_bytes: int | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
         import psutil
 
-        if main is None:
-            from archsearch.runtime.worker import main as real_main
-
-            main = real_main
-        self.workers = len(setups)
         logs.mkdir(parents=True, exist_ok=True)
         self._mps = mps.start(setups, logs / "mps.log")
         folder = self._mps.folder if self._mps is not None else None
@@ -85,11 +84,16 @@ class LocalEngine:
         self._ready: deque[Event] = deque()
         self._tried: set[str] = set()  # jobs whose worker has died once
         self._stopping: set[str] = set()
-        self._spoken = False
-        self._start_failures = 0
+        self._start_failures = [0] * len(setups)
+        self._ever_started = False
         self._closed = False
         # All start at once: importing the framework takes seconds, and goes on beside the driver.
         self._workers = [self._spawn(number) for number in range(len(setups))]
+
+    @property
+    def workers(self) -> int:
+        """Jobs that train at the same time."""
+        return len(self._workers)
 
     def submit(self, job: Job) -> None:
         """Take a job."""
@@ -167,62 +171,75 @@ class LocalEngine:
         """Take what a worker has said, to the last word of one that has died."""
         try:
             while worker.pipe.poll():
-                message = from_json(worker.pipe.recv())
+                text = worker.pipe.recv()
                 worker.heard = time.monotonic()
-                self._spoken = True
+                if text == ALIVE:
+                    worker.started = self._ever_started = True
+                    self._start_failures[worker.number] = 0
+                    continue
+                message = from_json(text)
                 if isinstance(message, EpochReport):
                     self._ready.append(message)
                 elif isinstance(message, Outcome):
-                    self._ready.append(message)
                     self._free(worker, message)
                     return
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # also one cut off within a word
             self._replace_dead(worker)
 
     def _free(self, worker: _Worker, outcome: Outcome) -> None:
-        worker.job = None
-        self._tried.discard(outcome.key)
-        self._stopping.discard(outcome.key)
-        worker.peak_rss_bytes = max(worker.peak_rss_bytes, outcome.peak_rss_bytes)
-        if worker.peak_rss_bytes > self._memory_bytes:
+        job, worker.job = worker.job, None
+        if outcome.broken or outcome.held_bytes > self._memory_bytes:
             worker.pipe.close()
             self._bury(worker)
             self._renew(worker)
+        if outcome.broken and job is not None:
+            self._lose(job, outcome)
+        else:
+            self._end(outcome)
         self._assign()
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
-        code = worker.process.exitcode
-        why = why_ended(code, worker.log)
+        why = why_ended(worker.process.exitcode, worker.log)
         worker.pipe.close()
         self._bury(worker)
-        if not self._spoken and code is not None and code > 0:
-            # No worker has ever come as far as a report: the job is hardly to blame.
-            self._start_failures += 1
-            if self._start_failures >= _START_FAILURES:
-                self._workers.remove(worker)  # the others are left for `close`
-                raise ArchsearchError(f"worker processes do not start: {why}; see {worker.log}")
+        if worker.started:
             if worker.job is not None:
+                died = f"worker died: {why}"
+                self._lose(worker.job, Outcome(key=worker.job.key, status="failed", reason=died))
+            self._renew(worker)
+        else:
+            if worker.job is not None:  # which is hardly to blame
                 self._queue.appendleft(worker.job)
-        elif worker.job is not None:
-            self._lose(worker.job, why)
-        self._renew(worker)
+            self._start_again(worker, why)
         self._assign()
 
-    def _lose(self, job: Job, why: str) -> None:
-        """Decide what becomes of a job whose worker died: it may be no fault of the job's."""
+    def _start_again(self, worker: _Worker, why: str) -> None:
+        """Start a worker that has died at its start, or do without it."""
+        self._start_failures[worker.number] += 1
+        if self._start_failures[worker.number] < _START_FAILURES:
+            self._renew(worker)
+            return
+        self._workers.remove(worker)
+        # Where none has ever started, the others would fail as often.
+        if not self._workers or not self._ever_started:
+            raise ArchsearchError(f"worker processes do not start: {why}; see {worker.log}")
+
+    def _lose(self, job: Job, outcome: Outcome) -> None:
+        """Decide what becomes of a job whose worker died or broke: it may be no fault of the job's."""
         if job.key in self._stopping:  # it was to end there anyway
-            self._ready.append(Outcome(key=job.key, status="pruned", reason=f"worker died: {why}"))
+            self._end(replace(outcome, status="pruned"))
         elif job.checkpoint and job.key not in self._tried:
             self._tried.add(job.key)
             self._queue.appendleft(job)
-            return
         else:
-            times = " twice" if job.key in self._tried else ""
-            reason = f"worker died{times}: {why}"
-            self._ready.append(Outcome(key=job.key, status="failed", reason=reason))
-        self._tried.discard(job.key)
-        self._stopping.discard(job.key)
+            twice = " (twice)" if job.key in self._tried else ""
+            self._end(replace(outcome, reason=f"{outcome.reason}{twice}"))
+
+    def _end(self, outcome: Outcome) -> None:
+        self._tried.discard(outcome.key)
+        self._stopping.discard(outcome.key)
+        self._ready.append(outcome)
 
     def _end_silent(self) -> None:
         now = time.monotonic()
@@ -232,12 +249,12 @@ class LocalEngine:
                 worker.pipe.close()
                 self._bury(worker)
                 reason = f"worker said nothing for {self._silence_s:.0f} s and was ended"
-                self._ready.append(Outcome(key=worker.job.key, status="failed", reason=reason))
+                self._end(Outcome(key=worker.job.key, status="failed", reason=reason))
                 self._renew(worker)
         self._assign()
 
     def _renew(self, worker: _Worker) -> None:
-        self._workers[worker.number] = self._spawn(worker.number)
+        self._workers[self._workers.index(worker)] = self._spawn(worker.number)
 
     def _spawn(self, number: int) -> _Worker:
         from multiprocessing import get_context
