@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+from ctypes.util import find_library
 from pathlib import Path
 
 
@@ -23,7 +25,8 @@ def gpu_numbers(devices: Path = Path("/dev")) -> tuple[str, ...]:
         names = tuple(name for name in map(str.strip, visible.split(",")) if name)
         return () if names[:1] == ("-1",) else names
     found = [path.name.removeprefix("nvidia") for path in devices.glob("nvidia[0-9]*")]
-    return tuple(sorted((name for name in found if name.isdigit()), key=int))
+    # CUDA counts those it sees: a container given the machine's fourth GPU has /dev/nvidia3 and device 0.
+    return tuple(map(str, range(sum(name.isdigit() for name in found))))
 
 
 def gpu_memory_bytes() -> int | None:
@@ -43,6 +46,22 @@ def gpu_memory_bytes() -> int | None:
         return int(told.stdout) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
+
+
+def has_cudnn(packages: Path) -> bool:
+    """Tell whether NVIDIA's library of neural networks is there, for a framework among these packages.
+
+    Args:
+        packages: the folder Python's packages are installed in.
+    """
+    named = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    folders = [
+        packages / "nvidia/cudnn/lib",
+        Path(sys.prefix) / "lib",
+        *map(Path, filter(None, named)),
+    ]
+    there = any(any(folder.glob("libcudnn.so*")) for folder in folders)
+    return there or find_library("cudnn") is not None
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -31,6 +31,7 @@ class WorkerSetup:
         os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's order
         if self.mps is not None:
             os.environ["CUDA_MPS_PIPE_DIRECTORY"] = self.mps
         if self.backend == "jax" and self.gpu is None:
@@ -45,10 +46,12 @@ class WorkerSetup:
         # Threads that wait for work spin by default, in the way of the other workers': torch with two
         # threads took ten times as long on two busy cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Nobody takes all of a GPU's memory at the start: other workers share it, and latency is measured
+        # beside them.
+        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * self.gpu_share:.3f}"
         if self.cache is not None:  # TensorFlow has none
             os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", self.cache)
             os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", self.cache)
-        if self.gpu_share < 1:  # several processes on one GPU: nobody takes all of it at the start
-            os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

@@ -11,7 +11,7 @@ from archsearch.study.engines.base import Engine
 from archsearch.study.forecast import Forecast, expected
 from archsearch.study.pace import Pace, measure_pace
 from archsearch.study.prepared import Prepared
-from archsearch.study.sharing import Sharing, other_sharings
+from archsearch.study.sharing import Sharing, half_sharing, other_sharings
 from archsearch.study.storage import StudyStore
 
 MEASURING: Final = "measuring how fast this machine trains"
@@ -65,9 +65,16 @@ class Calibration:
         self.tell(MEASURING)
         since = self.clock()
         found = self._measured(prepared)
+        tried = {str(prepared.sharing): found.forecast}
         try:
+            while (fewer := _fewer(found)) is not None and not self.stopped():
+                found.engine.close()
+                self.tell(f"{MEASURING} with {fewer.sharing}")
+                since = self.clock()
+                found = self._measured(fewer)
+                tried[str(fewer.sharing)] = found.forecast
             took_s = self.clock() - since
-            best, tried = found, {str(prepared.sharing): found.forecast}
+            best = found
             spent_s = 0.0
             while not self.stopped():
                 other = self._next(best, tried)
@@ -124,7 +131,7 @@ class Calibration:
         """Say in the forecast what else was measured; its time goes on from here."""
         own = found.forecast
         others = {
-            words: _length(own) / _length(other)
+            words: 0.0 if math.isinf(_length(other)) else _length(own) / _length(other)
             for words, other in tried.items()
             if words != str(found.prepared.sharing)
         }
@@ -132,9 +139,21 @@ class Calibration:
         return replace(found, forecast=replace(fresh, tried=others))
 
 
+def _fewer(found: Calibrated) -> Prepared | None:
+    """Return half as many workers where so many at a time did not all train; None where they did."""
+    pace, prepared = found.forecast.pace, found.prepared
+    half = half_sharing(prepared.settings, prepared.sharing)
+    return replace(prepared, sharing=half) if pace and pace.failed and half else None
+
+
 def _length(found: Forecast) -> float:
-    """Say how long a run takes; in one that is bounded, how long a trial keeps the machine."""
+    """Say how long a run takes; in one that is bounded, how long a trial keeps the machine.
+
+    Without end where not all workers can train at the same time.
+    """
     if found.trial_s is None or found.search_s is None or found.finals_s is None:
+        return math.inf
+    if found.pace is not None and found.pace.failed:
         return math.inf
     if found.fit is not None:
         return found.trial_s / found.workers

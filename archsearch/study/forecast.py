@@ -1,12 +1,14 @@
 """What a run will take, before it starts: counted where it can be counted, measured where not."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
+from archsearch.runtime.devices import gpu_memory_bytes
 from archsearch.runtime.job import is_evaluated
 from archsearch.study.baselines import scaled_up, wants_matched
 from archsearch.study.gauge import READY
@@ -124,9 +126,21 @@ def expected(
     )
     counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
     if isinstance(pace, Pace):
+        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, prepared)))
         return timed(counted, pace, prepared, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))
+
+
+def _troubles(pace: Pace, prepared: Prepared) -> Iterator[str]:
+    """Say what went wrong as the pace was measured."""
+    if pace.failed:
+        yield f"{pace.failed}; with fewer --workers or a smaller --batch-size they may not"
+    if prepared.sharing.setups[0].gpu is not None and not pace.device:
+        yield (
+            f"{prepared.sharing.backend} was given a GPU but trains on the processor: it lacks NVIDIA's "
+            "libraries, or the driver is too old for it"
+        )
 
 
 def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
@@ -188,15 +202,24 @@ def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) 
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
         )
         found = replace(found, notes=(*found.notes, note))
-    needed = found.workers * memory.total_bytes
-    if needed > found.free_bytes:
-        fits = int(prepared.recipe.batch * found.free_bytes / needed)
-        note = (
-            f"{found.workers} at a time need about {_gigabytes(needed)} for a training step, "
-            f"{_gigabytes(found.free_bytes)} are free; try --batch-size {max(1, fits)}"
+    return replace(found, notes=(*found.notes, *_memory_notes(found, prepared)))
+
+
+def _memory_notes(found: Forecast, prepared: Prepared) -> Iterator[str]:
+    """Say where the workers' training steps need more memory than there is."""
+    setups = prepared.sharing.setups
+    if setups[0].gpu is None:
+        at_once, room, where = found.workers, found.free_bytes, "are free"
+    else:
+        at_once = max(Counter(setup.gpu for setup in setups).values())
+        room, where = gpu_memory_bytes() or 0, f"has GPU {setups[0].gpu}"
+    needed = at_once * found.memory["total_bytes"]
+    if needed > room > 0:
+        fits = max(1, int(prepared.recipe.batch * room / needed))
+        yield (
+            f"{at_once} at a time need about {_gigabytes(needed)} for a training step, "
+            f"{_gigabytes(room)} {where}; try --batch-size {fits}"
         )
-        found = replace(found, notes=(*found.notes, note))
-    return found
 
 
 def closing_s(

@@ -29,6 +29,7 @@ class Pace:
     Attributes:
         start_s: what a training needs before its first step.
         process_s: what a process needs before it can train anything: it imports the framework.
+        failed: how many of the trainings at a time failed, and why; empty where none did.
     """
 
     start_s: float
@@ -36,6 +37,7 @@ class Pace:
     images_per_s: float
     evaluated_per_s: float
     device: str = ""
+    failed: str = ""
 
 
 def measure_pace(
@@ -67,14 +69,17 @@ def measure_pace(
                 outcomes.append(event)
                 process_s = min(process_s, max(0.0, time.monotonic() - began - event.total_s))
     good = [o for o in outcomes if o.status == "complete" and o.images_per_s > 0]
+    bad = [o for o in outcomes if o not in good]
+    why = next((o.reason for o in bad if o.reason), "no network could be trained")
     if not good:
-        return outcomes[0].reason or "no network could be trained"
+        return why
     return Pace(
         start_s=fmean(o.start_s for o in good),
         process_s=process_s,
         images_per_s=harmonic_mean([o.images_per_s for o in good]),
         evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
         device=good[0].device,
+        failed=f"{len(bad)} of {len(jobs)} trainings failed: {why}" if bad else "",
     )
 
 

@@ -10,6 +10,7 @@ from archsearch.runtime.backends.choice import (
     choose_backend,
     choose_compiled,
     choose_precision,
+    gpus_for,
     rivals,
 )
 from archsearch.runtime.devices import cores, gpu_numbers
@@ -78,10 +79,11 @@ def first_sharing(settings: RunSettings, *, step_flops: int) -> Sharing:
     Raises:
         UserError: workers for GPUs, where there are none; a backend that is not there.
     """
-    gpus = gpu_numbers()
+    gpus = gpus_for(settings.backend)
     if settings.workers_per_gpu is not None and not gpus:
+        lack = f"backend {settings.backend} uses no" if gpu_numbers() else "this machine shows no"
         raise UserError(
-            f"--workers-per-gpu {settings.workers_per_gpu}: this machine shows no NVIDIA GPU; "
+            f"--workers-per-gpu {settings.workers_per_gpu}: {lack} NVIDIA GPU; "
             "--workers says how many trials share its CPU"
         )
     if settings.workers is not None:
@@ -98,7 +100,7 @@ def other_sharings(settings: RunSettings, this: Sharing) -> Iterator[Sharing]:
 
     Twice or half as many workers; compiled steps, on a GPU; the other backends installed.
     """
-    gpus = gpu_numbers()
+    gpus = gpus_for(settings.backend)
     if settings.workers is None and settings.workers_per_gpu is None:
         # A worker needs a core, to launch its GPU's work from, too. One that has a processor to itself
         # does not keep it busy.
@@ -115,6 +117,15 @@ def other_sharings(settings: RunSettings, this: Sharing) -> Iterator[Sharing]:
             if name != this.backend:
                 found = _sharing(replace(settings, backend=name), this.workers)
                 yield replace(found, backend_why=MEASURED)
+
+
+def half_sharing(settings: RunSettings, this: Sharing) -> Sharing | None:
+    """Return half as many workers; None where their number is asked for, or there is one a GPU only."""
+    least = len(gpus_for(settings.backend)) or 1
+    if (settings.workers, settings.workers_per_gpu) != (None, None) or this.workers <= least:
+        return None
+    count = max(least, this.workers // 2)
+    return _sharing(_with_measured(settings, this), count, compiled=this.compiled)
 
 
 def settled(settings: RunSettings, this: Sharing) -> RunSettings:
@@ -146,9 +157,8 @@ def default_per_gpu(step_flops: int) -> int:
     return max(1, min(GUESSED_PER_GPU, BUSY_STEP_FLOPS // max(1, step_flops)))
 
 
-def worker_setups(workers: int) -> tuple[WorkerSetup, ...]:
+def worker_setups(workers: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
     """Share CPU threads and GPUs equally between so many workers."""
-    gpus = gpu_numbers()
     threads = max(1, cores() // workers)
     if not gpus:
         return (WorkerSetup(threads=threads),) * workers
@@ -165,7 +175,7 @@ def _with_measured(settings: RunSettings, this: Sharing) -> RunSettings:
 
 
 def _sharing(settings: RunSettings, workers: int, *, compiled: bool = False) -> Sharing:
-    setups = worker_setups(workers)
+    setups = worker_setups(workers, gpus_for(settings.backend))
     threads = setups[0].threads
     backend = choose_backend(settings.backend, threads=threads)
     return Sharing(

@@ -461,12 +461,21 @@ def test_the_backend_is_chosen_by_what_is_installed(wanted, threads, there, name
 
 def test_on_a_gpu_a_backend_built_for_it_is_chosen(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     there = ("torch", "jax", "jax_cuda13_plugin", "tensorflow")
     assert choose_backend("auto", found=place_of(*there)).name == "jax"
     # PyTorch's package for processors is of no use there.
     assert choose_backend("auto", found=place_of("torch", "tensorflow")).name == "tensorflow"
-    # Nothing that uses it: the processor's order.
-    assert choose_backend("auto", found=place_of("torch", "jax")).name == "torch"
+    # Nothing that uses it: the processor's order, and no worker is given the GPU.
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: False)
+    for there in (("torch", "jax"), ("torch", "tensorflow")):
+        chosen = choose_backend("auto", found=place_of(*there))
+        assert chosen.name == "torch"
+        assert "none of them can use this machine's GPU" in chosen.why
+        assert choice.gpus_for("auto", found=place_of(*there)) == ()
+    mixed = place_of("torch", "jax", "jax_cuda13_plugin")
+    assert choice.gpus_for("auto", found=mixed) == choice.gpus_for("jax", found=mixed) == ("0",)
+    assert choice.gpus_for("torch", found=mixed) == ()
 
 
 @pytest.mark.parametrize(
@@ -502,7 +511,8 @@ def test_the_precision_is_what_the_hardware_is_good_at(
         choose_precision("half", backend, threads=threads)
 
 
-def test_what_may_be_the_fastest_is_worth_measuring():
+def test_what_may_be_the_fastest_is_worth_measuring(monkeypatch):
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     there = place_of("tensorflow", "torch", "jax", "jax_cuda12_plugin")
     assert rivals(gpu=False, found=there) == ["tensorflow", "torch"]
     assert rivals(gpu=True, found=there) == ["tensorflow", "jax"]

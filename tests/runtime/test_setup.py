@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from archsearch.data.dataset import load
-from archsearch.runtime.devices import gpu_memory_bytes, gpu_numbers, has_bfloat16
+from archsearch.runtime import devices
+from archsearch.runtime.devices import gpu_memory_bytes, gpu_numbers, has_bfloat16, has_cudnn
 from archsearch.runtime.export import ExportRequest
 from archsearch.runtime.model_process import ModelProcess
 
@@ -15,7 +16,8 @@ def test_gpus_are_found_by_their_device_files_or_the_variable(tmp_path, monkeypa
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
         (tmp_path / name).touch()
-    assert gpu_numbers(tmp_path) == ("2", "10")
+    # CUDA's numbers: a container may have been given any of a machine's GPUs.
+    assert gpu_numbers(tmp_path) == ("0", "1")
     for text, found in (("", ()), ("-1", ()), ("1, 0", ("1", "0")), ("GPU-8f", ("GPU-8f",))):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
         assert gpu_numbers(tmp_path) == found
@@ -38,6 +40,27 @@ def test_a_gpus_memory_is_what_nvidias_tool_tells(tool, gpu, found, tmp_path, mo
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{tool}\n")
         (tmp_path / "nvidia-smi").chmod(0o755)
     assert gpu_memory_bytes() == found
+
+
+def test_cudnn_is_found_beside_the_packages_or_where_libraries_are_looked_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(devices, "find_library", lambda name: None)
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path / 'lib'}")
+    packages = tmp_path / "packages"
+    assert not has_cudnn(packages)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libcudnn.so.9").touch()
+    assert has_cudnn(packages)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    assert not has_cudnn(packages)
+    own = packages / "nvidia" / "cudnn" / "lib"
+    own.mkdir(parents=True)
+    (own / "libcudnn.so.9").touch()
+    assert has_cudnn(packages)
+    own.rename(tmp_path / "gone")
+    monkeypatch.setattr(devices, "find_library", lambda name: f"lib{name}.so.9")
+    assert has_cudnn(packages)
 
 
 @pytest.mark.parametrize(

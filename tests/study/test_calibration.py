@@ -6,6 +6,7 @@ import pytest
 
 from archsearch.errors import ArchsearchError
 from archsearch.report.plan import plan_lines
+from archsearch.runtime.job import Outcome
 from archsearch.settings import RunSettings
 from archsearch.study import sharing
 from archsearch.study.calibration import Calibration
@@ -197,6 +198,55 @@ def test_workers_that_do_not_start_end_only_a_run_that_needs_them(prepared, brok
         assert found.prepared.sharing.workers == 4
         assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
     assert machine.open == 0
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Memory for two trainings at a time."""
+
+    def make(machine, room=2):
+        whole = machine.engine
+
+        def engine(shared):
+            made = whole(shared)
+            pace = made._pace
+
+            def limited(job):
+                if int(job.key.rpartition("-")[2]) < room:
+                    return pace(job)
+                return Outcome(key=job.key, status="failed", reason="CUDA out of memory")
+
+            made._pace = limited
+            return made
+
+        machine.engine = engine
+        return machine
+
+    return make
+
+
+def test_workers_that_do_not_all_find_memory_are_not_chosen(prepared, crowded):
+    machine = crowded(Machine(alone), room=4)
+    found = machine.chosen(prepared(epochs=60))
+    assert found.prepared.sharing.workers == 4
+    assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
+    assert not [note for note in found.forecast.notes if "failed" in note]
+
+
+def test_the_first_guess_is_halved_until_all_find_memory(prepared, crowded):
+    machine = crowded(Machine(alone))
+    found = machine.chosen(prepared())
+    assert found.prepared.sharing.workers == 2
+    assert machine.opened == [4, 2]
+    assert found.forecast.tried == {"4 workers of 2 threads, tensorflow, float32": 0.0}
+
+
+def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(prepared, crowded):
+    machine = crowded(Machine(alone))
+    found = machine.chosen(prepared(workers=4))
+    assert found.prepared.sharing.workers == 4
+    (note,) = [note for note in found.forecast.notes if "failed" in note]
+    assert note.startswith("2 of 4 trainings failed: CUDA out of memory; with fewer --workers")
 
 
 def test_no_pace_no_choice(prepared):

@@ -8,9 +8,10 @@ from PIL import Image
 
 from archsearch.errors import UserError
 from archsearch.report.plan import plan_lines
+from archsearch.runtime.backends import choice
 from archsearch.runtime.job import Outcome
 from archsearch.settings import RunSettings
-from archsearch.study import planning
+from archsearch.study import forecast, planning
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.planning import plan
 from archsearch.study.services import Services
@@ -21,11 +22,12 @@ class Slow(FakeEngine):
 
     pace = 100.0
     reason = ""
+    device = "a GPU"
 
     def _pace(self, job):
         if self.reason:
             return Outcome(key=job.key, status="failed", reason=self.reason)
-        return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device="a GPU")
+        return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device=self.device)
 
 
 def planned(settings: RunSettings, **engine):
@@ -113,6 +115,28 @@ def test_a_step_larger_than_the_memory_is_said_with_a_batch_that_fits(settings: 
     huge = replace(settings, flops="15G", input="256x256x3", batch_size=1000, workers=8)
     found = planned(huge)
     assert any("try --batch-size" in note for note in found.notes)
+
+
+def test_on_a_gpu_its_own_memory_counts(settings: RunSettings, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
+    asked = replace(settings, backend="tensorflow", workers_per_gpu=4, workers=None)
+    monkeypatch.setattr(forecast, "gpu_memory_bytes", lambda: 100_000_000)
+    (note,) = [note for note in planned(asked).notes if "training step" in note]
+    assert note.startswith("4 at a time need about")
+    assert "0.1 GB has GPU 0; try --batch-size" in note
+    for unknown_or_enough in (None, 10**12):
+        monkeypatch.setattr(forecast, "gpu_memory_bytes", lambda found=unknown_or_enough: found)
+        assert not [note for note in planned(asked).notes if "training step" in note]
+
+
+def test_a_gpu_that_is_not_used_is_said(settings: RunSettings, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
+    asked = replace(settings, backend="tensorflow")
+    assert not [note for note in planned(asked).notes if "given a GPU" in note]
+    (note,) = [note for note in planned(asked, device="").notes if "given a GPU" in note]
+    assert note.startswith("tensorflow was given a GPU but trains on the processor")
 
 
 def test_published_networks_take_their_own_time(settings: RunSettings):

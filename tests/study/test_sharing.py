@@ -3,12 +3,14 @@ from dataclasses import replace
 import pytest
 
 from archsearch.errors import UserError
+from archsearch.runtime.backends import choice
 from archsearch.settings import RunSettings
 from archsearch.study import sharing
 from archsearch.study.sharing import (
     MEASURED,
     default_per_gpu,
     first_sharing,
+    half_sharing,
     other_sharings,
     settled,
 )
@@ -26,6 +28,7 @@ def eight_cores(monkeypatch):
 
 @pytest.fixture
 def gpus(monkeypatch):
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     return lambda text: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
 
 
@@ -68,6 +71,28 @@ def test_what_is_asked_for_is_what_there_is(gpus):
     gpus("")
     with pytest.raises(UserError, match="shows no NVIDIA GPU"):
         first(workers_per_gpu=2)
+
+
+def test_a_tensorflow_without_nvidias_libraries_shares_the_processor(gpus, monkeypatch):
+    gpus("0")
+    monkeypatch.setattr(choice, "has_cudnn", lambda packages: False)
+    assert first().shares == "4 workers of 2 threads"
+    assert first(precision="auto").precision == "float32"
+    with pytest.raises(UserError, match="backend tensorflow uses no NVIDIA GPU"):
+        first(workers_per_gpu=2)
+
+
+def test_half_as_many_workers(gpus):
+    gpus("")
+    half = half_sharing(SETTINGS, first())
+    assert half.shares == "2 workers of 4 threads"
+    one = half_sharing(SETTINGS, half)
+    assert one.shares == "1 worker of 8 threads"
+    assert half_sharing(SETTINGS, one) is None
+    assert half_sharing(replace(SETTINGS, workers=4), first(workers=4)) is None
+    gpus("0,1,2")
+    assert half_sharing(SETTINGS, first(workers=4)).shares.startswith("3 workers: 1 on GPU 0")
+    assert half_sharing(SETTINGS, first(workers=3)) is None
 
 
 def others(this, **changes):

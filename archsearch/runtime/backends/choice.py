@@ -9,7 +9,7 @@ from typing import Final
 
 from archsearch.errors import UserError
 from archsearch.runtime.backends.base import Steps, Task
-from archsearch.runtime.devices import gpu_numbers, has_bfloat16
+from archsearch.runtime.devices import gpu_numbers, has_bfloat16, has_cudnn
 from archsearch.runtime.recipe import Precision
 
 AUTO: Final = "auto"
@@ -18,6 +18,10 @@ NAMES: Final = ("tensorflow", "jax", "torch")
 _ON_ONE_THREAD: Final = ("torch", "tensorflow", "jax")
 _ON_THREADS: Final = ("tensorflow", "torch", "jax")
 _ON_GPU: Final = ("torch", "jax", "tensorflow")
+_NO_CUDA: Final = (
+    "none of them can use this machine's GPU; "
+    "pip install 'tensorflow[and-cuda]', or a torch that is built for CUDA"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,23 @@ def choose_backend(
         return Choice(wanted, "asked for")
     if wanted != AUTO:
         raise UserError(f"no backend {wanted!r}; there are {', '.join((AUTO, *NAMES))}")
-    if gpu_numbers():
-        for name in _ON_GPU:
-            if name in installed and _uses_gpu(name, place):
-                return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
+    if gpus_for(wanted, found=found):
+        name = next(name for name in _ON_GPU if name in installed and _uses_gpu(name, place))
+        return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
     for name in _ON_ONE_THREAD if threads == 1 else _ON_THREADS:
         if name in installed:
             how = "one CPU thread" if threads == 1 else "several CPU threads"
-            return Choice(name, f"the fastest on {how} of {_listed(installed)}")
+            why = f"the fastest on {how} of {_listed(installed)}"
+            return Choice(name, f"{why}; {_NO_CUDA}" if gpu_numbers() else why)
     raise UserError("no backend is installed; pip install tensorflow")
+
+
+def gpus_for(wanted: str, *, found: Callable[[str], Path | None] | None = None) -> tuple[str, ...]:
+    """Name the GPUs that a backend, or with `auto` any installed one, can train on."""
+    place = found or _place
+    gpus = gpu_numbers()
+    able = (_uses_gpu(name, place) for name in NAMES if wanted in (AUTO, name) and place(name))
+    return gpus if gpus and any(able) else ()
 
 
 def rivals(*, gpu: bool, found: Callable[[str], Path | None] | None = None) -> list[str]:
@@ -119,7 +131,7 @@ def choose_precision(
         raise UserError(f"no precision {wanted!r}; there are {AUTO}, float32, bfloat16")
     # On processors only PyTorch's convolutions gain, and only with one thread: several wait for one
     # another more often than in float32 (benchmarks/RESULTS.md).
-    on_gpu = bool(gpu_numbers()) and _uses_gpu(backend, found or _place)
+    on_gpu = bool(gpus_for(backend, found=found))
     pays = on_gpu or (backend == "torch" and threads == 1 and has_bfloat16())
     return "bfloat16" if pays else "float32"
 
@@ -145,13 +157,15 @@ def _place(name: str) -> Path | None:
 
 
 def _uses_gpu(name: str, place: Callable[[str], Path | None]) -> bool:
-    """Tell whether an installed backend was built for NVIDIA GPUs."""
+    """Tell whether an installed backend was built for NVIDIA GPUs, and has their libraries."""
+    folder = place(name)
     if name == "torch":
-        folder = place(name)
         return folder is not None and (folder / "lib" / "libtorch_cuda.so").exists()
     if name == "jax":
         return any(place(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
-    return True  # TensorFlow's packages have their GPU kernels in them
+    # TensorFlow's package has its GPU kernels in it, but not what they call: `tensorflow[and-cuda]` puts
+    # that beside it, others install it for all programs.
+    return folder is not None and has_cudnn(folder.parent)
 
 
 def _listed(installed: list[str]) -> str:
