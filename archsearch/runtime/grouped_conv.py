@@ -61,12 +61,12 @@ def split_conv2d(
 class GroupedConv2D(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships no types
     """`keras.layers.Conv2D(groups=…)`: same arguments, weights and numbers, faster where it can be.
 
-    On other backends, on a GPU, with dilation or channels first, it is the plain layer.
+    On other backends, in training on a GPU, with dilation or channels first, it is the plain layer.
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Convolve, add the bias, activate."""
-        if not self._lowers():
+        if not self._lowers(training):
             return super().call(inputs)
         padding = self.padding.upper()
         if training:
@@ -81,9 +81,11 @@ class GroupedConv2D(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships n
             outputs = keras.ops.add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
 
-    def _lowers(self) -> bool:
+    def _lowers(self, training: bool | None) -> bool:
         if keras.backend.backend() != "tensorflow" or self.data_format != "channels_last":
             return False
         import tensorflow as tf
 
-        return self.dilation_rate == (1, 1) and not tf.config.get_visible_devices("GPU")
+        # Keras has XLA compute grouped convolutions, which a saved model should not need anywhere.
+        on_gpu = training and tf.config.get_visible_devices("GPU")
+        return self.dilation_rate == (1, 1) and not on_gpu

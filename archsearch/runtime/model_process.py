@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import shutil
 import signal
 import time
@@ -131,7 +132,7 @@ class ModelProcess:
                 self._end()
                 raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
             kind, answer = self._pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             raise self._died() from None
         self._asked_at = None
         if kind == "done":
@@ -180,6 +181,7 @@ class ModelProcess:
     def _start(self) -> Connection:
         from multiprocessing import get_context
 
+        _clear_dead(self._log)
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         self._process = context.Process(
@@ -213,8 +215,8 @@ class ModelProcess:
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
+            shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
             self._process = None
-        shutil.rmtree(_place(self._log), ignore_errors=True)
 
 
 def checked_device(text: str | None) -> str | None:
@@ -233,8 +235,19 @@ def checked_device(text: str | None) -> str | None:
     raise UserError(f"no device {text!r}; write cpu, gpu or gpu:1")
 
 
-def _place(log: Path) -> Path:
-    return log.with_suffix(".model")
+def _place(log: Path, process_id: int | None) -> Path:
+    """Name the folder of a process's networks: others may measure beside the same log."""
+    return log.with_suffix(f".{process_id}.model")
+
+
+def _clear_dead(log: Path) -> None:
+    """Remove what processes left that were killed with their drivers."""
+    import psutil
+
+    for folder in log.parent.glob(f"{log.stem}.*.model"):
+        process_id = folder.suffixes[-2].removeprefix(".")
+        if not (process_id.isdecimal() and psutil.pid_exists(int(process_id))):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None:
@@ -302,4 +315,4 @@ class _Answers:
 
     def _call(self, request: LatencyRequest) -> Call:
         self._device = self._device or choose_device(self._wanted)
-        return exported_call(request, _place(self._log))
+        return exported_call(request, _place(self._log, os.getpid()))

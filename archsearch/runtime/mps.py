@@ -15,19 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from archsearch.runtime.setup import WorkerSetup
+from archsearch.runtime.setup import DEVICE_ORDER, WorkerSetup
 
 CONTROL: Final = "nvidia-cuda-mps-control"
 _OTHERS: Final = Path("/tmp/nvidia-mps")
 """Where one that was started by somebody else listens."""
 _START_S: Final = 20.0
-_END_S: Final = 10.0
+_END_S: Final = 5.0
 # `cat` ends when the process that started the service does, however it ends.
 _SERVE: Final = f"""
 timeout {_START_S:.0f} {CONTROL} -d >&2 || exit 1
 echo started
 cat >/dev/null
-printf 'quit -t 2\nquit\n' | {CONTROL} >&2
+printf 'quit -t 2\nquit\n' | timeout {_END_S:.0f} {CONTROL} >&2
 rm -r "$CUDA_MPS_PIPE_DIRECTORY"
 """
 _PROBE: Final = """
@@ -89,13 +89,13 @@ class Service:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_S)
+            self._process.wait(2 * _END_S)
         self._process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
         where = {"CUDA_MPS_PIPE_DIRECTORY": self.folder, "CUDA_MPS_LOG_DIRECTORY": self.folder}
-        return {**os.environ, **where}
+        return {"CUDA_DEVICE_ORDER": DEVICE_ORDER, **os.environ, **where}
 
 
 def start(setups: Sequence[WorkerSetup], log: Path) -> Service | None:

@@ -2,6 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from typing import Final
+
+DEVICE_ORDER: Final = "PCI_BUS_ID"
+"""How GPUs are numbered: as nvidia-smi does."""
+_USABLE: Final = 0.9
+"""The part of a GPU's memory that frameworks are let take: a process needs some besides, and latency is
+measured in one more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +19,7 @@ class WorkerSetup:
         backend: what it trains on (archsearch.runtime.backends).
         threads: CPU threads it may compute with.
         gpu: the number of its GPU; None: the processor alone.
-        gpu_share: the part of that GPU's memory it may take.
+        gpu_share: its part of that GPU.
         mps: folder of the service through which workers share a GPU (archsearch.runtime.mps).
         cache: folder for compiled programs, so that a network is compiled once, however many workers
             train it and however often; None: nothing is kept.
@@ -25,13 +32,18 @@ class WorkerSetup:
     mps: str | None = None
     cache: str | None = None
 
+    @property
+    def memory_share(self) -> float:
+        """The part of its GPU's memory that its framework may take."""
+        return _USABLE * self.gpu_share
+
     def apply(self) -> None:
         """Set what frameworks read as they are imported: call it before that."""
         # Keras is not asked to compute on PyTorch: what trains there is no Keras model.
         os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # nvidia-smi's order
+        os.environ.setdefault("CUDA_DEVICE_ORDER", DEVICE_ORDER)
         if self.mps is not None:
             os.environ["CUDA_MPS_PIPE_DIRECTORY"] = self.mps
         if self.backend == "jax" and self.gpu is None:
@@ -50,7 +62,7 @@ class WorkerSetup:
         # beside them.
         os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * self.gpu_share:.3f}"
+        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{self.memory_share:.3f}"
         if self.cache is not None:  # TensorFlow has none
             os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", self.cache)
             os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")

@@ -89,7 +89,7 @@ def warm_up(setup: WorkerSetup) -> None:
     """Import what takes seconds before the first job needs it, and have it never looked through again."""
     backend = importlib.import_module(f"archsearch.runtime.backends.{setup.backend}")
     if setup.backend != "jax" and setup.gpu is not None:  # JAX goes by its environment
-        backend.limit_gpu_memory(setup.gpu_share)
+        backend.limit_gpu_memory(setup.memory_share)
     # A framework is half a million objects that stay: to look through them when a job's garbage is collected
     # takes a third of a second.
     gc.collect()

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from archsearch.errors import UserError
 from archsearch.ir import ops
 from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
 from archsearch.runtime.backends import choice
 from archsearch.runtime.backends.base import HELD_SHARE, Rates, Task
 from archsearch.runtime.backends.choice import (
@@ -428,6 +430,60 @@ def test_tensorflow_holds_images_that_fit_and_learns_the_same(colour_dataset, mo
             take(3)
             losses.append(steps.evaluate(data.val.images, data.val.labels)[0])
     assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "holds"),
+    [
+        (10_000, 0, True),
+        (1_000, 0, False),
+        (1_000, 9_000, True),  # what it has kept of freed memory is its own
+        (90_000, 0, True),
+    ],
+)
+@pytest.mark.parametrize("backend", [installed("torch")])
+def test_pytorch_holds_images_that_its_share_of_a_gpu_has_room_for(
+    backend, free, reserved, holds, monkeypatch
+):
+    import torch
+
+    from archsearch.runtime.backends import torch as steps
+
+    for name, value in (
+        ("mem_get_info", (free, 100_000)),
+        ("memory_reserved", reserved),
+        ("memory_allocated", 0),
+        ("get_per_process_memory_fraction", 0.1),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert steps._free_memory() == min(10_000, free + reserved)
+    monkeypatch.setattr(steps, "HeldImages", lambda *arguments: "held")
+    monkeypatch.setattr(steps, "SentImages", lambda *arguments: "sent")
+    split = Split(np.zeros((10, 5, 5, 3), np.uint8), np.arange(10))
+    gpu = SimpleNamespace(_place=torch.device("cuda"))
+    assert steps.TorchSteps.hold(gpu, split, NO_AUGMENTATION) == ("held" if holds else "sent")
+
+    def no_room(*arguments):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(steps, "HeldImages", no_room)
+    assert steps.TorchSteps.hold(gpu, split, NO_AUGMENTATION) == "sent"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
+def test_one_value_a_channel_is_normalized_to_its_offset(backend, colour_dataset):
+    net = Tracer("one value", (16, 16, 3))
+    x = net.global_avg_pool(net.conv(net.input, 4, kernel=3), keep_map=True)
+    graph = net.finish(net.dense(net.flatten(net.batch_norm(net.conv(x, 6, kernel=1))), 5))
+    data = load(colour_dataset)
+    job = Job(
+        key="t", graph=to_json(graph), dataset=str(colour_dataset), recipe=Recipe(batch=1),
+        images=4, seed=0, backend=backend,
+    )  # fmt: skip
+    with train_steps(job, data) as (steps, take):
+        take(3)
+        loss, _ = steps.evaluate(data.val.images[:4], data.val.labels[:4])
+    assert np.isfinite(loss)
 
 
 @pytest.mark.parametrize("backend", [installed("torch")])

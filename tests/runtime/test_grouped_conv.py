@@ -58,6 +58,20 @@ def test_equals_keras_own_layer_forward_and_backward(shape, padding):
     )
 
 
+def test_what_is_exported_beside_a_gpu_needs_no_xla_either(monkeypatch):
+    import tensorflow as tf
+
+    from archsearch.runtime.grouped_conv import GroupedConv2D
+
+    layer = GroupedConv2D(8, 3, groups=4)
+    layer.build((1, 6, 6, 8))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a GPU"])
+    graph = tf.function(layer).get_concrete_function(tf.zeros((1, 6, 6, 8)), training=False).graph
+    compiled = [op for op in graph.get_operations() if "call" in op.type.lower()]
+    assert not compiled
+    assert not layer._lowers(training=True)
+
+
 def test_chunks_are_of_about_sixteen_channels_and_of_whole_groups():
     from archsearch.runtime.grouped_conv import chunk_count
 

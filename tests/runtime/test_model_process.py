@@ -113,6 +113,27 @@ def test_a_process_that_hangs_is_given_up(gauge: ModelProcess):
     assert gauge.measure(ask("2")).median_ms == 2
 
 
+def test_each_process_has_a_folder_of_its_own_and_dead_ones_leave_none(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    toys = importlib.import_module("toy_processes")
+    log = tmp_path / "models.log"
+    dead, strange = tmp_path / f"models.{2**31 - 2}.model", tmp_path / "models.x.model"
+    alive = tmp_path / f"models.{os.getpid()}.model"
+    for folder in (dead, strange, alive):
+        folder.mkdir()
+    with ModelProcess(log=log, main=toys.answering) as first:
+        first.measure(ask("1"))
+        assert not dead.exists()
+        assert not strange.exists()
+        own = tmp_path / f"models.{first.process_id}.model"
+        own.mkdir()
+        with ModelProcess(log=log, main=toys.answering) as second:
+            second.measure(ask("1"))
+        assert own.exists()
+    assert not own.exists()
+    assert alive.exists()
+
+
 def test_an_export_that_dies_leaves_what_was_there(gauge: ModelProcess, tmp_path: Path):
     def request(graph: str, **more) -> ExportRequest:
         out = str(tmp_path / "models" / "saved_model")

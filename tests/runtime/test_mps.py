@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from archsearch.runtime import mps
@@ -15,7 +16,8 @@ from archsearch.runtime.setup import WorkerSetup
 SHARED = (WorkerSetup(gpu="0", gpu_share=0.5),) * 2
 CONTROL = """#!/bin/sh
 if [ "$1" = -d ]; then echo "start $CUDA_MPS_PIPE_DIRECTORY$CUDA_VISIBLE_DEVICES" >>{told}; {start}
-else while read -r line; do echo "$line" >>{told}; done; fi
+else while read -r line; do echo "$line" >>{told}; done; {end}
+fi
 """
 
 
@@ -24,10 +26,10 @@ def told(tmp_path, monkeypatch):
     return install(tmp_path, monkeypatch)
 
 
-def install(folder: Path, monkeypatch, *, start="", probe="") -> Path:
+def install(folder: Path, monkeypatch, *, start="", probe="", end="") -> Path:
     told = folder / "told"
     program = folder / mps.CONTROL
-    program.write_text(CONTROL.format(told=told, start=start))
+    program.write_text(CONTROL.format(told=told, start=start, end=end))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_MPS_PIPE_DIRECTORY", raising=False)
@@ -52,6 +54,33 @@ def test_it_runs_from_start_to_close(told, tmp_path):
     service.close()
     assert told.read_text().splitlines()[1].startswith("quit")
     assert not Path(service.folder).exists()
+
+
+def test_one_that_does_not_end_is_left_to_itself_and_leaves_no_process_of_ours(
+    tmp_path, monkeypatch
+):
+    install(tmp_path, monkeypatch, end="sleep 60")
+    monkeypatch.setattr(mps, "_SERVE", mps._SERVE.replace("timeout 5 ", "timeout 1 "))
+    service = mps.start(SHARED, tmp_path / "log")
+    assert service is not None
+    began, group = time.monotonic(), service._process.pid
+    service.close()
+    assert time.monotonic() - began < 5
+    assert service._process.returncode is not None
+    wait_for(lambda: not processes_of(group))
+    assert not Path(service.folder).exists()
+
+
+def processes_of(group: int) -> list[int]:
+    alive = (process.pid for process in psutil.process_iter())
+    return [pid for pid in alive if with_group(pid) == group]
+
+
+def with_group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def test_workers_are_told_where_it_listens(monkeypatch):

@@ -37,8 +37,6 @@ from archsearch.runtime.devices import gpu_memory_bytes
 from archsearch.runtime.weights import Weights, get_weights
 
 _GPU: Final = "GPU:0"
-_USABLE: Final = 0.9
-"""Of a GPU's memory: CUDA and its libraries take some, too."""
 
 
 def _rewrite(wanted: bool) -> None:
@@ -267,7 +265,7 @@ def limit_gpu_memory(share: float) -> None:
     """Let this process take no more than a share of its GPU's memory; call it before that is used."""
     gpus, total = tf.config.list_physical_devices("GPU"), gpu_memory_bytes()
     if gpus and total is not None:
-        megabytes = int(_USABLE * share * total / 2**20)
+        megabytes = int(share * total / 2**20)
         limit = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)
         tf.config.set_logical_device_configuration(gpus[0], [limit])
 

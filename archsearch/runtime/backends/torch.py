@@ -8,7 +8,7 @@ however many layers there are.
 import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import accumulate
 from typing import Any, Final
 
@@ -104,9 +104,12 @@ class TorchSteps:
         """Put images on a GPU that has room for them, or send it a batch at a time."""
         if self._place.type != "cuda":
             return None
-        free, _ = torch.cuda.mem_get_info()
-        fits = 2 * split.images.nbytes <= free * HELD_SHARE
-        return (HeldImages if fits else SentImages)(split, policy, self._place)
+        if 2 * split.images.nbytes <= _free_memory() * HELD_SHARE:
+            with suppress(
+                torch.OutOfMemoryError
+            ):  # its share of the GPU, to which others are taken, too
+                return HeldImages(split, policy, self._place)
+        return SentImages(split, policy, self._place)
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
@@ -247,6 +250,14 @@ def _is_long(task: Task) -> bool:
 def limit_gpu_memory(share: float) -> None:
     """Let this process take no more than a share of its GPU's memory."""
     torch.cuda.set_per_process_memory_fraction(share)
+
+
+def _free_memory() -> float:
+    """Say how many bytes of its GPU this process may still take; what it has freed is its own."""
+    free, total = torch.cuda.mem_get_info()
+    used = torch.cuda.memory_allocated()
+    share = torch.cuda.get_per_process_memory_fraction()
+    return float(min(free + torch.cuda.memory_reserved() - used, share * total - used))
 
 
 def _joined(tensors: Sequence[Tensor], place: torch.device) -> Tensor:
