@@ -157,8 +157,9 @@ class Limits:
         job = self._running.pop(outcome.key, None)
         if job is None:
             return
-        share = min(1.0, outcome.epochs / max(1, job.epochs))
-        self.spent_flops += job.load.flops * share
+        # One that failed does not say how far it came.
+        share = max(job.share, outcome.epochs / max(1, job.epochs))
+        self.spent_flops += job.load.flops * min(1.0, share)
         if trial and outcome.status == "complete":
             self._trials_s.append(self.clock() - job.began)
         elif trial and job.left_s:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.runtime.job import EpochReport
+from archsearch.runtime.job import EpochReport, Outcome
 from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.engines.fake import FakeEngine
@@ -232,6 +232,15 @@ def test_what_a_training_needs_to_start_is_not_taken_for_an_epoch(final: bool):
         found = report("b", epoch, wall_s)
         limits.reported(found)
     assert cuts(found)
+
+
+def test_flops_of_a_training_that_failed_late_are_spent():
+    limits = Limits(flops=1000.0, clock=Clock())
+    limits.started("a", 400.0, 10)
+    for epoch in range(1, 9):
+        limits.reported(report("a", epoch, 1.0 * epoch))
+    limits.ended(Outcome(key="a", status="failed", reason="worker died"), trial=True)
+    assert limits.spent_flops == pytest.approx(320)
 
 
 def test_a_training_taken_up_again_is_judged_by_where_it_stands():
