@@ -186,6 +186,7 @@ class _Stage:
         Raises:
             Interrupted: `stopped` said so; trainings that have ended are kept.
         """
+        self._limits.no_result = not self._has_result
         while not stopped() and self._begin():
             for event in self._engine.events(POLL_S):
                 if isinstance(event, EpochReport):
@@ -259,15 +260,9 @@ class _Stage:
         self._epochs[event.key] = event.epoch
         self._journal.epoch(event)
         self._limits.reported(event)
-        if event.key not in self._cut and self._has_result and self._limits.cuts_final(event):
+        if event.key not in self._cut and self._limits.cuts_final(event):
             self._cut.add(event.key)
             self._engine.stop(event.key)
-
-    @property
-    def _has_result(self) -> bool:
-        """Whether a training has come to its end: until then all others are worth what time there is."""
-        kept = final_outcomes(self._store).values()
-        return any(outcome["status"] == "complete" for outcome in kept)
 
     def _take(self, outcome: Outcome) -> None:
         entry = self._running.pop(outcome.key, None)
@@ -283,6 +278,13 @@ class _Stage:
         kept = checked_final(outcome)
         self._store.set_attribute(FINAL + outcome.key, asdict(kept))
         self._journal.end(entry, kept)
+        self._limits.no_result = not self._has_result
+
+    @property
+    def _has_result(self) -> bool:
+        """Whether a training has come to its end: without one all others were in vain."""
+        kept = final_outcomes(self._store).values()
+        return any(outcome["status"] == "complete" for outcome in kept)
 
     def _take_halted(self, outcome: Outcome) -> None:
         if outcome.status == "complete":

@@ -60,6 +60,8 @@ class Limits:
         process_s: what a process needs before it can train, likewise.
         measured: networks whose latency is measured after the finals.
         workers: trainings at the same time.
+        no_result: whether all would be in vain without what trains now: it is given the time of what
+            comes after it, too.
     """
 
     time_s: float | None = None
@@ -75,6 +77,7 @@ class Limits:
     process_s: float = 0.0
     measured: int = 0
     workers: int = 1
+    no_result: bool = False
     _running: dict[str, _Job] = field(default_factory=dict)
     _trials_s: list[float] = field(default_factory=list)
     _starts_s: list[float] = field(default_factory=list)
@@ -92,8 +95,8 @@ class Limits:
 
     @property
     def closing_s(self) -> float:
-        """Seconds of what comes after the last training: measuring latency, and the export."""
-        return self._closing_s(self.measured)
+        """Seconds kept for what comes after the last training: measuring latency, and the export."""
+        return 0.0 if self.no_result else self._closing_s(self.measured)
 
     @property
     def over(self) -> bool:
@@ -190,7 +193,8 @@ class Limits:
     def admits_final(self, load: Load) -> bool:
         """Whether a final that takes so much fits."""
         end_s = self.elapsed_s + load.seconds + self.closing_s
-        if self.time_s is not None and end_s > self.time_s:
+        late = 1 + _LATE if self.no_result else 1
+        if self.time_s is not None and end_s > late * self.time_s:
             return False
         return self.flops is None or self._committed + load.flops <= self.flops
 
@@ -201,8 +205,8 @@ class Limits:
         return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
 
     def cuts_final(self, report: EpochReport) -> bool:
-        """Whether a final must end here: its rest would not fit."""
-        return self._too_late(report, self.closing_s)
+        """Whether a final must end here: its rest would not fit, and there is a result without it."""
+        return not self.no_result and self._too_late(report, self.closing_s)
 
     def least(self) -> Mapping[str, float]:
         """Return the smallest bounds under which one trial and a final of each finalist fit."""
@@ -220,8 +224,10 @@ class Limits:
 
     def _reserve_s(self) -> float:
         assert self.time_s is not None
-        # The finals turn out as much slower or faster than forecast as the trials did.
-        return min(self._slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
+        # The finals turn out as much slower or faster than forecast as the trials did, the slower ones rather.
+        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
+        slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
+        return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)

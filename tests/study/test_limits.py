@@ -163,8 +163,8 @@ def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSetting
 
 
 def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSettings):
-    asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="35min")
-    wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 35min"
+    asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="24min")
+    wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 24min"
     with pytest.raises(ArchsearchError, match=wanted):
         Slowing().run(asked)
 
