@@ -5,6 +5,7 @@ that dies loses nothing that was said. Decisions are made from this log's plain 
 `sampler`), never from the state of a live study.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import nearest
 from archsearch.space.knobs import Knob, Knobs, KnobValue
+from archsearch.study.lock import alone
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
     from optuna.trial import TrialState
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
@@ -206,14 +208,8 @@ def opened(url: str) -> Iterator["BaseStorage"]:
     import optuna
 
     hush()
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite:///"):
-        # Someone may be looking at the file with another tool: wait for them.
-        options = {"connect_args": {"timeout": 60}}
     try:
-        if options:
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        database = optuna.storages.RDBStorage(url, engine_kwargs=options)
+        database = _database(url)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
             f"the storage {_without_password(url)} does not open: {_first_line(error)}; give a "
@@ -224,6 +220,25 @@ def opened(url: str) -> Iterator["BaseStorage"]:
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+def _database(url: str) -> "RDBStorage":
+    from optuna.storages import RDBStorage
+
+    path = _sqlite_file(url)
+    if path is None:
+        return RDBStorage(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A new one gets its tables here, and Optuna fails where two processes make them at once.
+    with alone(path.with_name(f".{path.name}.lock")):
+        # Someone may be looking at the file with another tool: wait for them.
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite URL; None for other databases, and for one in memory."""
+    found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url, re.DOTALL)
+    return None if found is None or found[1].startswith((":memory:", "file:")) else Path(found[1])
 
 
 def in_memory() -> "BaseStorage":
@@ -314,6 +329,4 @@ def _first_line(error: BaseException) -> str:
 
 def _without_password(url: str) -> str:
     """Return the URL as it may be shown and logged."""
-    import re
-
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", url)
