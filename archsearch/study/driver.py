@@ -42,7 +42,7 @@ from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
 from archsearch.study.sharing import settled
-from archsearch.study.storage import StudyStore, default_url, opened, study_names
+from archsearch.study.storage import StudyStore, absolute_url, default_url, opened, study_names
 from archsearch.study.summary import (
     HEADER,
     dataset_record,
@@ -72,9 +72,7 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
-    # The study may be taken up from another folder.
-    settings = replace(settings, data=located(settings.data))
-    return _Run(settings, on_event, services or real_services(), resume=False).run()
+    return _Run(_located(settings), on_event, services or real_services(), resume=False).run()
 
 
 def resume(
@@ -107,6 +105,16 @@ def stored_settings(name: str, home: Path) -> RunSettings:
         hint = nearest(name, tuple(known)) if known else "there are none yet"
         raise UserError(f"no study {name!r} in {home}; {hint}")
     return replace(gather({}, config=path), home=str(home), name=name)
+
+
+def _located(settings: RunSettings) -> RunSettings:
+    """Make paths absolute: the study may be taken up from another folder."""
+    return replace(
+        settings,
+        data=located(settings.data),
+        storage=settings.storage and absolute_url(settings.storage),
+        tracking_uri=settings.tracking_uri and absolute_url(settings.tracking_uri),
+    )
 
 
 class _Run:

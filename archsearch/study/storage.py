@@ -29,6 +29,8 @@ UNFINISHED: Final = ("waiting", "running")
 MARK: Final = "archsearch"
 """Studies of this program carry this attribute: what was known when they were made."""
 FORMAT: Final = 1
+_SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
+"""An SQLite database in a file: its URL up to the path, the path, the options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,20 +227,15 @@ def opened(url: str) -> Iterator["BaseStorage"]:
 def _database(url: str) -> "RDBStorage":
     from optuna.storages import RDBStorage
 
-    path = _sqlite_file(url)
-    if path is None:
+    found = _SQLITE.fullmatch(url)
+    if found is None:
         return RDBStorage(url)
+    path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new one gets its tables here, and Optuna fails where two processes make them at once.
     with alone(path.with_name(f".{path.name}.lock")):
         # Someone may be looking at the file with another tool: wait for them.
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
-
-
-def _sqlite_file(url: str) -> Path | None:
-    """Return the file of an SQLite URL; None for other databases, and for one in memory."""
-    found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", url, re.DOTALL)
-    return None if found is None or found[1].startswith((":memory:", "file:")) else Path(found[1])
 
 
 def in_memory() -> "BaseStorage":
@@ -252,6 +249,12 @@ def in_memory() -> "BaseStorage":
 def default_url(home: Path) -> str:
     """Return the URL of the storage kept in `home`."""
     return f"sqlite:///{home / 'optuna.db'}"
+
+
+def absolute_url(url: str) -> str:
+    """Return a database's URL with the path of an SQLite file made absolute: the same from any folder."""
+    found = _SQLITE.fullmatch(url)
+    return url if found is None else f"{found[1]}{Path(found[2]).absolute()}{found[3]}"
 
 
 def study_names(storage: "BaseStorage") -> list[str]:

@@ -23,6 +23,7 @@ from archsearch.study.events import (
 )
 from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
+from archsearch.study.storage import absolute_url
 from archsearch.tracking.memory import MemoryTracker
 
 from .conftest import table
@@ -378,3 +379,39 @@ def test_data_named_from_one_folder_are_found_from_another(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="already, with the same settings"):
         World().run(replace(asked, name="vgg-20M-few"))
+
+
+def test_databases_named_from_one_folder_are_found_from_another(
+    settings: RunSettings, tmp_path: Path, monkeypatch
+):
+    expected = World().run(replace(settings, home=str(tmp_path / "calm")))
+    monkeypatch.chdir(tmp_path)
+    asked = replace(settings, storage="sqlite:///my.db", tracking_uri="sqlite:///runs.db")
+    with pytest.raises(Interrupted):
+        Disturbed(28).run(asked)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    name = expected.study
+    assert driver.stored_settings(name, tmp_path).tracking_uri == f"sqlite:///{tmp_path}/runs.db"
+    assert len(studies.load_result(name, home=tmp_path).rows) > 1
+    again = World()
+    assert table(again.resume(name, tmp_path)) == table(expected)
+    assert again.engines[0].submitted[0].key != "trial-0000"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        ("sqlite:///a.db", "sqlite:///{here}/a.db"),
+        ("sqlite+pysqlite:///a/b.db?timeout=1", "sqlite+pysqlite:///{here}/a/b.db?timeout=1"),
+        ("sqlite:////a.db", "sqlite:////a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://me@host/name", "postgresql://me@host/name"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_only_paths_of_files_are_made_absolute(url, absolute, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_url(url) == absolute.format(here=tmp_path)
