@@ -140,6 +140,7 @@ class _Run:
                 f"--max-latency {self._settings.max_latency}: latency is that of a SavedModel, and "
                 "TensorFlow is not installed; pip install tensorflow"
             )
+        opening.check_place(self._settings)
         prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:

@@ -18,6 +18,7 @@ from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import nearest
 from archsearch.space.knobs import Knob, Knobs, KnobValue
 from archsearch.study.lock import alone
+from archsearch.tracking.connect import shown_uri
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -214,7 +215,7 @@ def opened(url: str) -> Iterator["BaseStorage"]:
         database = _database(url)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
-            f"the storage {_without_password(url)} does not open: {_first_line(error)}; give a "
+            f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
             "database URL such as sqlite:///studies.db or postgresql://user@host/name"
         ) from error
     try:
@@ -328,8 +329,3 @@ def _now() -> datetime:
 
 def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
-
-
-def _without_password(url: str) -> str:
-    """Return the URL as it may be shown and logged."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", url)

@@ -188,6 +188,22 @@ def test_an_existing_study_is_not_overwritten(settings: RunSettings):
         World().run(replace(named, trials=7))
 
 
+def test_a_study_of_another_storage_is_not_overwritten(settings: RunSettings, tmp_path: Path):
+    def everything() -> dict[Path, tuple[int, int]]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+    named = replace(settings, name="mine")
+    World().run(named)
+    before = everything()
+    with pytest.raises(UserError, match=r"'mine' already, in the storage sqlite:.*optuna\.db; "):
+        World().run(replace(named, storage=f"sqlite:///{tmp_path}/other.db"))
+    assert everything() == before
+    # The home's own storage by its name is no other one.
+    with pytest.raises(UserError, match="with the same settings"):
+        World().run(replace(named, storage=f"sqlite:///{tmp_path}/optuna.db"))
+
+
 def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
     seen = []
 
