@@ -258,6 +258,12 @@ def absolute_url(url: str) -> str:
     return url if found is None else f"{found[1]}{Path(found[2]).absolute()}{found[3]}"
 
 
+def missing(url: str) -> bool:
+    """Whether the URL is of an SQLite file that is not there: to open it would make it."""
+    found = _SQLITE.fullmatch(url)
+    return found is not None and not Path(found[2]).exists()
+
+
 def study_names(storage: "BaseStorage") -> list[str]:
     """List this program's studies in a storage, oldest first."""
     with _troubles():

@@ -338,6 +338,43 @@ def test_a_study_can_be_read_again_and_deleted(settings: RunSettings, tmp_path: 
     assert World().run(settings).study == name
 
 
+def test_studies_of_all_storages_are_listed(settings: RunSettings, tmp_path: Path):
+    few = replace(settings, trials=2, seeds=1, finalists=1)
+    other, gone = (f"sqlite:///{tmp_path}/{name}.db" for name in ("other", "gone"))
+    World().run(replace(few, name="b"))
+    World().run(replace(few, name="z", storage=gone))
+    World().run(replace(few, name="a", storage=other))
+    World().run(replace(few, name="theirs", storage=other, home=str(tmp_path / "their home")))
+    (tmp_path / "gone.db").unlink()
+    found = studies.list_studies(home=tmp_path)
+    assert [(summary.name, summary.status, summary.trials_done) for summary in found] == [
+        ("b", "complete", 2),
+        ("a", "complete", 2),
+        ("z", "unreachable", 0),
+    ]
+    with pytest.raises(UserError, match=r"study 'z' lies in the storage .*gone\.db, which is gone"):
+        studies.load_result("z", home=tmp_path)
+    studies.delete_study("z", home=tmp_path)
+    assert not (tmp_path / "gone.db").exists()
+
+
+def test_data_are_listed_alike_before_and_after_the_first_trial(
+    settings: RunSettings, tmp_path: Path
+):
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / "few.npz", x=x, y=np.arange(60) % 3)
+    seen = []
+
+    class Looking(World):
+        def _engine(self, setups, folder):
+            seen.extend(studies.list_studies(home=tmp_path))
+            return super()._engine(setups, folder)
+
+    Looking().run(replace(settings, data=str(tmp_path / "few.npz"), batch_size=4, trials=1))
+    assert [(summary.status, summary.data) for summary in seen] == [("running", "few")]
+    assert [summary.data for summary in studies.list_studies(home=tmp_path)] == ["few"]
+
+
 def test_a_budget_out_of_reach_is_a_budget_error(settings: RunSettings):
     with pytest.raises(BudgetError):
         World().run(replace(settings, flops="1P"))
