@@ -91,15 +91,18 @@ def studies(home: Path, as_json: bool) -> None:
 @click.command(epilog="Example: archsearch delete resnext-20M-digits --yes")
 @click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--keep-runs", is_flag=True, help="Leave its runs in MLflow, whose server may be gone."
+)
 @home_option
-def delete(study: str, yes: bool, home: Path) -> None:
+def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     """Delete a study with its runs and models, in Optuna and MLflow alike."""
     from archsearch.study.studies import count_networks, delete_study
 
     count = count_networks(study, home=home)
     if not yes:
         click.confirm(f"Delete {study} with its {count} networks?", abort=True, err=True)
-    delete_study(study, home=home)
+    delete_study(study, home=home, keep_runs=keep_runs)
     click.echo(f"deleted {study}")
 
 

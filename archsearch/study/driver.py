@@ -49,6 +49,7 @@ from archsearch.study.summary import (
     note_rows,
     study_metrics,
 )
+from archsearch.tracking.connect import check_address
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
@@ -141,6 +142,8 @@ class _Run:
                 "TensorFlow is not installed; pip install tensorflow"
             )
         opening.check_place(self._settings)
+        if self._settings.tracking_uri is not None:
+            check_address(self._settings.tracking_uri)
         prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
         with Interrupts() as interrupts, opened(url) as storage:

@@ -192,15 +192,18 @@ def count_networks(name: str, *, home: Path) -> int:
 
 
 def delete_study(
-    name: str, *, home: Path, storage: str | None = None, tracking_uri: str | None = None
+    name: str,
+    *,
+    home: Path,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    keep_runs: bool = False,
 ) -> None:
-    """Remove a study from the storage, the tracker and the disk.
+    """Remove a study from the storage, the disk and, unless its runs are kept there, the tracker.
 
     Raises:
-        UserError: there is no such study, or a process is driving it.
+        UserError: there is no such study, a process is driving it, or the tracker does not answer.
     """
-    from archsearch.tracking.manage import delete_study as delete_runs
-
     check_study_name(name)
     folder = StudyFolder(home, name)
     if folder.settings.is_file():
@@ -209,14 +212,25 @@ def delete_study(
     with ExitStack() as stack:
         if folder.path.is_dir():
             stack.enter_context(locked(folder.lock, study=name))
-        if folder.settings.is_file() and _nothing_kept(name, storage or default_url(home)):
-            folder.delete()
-            return
-        store = stack.enter_context(opened_existing(name, home=home, storage=storage))
+        store = None
+        if not (folder.settings.is_file() and _nothing_kept(name, storage or default_url(home))):
+            store = stack.enter_context(opened_existing(name, home=home, storage=storage))
         # The tracker first: if its server does not answer, all is still there for another try.
-        delete_runs(home, name, tracking_uri=tracking_uri)
-        store.delete()
+        if not keep_runs:
+            _delete_runs(name, home=home, tracking_uri=tracking_uri)
+        if store is not None:
+            store.delete()
         folder.delete()
+
+
+def _delete_runs(name: str, *, home: Path, tracking_uri: str | None) -> None:
+    from archsearch.tracking.manage import delete_study as delete_runs
+
+    try:
+        delete_runs(home, name, tracking_uri=tracking_uri)
+    except UserError as error:
+        hint = "--keep-runs deletes all else and leaves the runs there"
+        raise UserError(f"{error}; {hint}") from error
 
 
 def _nothing_kept(name: str, url: str) -> bool:

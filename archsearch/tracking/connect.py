@@ -129,13 +129,25 @@ def reason(error: BaseException) -> str:
 
 
 def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
-    """Put an error of the store for the user: which store, why, what to do."""
+    """Put an error of the store for the user: which store, and why."""
     if isinstance(error, ArchsearchError):
         return error
-    return UserError(
-        f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}; "
-        "give another with --tracking-uri, or none for the one in --home"
-    )
+    return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")
+
+
+def check_address(uri: str) -> None:
+    """Refuse a store that can never be used; one that does not answer may do so later.
+
+    Raises:
+        UserError: the address is wrong, or something else is there.
+    """
+    try:
+        open_client(uri)
+    except Exception as error:
+        if may_pass(error):
+            return
+        hint = "give another with --tracking-uri, or none for the one in --home"
+        raise UserError(f"{as_user_error(uri, error)}; {hint}") from error
 
 
 def open_client(uri: str) -> Any:

@@ -167,6 +167,8 @@ def test_train_flops_set_the_length(settings: RunSettings):
         ({"epochs": None, "train_flops": "1M"}, "not even a batch"),
         ({"data": "/nowhere"}, "nowhere"),
         ({"storage": "nonsense"}, "the storage nonsense does not open"),
+        ({"tracking_uri": "foo"}, "MLflow store foo can't be used"),
+        ({"tracking_uri": "htp://host:5000"}, "give another with --tracking-uri"),
         ({"storage": "mysql://me:secret@localhost/x"}, "does not open"),
     ],
 )
@@ -336,6 +338,17 @@ def test_a_study_can_be_read_again_and_deleted(settings: RunSettings, tmp_path: 
     assert studies.list_studies(home=tmp_path) == []
     assert not (tmp_path / "studies" / name).exists()
     assert World().run(settings).study == name
+
+
+def test_a_study_whose_mlflow_is_gone_can_be_deleted(settings: RunSettings, tmp_path: Path):
+    # A server that does not answer now is no reason not to train.
+    World().run(replace(settings, name="s", trials=1, tracking_uri="http://127.0.0.1:9"))
+    with pytest.raises(UserError, match="connection refused; --keep-runs"):
+        studies.delete_study("s", home=tmp_path)
+    assert len(studies.list_studies(home=tmp_path)) == 1
+    studies.delete_study("s", home=tmp_path, keep_runs=True)
+    assert studies.list_studies(home=tmp_path) == []
+    assert not (tmp_path / "studies" / "s").exists()
 
 
 def test_studies_of_all_storages_are_listed(settings: RunSettings, tmp_path: Path):
