@@ -27,7 +27,7 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
         return
     from archsearch.report import results, tables
 
-    tables.show(results.leaderboard(result, most=top))
+    tables.show(results.leaderboard(result, home=home, most=top))
 
 
 @click.command(epilog="Example: archsearch compare resnext-20M-digits vgg-20M-digits --json")
@@ -72,6 +72,7 @@ def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
 @json_option
 def studies(home: Path, as_json: bool) -> None:
     """List the studies there are, and how they stand."""
+    from archsearch.study.commands import home_option as option
     from archsearch.study.studies import list_studies
 
     found = list_studies(home=home)
@@ -80,7 +81,8 @@ def studies(home: Path, as_json: bool) -> None:
         return
     if not found:
         click.echo(
-            f"no studies in {home}; start one with: archsearch run --space resnext --flops 20M"
+            f"no studies in {home}; "
+            f"start one with: archsearch run --space resnext --flops 20M{option(home)}"
         )
         return
     from archsearch.report import results, tables

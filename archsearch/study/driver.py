@@ -18,6 +18,7 @@ from archsearch.space.solve import solve
 from archsearch.study import opening
 from archsearch.study.baselines import wants_matched
 from archsearch.study.calibration import Calibrated
+from archsearch.study.commands import command
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
@@ -354,7 +355,8 @@ class _Run:
             status = "complete"
         except Interrupted:
             status = "interrupted"
-            raise
+            how = command("resume", store.name, home=self._home)
+            raise Interrupted(f"interrupted; `{how}` goes on from here") from None
         except KeyboardInterrupt:
             # At once, but without runs that look as if they went on; a third Ctrl-C ends this, too.
             status, patience_s = "interrupted", 10.0

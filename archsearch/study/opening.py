@@ -9,6 +9,7 @@ from typing import Any, Final
 from archsearch.errors import UserError
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings, default_study_name, differences, gather
+from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
 from archsearch.study.folder import StudyFolder
 from archsearch.study.prepared import Prepared
@@ -45,7 +46,8 @@ def check_place(settings: RunSettings) -> None:
     if there != (settings.storage or own):
         raise UserError(
             f"there is a study {name!r} already, in the storage {shown_uri(there)}; "
-            f"`archsearch resume {name}` goes on with it, --name gives this one another name"
+            f"`{command('resume', name, home=Path(settings.home))}` goes on with it, "
+            "--name gives this one another name"
         )
 
 
@@ -72,8 +74,9 @@ def existing(
         other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
         how = f"with other settings ({other})" if other else "with the same settings"
         raise UserError(
-            f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
-            "on with it, --name gives this one another name"
+            f"there is a study {name!r} already, {how}; "
+            f"`{command('resume', name, home=Path(settings.home))}` goes on with it, "
+            "--name gives this one another name"
         )
     return store
 

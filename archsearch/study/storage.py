@@ -94,8 +94,7 @@ class StudyStore:
                 # One with nothing in it was left by a process that died right here.
                 if storage.get_study_user_attrs(study_id) or storage.get_n_trials(study_id):
                     raise UserError(
-                        f"there is a study {name!r} already; `archsearch resume {name}` goes on "
-                        "with it, --name gives this one another name"
+                        f"there is a study {name!r} already; --name gives this one another name"
                     ) from None
             # All in one, so that a study has all of it or is not made yet.
             storage.set_study_user_attr(study_id, MARK, {"format": FORMAT, **attributes})

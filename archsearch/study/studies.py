@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import check_study_name, gather
+from archsearch.study.commands import command
 from archsearch.study.folder import StudyFolder
 from archsearch.study.lock import holder, locked
 from archsearch.study.result import StudyResult, read_result
@@ -57,7 +58,7 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
     with opened(url) as found:
         if folder.settings.is_file() and name not in study_names(found):
             raise UserError(
-                f"study {name!r} has no trial yet; `archsearch resume {name}` begins it"
+                f"study {name!r} has no trial yet; `{command('resume', name, home=home)}` begins it"
             )
         yield StudyStore.open(found, name)
 

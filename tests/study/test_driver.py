@@ -13,6 +13,7 @@ from archsearch.errors import ArchsearchError, BudgetError, UserError
 from archsearch.runtime.job import Job
 from archsearch.settings import RunSettings
 from archsearch.study import driver, studies
+from archsearch.study.commands import command
 from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
 from archsearch.study.events import (
     FinalistsStarted,
@@ -184,7 +185,7 @@ def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, 
 def test_an_existing_study_is_not_overwritten(settings: RunSettings):
     named = replace(settings, name="mine")
     World().run(named)
-    with pytest.raises(UserError, match="with the same settings; `archsearch resume mine`"):
+    with pytest.raises(UserError, match="with the same settings; `archsearch resume mine "):
         World().run(named)
     with pytest.raises(UserError, match="trials: 6 there, 7 here"):
         World().run(replace(named, trials=7))
@@ -269,6 +270,27 @@ def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     done = World()
     assert table(done.resume("vgg-20M-digits", tmp_path)) == table(expected)
     assert done.engines == []
+
+
+def test_commands_in_messages_can_be_copied(settings: RunSettings, tmp_path: Path, monkeypatch):
+    home = tmp_path / "my home"
+    asked = replace(settings, name="my study", home=str(home))
+    resume = f"archsearch resume 'my study' --home '{home}'"
+    with pytest.raises(Interrupted) as interrupted:
+        Disturbed(at=14).run(asked)
+    assert str(interrupted.value) == f"interrupted; `{resume}` goes on from here"
+    with pytest.raises(UserError) as taken:
+        World().run(asked)
+    assert f"`{resume}`" in str(taken.value)
+    with pytest.raises(UserError) as taken:
+        World().run(replace(asked, storage=f"sqlite:///{tmp_path}/other.db"))
+    assert f"`{resume}`" in str(taken.value)
+    assert command("resume", "s", home=home) == f"archsearch resume s --home '{home}'"
+    monkeypatch.setenv("ARCHSEARCH_HOME", str(home))
+    assert command("resume", "s", home=home) == "archsearch resume s"
+    monkeypatch.delenv("ARCHSEARCH_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert command("resume", "s", home=tmp_path / "mlruns") == "archsearch resume s"
 
 
 class Measuring(World):
