@@ -143,10 +143,9 @@ class _Run:
                 "TensorFlow is not installed; pip install tensorflow"
             )
         opening.check_place(self._settings)
-        if self._settings.tracking_uri is not None:
-            check_address(self._settings.tracking_uri)
-        prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         url = self._settings.storage or default_url(self._home)
+        check_address(self._home, self._settings.tracking_uri)
+        prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
         with Interrupts() as interrupts, opened(url) as storage:
             settings = opening.named(self._settings, study_names(storage))
             assert settings.name is not None

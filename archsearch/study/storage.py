@@ -247,7 +247,16 @@ def in_memory() -> "BaseStorage":
 
 
 def default_url(home: Path) -> str:
-    """Return the URL of the storage kept in `home`."""
+    """Return the URL of the storage kept in `home`.
+
+    Raises:
+        UserError: the home's path would end early in a URL.
+    """
+    if set("?\n") & set(str(home)):
+        raise UserError(
+            f"home {str(home)!r}: Optuna's storage can't be kept under a path with ? or a line"
+            " break; choose another --home, or give --storage"
+        )
     return f"sqlite:///{home / 'optuna.db'}"
 
 

@@ -2,6 +2,7 @@ import os
 import random
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,25 @@ def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, 
     assert "\n" not in str(error.value)
     assert "secret" not in str(error.value)
     assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("home", "changes"),
+    [("h?x", {}), ("h\nx", {}), ("h?x", {"storage": "sqlite:///a.db"}), ("50%", {}), ("a#b", {})],
+)
+def test_a_home_that_makes_no_database_url_is_refused(
+    settings, home, changes, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="choose another --home") as error:
+        World().run(replace(settings, home=home, **changes))
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    if "?" in home:
+        for read in (studies.list_studies, partial(studies.load_result, "x")):
+            with pytest.raises(UserError, match="choose another --home"):
+                read(home=Path(home))
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_study_is_not_overwritten(settings: RunSettings):
