@@ -175,7 +175,8 @@ class _Run:
                         result = self._drive(
                             store, settings, folder, prepared, found.engine, limits, interrupts
                         )
-                except BaseException:
+                except (UserError, Interrupted, KeyboardInterrupt):
+                    # Where something failed, the folder holds the workers' logs that say why.
                     if store is None and not known:  # no study has been made
                         folder.delete()
                     raise

@@ -16,6 +16,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import driver, studies
 from archsearch.study.commands import command
 from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
+from archsearch.study.engines.local import LocalEngine
 from archsearch.study.events import (
     FinalistsStarted,
     JobStarted,
@@ -327,6 +328,22 @@ def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp
         Measuring().run(settings)
     assert studies.list_studies(home=tmp_path) == []
     assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_workers_that_do_not_start_leave_the_log_that_says_why(
+    settings: RunSettings, tmp_path: Path, toys
+):
+    class Broken(World):
+        def _engine(self, setups, folder):
+            return LocalEngine(setups, logs=folder.worker_logs, main=toys.stillborn)
+
+    with pytest.raises(ArchsearchError, match="do not start") as error:
+        Broken().run(settings)
+    log = Path(str(error.value).rpartition("; see ")[2])
+    assert "ImportError: no tensorflow" in log.read_text()
+    [summary] = studies.list_studies(home=tmp_path)
+    assert (summary.status, summary.trials_done) == ("interrupted", 0)
+    assert World().resume(summary.name, tmp_path).status == "complete"
 
 
 def test_two_ctrl_c_stop_at_once(settings: RunSettings):
