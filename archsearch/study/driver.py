@@ -90,9 +90,15 @@ def resume(
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
-    return _Run(
-        stored_settings(name, home), on_event, services or real_services(), resume=True
-    ).run()
+    settings = stored_settings(name, home)
+    images = None
+    with opened(settings.storage or default_url(home)) as storage:
+        if name in study_names(storage):
+            store = StudyStore.open(storage, name)
+            if _ended(store):  # its result needs no images
+                return read_result(store)
+            images = home / "data" / str(store.attributes["dataset"]["digest"])
+    return _Run(settings, on_event, services or real_services(), resume=True, images=images).run()
 
 
 def stored_settings(name: str, home: Path) -> RunSettings:
@@ -119,6 +125,10 @@ def _located(settings: RunSettings) -> RunSettings:
     )
 
 
+def _ended(store: StudyStore) -> bool:
+    return store.attributes.get("status") == "complete"
+
+
 class _Run:
     def __init__(
         self,
@@ -127,12 +137,14 @@ class _Run:
         services: Services,
         *,
         resume: bool,
+        images: Path | None = None,
     ) -> None:
         self._settings = settings
         self._began = 0.0
         self._emit = on_event
         self._services = services
         self._resume = resume
+        self._images = images
         self._home = Path(settings.home)
 
     def run(self) -> StudyResult:
@@ -145,7 +157,9 @@ class _Run:
         opening.check_place(self._settings)
         url = self._settings.storage or default_url(self._home)
         check_address(self._home, self._settings.tracking_uri)
-        prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
+        prepared = prepare_run(
+            self._settings, kept=self._images, progress=slow_progress(self._emit)
+        )
         with Interrupts() as interrupts, opened(url) as storage:
             settings = opening.named(self._settings, study_names(storage))
             assert settings.name is not None
@@ -157,7 +171,7 @@ class _Run:
                 try:
                     asked = settled(settings, prepared.sharing)
                     store = opening.existing(storage, asked, prepared, resume=self._resume)
-                    if store is not None and store.attributes.get("status") == "complete":
+                    if store is not None and _ended(store):  # meanwhile, by another process
                         return read_result(store)
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.

@@ -1,5 +1,6 @@
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
@@ -368,12 +369,28 @@ def test_a_study_without_a_single_network_says_why(settings: RunSettings, tmp_pa
     assert summary.best_val is None
 
 
-def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path, monkeypatch):
-    World().run(settings)
+def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        Disturbed().run(settings)
     file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
     file.write_text(file.read_text().replace("val_fraction = 0.15", "val_fraction = 0.2"))
     with pytest.raises(UserError, match="images of study 'vgg-20M-digits' have changed"):
         World().resume("vgg-20M-digits", tmp_path)
+
+
+def test_a_study_outlives_its_data(settings: RunSettings, tmp_path: Path):
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), np.uint8)
+    data = tmp_path / "few.npz"
+    np.savez(data, x=x, y=np.arange(60) % 3)
+    asked = replace(settings, data=str(data), batch_size=4)
+    expected = World().run(replace(asked, home=str(tmp_path / "calm")))
+    with pytest.raises(Interrupted):
+        Disturbed().run(asked)
+    data.unlink()
+    # What was prepared when it began does; once it has ended, nothing is needed.
+    assert table(World().resume(expected.study, tmp_path)) == table(expected)
+    shutil.rmtree(tmp_path / "data")
+    assert table(World().resume(expected.study, tmp_path)) == table(expected)
 
 
 def test_unknown_studies_are_named(settings: RunSettings, tmp_path: Path):
