@@ -427,6 +427,14 @@ def test_a_study_whose_mlflow_is_gone_can_be_deleted(settings: RunSettings, tmp_
     assert not (tmp_path / "studies" / "s").exists()
 
 
+def test_a_study_with_a_wrong_address_of_mlflow_goes_on(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        Disturbed().run(settings)
+    file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
+    file.write_text(file.read_text() + '\ntracking_uri = "foo"\n')
+    assert World().resume("vgg-20M-digits", tmp_path).status == "complete"
+
+
 def test_studies_of_all_storages_are_listed(settings: RunSettings, tmp_path: Path):
     few = replace(settings, trials=2, seeds=1, finalists=1)
     other, gone = (f"sqlite:///{tmp_path}/{name}.db" for name in ("other", "gone"))
