@@ -156,7 +156,8 @@ class _Run:
             )
         opening.check_place(self._settings)
         url = self._settings.storage or default_url(self._home)
-        if not self._resume:  # which trains all the same: there is no other address to give
+        # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
+        if not self._resume:
             check_address(self._home, self._settings.tracking_uri)
         prepared = prepare_run(
             self._settings, kept=self._images, progress=slow_progress(self._emit)
