@@ -24,6 +24,8 @@ from archsearch.cli import main
 from archsearch.data.npz import array_items
 from archsearch.data.prepare import prepare
 from archsearch.data.published import KerasSet
+from archsearch.errors import UserError
+from archsearch.study import driver
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +67,23 @@ def test_options_of_the_others_exist(command, capsys):
     for word in words[1:]:
         if word.startswith("-"):
             assert word in shown
+
+
+def test_the_command_that_repeats_a_study_gives_it_another_name(tmp_path, monkeypatch):
+    [command] = re.findall(r"`archsearch (run --config [^`]+)`", TEXT)
+    monkeypatch.chdir(tmp_path)
+    Path("run.toml").write_text('space = "vgg"\nflops = "20M"\nseed = 5\nname = "first"\n')
+    asked = []
+
+    def run(settings, **_):
+        asked.append(settings)
+        raise UserError("seen")
+
+    monkeypatch.setattr(driver, "run", run)
+    assert main(shlex.split(command)) == 2
+    assert asked[0].seed == 5
+    # A study of its own name is there already.
+    assert asked[0].name != "first"
 
 
 def test_relative_links_lead_somewhere():

@@ -151,5 +151,4 @@ def _watch(
         return
     from archsearch.report import results, tables
 
-    option = "" if home == Path("mlruns") else f" --home {home}"
-    tables.show(results.leaderboard(result), *results.ending(result, home_option=option))
+    tables.show(results.leaderboard(result), *results.ending(result, home=home))

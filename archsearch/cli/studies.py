@@ -27,7 +27,7 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
         return
     from archsearch.report import results, tables
 
-    tables.show(results.leaderboard(result, most=top))
+    tables.show(results.leaderboard(result, home=home, most=top))
 
 
 @click.command(epilog="Example: archsearch compare resnext-20M-digits vgg-20M-digits --json")
@@ -72,6 +72,7 @@ def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
 @json_option
 def studies(home: Path, as_json: bool) -> None:
     """List the studies there are, and how they stand."""
+    from archsearch.study.commands import home_option as option
     from archsearch.study.studies import list_studies
 
     found = list_studies(home=home)
@@ -80,7 +81,8 @@ def studies(home: Path, as_json: bool) -> None:
         return
     if not found:
         click.echo(
-            f"no studies in {home}; start one with: archsearch run --space resnext --flops 20M"
+            f"no studies in {home}; "
+            f"start one with: archsearch run --space resnext --flops 20M{option(home)}"
         )
         return
     from archsearch.report import results, tables
@@ -91,15 +93,18 @@ def studies(home: Path, as_json: bool) -> None:
 @click.command(epilog="Example: archsearch delete resnext-20M-digits --yes")
 @click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--keep-runs", is_flag=True, help="Leave its runs in MLflow, whose server may be gone."
+)
 @home_option
-def delete(study: str, yes: bool, home: Path) -> None:
+def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     """Delete a study with its runs and models, in Optuna and MLflow alike."""
     from archsearch.study.studies import count_networks, delete_study
 
     count = count_networks(study, home=home)
     if not yes:
         click.confirm(f"Delete {study} with its {count} networks?", abort=True, err=True)
-    delete_study(study, home=home)
+    delete_study(study, home=home, keep_runs=keep_runs)
     click.echo(f"deleted {study}")
 
 

@@ -1,7 +1,7 @@
 """A study's result for the terminal: the leaderboard, the winner, what to do next."""
 
-import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -9,13 +9,16 @@ from rich.text import Text
 
 from archsearch.report.analysis import Comparison
 from archsearch.report.tables import new_table
+from archsearch.study.commands import command, home_option
 from archsearch.study.result import Row, Score, StudyResult
 from archsearch.study.studies import StudySummary
 from archsearch.units import format_count, format_duration, ms_text
 
 
-def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
-    """Return the table of a study, best first, baselines among the candidates.
+def leaderboard(
+    result: StudyResult, *, home: Path = Path("mlruns"), most: int | None = None
+) -> Table:
+    """Return the table of a study in a home, best first, baselines among the candidates.
 
     `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
     ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported.
@@ -47,14 +50,14 @@ def leaderboard(result: StudyResult, *, most: int | None = None) -> Table:
     captions = [result.ended] if result.ended else []
     if len(rows) < len(result.rows):
         captions.append(
-            f"{len(result.rows) - len(rows)} more: archsearch leaderboard {result.study}"
+            f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
         )
     table.caption = "\n".join(captions) or None
     return table
 
 
-def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableType, ...]:
-    """Return what a person reads when a run is over; `home_option` completes the commands."""
+def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
+    """Return what a person reads when a run in a home is over."""
     lines = []
     winner = result.winner
     if winner is not None:
@@ -72,18 +75,17 @@ def ending(result: StudyResult, *, home_option: str = "") -> tuple[RenderableTyp
         f"{len(result.rows)} networks in {format_duration(result.wall_s)}; "
         f"{result.training_share:.0%} of the workers' time in training steps"
     )
-    name = shlex.quote(result.study)
     commands = (
-        (f"  archsearch ui{home_option}", "compare the runs in MLflow"),
-        (f"  archsearch leaderboard {name}{home_option}", "this table again"),
+        (f"archsearch ui{home_option(home)}", "compare the runs in MLflow"),
+        (command("leaderboard", result.study, home=home), "this table again"),
         (
-            f"  archsearch export {name}{home_option} --out model/",
+            f"{command('export', result.study, home=home)} --out model/",
             "the best model, where you want it",
         ),
     )
     following = Table.grid(padding=(0, 3, 0, 0))
-    for command, purpose in commands:
-        following.add_row(Text(command), Text(purpose))
+    for line, purpose in commands:
+        following.add_row(Text(f"  {line}"), Text(purpose))
     return Text("\n".join(lines)), Text("Next:"), following
 
 

@@ -18,6 +18,7 @@ from archsearch.space.solve import solve
 from archsearch.study import opening
 from archsearch.study.baselines import wants_matched
 from archsearch.study.calibration import Calibrated
+from archsearch.study.commands import command
 from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
@@ -42,13 +43,14 @@ from archsearch.study.result import StudyResult, read_result
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
 from archsearch.study.sharing import settled
-from archsearch.study.storage import StudyStore, default_url, opened, study_names
+from archsearch.study.storage import StudyStore, absolute_url, default_url, opened, study_names
 from archsearch.study.summary import (
     HEADER,
     dataset_record,
     note_rows,
     study_metrics,
 )
+from archsearch.tracking.connect import check_address
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
@@ -72,9 +74,7 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
-    # The study may be taken up from another folder.
-    settings = replace(settings, data=located(settings.data))
-    return _Run(settings, on_event, services or real_services(), resume=False).run()
+    return _Run(_located(settings), on_event, services or real_services(), resume=False).run()
 
 
 def resume(
@@ -90,9 +90,15 @@ def resume(
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
-    return _Run(
-        stored_settings(name, home), on_event, services or real_services(), resume=True
-    ).run()
+    settings = stored_settings(name, home)
+    images = None
+    with opened(settings.storage or default_url(home)) as storage:
+        if name in study_names(storage):
+            store = StudyStore.open(storage, name)
+            if _ended(store):  # its result needs no images
+                return read_result(store)
+            images = home / "data" / str(store.attributes["dataset"]["digest"])
+    return _Run(settings, on_event, services or real_services(), resume=True, images=images).run()
 
 
 def stored_settings(name: str, home: Path) -> RunSettings:
@@ -109,6 +115,20 @@ def stored_settings(name: str, home: Path) -> RunSettings:
     return replace(gather({}, config=path), home=str(home), name=name)
 
 
+def _located(settings: RunSettings) -> RunSettings:
+    """Make paths absolute: the study may be taken up from another folder."""
+    return replace(
+        settings,
+        data=located(settings.data),
+        storage=settings.storage and absolute_url(settings.storage),
+        tracking_uri=settings.tracking_uri and absolute_url(settings.tracking_uri),
+    )
+
+
+def _ended(store: StudyStore) -> bool:
+    return store.attributes.get("status") == "complete"
+
+
 class _Run:
     def __init__(
         self,
@@ -117,12 +137,14 @@ class _Run:
         services: Services,
         *,
         resume: bool,
+        images: Path | None = None,
     ) -> None:
         self._settings = settings
         self._began = 0.0
         self._emit = on_event
         self._services = services
         self._resume = resume
+        self._images = images
         self._home = Path(settings.home)
 
     def run(self) -> StudyResult:
@@ -132,8 +154,14 @@ class _Run:
                 f"--max-latency {self._settings.max_latency}: latency is that of a SavedModel, and "
                 "TensorFlow is not installed; pip install tensorflow"
             )
-        prepared = prepare_run(self._settings, progress=slow_progress(self._emit))
+        opening.check_place(self._settings)
         url = self._settings.storage or default_url(self._home)
+        # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
+        if not self._resume:
+            check_address(self._home, self._settings.tracking_uri)
+        prepared = prepare_run(
+            self._settings, kept=self._images, progress=slow_progress(self._emit)
+        )
         with Interrupts() as interrupts, opened(url) as storage:
             settings = opening.named(self._settings, study_names(storage))
             assert settings.name is not None
@@ -145,7 +173,7 @@ class _Run:
                 try:
                     asked = settled(settings, prepared.sharing)
                     store = opening.existing(storage, asked, prepared, resume=self._resume)
-                    if store is not None and store.attributes.get("status") == "complete":
+                    if store is not None and _ended(store):  # meanwhile, by another process
                         return read_result(store)
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
@@ -163,7 +191,8 @@ class _Run:
                         result = self._drive(
                             store, settings, folder, prepared, found.engine, limits, interrupts
                         )
-                except BaseException:
+                except (UserError, Interrupted, KeyboardInterrupt):
+                    # Where something failed, the folder holds the workers' logs that say why.
                     if store is None and not known:  # no study has been made
                         folder.delete()
                     raise
@@ -342,7 +371,8 @@ class _Run:
             status = "complete"
         except Interrupted:
             status = "interrupted"
-            raise
+            how = command("resume", store.name, home=self._home)
+            raise Interrupted(f"interrupted; `{how}` goes on from here") from None
         except KeyboardInterrupt:
             # At once, but without runs that look as if they went on; a third Ctrl-C ends this, too.
             status, patience_s = "interrupted", 10.0

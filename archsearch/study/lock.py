@@ -1,10 +1,10 @@
-"""One driver a study: a lock that names its holder and goes away with it."""
+"""Locks: one driver a study, named by the lock and gone with it; and a short one to wait for."""
 
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,6 +61,19 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)  # the folder may be gone by now; the open file is not
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time run the block; the others wait for it at the lock at `path`."""
+    with ExitStack() as stack:
+        # Windows, a file system without locks, a folder that is only read: nobody waits there.
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            file = stack.enter_context(path.open("a", encoding="utf-8"))
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
 
 
 def _try_lock(descriptor: int, *, unsupported: bool) -> bool:

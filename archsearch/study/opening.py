@@ -8,13 +8,15 @@ from typing import Any, Final
 
 from archsearch.errors import UserError
 from archsearch.readings.cost import cost
-from archsearch.settings import RunSettings, default_study_name, differences
+from archsearch.settings import RunSettings, default_study_name, differences, gather
+from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
 from archsearch.study.folder import StudyFolder
 from archsearch.study.prepared import Prepared
 from archsearch.study.proposals import facts_of
-from archsearch.study.storage import StudyStore, study_names
+from archsearch.study.storage import StudyStore, default_url, study_names
 from archsearch.study.summary import dataset_facts
+from archsearch.tracking.connect import shown_uri
 
 _PLACE: Final = ("home", "storage", "tracking_uri", "export")
 """Settings that change where results go, not what they are."""
@@ -28,6 +30,25 @@ def named(settings: RunSettings, taken: list[str]) -> RunSettings:
     used = {*taken, *(path.name for path in (Path(settings.home) / "studies").glob("*"))}
     names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
     return replace(settings, name=next(name for name in names if name not in used))
+
+
+def check_place(settings: RunSettings) -> None:
+    """Refuse a name whose folder in the home holds a study of another storage.
+
+    Raises:
+        UserError: there is one; its run.toml and weights would be overwritten.
+    """
+    home, name = Path(settings.home).absolute(), settings.name
+    if name is None or not (path := StudyFolder(home, name).settings).is_file():
+        return
+    own = default_url(home)
+    there = gather({}, config=path).storage or own
+    if there != (settings.storage or own):
+        raise UserError(
+            f"there is a study {name!r} already, in the storage {shown_uri(there)}; "
+            f"`{command('resume', name, home=Path(settings.home))}` goes on with it, "
+            "--name gives this one another name"
+        )
 
 
 def existing(
@@ -53,8 +74,9 @@ def existing(
         other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
         how = f"with other settings ({other})" if other else "with the same settings"
         raise UserError(
-            f"there is a study {name!r} already, {how}; `archsearch resume {name}` goes "
-            "on with it, --name gives this one another name"
+            f"there is a study {name!r} already, {how}; "
+            f"`{command('resume', name, home=Path(settings.home))}` goes on with it, "
+            "--name gives this one another name"
         )
     return store
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
-from archsearch.errors import UserError
+from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.runtime.recipe import Recipe, find_recipe
 from archsearch.settings import RunSettings
@@ -64,12 +64,17 @@ class Prepared:
 
 
 def prepare_run(
-    settings: RunSettings, *, progress: Callable[[int, int], None] | None = None
+    settings: RunSettings,
+    *,
+    kept: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Check what is asked for and prepare the data; nothing else is kept.
 
     Args:
         settings: what is asked for.
+        kept: the images of a study that is gone on with, prepared when it began; they do where the
+            data is no longer there.
         progress: called with (images done, images in all) while they are prepared.
 
     Raises:
@@ -87,17 +92,22 @@ def prepare_run(
     first_sharing(settings, step_flops=1)
     named_baselines(settings)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
-    path = prepare(
-        settings.data,
-        home=Path(settings.home),
-        input=settings.image_size,
-        seed=settings.seed,
-        val=settings.val_fraction,
-        test=settings.test_fraction,
-        mirror=settings.mirror,
-        strict=settings.strict,
-        progress=progress,
-    )
+    try:
+        path = prepare(
+            settings.data,
+            home=Path(settings.home),
+            input=settings.image_size,
+            seed=settings.seed,
+            val=settings.val_fraction,
+            test=settings.test_fraction,
+            mirror=settings.mirror,
+            strict=settings.strict,
+            progress=progress,
+        )
+    except DataError:
+        if kept is None or not kept.is_dir() or Path(settings.data).exists():
+            raise
+        path = kept
     dataset = load(path)
     if recipe.batch > len(dataset.train):
         raise UserError(

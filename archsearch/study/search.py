@@ -336,8 +336,8 @@ class Search:
 
 
 def interrupted(store: StudyStore) -> Interrupted:
-    """Return what is raised where the user stopped a study's run."""
-    return Interrupted(f"interrupted; `archsearch resume {store.name}` goes on from here")
+    """Return what is raised where the user stopped a study's run; how to go on is the driver's to say."""
+    return Interrupted(f"study {store.name!r} was interrupted")
 
 
 def halt(

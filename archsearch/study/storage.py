@@ -5,6 +5,7 @@ that dies loses nothing that was said. Decisions are made from this log's plain 
 `sampler`), never from the state of a live study.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import nearest
 from archsearch.space.knobs import Knob, Knobs, KnobValue
+from archsearch.study.lock import alone
+from archsearch.tracking.connect import shown_uri
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage
+    from optuna.storages import BaseStorage, RDBStorage
     from optuna.trial import TrialState
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
@@ -27,6 +30,8 @@ UNFINISHED: Final = ("waiting", "running")
 MARK: Final = "archsearch"
 """Studies of this program carry this attribute: what was known when they were made."""
 FORMAT: Final = 1
+_SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
+"""An SQLite database in a file: its URL up to the path, the path, the options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +94,7 @@ class StudyStore:
                 # One with nothing in it was left by a process that died right here.
                 if storage.get_study_user_attrs(study_id) or storage.get_n_trials(study_id):
                     raise UserError(
-                        f"there is a study {name!r} already; `archsearch resume {name}` goes on "
-                        "with it, --name gives this one another name"
+                        f"there is a study {name!r} already; --name gives this one another name"
                     ) from None
             # All in one, so that a study has all of it or is not made yet.
             storage.set_study_user_attr(study_id, MARK, {"format": FORMAT, **attributes})
@@ -206,17 +210,11 @@ def opened(url: str) -> Iterator["BaseStorage"]:
     import optuna
 
     hush()
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite:///"):
-        # Someone may be looking at the file with another tool: wait for them.
-        options = {"connect_args": {"timeout": 60}}
     try:
-        if options:
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        database = optuna.storages.RDBStorage(url, engine_kwargs=options)
+        database = _database(url)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
-            f"the storage {_without_password(url)} does not open: {_first_line(error)}; give a "
+            f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
             "database URL such as sqlite:///studies.db or postgresql://user@host/name"
         ) from error
     try:
@@ -224,6 +222,20 @@ def opened(url: str) -> Iterator["BaseStorage"]:
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+def _database(url: str) -> "RDBStorage":
+    from optuna.storages import RDBStorage
+
+    found = _SQLITE.fullmatch(url)
+    if found is None:
+        return RDBStorage(url)
+    path = Path(found[2])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A new one gets its tables here, and Optuna fails where two processes make them at once.
+    with alone(path.with_name(f".{path.name}.lock")):
+        # Someone may be looking at the file with another tool: wait for them.
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def in_memory() -> "BaseStorage":
@@ -235,8 +247,29 @@ def in_memory() -> "BaseStorage":
 
 
 def default_url(home: Path) -> str:
-    """Return the URL of the storage kept in `home`."""
+    """Return the URL of the storage kept in `home`.
+
+    Raises:
+        UserError: the home's path would end early in a URL.
+    """
+    if set("?\n") & set(str(home)):
+        raise UserError(
+            f"home {str(home)!r}: Optuna's storage can't be kept under a path with ? or a line"
+            " break; choose another --home, or give --storage"
+        )
     return f"sqlite:///{home / 'optuna.db'}"
+
+
+def absolute_url(url: str) -> str:
+    """Return a database's URL with the path of an SQLite file made absolute: the same from any folder."""
+    found = _SQLITE.fullmatch(url)
+    return url if found is None else f"{found[1]}{Path(found[2]).absolute()}{found[3]}"
+
+
+def missing(url: str) -> bool:
+    """Whether the URL is of an SQLite file that is not there: to open it would make it."""
+    found = _SQLITE.fullmatch(url)
+    return found is not None and not Path(found[2]).exists()
 
 
 def study_names(storage: "BaseStorage") -> list[str]:
@@ -310,10 +343,3 @@ def _now() -> datetime:
 
 def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
-
-
-def _without_password(url: str) -> str:
-    """Return the URL as it may be shown and logged."""
-    import re
-
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:…@", url)

@@ -67,13 +67,7 @@ def store_uri(home: Path, tracking_uri: str | None = None) -> str:
     """
     if tracking_uri:
         return tracking_uri
-    path = home.resolve() / "mlflow.db"
-    if set("?#%\n") & set(str(path)):
-        # The path becomes part of a database URL, where these have meanings of their own.
-        raise UserError(
-            f"home {str(home)!r}: MLflow's store can't be kept under a path with ?, #, % or a line"
-            " break; choose another --home, or give --tracking-uri"
-        )
+    path = _home_file(home)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -81,6 +75,17 @@ def store_uri(home: Path, tracking_uri: str | None = None) -> str:
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise UserError(f"home {str(home)!r} can't be written; choose another with --home")
     return f"sqlite:///{path}"
+
+
+def _home_file(home: Path) -> Path:
+    path = home.resolve() / "mlflow.db"
+    if set("?#%\n") & set(str(path)):
+        # The path becomes part of a database URL, where these have meanings of their own.
+        raise UserError(
+            f"home {str(home)!r}: MLflow's store can't be kept under a path with ?, #, % or a line"
+            " break; choose another --home, or give --tracking-uri"
+        )
+    return path
 
 
 def is_server(uri: str) -> bool:
@@ -129,13 +134,28 @@ def reason(error: BaseException) -> str:
 
 
 def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
-    """Put an error of the store for the user: which store, why, what to do."""
+    """Put an error of the store for the user: which store, and why."""
     if isinstance(error, ArchsearchError):
         return error
-    return UserError(
-        f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}; "
-        "give another with --tracking-uri, or none for the one in --home"
-    )
+    return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")
+
+
+def check_address(home: Path, tracking_uri: str | None) -> None:
+    """Refuse a store that can never be used, before there is a home; one that does not answer may later.
+
+    Raises:
+        UserError: the address is wrong, something else is there, or the home can't hold the file.
+    """
+    if not tracking_uri:
+        _home_file(home)
+        return
+    try:
+        open_client(tracking_uri)
+    except Exception as error:
+        if may_pass(error):
+            return
+        hint = "give another with --tracking-uri, or none for the one in --home"
+        raise UserError(f"{as_user_error(tracking_uri, error)}; {hint}") from error
 
 
 def open_client(uri: str) -> Any:

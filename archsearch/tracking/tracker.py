@@ -129,22 +129,9 @@ class MlflowTracker:
         end = _ending(status, metrics, tags, artifacts)
         self._put(_Update(lambda store: store.end_study(end, description), "the study's end"))
 
-    def check(self, timeout_s: float = 60.0) -> None:
-        """Wait until the study's parent run is there, so that a wrong address is found early.
-
-        Raises:
-            UserError: the store can't be used.
-        """
-        with self._state:
-            self._state.wait_for(lambda: self._opened or self._trouble is not None, timeout_s)
-            if self._opened:
-                return
-            error = self._trouble or TimeoutError(f"no answer in {timeout_s:g} s (timed out)")
-        raise connect.as_user_error(self.uri, error) from error
-
     @property
     def experiment_id(self) -> str:
-        """MLflow's number for the study, once `check` has returned; empty before."""
+        """MLflow's number for the study, once its start is kept; empty before."""
         with self._state:
             return self._experiment_id
 

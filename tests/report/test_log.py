@@ -29,17 +29,17 @@ def test_events_and_library_noise_go_into_the_studys_file_and_nowhere_else(tmp_p
     before = logging.getLogger().handlers[:]
     with StudyLog(Seeing()) as log, warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.getLogger("alembic.runtime").warning("said before there was a file")
+        logging.getLogger("a.library").warning("said before there was a file")
         log(started(tmp_path))
         log(Notice(text="50 % done"))
-        logging.getLogger("mlflow").error("a library's trouble")
+        logging.getLogger("another").error("a library's trouble")
         warnings.warn("a library's warning", stacklevel=1)
     text = (tmp_path / "driver.log").read_text(encoding="utf-8")
     lines = text.splitlines()
-    assert "WARNING alembic.runtime: said before there was a file" in lines[0]
+    assert "WARNING a.library: said before there was a file" in lines[0]
     assert "INFO    Study s: 6 trials of vgg" in lines[1]
     assert all(line[:4].isdigit() for line in lines[:5])
-    for wanted in ("a note", "50 % done", "ERROR   mlflow: a library's trouble", "'s warning"):
+    for wanted in ("a note", "50 % done", "ERROR   another: a library's trouble", "'s warning"):
         assert wanted in text
     assert capfd.readouterr() == ("", "")
     assert len(seen) == 2

@@ -1,7 +1,9 @@
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from archsearch.errors import ArchsearchError, BudgetError, UserError
 from archsearch.runtime.job import Job
 from archsearch.settings import RunSettings
 from archsearch.study import driver, studies
+from archsearch.study.commands import command
 from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
+from archsearch.study.engines.local import LocalEngine
 from archsearch.study.events import (
     FinalistsStarted,
     JobStarted,
@@ -23,6 +27,7 @@ from archsearch.study.events import (
 )
 from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
+from archsearch.study.storage import absolute_url
 from archsearch.tracking.memory import MemoryTracker
 
 from .conftest import table
@@ -166,6 +171,8 @@ def test_train_flops_set_the_length(settings: RunSettings):
         ({"epochs": None, "train_flops": "1M"}, "not even a batch"),
         ({"data": "/nowhere"}, "nowhere"),
         ({"storage": "nonsense"}, "the storage nonsense does not open"),
+        ({"tracking_uri": "foo"}, "MLflow store foo can't be used"),
+        ({"tracking_uri": "htp://host:5000"}, "give another with --tracking-uri"),
         ({"storage": "mysql://me:secret@localhost/x"}, "does not open"),
     ],
 )
@@ -178,13 +185,48 @@ def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, 
     assert not (tmp_path / "studies").exists()
 
 
+@pytest.mark.parametrize(
+    ("home", "changes"),
+    [("h?x", {}), ("h\nx", {}), ("h?x", {"storage": "sqlite:///a.db"}), ("50%", {}), ("a#b", {})],
+)
+def test_a_home_that_makes_no_database_url_is_refused(
+    settings, home, changes, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="choose another --home") as error:
+        World().run(replace(settings, home=home, **changes))
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    if "?" in home:
+        for read in (studies.list_studies, partial(studies.load_result, "x")):
+            with pytest.raises(UserError, match="choose another --home"):
+                read(home=Path(home))
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_study_is_not_overwritten(settings: RunSettings):
     named = replace(settings, name="mine")
     World().run(named)
-    with pytest.raises(UserError, match="with the same settings; `archsearch resume mine`"):
+    with pytest.raises(UserError, match="with the same settings; `archsearch resume mine "):
         World().run(named)
     with pytest.raises(UserError, match="trials: 6 there, 7 here"):
         World().run(replace(named, trials=7))
+
+
+def test_a_study_of_another_storage_is_not_overwritten(settings: RunSettings, tmp_path: Path):
+    def everything() -> dict[Path, tuple[int, int]]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+    named = replace(settings, name="mine")
+    World().run(named)
+    before = everything()
+    with pytest.raises(UserError, match=r"'mine' already, in the storage sqlite:.*optuna\.db; "):
+        World().run(replace(named, storage=f"sqlite:///{tmp_path}/other.db"))
+    assert everything() == before
+    # The home's own storage by its name is no other one.
+    with pytest.raises(UserError, match="with the same settings"):
+        World().run(replace(named, storage=f"sqlite:///{tmp_path}/optuna.db"))
 
 
 def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
@@ -252,6 +294,27 @@ def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     assert done.engines == []
 
 
+def test_commands_in_messages_can_be_copied(settings: RunSettings, tmp_path: Path, monkeypatch):
+    home = tmp_path / "my home"
+    asked = replace(settings, name="my study", home=str(home))
+    resume = f"archsearch resume 'my study' --home '{home}'"
+    with pytest.raises(Interrupted) as interrupted:
+        Disturbed(at=14).run(asked)
+    assert str(interrupted.value) == f"interrupted; `{resume}` goes on from here"
+    with pytest.raises(UserError) as taken:
+        World().run(asked)
+    assert f"`{resume}`" in str(taken.value)
+    with pytest.raises(UserError) as taken:
+        World().run(replace(asked, storage=f"sqlite:///{tmp_path}/other.db"))
+    assert f"`{resume}`" in str(taken.value)
+    assert command("resume", "s", home=home) == f"archsearch resume s --home '{home}'"
+    monkeypatch.setenv("ARCHSEARCH_HOME", str(home))
+    assert command("resume", "s", home=home) == "archsearch resume s"
+    monkeypatch.delenv("ARCHSEARCH_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert command("resume", "s", home=tmp_path / "mlruns") == "archsearch resume s"
+
+
 class Measuring(World):
     """Gets a Ctrl-C while the pace is measured."""
 
@@ -266,6 +329,22 @@ def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp
         Measuring().run(settings)
     assert studies.list_studies(home=tmp_path) == []
     assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_workers_that_do_not_start_leave_the_log_that_says_why(
+    settings: RunSettings, tmp_path: Path, toys
+):
+    class Broken(World):
+        def _engine(self, setups, folder):
+            return LocalEngine(setups, logs=folder.worker_logs, main=toys.stillborn)
+
+    with pytest.raises(ArchsearchError, match="do not start") as error:
+        Broken().run(settings)
+    log = Path(str(error.value).rpartition("; see ")[2])
+    assert "ImportError: no tensorflow" in log.read_text()
+    [summary] = studies.list_studies(home=tmp_path)
+    assert (summary.status, summary.trials_done) == ("interrupted", 0)
+    assert World().resume(summary.name, tmp_path).status == "complete"
 
 
 def test_two_ctrl_c_stop_at_once(settings: RunSettings):
@@ -290,12 +369,28 @@ def test_a_study_without_a_single_network_says_why(settings: RunSettings, tmp_pa
     assert summary.best_val is None
 
 
-def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path, monkeypatch):
-    World().run(settings)
+def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        Disturbed().run(settings)
     file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
     file.write_text(file.read_text().replace("val_fraction = 0.15", "val_fraction = 0.2"))
     with pytest.raises(UserError, match="images of study 'vgg-20M-digits' have changed"):
         World().resume("vgg-20M-digits", tmp_path)
+
+
+def test_a_study_outlives_its_data(settings: RunSettings, tmp_path: Path):
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), np.uint8)
+    data = tmp_path / "few.npz"
+    np.savez(data, x=x, y=np.arange(60) % 3)
+    asked = replace(settings, data=str(data), batch_size=4)
+    expected = World().run(replace(asked, home=str(tmp_path / "calm")))
+    with pytest.raises(Interrupted):
+        Disturbed().run(asked)
+    data.unlink()
+    # What was prepared when it began does; once it has ended, nothing is needed.
+    assert table(World().resume(expected.study, tmp_path)) == table(expected)
+    shutil.rmtree(tmp_path / "data")
+    assert table(World().resume(expected.study, tmp_path)) == table(expected)
 
 
 def test_unknown_studies_are_named(settings: RunSettings, tmp_path: Path):
@@ -319,6 +414,62 @@ def test_a_study_can_be_read_again_and_deleted(settings: RunSettings, tmp_path: 
     assert studies.list_studies(home=tmp_path) == []
     assert not (tmp_path / "studies" / name).exists()
     assert World().run(settings).study == name
+
+
+def test_a_study_whose_mlflow_is_gone_can_be_deleted(settings: RunSettings, tmp_path: Path):
+    # A server that does not answer now is no reason not to train.
+    World().run(replace(settings, name="s", trials=1, tracking_uri="http://127.0.0.1:9"))
+    with pytest.raises(UserError, match="connection refused; --keep-runs"):
+        studies.delete_study("s", home=tmp_path)
+    assert len(studies.list_studies(home=tmp_path)) == 1
+    studies.delete_study("s", home=tmp_path, keep_runs=True)
+    assert studies.list_studies(home=tmp_path) == []
+    assert not (tmp_path / "studies" / "s").exists()
+
+
+def test_a_study_with_a_wrong_address_of_mlflow_goes_on(settings: RunSettings, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        Disturbed().run(settings)
+    file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
+    file.write_text(file.read_text() + '\ntracking_uri = "foo"\n')
+    assert World().resume("vgg-20M-digits", tmp_path).status == "complete"
+
+
+def test_studies_of_all_storages_are_listed(settings: RunSettings, tmp_path: Path):
+    few = replace(settings, trials=2, seeds=1, finalists=1)
+    other, gone = (f"sqlite:///{tmp_path}/{name}.db" for name in ("other", "gone"))
+    World().run(replace(few, name="b"))
+    World().run(replace(few, name="z", storage=gone))
+    World().run(replace(few, name="a", storage=other))
+    World().run(replace(few, name="theirs", storage=other, home=str(tmp_path / "their home")))
+    (tmp_path / "gone.db").unlink()
+    found = studies.list_studies(home=tmp_path)
+    assert [(summary.name, summary.status, summary.trials_done) for summary in found] == [
+        ("b", "complete", 2),
+        ("a", "complete", 2),
+        ("z", "unreachable", 0),
+    ]
+    with pytest.raises(UserError, match=r"study 'z' lies in the storage .*gone\.db, which is gone"):
+        studies.load_result("z", home=tmp_path)
+    studies.delete_study("z", home=tmp_path)
+    assert not (tmp_path / "gone.db").exists()
+
+
+def test_data_are_listed_alike_before_and_after_the_first_trial(
+    settings: RunSettings, tmp_path: Path
+):
+    x = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / "few.npz", x=x, y=np.arange(60) % 3)
+    seen = []
+
+    class Looking(World):
+        def _engine(self, setups, folder):
+            seen.extend(studies.list_studies(home=tmp_path))
+            return super()._engine(setups, folder)
+
+    Looking().run(replace(settings, data=str(tmp_path / "few.npz"), batch_size=4, trials=1))
+    assert [(summary.status, summary.data) for summary in seen] == [("running", "few")]
+    assert [summary.data for summary in studies.list_studies(home=tmp_path)] == ["few"]
 
 
 def test_a_budget_out_of_reach_is_a_budget_error(settings: RunSettings):
@@ -378,3 +529,39 @@ def test_data_named_from_one_folder_are_found_from_another(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="already, with the same settings"):
         World().run(replace(asked, name="vgg-20M-few"))
+
+
+def test_databases_named_from_one_folder_are_found_from_another(
+    settings: RunSettings, tmp_path: Path, monkeypatch
+):
+    expected = World().run(replace(settings, home=str(tmp_path / "calm")))
+    monkeypatch.chdir(tmp_path)
+    asked = replace(settings, storage="sqlite:///my.db", tracking_uri="sqlite:///runs.db")
+    with pytest.raises(Interrupted):
+        Disturbed(28).run(asked)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    name = expected.study
+    assert driver.stored_settings(name, tmp_path).tracking_uri == f"sqlite:///{tmp_path}/runs.db"
+    assert len(studies.load_result(name, home=tmp_path).rows) > 1
+    again = World()
+    assert table(again.resume(name, tmp_path)) == table(expected)
+    assert again.engines[0].submitted[0].key != "trial-0000"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        ("sqlite:///a.db", "sqlite:///{here}/a.db"),
+        ("sqlite+pysqlite:///a/b.db?timeout=1", "sqlite+pysqlite:///{here}/a/b.db?timeout=1"),
+        ("sqlite:////a.db", "sqlite:////a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://me@host/name", "postgresql://me@host/name"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_only_paths_of_files_are_made_absolute(url, absolute, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_url(url) == absolute.format(here=tmp_path)

@@ -50,7 +50,7 @@ def test_killed_before_the_first_trial(tmp_path: Path, undisturbed: list[object]
     kill_after(drive(tmp_path, "measure"), 2)
     [summary] = studies.list_studies(home=tmp_path)
     assert (summary.name, summary.status, summary.trials_done) == (STUDY, "interrupted", 0)
-    with pytest.raises(UserError, match=f"no trial yet; `archsearch resume {STUDY}`"):
+    with pytest.raises(UserError, match=f"no trial yet; `archsearch resume {STUDY} "):
         studies.load_result(STUDY, home=tmp_path)
     assert studies.count_networks(STUDY, home=tmp_path) == 0
     studies.delete_study(STUDY, home=tmp_path)

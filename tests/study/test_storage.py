@@ -1,5 +1,7 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -38,6 +40,22 @@ def test_everything_said_is_there_after_opening_again(tmp_path: Path):
         store.move(2, "pruned", 0.1)
         store.delete()
         assert study_names(storage) == []
+
+
+def test_a_new_storage_opens_for_all_who_come_at_once(tmp_path: Path):
+    together = Barrier(4)
+
+    def make(url: str, name: str) -> None:
+        together.wait()
+        with opened(url) as storage:
+            StudyStore.create(storage, name, {"settings": {}, "dataset": {}})
+
+    with ThreadPoolExecutor(4) as threads:
+        for attempt in range(3):
+            url = default_url(tmp_path / str(attempt))
+            list(threads.map(make, [url] * 4, "abcd"))
+            with opened(url) as storage:
+                assert sorted(study_names(storage)) == list("abcd")
 
 
 def test_optuna_itself_can_read_it(tmp_path: Path):

@@ -61,7 +61,7 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
     warnings: list[str] = []
     tracker = MlflowTracker(tmp_path / "mine", tracking_uri=server.url, warn=warnings.append)
     tracker.start_study(study)
-    tracker.check(60)
+    assert tracker.flush(60)
     tracker.start_trial(trial)
     tracker.epoch(trial.key, 1, {"val_accuracy": 0.1})
     assert tracker.flush(60)
