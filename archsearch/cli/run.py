@@ -95,14 +95,17 @@ def run(
 
 @click.command(epilog="Example: archsearch resume resnext-20M-digits")
 @click.argument("study")
+@click.option("--max-time", metavar="T", help="A new bound, counted from now: 30min, 2h.")
 @home_option
 @_watching
-def resume(study: str, home: Path, quiet: bool, verbose: bool, as_json: bool) -> None:
-    """Go on with a study that was interrupted, from where it was."""
+def resume(
+    study: str, max_time: str | None, home: Path, quiet: bool, verbose: bool, as_json: bool
+) -> None:
+    """Go on with a study that was interrupted or had too little time, from where it was."""
     from archsearch.study import driver
 
     _watch(
-        lambda on_event: driver.resume(study, home=home, on_event=on_event),
+        lambda on_event: driver.resume(study, home=home, max_time=max_time, on_event=on_event),
         home=home,
         quiet=quiet,
         verbose=verbose,

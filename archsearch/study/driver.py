@@ -39,7 +39,7 @@ from archsearch.study.lock import locked
 from archsearch.study.planning import bounds, calibration, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.proposals import Plan, window_of
-from archsearch.study.result import StudyResult, read_result
+from archsearch.study.result import LEFT, StudyResult, read_result, why_no_winner
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
 from archsearch.study.sharing import settled
@@ -81,24 +81,42 @@ def resume(
     name: str,
     *,
     home: Path,
+    max_time: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     services: Services | None = None,
 ) -> StudyResult:
     """Go on with a study that was cut off; one that has ended gives its result again.
+
+    Args:
+        name: the study.
+        home: where it lies.
+        max_time: a bound in place of the study's own, counted from now; one that had no time for all of
+            its finals makes up for them.
+        on_event: told what happens (see `run`).
+        services: the outside world.
 
     Raises:
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
     settings = stored_settings(name, home)
+    if max_time is not None:
+        settings = replace(settings, max_time=max_time)
     images = None
     with opened(settings.storage or default_url(home)) as storage:
         if name in study_names(storage):
             store = StudyStore.open(storage, name)
-            if _ended(store):  # its result needs no images
+            if _ended(store, more_time=max_time is not None):  # its result needs no images
                 return read_result(store)
             images = home / "data" / str(store.attributes["dataset"]["digest"])
-    return _Run(settings, on_event, services or real_services(), resume=True, images=images).run()
+    return _Run(
+        settings,
+        on_event,
+        services or real_services(),
+        resume=True,
+        more_time=max_time is not None,
+        images=images,
+    ).run()
 
 
 def stored_settings(name: str, home: Path) -> RunSettings:
@@ -125,8 +143,9 @@ def _located(settings: RunSettings) -> RunSettings:
     )
 
 
-def _ended(store: StudyStore) -> bool:
-    return store.attributes.get("status") == "complete"
+def _ended(store: StudyStore, *, more_time: bool) -> bool:
+    left = more_time and store.attributes.get(LEFT)
+    return store.attributes.get("status") == "complete" and not left
 
 
 class _Run:
@@ -137,6 +156,7 @@ class _Run:
         services: Services,
         *,
         resume: bool,
+        more_time: bool = False,
         images: Path | None = None,
     ) -> None:
         self._settings = settings
@@ -144,6 +164,7 @@ class _Run:
         self._emit = on_event
         self._services = services
         self._resume = resume
+        self._more_time = more_time
         self._images = images
         self._home = Path(settings.home)
 
@@ -173,8 +194,8 @@ class _Run:
                 try:
                     asked = settled(settings, prepared.sharing)
                     store = opening.existing(storage, asked, prepared, resume=self._resume)
-                    if store is not None and _ended(store):  # meanwhile, by another process
-                        return read_result(store)
+                    if store is not None and _ended(store, more_time=self._more_time):
+                        return read_result(store)  # meanwhile, by another process
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
@@ -184,7 +205,7 @@ class _Run:
                         settings = settled(settings, prepared.sharing)
                         limits = bounds(
                             settings, found.forecast, store=store, clock=self._services.clock,
-                            began=self._began,
+                            began=self._began, more_time=self._more_time,
                         )  # fmt: skip
                         if store is None:
                             store = opening.create(storage, settings, folder, prepared)
@@ -326,13 +347,11 @@ class _Run:
     def _check_result(self, store: StudyStore) -> None:
         result = read_result(store)
         if result.winner is None:
-            reasons = [row.reason for row in result.rows if row.reason]
-            last = f"; the last said: {reasons[-1]}" if reasons else ""
-            ended = f"; {result.ended}" if result.ended else ""
-            what = "finalist" if any(row.status == "complete" for row in result.rows) else "network"
-            raise ArchsearchError(
-                f"study {store.name!r}: no {what} trained to its end{last}{ended}"
-            )
+            more = ""
+            if store.attributes.get(LEFT):
+                go_on = command("resume", store.name, home=self._home)
+                more = f"; `{go_on} --max-time 1h` gives it more time"
+            raise ArchsearchError(f"study {store.name!r}: {why_no_winner(result)}{more}")
 
     def _export(self, store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> None:
         self._emit(ExportStarted(out=str(folder.exports)))

@@ -8,8 +8,9 @@ from archsearch.errors import ArchsearchError, UserError
 from archsearch.runtime.export import ExportRequest, Format
 from archsearch.runtime.model_process import ModelProcess
 from archsearch.settings import check_study_name
+from archsearch.study.commands import command
 from archsearch.study.folder import StudyFolder
-from archsearch.study.result import read_result
+from archsearch.study.result import read_result, why_no_winner
 from archsearch.study.storage import StudyStore
 from archsearch.study.studies import opened_existing
 
@@ -75,9 +76,12 @@ def export_winner(
         raise UserError(f"no format {form!r}; there are {', '.join(_NAMES)}")
     result = read_result(store)
     winner, key = result.winner, result.best_key
+    home = folder.path.parent.parent
     if winner is None or key is None:
+        if result.status == "failed":
+            raise UserError(f"study {store.name!r} has no winner: {why_no_winner(result)}")
         raise UserError(
-            f"study {store.name!r} has no winner yet; `archsearch resume {store.name}` "
+            f"study {store.name!r} has no winner yet; `{command('resume', store.name, home=home)}` "
             "brings it to its end"
         )
     weights = folder.weights(key)
@@ -95,7 +99,7 @@ def export_winner(
     if exporter is None and find_spec("tensorflow") is None:
         raise UserError(
             "exporting needs TensorFlow, which is not installed: pip install tensorflow, "
-            f"then archsearch export {store.name}"
+            f"then {command('export', store.name, home=home)}"
         )
     if exporter is not None:
         path = exporter.export(request)

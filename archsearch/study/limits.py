@@ -224,7 +224,7 @@ class Limits:
 
     def _reserve_s(self) -> float:
         assert self.time_s is not None
-        # The finals turn out as much slower or faster than forecast as the trials did, the slower ones rather.
+        # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
         slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
         return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)

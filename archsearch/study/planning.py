@@ -77,8 +77,11 @@ def bounds(
     store: StudyStore | None,
     clock: Callable[[], float],
     began: float,
+    more_time: bool = False,
 ) -> Limits:
     """Return the account of the run's bounds; what a resumed study has spent is counted in.
+
+    But not its time where it is given `more_time`.
 
     Raises:
         UserError: not even one trial and its final fit.
@@ -86,7 +89,7 @@ def bounds(
     limits = limits_of(settings, found, clock=clock)
     limits.began = began
     if store is not None:
-        limits.began -= store.attributes.get("wall_s", 0.0)
+        limits.began -= 0.0 if more_time else store.attributes.get("wall_s", 0.0)
         limits.spent_flops = spent_flops(store)
     elif not limits.admits_trial():
         needs = [

@@ -175,6 +175,15 @@ def read_result(store: StudyStore) -> StudyResult:
     )
 
 
+def why_no_winner(result: StudyResult) -> str:
+    """Say why a study that is over has no winner."""
+    reasons = [row.reason for row in result.rows if row.reason]
+    last = f"; the last said: {reasons[-1]}" if reasons else ""
+    ended = f"; {result.ended}" if result.ended else ""
+    what = "finalist" if any(row.status == "complete" for row in result.rows) else "network"
+    return f"no {what} trained to its end{last}{ended}"
+
+
 def final_outcomes(store: StudyStore) -> dict[str, Mapping[str, Any]]:
     """Return the outcomes of finalists' trainings by key."""
     found = {k: v for k, v in store.attributes.items() if k.startswith(FINAL)}

@@ -73,7 +73,7 @@ def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
     )
     with pytest.raises(ArchsearchError, match="no network trained"):
         failing.run(replace(settings))
-    with pytest.raises(UserError, match="'bad' has no winner yet"):
+    with pytest.raises(UserError, match="'bad' has no winner: no network trained to its end"):
         export_study("bad", home=tmp_path)
     assert asked == []
 

@@ -13,6 +13,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.events import JobEnded, Notice
+from archsearch.study.export import export_study
 from archsearch.study.limits import Limits, Load, spent_flops
 from archsearch.study.search import Interrupted
 from archsearch.study.services import Services
@@ -165,8 +166,19 @@ def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSetting
 def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSettings):
     asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="24min")
     wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 24min"
-    with pytest.raises(ArchsearchError, match=wanted):
+    with pytest.raises(ArchsearchError, match=wanted) as found:
         Slowing().run(asked)
+    assert "`archsearch resume vgg-20M-digits --home" in str(found.value)
+    # No export is promised by going on without more time, and with more there is a result.
+    with pytest.raises(UserError, match="has no winner: no finalist trained to its end"):
+        export_study("vgg-20M-digits", home=Path(settings.home))
+    with pytest.raises(ArchsearchError, match="no finalist trained to its end"):
+        resumed(World(), settings)
+    again = World()
+    result = resumed(again, settings, max_time="40min")
+    assert result.winner is not None
+    assert "trainings left" not in result.ended
+    assert [job.key for job in again.engine.submitted if job.key.startswith("trial")] == []
 
 
 def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
@@ -181,6 +193,19 @@ def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
     assert world.clock.now - 1000 <= 1.05 * 200
     ends = {e.key: e.status for e in world.events if isinstance(e, JobEnded) and "final" in e.key}
     assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
+    assert resumed(World(), settings) == result  # it has ended
+    done = resumed(World(), settings, max_time="5min")
+    assert (
+        len([row for row in done.rows if row.test]) == 2
+    )  # and what is left goes into further seeds
+    assert "training left" not in done.ended
+
+
+def resumed(world: World, settings: RunSettings, **options):
+    return driver.resume(
+        "vgg-20M-digits", home=Path(settings.home), on_event=world.events.append,
+        services=world.services(), **options,
+    )  # fmt: skip
 
 
 def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
@@ -276,10 +301,7 @@ def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings
         world.run(settings)
     again = World()
     again.engine = Uneven(again.clock, 10.0, told=1.5)
-    result = driver.resume(
-        "vgg-20M-digits", home=Path(settings.home), on_event=again.events.append,
-        services=again.services(),
-    )  # fmt: skip
+    result = resumed(again, settings)
     # Nothing is trained twice, no other trial is begun.
     before = [job.key for job in world.engine.submitted]
     after = [job.key for job in again.engine.submitted]
