@@ -1,4 +1,4 @@
-"""Quantities as people write them: FLOPs, image sizes, counts and durations."""
+"""Values as people write them: FLOPs, image sizes, counts, durations, lists of names."""
 
 import re
 
@@ -65,6 +65,11 @@ def parse_image_size(text: str) -> tuple[int, int, int]:
     if 0 in size:
         raise UserError(f"{text!r} is an empty image; every number must be at least 1")
     return size
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a text at its commas, each name once: `a, b`."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
 
 
 def format_count(value: float, *, digits: int = 3) -> str:
