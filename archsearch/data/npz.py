@@ -285,6 +285,7 @@ def _integers(y: npt.NDArray[Any], where: str) -> Labels:
     if y.dtype.kind == "f":
         if not np.all(np.isfinite(y)):
             raise DataError(f"{where} holds {_unfinite(y)} labels that are NaN or infinite")
+        y = y.astype(np.float64)  # half precision knows no 2^53
         if np.any(y != np.floor(y)) or np.any(np.abs(y) > 2**53):
             raise DataError(f"{where} holds labels that are no whole numbers")
     elif y.dtype.kind not in "bui":
