@@ -25,6 +25,7 @@ from archsearch.study.events import (
     FinalistsStarted,
     JobEnded,
     JobStarted,
+    Measuring,
     Notice,
     Planned,
     Preparing,
@@ -259,7 +260,7 @@ def event_lines(event: Event) -> list[str]:
         return [finals_text(event)]
     if isinstance(event, ExportStarted):
         return ["exporting the best model"]
-    return [event.text] if isinstance(event, Notice) else []
+    return [event.text] if isinstance(event, Notice | Measuring) else []
 
 
 def headline(event: StudyStarted) -> str:
