@@ -257,7 +257,7 @@ def event_lines(event: Event) -> list[str]:
     if isinstance(event, JobEnded):
         return [f"{event.key}: {ended_text(event)}"]
     if isinstance(event, FinalistsStarted):
-        return [finals_text(event)]
+        return [finals_text(event)] if event.jobs else []
     if isinstance(event, ExportStarted):
         return ["exporting the best model"]
     return [event.text] if isinstance(event, Notice | Measuring) else []
@@ -308,4 +308,5 @@ def ended_text(event: JobEnded) -> str:
 
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
-    return f"Finals: {', '.join(event.entrants)} from scratch, {event.jobs} trainings"
+    trainings = f"{event.jobs} training{'s' if event.jobs > 1 else ''}"
+    return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"
