@@ -11,6 +11,7 @@ from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_baseline, find_space
 from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
+from archsearch.units import split_names
 
 if TYPE_CHECKING:
     from archsearch.runtime.latency import Latency
@@ -167,7 +168,7 @@ def sample(
     classes: int | None = None,
     count: int = 10,
     seed: int = 0,
-    relax: Iterable[str] = (),
+    relax: str | Iterable[str] = (),
 ) -> Iterator[Candidate]:
     """Yield `count` candidates of a space, each filling the budget.
 
@@ -178,7 +179,7 @@ def sample(
         classes: None: 1000 for large images, 10 for small ones.
         count: how many.
         seed: of the draws.
-        relax: design rules of the space to free; each becomes a knob.
+        relax: design rules of the space to free, in a list or separated by commas; each becomes a knob.
 
     Raises:
         UserError: no such space or budget, or a rule that the space cannot free.
@@ -186,7 +187,8 @@ def sample(
     """
     found = find_space(space)
     classes = classes or (1000 if min(input[:2]) >= LARGE_SIDE else 10)
-    request = Request(input, classes, Budget.parse(flops, input), frozenset(relax))
+    rules = split_names(relax) if isinstance(relax, str) else relax
+    request = Request(input, classes, Budget.parse(flops, input), frozenset(rules))
     found.knobs(request)  # what is wrong shows now, not at the first candidate
     return _sample(found, request, count, seed=seed)
 
@@ -209,9 +211,9 @@ def build(
 def export(
     study: str,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     form: Literal["saved_model", "keras"] = "saved_model",
-    home: Path = Path("mlruns"),
+    home: str | Path = "mlruns",
     overwrite: bool = False,
 ) -> Path:
     """Write a study's best model, reload it, compare it with the trained one, and return its path.
@@ -221,4 +223,10 @@ def export(
     """
     from archsearch.study.export import export_study
 
-    return export_study(study, home=home, form=form, out=out, overwrite=overwrite)
+    return export_study(
+        study,
+        home=Path(home),
+        form=form,
+        out=None if out is None else Path(out),
+        overwrite=overwrite,
+    )

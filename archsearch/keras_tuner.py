@@ -8,6 +8,13 @@
     tuner.search(x_train, y_train, validation_data=(x_val, y_val), epochs=3)
 
 The knobs are the space's own; Keras Tuner's proposals are one more way of choosing them.
+
+Models train with this package's own layers, which are fast where Keras's are slow or, for grouped
+convolutions on a CPU, fail. A `.keras` file of such a model loads where they are known:
+
+    import archsearch.keras_tuner
+
+    model = keras.models.load_model("best.keras")
 """
 
 from collections.abc import Callable, Sequence

@@ -4,17 +4,26 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
+from numbers import Integral, Real
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Final
 
 from archsearch.errors import UserError
-from archsearch.units import parse_duration, parse_flops, parse_image_size, parse_latency
+from archsearch.units import (
+    parse_duration,
+    parse_flops,
+    parse_image_size,
+    parse_latency,
+    split_names,
+)
 
 ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
 DEFAULT_EPOCHS: Final = 4
+DEFAULT_TRIALS: Final = 6
 BOUNDED_TRIALS: Final = 1000
 """Trials of a search that is bounded by time or FLOPs, where no number is given: what fits."""
 
@@ -26,8 +35,10 @@ Value = str | int | float | bool
 class RunSettings:
     """Everything `archsearch run` needs to know.
 
+    Paths, and names in lists, are kept as the texts that a file holds.
+
     Raises:
-        UserError: a value does not work; the message says which, and what would.
+        UserError: a value is of the wrong type or does not work; the message says which, and what would.
     """
 
     space: str
@@ -44,7 +55,8 @@ class RunSettings:
     """Refuse data with a single bad image, instead of skipping a few."""
     class_weights: bool = False
     """Weigh the loss so that all classes count alike, whatever their size."""
-    trials: int = 6
+    trials: int = None  # type: ignore[assignment]  # is a number once made
+    """Networks to try; not given: `DEFAULT_TRIALS`, or what fits under `max_time` or `search_flops`."""
     epochs: int | None = None
     """Passes over the training split; None: `train_flops` decides, or `DEFAULT_EPOCHS`."""
     train_flops: str | None = None
@@ -96,6 +108,7 @@ class RunSettings:
     prune: bool = True
 
     def __post_init__(self) -> None:
+        self._convert_all()
         if not self.space:
             raise UserError("the space has no name; `archsearch spaces` lists what there is")
         _check_budget(self.flops)
@@ -117,18 +130,27 @@ class RunSettings:
             raise UserError("data is empty; give digits, a folder of images or an .npz file")
         for key, least in _LEAST.items():
             _check_count(key, getattr(self, key), least)
-        _check_fractions(self.val_fraction, self.test_fraction)
+        _check_fractions(self.val_fraction, self.test_fraction, self.ema)
         _check_baselines(self.baselines, self.baseline_names())
         if self.name is not None:
             check_study_name(self.name)
 
+    def _convert_all(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, _convert(field.name, value, ""))
+        if self.trials is None:
+            bounded = self.max_time is not None or self.search_flops is not None
+            object.__setattr__(self, "trials", BOUNDED_TRIALS if bounded else DEFAULT_TRIALS)
+
     def relaxed(self) -> frozenset[str]:
         """Split `relax` at its commas."""
-        return frozenset(n for n in map(str.strip, (self.relax or "").split(",")) if n)
+        return frozenset(split_names(self.relax or ""))
 
     def baseline_names(self) -> tuple[str, ...]:
         """Split `baselines` at its commas, each name once."""
-        return tuple(dict.fromkeys(n for n in map(str.strip, self.baselines.split(",")) if n))
+        return split_names(self.baselines)
 
     @property
     def image_size(self) -> tuple[int, int, int] | None:
@@ -150,25 +172,20 @@ class RunSettings:
         return {key: value for key, value in values.items() if value is not None}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object], *, origin: str = "") -> "RunSettings":
-        """Read what `to_dict` gave, a TOML file's table, or texts of environment variables.
-
-        Args:
-            values: by name; None means not given. Without `trials`, a search bounded by
-                `max_time` or `search_flops` tries what fits.
-            origin: where they come from, for messages: `run.toml`.
+    def from_dict(cls, values: Mapping[str, object]) -> "RunSettings":
+        """Read what `to_dict` gave, or a TOML file's table; None means not given.
 
         Raises:
             UserError: an unknown name (the nearest one is named), a value of the wrong type or
                 out of range, or `space` or `flops` missing.
         """
-        checked = {k: _convert(k, v, origin) for k, v in values.items() if v is not None}
+        given = {key: value for key, value in values.items() if value is not None}
+        for key in given:
+            _kind(key, "")
         for key in ("space", "flops"):
-            if key not in checked:
-                raise UserError(f"{_of(origin)}{key} is missing; give --{key} or set it in a file")
-        if "max_time" in checked or "search_flops" in checked:
-            checked.setdefault("trials", BOUNDED_TRIALS)
-        return cls(**checked)  # type: ignore[arg-type]  # _convert has checked each by its field
+            if key not in given:
+                raise UserError(f"{key} is missing; give --{key} or set it in a file")
+        return cls(**given)  # type: ignore[arg-type]  # __post_init__ checks each by its field
 
 
 # The kind of each setting, for files and environment variables.
@@ -213,7 +230,8 @@ _LEAST: Final[Mapping[str, int]] = MappingProxyType(
 _MOST: Final[Mapping[str, int]] = MappingProxyType({"workers": 1024, "workers_per_gpu": 64})
 """Of a machine: each one is a process."""
 _LISTS: Final = frozenset({"relax", "baselines"})
-"""Names separated by commas; a file may also hold a list."""
+"""Names separated by commas; a list of them does as well."""
+_PATHS: Final = frozenset({"data", "home"})
 _TRUTH: Final[Mapping[str, bool]] = MappingProxyType(
     {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 )
@@ -325,9 +343,9 @@ def _check_count(key: str, value: int | None, least: int) -> None:
         raise UserError(f"{key} is {value:,}; {_MOST[key]:,} at most")
 
 
-def _check_fractions(val: float, test: float) -> None:
-    for key, value in (("val_fraction", val), ("test_fraction", test)):
-        if not 0 < value < 1:
+def _check_fractions(val: float, test: float, ema: float | None) -> None:
+    for key, value in (("val_fraction", val), ("test_fraction", test), ("ema", ema)):
+        if value is not None and not 0 < value < 1:
             raise UserError(f"{key} is {value}; it must lie between 0 and 1")
     if val + test >= 1:
         raise UserError(
@@ -359,16 +377,28 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     return {key: text for key, text in found.items() if text}
 
 
-def _convert(key: str, value: object, origin: str) -> Value:
+def _kind(key: str, origin: str) -> type:
     kind = _KINDS.get(key)
     if kind is None:
         raise UserError(f"{_of(origin)}unknown setting {key!r}; {nearest(key, dict(_KINDS))}")
+    return kind
+
+
+def _convert(key: str, value: object, origin: str) -> Value:
+    kind = _kind(key, origin)
     if origin == "environment" and isinstance(value, str):
         value = _from_text(kind, value)
-    if key in _LISTS and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
-        value = ",".join(value)
-    if kind is float and type(value) is int:
-        value = float(value)
+    if key in _LISTS and isinstance(value, list | tuple | set | frozenset):
+        names = value if isinstance(value, list | tuple) else sorted(value, key=str)
+        value = ",".join(names) if all(isinstance(v, str) for v in names) else value
+    if key in _PATHS and isinstance(value, PurePath):
+        value = str(value)
+    if not isinstance(value, bool):  # for Python, True is a number
+        if kind is int and isinstance(value, Integral):
+            value = int(value)
+        elif kind is float and isinstance(value, Real):
+            with suppress(OverflowError):
+                value = float(value)
     if type(value) is not kind:
         raise UserError(f"{_of(origin)}{key} is {value!r}; it must be {_KIND_NAMES[kind]}")
     assert isinstance(value, (str, int, float, bool))

@@ -1,8 +1,11 @@
-"""Quantities as people write them: FLOPs, image sizes, counts and durations."""
+"""Values as people write them: FLOPs, image sizes, counts, durations, lists of names."""
 
 import re
 
 from archsearch.errors import UserError
+
+MOST_FLOPS = 10**24
+"""A network that trains for a million times ImageNet's 90 epochs of ResNet-50 takes about as many."""
 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE | re.ASCII)
@@ -17,13 +20,16 @@ def parse_flops(text: str) -> int:
     """Read `20M`, `4G` or `3.8G` as a number of FLOPs (multiply-adds).
 
     Raises:
-        UserError: the text is no positive quantity.
+        UserError: the text is no positive quantity, or more than MOST_FLOPS.
     """
     found = _QUANTITY.match(text)
-    value = round(float(found[1]) * _PREFIX[found[2].lower()]) if found else 0
-    if value <= 0:
+    value = float(found[1]) * _PREFIX[found[2].lower()] if found else 0.0
+    if value > MOST_FLOPS:
+        shown = text if len(text) <= 30 else f"{text[:29]}…"
+        raise UserError(f"{shown!r} is too much: {MOST_FLOPS:.0e} FLOPs at most; write one like 4G")
+    if round(value) <= 0:
         raise UserError(f"{text!r} is no number of FLOPs; write one like 20M, 4G or 3.8G")
-    return value
+    return round(value)
 
 
 def parse_duration(text: str) -> float:
@@ -65,6 +71,11 @@ def parse_image_size(text: str) -> tuple[int, int, int]:
     if 0 in size:
         raise UserError(f"{text!r} is an empty image; every number must be at least 1")
     return size
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Split a text at its commas, each name once: `a, b`."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
 
 
 def format_count(value: float, *, digits: int = 3) -> str:

@@ -48,6 +48,27 @@ def test_sample_says_what_is_wrong_before_the_first_candidate():
         archsearch.sample("vg", "4G")
 
 
+def test_rules_to_relax_are_a_text_or_a_list():
+    rule = "channel-doubling"
+
+    def knobs(relax):
+        (found,) = archsearch.sample("vgg", "20M", input=(32, 32, 3), count=1, relax=relax)
+        return set(dict(found.knobs))
+
+    assert knobs(rule) == knobs([rule]) == knobs({rule}) > knobs(())
+
+
+def test_a_budget_is_a_text():
+    with pytest.raises(UserError, match="the budget is 20000000; write a text"):
+        archsearch.sample("vgg", 20_000_000)
+
+
+def test_export_takes_texts_for_paths(tmp_path):
+    for home in (tmp_path, str(tmp_path)):
+        with pytest.raises(UserError, match="no study"):
+            archsearch.export("none", home=home, out=str(tmp_path / "model"))
+
+
 def test_sample_takes_the_classes_that_go_with_the_image():
     small = next(archsearch.sample("vgg", "20M", input=(32, 32, 3), count=1))
     assert small.graph.classes == 10

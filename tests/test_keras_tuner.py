@@ -1,5 +1,8 @@
 """Spaces under Keras Tuner's own searches: every model on budget, knobs as hyperparameters."""
 
+import subprocess
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.keras
@@ -47,6 +50,44 @@ def test_a_real_search(tuner, tmp_path):
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == (
         hypermodel.candidate(best).cost.params
     )
+
+
+@pytest.mark.parametrize(
+    ("space", "knobs", "layer"),
+    [
+        ("resnext", {"cardinality": 4}, "GroupedConv2D"),
+        ("densenet", {}, "FusedBatchNorm"),
+        ("fractal", {"columns": 2, "drop_path": 0.15}, "MeanOfKept"),
+    ],
+)
+def test_a_trained_model_loads_from_its_file(space, knobs, layer, tmp_path):
+    size = (32, 32, 1)
+    hypermodel = SpaceHyperModel(space=space, flops="20M", input_shape=size, classes=3)
+    hp = keras_tuner.HyperParameters()
+    hypermodel.candidate(hp)
+    hp.values |= knobs
+    model = hypermodel.build(hp)
+    assert layer in {type(one).__name__ for one in model.layers}
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, *size)).astype("float32")
+    model.fit(x, rng.integers(0, 3, 8), verbose=0)
+    np.savez(tmp_path / "x.npz", x=x, y=model.predict(x, verbose=0))
+    model.save(tmp_path / "model.keras")
+    program = (
+        "import keras, numpy as np, archsearch.keras_tuner\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "data = np.load('x.npz')\n"
+        "found = model.predict(data['x'], verbose=0)\n"
+        "np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
+        "model.fit(data['x'], np.zeros(8, int), verbose=0)\n"
+        "configs = [layer.get_config() for layer in model.layers]\n"
+        "again = [type(l).from_config(c) for l, c in zip(model.layers, configs)]\n"
+        "assert [layer.get_config() for layer in again] == configs\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 import string
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 from hypothesis import given
@@ -55,6 +57,51 @@ def test_refuses_in_one_line(changes, message):
         make(**changes)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flops": 2}, "flops is 2; it must be a text"),
+        ({"trials": "3"}, "trials is '3'; it must be a whole number"),
+        ({"trials": 2.5}, "trials is 2.5; it must be a whole number"),
+        ({"seed": True}, "seed is True; it must be a whole number"),
+        ({"export": "no"}, "export is 'no'; it must be true or false"),
+        ({"data": None}, "data is None; it must be a text"),
+        ({"data": b"x"}, "data is b'x'; it must be a text"),
+        ({"relax": ["a", 1]}, "relax is ['a', 1]; it must be a text"),
+        ({"ema": 2}, "ema is 2.0; it must lie between 0 and 1"),
+        ({"ema": "0.9"}, "ema is '0.9'; it must be a number"),
+        ({"ema": 10**400}, "it must be a number"),
+    ],
+)
+def test_python_callers_are_told_the_same(changes, message):
+    for make_it in (RunSettings, lambda **values: RunSettings.from_dict(values)):
+        if None in changes.values() and make_it is not RunSettings:
+            continue  # None there: not given
+        with pytest.raises(UserError) as error:
+            make_it(**({"space": "resnext", "flops": "20M"} | changes))
+        assert message in str(error.value)
+
+
+def test_python_callers_may_give_paths_lists_and_numpys_numbers(tmp_path: Path):
+    found = RunSettings(
+        space="vgg", flops="20M", home=tmp_path / "runs", data=tmp_path, trials=np.int64(3),
+        ema=np.float32(0.5), val_fraction=np.float64(0.25), relax=["a", "b"], baselines=("vgg16",),
+    )  # fmt: skip
+    assert (found.home, found.data, found.relax) == (str(tmp_path / "runs"), str(tmp_path), "a,b")
+    assert {type(value) for value in found.to_dict().values()} <= {str, int, float, bool}
+    assert RunSettings.from_dict(tomllib.loads(tomli_w.dumps(found.to_dict()))) == found
+
+
+def test_a_bounded_search_tries_what_fits_in_every_way_in():
+    given = {"space": "vgg", "flops": "20M"}
+    for bound in ({"max_time": "1h"}, {"search_flops": "1P"}):
+        bounded = given | bound
+        for found in (RunSettings(**bounded), RunSettings.from_dict(bounded), gather(bounded)):
+            assert found.trials == settings.BOUNDED_TRIALS
+        assert RunSettings(**bounded, trials=7).trials == 7
+    assert RunSettings(**given).trials == RunSettings.from_dict(given).trials == 6
 
 
 def test_missing_space_is_named():

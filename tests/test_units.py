@@ -28,6 +28,13 @@ def test_no_flops(text):
         parse_flops(text)
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "P", "1000000001P"])
+def test_more_flops_than_there_are(text):
+    with pytest.raises(UserError, match=r"at most; write one like 4G$") as error:
+        parse_flops(text)
+    assert len(str(error.value)) < 120
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -4,12 +4,14 @@ Exit status: 0 done, 1 it failed (`check`: it found something), 2 the user's inp
 """
 
 import os
+import select
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -38,8 +40,29 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 
 
+class _PipeError(Exception):
+    """A BrokenPipeError, its cause, under a name that click leaves alone."""
+
+
+@contextmanager
+def _pipes_are_ours() -> Iterator[None]:
+    # click makes an end with status 1 of it, here too, where it is not to end the process.
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _PipeError from error
+
+
 class _LazyGroup(click.Group):
     """Knows every command's name and summary; imports the one that is called."""
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _pipes_are_ours():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _pipes_are_ours():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -84,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("an argument has a NUL character in it", 2)
     try:
         status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)
-        sys.stdout.flush()
+        with _pipes_are_ours():
+            sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _say("interrupted", 130)
@@ -95,15 +119,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(" ".join(error.format_message().split()), 2)
     except ArchsearchError as error:
         return _say(str(error), error.status)
-    except BrokenPipeError:
-        # The reader (head, say) has seen enough; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
+        if isinstance(error, _PipeError) and _reader_is_gone():
+            # It (head, say) has seen enough; keep the interpreter from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         if os.environ.get("ARCHSEARCH_DEBUG"):
             raise
-        what = " ".join(f"{type(error).__name__}: {error}".split())
+        fault = error.__cause__ if isinstance(error, _PipeError) else error
+        what = " ".join(f"{type(fault).__name__}: {fault}".split())
         return _say(f"{what} (a fault of archsearch; ARCHSEARCH_DEBUG=1 shows where)", 1)
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether nobody reads stdout any more; a pipe to another process may break as well."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0))
 
 
 def _say(message: str, status: int) -> int:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import Images
 from archsearch.data.decode import fit_array
-from archsearch.data.items import FREE, Items, Size
+from archsearch.data.items import FREE, Items, Look, Size
 
 
 class Digits:
@@ -44,6 +44,7 @@ class Digits:
             mirror=False,
             decode=decode,
             where=lambda index: f"digits[{index}]",
+            look=lambda index: Look(scans[index], "array"),
         )
 
     @cached_property

@@ -14,7 +14,7 @@ import numpy as np
 from archsearch.data.balance import imbalance
 from archsearch.data.dataset import SPLITS, SplitName
 from archsearch.data.decode import pillow
-from archsearch.data.items import FREE, BadImageError, Items, Look, Size, Source, show
+from archsearch.data.items import FREE, BadImageError, Items, Size, Source, show
 from archsearch.data.sources import open_source
 
 _LISTED = 50  # copies and bad files that a report names; all are counted
@@ -260,17 +260,13 @@ def _look_at_all(items: Items, workers: int) -> Iterator[_Seen]:
 
 def _look(items: Items, index: int) -> _Seen:
     try:
-        look = items.look(index) if items.look else _as_prepared(items, index)
+        look = items.look(index)
     except BadImageError as error:
         return _Seen(reason=str(error))
     height, width = look.pixels.shape[:2]
     digest = hashlib.sha256(f"{height}x{width}".encode())
     digest.update(np.ascontiguousarray(look.pixels).data)
     return _Seen(digest.digest(), (height, width), look.kind, look.honest)
-
-
-def _as_prepared(items: Items, index: int) -> Look:
-    return Look(items.decode(index, items.native), "array")
 
 
 def _copies(items: Items, seen: list[_Seen]) -> tuple[Copies, ...]:

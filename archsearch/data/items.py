@@ -30,10 +30,10 @@ class BadImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An image as it lies there: its own pixels as RGB (H, W, 3), upright.
+    """An image as it lies there: its own pixels (H, W, C), a file's as RGB and upright.
 
-    `kind` names format and mode, as "JPEG RGB"; `honest` is false where the file's name says
-    another format.
+    `kind` names format and mode, as "JPEG RGB", or says `array`; `honest` is false where the file's
+    name says another format.
     """
 
     pixels: Images
@@ -54,8 +54,8 @@ class Items:
         mirror: whether a mirrored image still belongs to its class.
         decode: (index, size) → uint8 (H, W, C); raises BadImageError. Called from many threads.
         where: index → what messages call that image.
+        look: index → the image at its own size; raises BadImageError. Called from many threads.
         groups: (n,) images of one group (copies of each other) never part into two splits.
-        look: index → the image at its own size; raises BadImageError. None: `decode` at `native`.
         notes: what a person should hear about the data.
     """
 
@@ -67,8 +67,8 @@ class Items:
     mirror: bool
     decode: Callable[[int, Size], Images]
     where: Callable[[int], str]
+    look: Callable[[int], Look]
     groups: npt.NDArray[np.int64] | None = None
-    look: Callable[[int], Look] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import SPLITS, Images, Labels
 from archsearch.data.decode import fit_array
-from archsearch.data.items import FREE, Items, Size, at_least_smallest, show
+from archsearch.data.items import FREE, Items, Look, at_least_smallest, show
 from archsearch.errors import DataError
 
 _WANTED: Final = (
@@ -140,13 +140,18 @@ def array_items(arrays: Mapping[str, npt.NDArray[Any]], *, name: str, where: str
     numbers, classes = _number(labels, [pair[1] for pair in pairs], names, where)
     starts = np.cumsum([0, *map(len, images)])
 
-    def decode(index: int, size: Size) -> Images:
+    def find(index: int) -> tuple[int, int]:
         part = int(np.searchsorted(starts, index, side="right")) - 1
-        return fit_array(images[part][index - starts[part]], size)
+        return part, index - int(starts[part])
+
+    def pixels(index: int) -> Images:
+        part, inside = find(index)
+        image: Images = images[part][inside]
+        return image
 
     def place(index: int) -> str:
-        part = int(np.searchsorted(starts, index, side="right")) - 1
-        return f"{pairs[part][0]}[{index - starts[part]}]"
+        part, inside = find(index)
+        return f"{pairs[part][0]}[{inside}]"
 
     height, width, channels = images[0].shape[1:]
     return Items(
@@ -157,8 +162,9 @@ def array_items(arrays: Mapping[str, npt.NDArray[Any]], *, name: str, where: str
         native=at_least_smallest((height, width, channels)),
         # Grey arrays are mostly digits and letters; a mirrored 2 is no 2.
         mirror=channels >= 3,
-        decode=decode,
+        decode=lambda index, size: fit_array(pixels(index), size),
         where=place,
+        look=lambda index: Look(pixels(index), "array"),
     )
 
 
@@ -279,6 +285,7 @@ def _integers(y: npt.NDArray[Any], where: str) -> Labels:
     if y.dtype.kind == "f":
         if not np.all(np.isfinite(y)):
             raise DataError(f"{where} holds {_unfinite(y)} labels that are NaN or infinite")
+        y = y.astype(np.float64)  # half precision knows no 2^53
         if np.any(y != np.floor(y)) or np.any(np.abs(y) > 2**53):
             raise DataError(f"{where} holds labels that are no whole numbers")
     elif y.dtype.kind not in "bui":

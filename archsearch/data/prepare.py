@@ -23,6 +23,7 @@ from archsearch.data.sources import open_source
 from archsearch.data.split import TRAIN, assign, check_fractions, leaks
 from archsearch.data.store import ArrayWriter, Histogram, check_space, new_folder, write_json
 from archsearch.errors import DataError, UserError
+from archsearch.units import format_size
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all), from the calling thread."""
@@ -98,6 +99,7 @@ def prepare(
             "tell apart"
         )
     size = input or items.native
+    _check_channels(items, size)
     split = assign(
         items.labels, items.fixed, classes=items.classes, seed=seed, val=val, test=test,
         groups=items.groups,
@@ -315,6 +317,15 @@ def _refuse_skipped(folder: Path, *, strict: bool) -> None:
     if strict and facts["skipped"]["count"]:
         named = _named(facts["skipped"]["files"])
         raise DataError(f"{facts['name']}: bad image {named}; mend or remove it (--strict)")
+
+
+def _check_channels(items: Items, size: Size) -> None:
+    own, able = items.native[2], sorted({1, 3, items.native[2]})
+    if size[2] not in able:
+        raise DataError(
+            f"{items.name}: images with {own} channel{'s' if own > 1 else ''} can't be turned into "
+            f"{format_size(size)}; the channels may be {', '.join(map(str, able))}"
+        )
 
 
 def _check_numbers(size: Size | None, seed: int, workers: int | None) -> None:

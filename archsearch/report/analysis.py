@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.study.folder import StudyFolder
 from archsearch.study.result import Row, Score, StudyResult, best_of, final_key
 
@@ -182,4 +183,4 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
 
 def _length(result: StudyResult) -> str:
     flops, epochs = result.settings.get("train_flops"), result.settings.get("epochs")
-    return f"{flops} FLOPs" if flops else f"{epochs or 'default'} epochs"
+    return f"{flops} FLOPs" if flops else f"{epochs or DEFAULT_EPOCHS} epochs"

@@ -25,6 +25,7 @@ from archsearch.study.events import (
     FinalistsStarted,
     JobEnded,
     JobStarted,
+    Measuring,
     Notice,
     Planned,
     Preparing,
@@ -256,10 +257,10 @@ def event_lines(event: Event) -> list[str]:
     if isinstance(event, JobEnded):
         return [f"{event.key}: {ended_text(event)}"]
     if isinstance(event, FinalistsStarted):
-        return [finals_text(event)]
+        return [finals_text(event)] if event.jobs else []
     if isinstance(event, ExportStarted):
         return ["exporting the best model"]
-    return [event.text] if isinstance(event, Notice) else []
+    return [event.text] if isinstance(event, Notice | Measuring) else []
 
 
 def headline(event: StudyStarted) -> str:
@@ -307,4 +308,5 @@ def ended_text(event: JobEnded) -> str:
 
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
-    return f"Finals: {', '.join(event.entrants)} from scratch, {event.jobs} trainings"
+    trainings = f"{event.jobs} training{'s' if event.jobs > 1 else ''}"
+    return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"

@@ -23,10 +23,16 @@ _UNLIMITED = 200
 """Columns where stdout is no terminal: a file or a pipe has no width to respect."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, as for any output; rich would end the process with 1."""
+        raise  # noqa: PLE0704  the BrokenPipeError that rich is handling
+
+
 def show(*parts: RenderableType) -> None:
     """Print to stdout: as wide as the terminal; in full, without colours, where it is none."""
     width = None if sys.stdout.isatty() else _UNLIMITED
-    console = Console(width=width, highlight=False)
+    console = _Console(width=width, highlight=False)
     for part in parts:
         console.print(part)
 

@@ -90,10 +90,11 @@ def export(request: ExportRequest) -> Path:
 
 
 def check_out(request: ExportRequest) -> Path:
-    """Return where the export goes.
+    """Return where the export goes; the folder above it is made.
 
     Raises:
-        UserError: something is there already, or the name does not fit the format.
+        UserError: something is there already, the name does not fit the format, or nothing can be written
+            there.
     """
     out = Path(request.out)
     if request.format not in ("saved_model", "keras"):
@@ -103,9 +104,33 @@ def check_out(request: ExportRequest) -> Path:
             f"{out} does not fit --format {request.format}: a .keras file's name ends in .keras, "
             "a SavedModel is a folder"
         )
-    if not request.overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists; give another --out, or --force to replace it")
+    if out.name in ("", ".."):  # what is there would have to be moved away under the caller's feet
+        raise UserError(
+            f"{out} can't become a model; give a folder of its own, like {out / 'model'}"
+        )
+    try:
+        if not request.overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(f"{out} exists; give another --out, or --force to replace it")
+        _try_writing(out)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{out} can't be written: {out.parent} is no folder") from None
+    except (OSError, ValueError) as error:  # a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"{out} can't be written ({reason}); give another --out") from None
     return out
+
+
+def _try_writing(out: Path) -> None:
+    """Make the folder above and, for a moment, another one in it: permissions alone do not tell."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    tried = _beside(out, "test")
+    tried.mkdir(exist_ok=True)
+    tried.rmdir()
+
+
+def _beside(out: Path, what: str) -> Path:
+    """Name a place of this process next to `out`; the suffix stays, as Keras goes by it."""
+    return out.with_name(f".{out.stem}.{os.getpid()}.{what}{out.suffix}")
 
 
 def _trained_probabilities(
@@ -226,11 +251,8 @@ def clear_leftovers(out: Path) -> None:
 @contextmanager
 def _new(out: Path) -> Iterator[Path]:
     """Give a place to write to that becomes `out` when all went well, and vanishes otherwise."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
-    # The suffix stays: Keras goes by it.
-    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
-    old = out.with_name(f".{out.stem}.{os.getpid()}.old{out.suffix}")
+    part, old = _beside(out, "part"), _beside(out, "old")
     try:
         yield part
         if out.exists():

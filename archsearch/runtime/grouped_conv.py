@@ -58,6 +58,7 @@ def split_conv2d(
     return tf.concat(parts, axis=-1)
 
 
+@keras.saving.register_keras_serializable("archsearch")
 class GroupedConv2D(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships no types
     """`keras.layers.Conv2D(groups=…)`: same arguments, weights and numbers, faster where it can be.
 

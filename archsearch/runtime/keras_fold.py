@@ -1,5 +1,7 @@
 """Last touches on a network read from Keras: it ends in class scores, and says padding where it is used."""
 
+from math import prod
+
 from archsearch.errors import GraphError
 from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
@@ -28,7 +30,7 @@ def tidied(name: str, nodes: list[Node], out: int, lowest: set[int]) -> Graph:
 
 
 def _folded(nodes: list[Node], lowest: set[int]) -> list[Node]:
-    """Say padding where it is used, and a reshaped global pool as one that keeps its map."""
+    """Say padding where it is used, of channels too, and a reshaped global pool as one that keeps its map."""
     nodes = list(nodes)
     users: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
@@ -55,7 +57,27 @@ def _folded(nodes: list[Node], lowest: set[int]) -> list[Node]:
         ):
             merged = ops.GlobalPool(given.method, keep_map=True)
             nodes[index] = node._replace(op=merged, inputs=nodes[before].inputs)
+        elif (
+            isinstance(given, ops.Pad)
+            and isinstance(op, ops.Reshape)
+            and (source := _padded_as_columns(nodes, node, before)) is not None
+        ):
+            merged = ops.PadChannels(*given.padding[2:])
+            nodes[index] = node._replace(op=merged, inputs=(source,))
     return nodes
+
+
+def _padded_as_columns(nodes: list[Node], node: Node, pad: int) -> int | None:
+    """Return the map whose channels `node` has padded, which were columns meanwhile; None: it has not."""
+    columns = nodes[pad].inputs[0]
+    if not isinstance(nodes[columns].op, ops.Reshape):
+        return None
+    (source,) = nodes[columns].inputs
+    *sides, channels = nodes[source].shape
+    *same_sides, padded = node.shape
+    as_columns = [(prod(sides), width, 1) for width in (channels, padded)]
+    found = [nodes[columns].shape, nodes[pad].shape]
+    return source if same_sides == sides and found == as_columns else None
 
 
 def _pads(nodes: list[Node], pad: int, op: ops.Conv | ops.Pool, lowest: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Layers for training that stock Keras lacks or computes slowly; saved models use stock layers instead."""
+"""Layers for training that stock Keras lacks or computes slowly; exported models use stock layers instead."""
 
 from math import prod
 from typing import Any, Final
@@ -9,6 +9,7 @@ _WIDE: Final = 256
 """Numbers in a row from which on element-wise operations are as fast as they get on a CPU."""
 
 
+@keras.saving.register_keras_serializable("archsearch")
 class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras ships no types
     """`keras.layers.BatchNormalization`: the same arguments and weights, one fused kernel.
 
@@ -163,6 +164,7 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
     return y, mean, variance * (count / others)
 
 
+@keras.saving.register_keras_serializable("archsearch")
 class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]
     """The mean of its inputs; in training, of those a sample keeps: local drop-path (FractalNet).
 
@@ -173,6 +175,7 @@ class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, drop: float, *, seed: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.drop = drop
+        self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: list[Any], training: bool = False) -> Any:
@@ -192,3 +195,7 @@ class MeanOfKept(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: list[Any]) -> Any:
         """Return the shape of any of the inputs."""
         return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer again."""
+        return {**super().get_config(), "drop": self.drop, "seed": self.seed}

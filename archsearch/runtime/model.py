@@ -207,8 +207,12 @@ class _Builder:
         return layers.Rescaling(op.scale, offset=op.offset, name=node.name)(x)
 
     def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
-        pads = ((0, 0), (0, 0), (0, 0), (op.before, op.after))
-        return layers.Identity(name=node.name)(keras.ops.pad(x, pads))
+        # As columns: TensorFlow's CPU rewriting merges a padding with a convolution that reads it, and the
+        # merged kernel pads no channels.
+        height, width, channels = map(integer, self.input_shape)
+        x = layers.Reshape((height * width, channels, 1), name=f"{node.name}.columns")(x)
+        x = layers.ZeroPadding2D(((0, 0), (op.before, op.after)), name=f"{node.name}.pad")(x)
+        return layers.Reshape(node.shape, name=node.name)(x)
 
     def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
         channels = integer(self.input_shape[-1])

@@ -30,6 +30,8 @@ class Budget:
         Raises:
             UserError: the text is neither.
         """
+        if not isinstance(text, str):
+            raise UserError(f"the budget is {text!r}; write a text like '20M', '4G' or '3.8G:4.2G'")
         first, colon, last = text.partition(":")
         if not colon:
             return cls.cap(parse_flops(text), input)

@@ -42,6 +42,13 @@ class Preparing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """The machine's pace is being measured, which takes a while: with what, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """The pace has been measured: what the run is going to take."""
 
@@ -135,6 +142,7 @@ class StudyEnded:
 Event: TypeAlias = (
     StudyStarted
     | Preparing
+    | Measuring
     | Planned
     | JobStarted
     | EpochDone

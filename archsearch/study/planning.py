@@ -10,7 +10,7 @@ from typing import Final
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
 from archsearch.study.calibration import Calibration
-from archsearch.study.events import Event, Notice, Preparing
+from archsearch.study.events import Event, Measuring, Preparing
 from archsearch.study.folder import StudyFolder
 from archsearch.study.forecast import Forecast
 from archsearch.study.interrupt import Interrupts
@@ -65,7 +65,7 @@ def calibration(
         clock=services.clock,
         began=began,
         stopped=lambda: interrupts.requested,
-        tell=lambda text: on_event(Notice(text=text)),
+        tell=lambda text: on_event(Measuring(text=text)),
         store=store,
     )
 

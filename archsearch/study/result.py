@@ -55,7 +55,8 @@ class Row:
         name: `trial-0007`, or a published network's name.
         label: the design in a few words.
         fill: FLOPs as a share of the budget; above 1 for some published networks.
-        epochs: epochs of the trial that were counted.
+        epochs: epochs of the trial that were counted; of one that has not ended, the last one after which
+            the validation images were evaluated.
         val_accuracy: of the trial in the search (published networks have none).
         final_val: validation accuracy of the retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
@@ -235,7 +236,7 @@ def _trial_row(trial: Trial, finals: Mapping[str, Mapping[str, Any]]) -> Row:
         facts,
         finals,
         knobs=trial.knobs,
-        epochs=outcome.get("epochs", len(trial.reports)),
+        epochs=outcome.get("epochs", max(trial.reports, default=0)),
         val_accuracy=outcome.get("val_accuracy"),
         status=outcome.get("status", trial.state),
         reason=outcome.get("reason", ""),

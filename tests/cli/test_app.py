@@ -167,7 +167,33 @@ def test_a_reader_that_stops_reading_is_no_error():
         ["bash", "-o", "pipefail", "-c", command],
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    assert done.stderr == ""
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["profile", "resnet50"], ["profile", "resnet50", "--json"], ["run", "--help"], ["-h"]],
+)
+def test_nobody_to_read_at_all_is_no_error(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "archsearch", *arguments],
+            stdout=stdout, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (done.stderr, done.returncode) == (b"", 0)
+
+
+def test_a_broken_pipe_to_somebody_else_is_a_fault(monkeypatch, capfd):
+    from archsearch import api
+
+    def broken(*arguments, **settings):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(api, "network", broken)
+    assert run("profile", "resnet50") == 1
+    assert "BrokenPipeError: [Errno 32] Broken pipe (a fault" in capfd.readouterr().err
 
 
 def test_a_fault_of_ours_is_one_line_too(monkeypatch, capsys):

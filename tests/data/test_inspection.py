@@ -13,6 +13,7 @@ def test_digits(tmp_path):
     assert found.counts == {"train": (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)}
     assert found.published == ()
     assert found.input == (32, 32, 1)
+    assert dict(found.rows())["sizes"] == "all 8x8"
     assert found.imbalance == 183 / 174
     assert not found.bad
     rows = dict(found.rows())
@@ -82,3 +83,12 @@ def test_arrays_are_looked_at_too(tmp_path):
     found = inspect(str(tmp_path / "a.npz"), home=tmp_path)
     assert [copies.names for copies in found.copies] == [("x[3]", "x[7]")]
     assert found.kinds == {"array": 20}
+
+
+def test_arrays_have_the_size_they_lie_in(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, size=(20, 16, 12, 4), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
+    found = inspect(str(tmp_path / "a.npz"), home=tmp_path)
+    assert dict(found.rows())["sizes"] == "all 16x12"
+    assert (found.smallest, found.largest, found.shapes) == ((16, 12), (16, 12), 1)
+    assert found.input == (43, 32, 4)

@@ -64,8 +64,9 @@ def test_class_names_are_taken_along(tmp_path):
     assert data.classes == ("ant", "cat", "dog")
 
 
-def test_whole_floats_are_labels(tmp_path):
-    assert made(tmp_path, x=X, y=Y.astype(np.float32)).classes == ("0", "1", "2")
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_whole_floats_are_labels(tmp_path, kind):
+    assert made(tmp_path, x=X, y=Y.astype(kind)).classes == ("0", "1", "2")
 
 
 OBJECTS = np.array([{"a": 1}] * 60, dtype=object)

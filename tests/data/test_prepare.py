@@ -185,6 +185,23 @@ def test_one_class_is_refused(tmp_path, make_folder):
         prepare(str(root), home=tmp_path / "home", seed=0)
 
 
+@pytest.mark.parametrize("kind", ["folder", "table", "npz", "digits"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_channels_that_no_image_has_are_refused_in_one_line(tmp_path, make_folder, kind, channels):
+    root = make_folder()
+    paths = sorted(root.rglob("*.png"))
+    if kind == "table":
+        (root / "list.csv").write_text(
+            "path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in paths)
+        )
+    x = np.stack([np.asarray(Image.open(path)) for path in paths])
+    np.savez(root / "x.npz", x=x, y=np.arange(len(x)) % 3)
+    source = {"folder": root, "table": root / "list.csv", "npz": root / "x.npz", "digits": "digits"}
+    with pytest.raises(DataError, match=rf"into 16x16x{channels}; the channels may be 1, 3$"):
+        prepare(str(source[kind]), home=tmp_path / "home", input=(16, 16, channels))
+    assert not (tmp_path / "home" / "data").exists()
+
+
 def test_an_interrupt_leaves_nothing_behind(tmp_path, make_folder):
     def interrupt(done: int, n: int) -> None:
         raise KeyboardInterrupt

@@ -9,6 +9,7 @@ from archsearch.report.analysis import compare, curves, points
 from archsearch.report.results import comparison, leaderboard
 from archsearch.report.write import markdown, write_report
 from archsearch.runtime.job import EpochReport
+from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.study.folder import StudyFolder
 from archsearch.study.result import Row, Score, StudyResult
 
@@ -65,6 +66,15 @@ def test_what_makes_a_comparison_unfair_is_said():
     bounded = result("c", settings={"recipe": "default", "epochs": 3, "max_latency": "5ms"})
     cautions = " ".join(compare([result("a"), bounded]).cautions)
     assert cautions == "their bounds on latency differ: 5ms, none"
+
+
+def test_a_length_that_was_asked_for_is_no_other_than_the_same_by_default():
+    asked = result("a", settings={"recipe": "default", "epochs": DEFAULT_EPOCHS})
+    default = result("b", settings={"recipe": "default"})
+    assert compare([asked, default]).cautions == ()
+    longer = result("c", settings={"recipe": "default", "epochs": 9})
+    (caution,) = compare([default, longer]).cautions
+    assert caution == f"their lengths of training differ: {DEFAULT_EPOCHS} epochs, 9 epochs"
 
 
 def test_studies_before_their_finals_stand_by_their_trials():

@@ -8,7 +8,14 @@ from rich.console import Console
 
 from archsearch.report.live import LiveView, PlainView, open_view, progress_bar
 from archsearch.runtime.job import EpochReport
-from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice, Preparing
+from archsearch.study.events import (
+    EpochDone,
+    FinalistsStarted,
+    JobEnded,
+    JobStarted,
+    Notice,
+    Preparing,
+)
 
 
 def _job(key):
@@ -37,6 +44,22 @@ def test_plain_lines():
     assert any("epoch 2/3  loss 1.250  val 75.0%  150 images/s" in line for line in lines)
     assert any("complete, val 75.0%, 1 min 15 s" in line and "best" in line for line in lines)
     assert lines[-1].endswith("something to hear")
+
+
+@pytest.mark.parametrize(
+    ("entrants", "jobs", "line"),
+    [
+        ((), 0, ""),  # no trial came to its end
+        (("a",), 1, "Finals: a from scratch, 1 training\n"),
+        (("a", "b"), 4, "Finals: a, b from scratch, 4 trainings\n"),
+    ],
+)
+def test_finals_are_told_where_there_are_any(entrants, jobs, line):
+    for view_of in (PlainView, lambda stream: LiveView(Console(file=stream, width=120))):
+        stream = io.StringIO()
+        with view_of(stream) as view:
+            view(FinalistsStarted(rows=(), entrants=entrants, jobs=jobs))
+        assert stream.getvalue().strip() == line.strip()
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

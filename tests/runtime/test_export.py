@@ -141,3 +141,31 @@ def test_what_exists_is_not_replaced(tmp_path):
         check_out(request(tmp_path / "model", "keras"))
     with pytest.raises(UserError, match="there are saved_model and keras"):
         check_out(request(tmp_path / "model", "onnx"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("FILE/x", "FILE is no folder"),
+        ("FILE/x/y", "FILE/x is no folder"),
+        ("/proc/x", r"can't be written \(No such file or directory\); give another --out"),
+        ("x" * 255, "File name too long"),
+        ("a\0", "null byte"),
+        (".", "give a folder of its own, like model"),
+        ("..", "give a folder of its own, like ../model"),
+        ("/", "give a folder of its own, like /model"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_started(
+    tmp_path, monkeypatch, out, message, force
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("")
+    request = ExportRequest(graph="", weights="", dataset="", out=out, overwrite=force)
+    with ModelProcess(log=tmp_path / "log") as process:
+        with pytest.raises(UserError, match=message) as error:
+            process.export(request)
+        assert process.process_id is None
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]

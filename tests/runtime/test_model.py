@@ -102,6 +102,24 @@ def test_average_pool_counts_its_padding_only_when_told(count_padding, corner):
         assert got[0, 0] == pytest.approx(corner)
 
 
+@pytest.mark.parametrize("size", [(6, 5, 8), (3, 1, 8), (1, 1, 8), (3, 1, 1)], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("lowering", ["plain", "train"])
+def test_padded_channels_reach_a_convolution_in_a_graph_of_tensorflow(lowering, groups, size):
+    # TensorFlow rewrites graphs; operations one by one, as `model(x)` runs them, stay as they are.
+    import tensorflow as tf
+
+    from archsearch.runtime.model import build_model
+
+    net = Tracer("pad", size)
+    x = net.pad_channels(net.input, before=3, after=size[2] + 2 * groups - 3)
+    graph = net.finish(net.flatten(net.conv(x, 12, kernel=1, padding=0, groups=groups)))
+    model = build_model(graph, lowering=lowering)
+    x = images(graph)
+    graphed = tf.function(lambda given: model(given, training=False))
+    np.testing.assert_allclose(graphed(x), np.asarray(model(x, training=False)), rtol=1e-4)
+
+
 def test_a_kernels_spread_is_he_et_als():
     from archsearch.runtime.initial import initial_weights
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from archsearch.errors import UserError
+from archsearch.report.live import open_view
 from archsearch.report.plan import plan_lines
 from archsearch.runtime.backends import choice
 from archsearch.runtime.job import Outcome
@@ -30,7 +31,7 @@ class Slow(FakeEngine):
         return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device=self.device)
 
 
-def planned(settings: RunSettings, **engine):
+def planned(settings: RunSettings, *, on_event=lambda event: None, **engine):
     made = []
 
     def factory(setups, folder):
@@ -39,7 +40,7 @@ def planned(settings: RunSettings, **engine):
         return made[-1]
 
     services = Services(engine=factory, tracker=None, export=None)
-    found = plan(settings, services=services)
+    found = plan(settings, on_event=on_event, services=services)
     assert made[0].submitted == []
     assert made[0].workers <= len(made[0].measured) <= max(2, made[0].workers)
     return found
@@ -62,6 +63,13 @@ def test_a_plan_says_what_a_call_may_take(settings):
     assert not any(line.startswith("latency") for line in plan_lines(free))
     assert free.measured == 1
     assert free.closing_s < found.closing_s
+
+
+def test_measuring_is_progress_which_quiet_leaves_out(settings, capsys):
+    planned(settings, on_event=open_view(quiet=False))
+    assert capsys.readouterr().err.startswith("measuring how fast")
+    planned(settings, on_event=open_view(quiet=True))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_plan_counts_and_measures_and_leaves_nothing_behind(settings, tmp_path: Path):

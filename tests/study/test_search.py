@@ -7,9 +7,10 @@ from archsearch.runtime.job import Outcome
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
 from archsearch.study.engines.fake import FakeEngine
-from archsearch.study.events import JobEnded, JobStarted, Notice
+from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 from archsearch.study.limits import Limits
 from archsearch.study.proposals import window_of
+from archsearch.study.result import read_result
 from archsearch.study.search import Interrupted
 
 from .conftest import REQUEST, TRAIN, Bench, Toy, table
@@ -265,3 +266,15 @@ def test_a_trial_cut_between_evaluations_has_the_accuracy_of_the_last_one(bench:
     history = bench.tracker.trials["trial-0002"].history
     assert sorted(history["val_accuracy"]) == [1, 3, 4]
     assert sorted(history["loss"]) == [1, 2, 3, 4]
+
+
+def test_an_interrupted_trial_tells_epochs_not_evaluations(bench: Bench):
+    bench.epochs, bench.val_every, bench.window = 60, 10, 1
+    bench.stopped = lambda: any(
+        isinstance(event, EpochDone) and event.report.epoch == 20 for event in bench.events
+    )
+    with pytest.raises(Interrupted):
+        bench.run()
+    [row] = read_result(bench.store).rows
+    assert list(bench.store[0].reports) == [1, 10, 20]
+    assert (row.status, row.epochs) == ("waiting", 20)
