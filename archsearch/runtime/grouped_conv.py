@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 CHUNK_CHANNELS = 16
 
@@ -21,6 +22,11 @@ def chunk_count(channels: int, filters: int, groups: int) -> int:
     widest = max(channels, filters)
     counts = [n for n in range(1, groups + 1) if groups % n == 0]
     return min(counts, key=lambda n: abs(np.log2(widest / n / CHUNK_CHANNELS)))
+
+
+def block_mask(depth: int, filters: int, groups: int) -> npt.NDArray[np.float32]:
+    """Say which inputs each filter of a chunk of groups reads: its own group's, of this depth and filters."""
+    return np.kron(np.eye(groups), np.ones((depth, filters))).astype(np.float32)
 
 
 def split_conv2d(
@@ -46,9 +52,7 @@ def split_conv2d(
     if chunks == 1 and groups == 1:
         return tf.nn.conv2d(x, kernel, strides, padding)
     per_chunk = groups // chunks
-    # Which inputs each filter of a chunk reads: its own group's.
-    mask = np.kron(np.eye(per_chunk), np.ones((depth, filters // groups))).astype("float32")
-    mask = tf.cast(mask, kernel.dtype)
+    mask = tf.cast(block_mask(depth, filters // groups, per_chunk), kernel.dtype)
     parts = [
         tf.nn.conv2d(part, tf.tile(weights, (1, 1, per_chunk, 1)) * mask, strides, padding)
         for part, weights in zip(

@@ -16,6 +16,10 @@ from archsearch.runtime.initial import initial_weights, integer, is_depthwise
 from archsearch.runtime.layers import FusedBatchNorm, MeanOfKept
 from archsearch.runtime.windows import used_padding, window_cells
 
+_ON_JAX = keras.backend.backend() == "jax"
+if _ON_JAX:
+    from archsearch.runtime.jax_conv import JaxConv2D, JaxDepthwiseConv2D
+
 Lowering: TypeAlias = Literal["plain", "train"]
 
 BN_MOMENTUM = 0.9
@@ -96,16 +100,22 @@ class _Builder:
             "dilation_rate": op.dilation,
             "name": node.name,
         }
-        # Depthwise layers are fast everywhere, in training and in a saved model.
+        plain, depthwise = self._conv_layers(groups)
         if is_depthwise(op, self.input_shape):
-            return layers.DepthwiseConv2D(
+            return depthwise(
                 op.kernel,
                 depth_multiplier=filters // groups,
                 depthwise_initializer="zeros",
                 **common,
             )(x)
-        layer = GroupedConv2D if self.train and groups > 1 else layers.Conv2D
-        return layer(filters, op.kernel, groups=groups, kernel_initializer="zeros", **common)(x)
+        return plain(filters, op.kernel, groups=groups, kernel_initializer="zeros", **common)(x)
+
+    def _conv_layers(self, groups: int) -> tuple[Any, Any]:
+        """Return what convolves, and what does so depthwise."""
+        if self.train and _ON_JAX:
+            return JaxConv2D, JaxDepthwiseConv2D
+        # TensorFlow's depthwise layers are fast, in training and in a saved model.
+        return GroupedConv2D if self.train and groups > 1 else layers.Conv2D, layers.DepthwiseConv2D
 
     def _dense(self, node: Node, op: ops.Dense, x: Any) -> Any:
         return layers.Dense(op.units, use_bias=op.bias, kernel_initializer="zeros", name=node.name)(
