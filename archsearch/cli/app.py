@@ -121,8 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), error.status)
     except Exception as error:
         if isinstance(error, _PipeError) and _reader_is_gone():
-            # It (head, say) has seen enough; keep the interpreter from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            from archsearch.report.live import discard
+
+            discard(sys.stdout)  # it (head, say) has seen enough
             return 0
         if os.environ.get("ARCHSEARCH_DEBUG"):
             raise

@@ -77,6 +77,19 @@ def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progres
         yield tell
 
 
+def say(text: str, stream: TextIO) -> None:
+    """Print a line for whoever watches; where nobody does any more, the run goes on unwatched."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Have what is written to a stream go nowhere; the interpreter, too, complains no more at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class View:
     """Watches a run; this one says nothing but what a person must hear."""
 
@@ -89,7 +102,7 @@ class View:
     def __call__(self, event: Event) -> None:
         """Take note of what happened."""
         if isinstance(event, Notice):
-            print(event.text, file=sys.stderr)
+            say(event.text, sys.stderr)
 
 
 class SilentView(View):
@@ -148,7 +161,7 @@ class PlainView(View):
     def __call__(self, event: Event) -> None:
         """Print the event's line."""
         for line in self._lines(event):
-            print(line, file=self._stream, flush=True)
+            say(line, self._stream)
 
     def _lines(self, event: Event) -> list[str]:
         self._clock.note(event)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from archsearch.errors import ArchsearchError
-from archsearch.report.live import View, event_lines
+from archsearch.report.live import View, event_lines, say
 from archsearch.study.events import Event, StudyStarted
 
 _FORM: Final = "%(asctime)s %(levelname)-7s %(message)s"
@@ -105,7 +105,7 @@ class StudyLog:
             self._read[path] = self._read.get(path, 0) + len(said)
             for line in said.decode("utf-8", "replace").splitlines():
                 if line.strip():
-                    print(f"{path.stem}: {line}", file=sys.stderr)
+                    say(f"{path.stem}: {line}", sys.stderr)
 
 
 class _Kept(logging.Handler):

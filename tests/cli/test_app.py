@@ -185,6 +185,19 @@ def test_nobody_to_read_at_all_is_no_error(arguments):
     assert (done.stderr, done.returncode) == (b"", 0)
 
 
+def test_a_run_that_nobody_watches_any_more_goes_on(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    options = "--space vgg --flops 2M --input 8x8x1 --dry-run --workers 1 --home"
+    with open(writer, "wb") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "archsearch", "run", *options.split(), str(tmp_path)],
+            stdout=subprocess.PIPE, stderr=gone, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert "trials of 4 epochs" in done.stdout
+
+
 def test_a_broken_pipe_to_somebody_else_is_a_fault(monkeypatch, capfd):
     from archsearch import api
 
