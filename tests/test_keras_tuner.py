@@ -14,6 +14,7 @@ import numpy as np  # noqa: E402
 from archsearch.errors import UserError  # noqa: E402
 from archsearch.keras_tuner import SpaceHyperModel  # noqa: E402
 from archsearch.readings.cost import cost  # noqa: E402
+from archsearch.runtime.keras_import import from_keras  # noqa: E402
 from archsearch.space.registry import load_spaces  # noqa: E402
 
 
@@ -73,6 +74,7 @@ def test_a_trained_model_loads_from_its_file(space, knobs, layer, tmp_path):
     model.fit(x, rng.integers(0, 3, 8), verbose=0)
     np.savez(tmp_path / "x.npz", x=x, y=model.predict(x, verbose=0))
     model.save(tmp_path / "model.keras")
+    assert cost(from_keras(model)).flops == hypermodel.candidate(hp).cost.flops
     program = (
         "import keras, numpy as np, archsearch.keras_tuner\n"
         "model = keras.models.load_model('model.keras')\n"

@@ -57,6 +57,12 @@ def is_evaluated(epoch: int, *, epochs: int, every: int) -> bool:
     return epoch in (1, epochs) or epoch % every == 0
 
 
+def evaluation_count(*, epochs: int, every: int) -> int:
+    """Count the epochs after which the validation images are evaluated."""
+    first_or_last = {epoch for epoch in (1, epochs) if epoch % every}
+    return epochs // every + len(first_or_last)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
     """How a job stands after an epoch (1-based)."""

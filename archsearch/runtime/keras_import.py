@@ -165,7 +165,7 @@ class _Reader:
             raise GraphError(
                 f"{path}: a {kind} layer carries code, which is not run; write it as layers"
             )
-        if module != "keras" and not module.startswith("keras."):
+        if module.partition(".")[0] not in ("keras", "archsearch"):
             raise GraphError(
                 f"{path}: {module}.{kind} is code of your own, which is not understood"
             )

@@ -269,6 +269,10 @@ def _multiply(call: Call) -> int:
     return call.add(ops.Multiply(), x, gate)
 
 
+def _mean(call: Call) -> int:
+    return call.add(ops.Mean(call.config.get("drop", 0.0)), *call.inputs)
+
+
 def _concat(call: Call) -> int:
     rank = len(call.net.shape(call.inputs[0]))
     if call.config["axis"] not in (-1, rank):
@@ -307,8 +311,15 @@ LAYERS: Final[Mapping[str, Callable[[Call], int]]] = {
     "Rescaling": _rescaling,
     "Normalization": _normalization,
     "Add": _add,
+    "Average": _mean,
     "Multiply": _multiply,
     "Concatenate": _concat,
+    # archsearch's own, in tuned models (archsearch.keras_tuner)
+    "GroupedConv2D": _conv,
+    "JaxConv2D": _conv,
+    "JaxDepthwiseConv2D": _depthwise,
+    "FusedBatchNorm": _batch_norm,
+    "MeanOfKept": _mean,
     "CustomScaleLayer": _scaled_sum,  # Inception-ResNet's own
     # At work in training only; nothing is computed in use.
     **dict.fromkeys(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
 from archsearch.runtime.devices import gpu_memory_bytes
-from archsearch.runtime.job import is_evaluated
+from archsearch.runtime.job import evaluation_count
 from archsearch.study.baselines import scaled_up, wants_matched
 from archsearch.study.gauge import READY
 from archsearch.study.pace import Pace
@@ -247,10 +247,7 @@ def closing_s(
 
 def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
-    evaluations = sum(
-        is_evaluated(epoch, epochs=found.epochs, every=found.val_every)
-        for epoch in range(1, found.epochs + 1)
-    )
+    evaluations = evaluation_count(epochs=found.epochs, every=found.val_every)
     evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
     train_s = found.trial_images / pace.images_per_s
     trial_s = pace.start_s + train_s + evaluations_s

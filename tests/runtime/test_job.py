@@ -1,6 +1,14 @@
 import pytest
 
-from archsearch.runtime.job import EpochReport, Job, Outcome, from_json, is_evaluated, to_json
+from archsearch.runtime.job import (
+    EpochReport,
+    Job,
+    Outcome,
+    evaluation_count,
+    from_json,
+    is_evaluated,
+    to_json,
+)
 from archsearch.runtime.recipe import find_recipe
 
 JOB = Job(
@@ -46,3 +54,12 @@ def test_the_first_and_the_last_epoch_are_always_evaluated():
     assert evaluated(8, 3) == [1, 3, 6, 8]
     assert evaluated(3, 9) == [1, 3]
     assert evaluated(1, 2) == [1]
+
+
+def test_evaluations_are_counted_as_they_come():
+    for epochs in range(1, 30):
+        for every in range(1, 35):
+            one_by_one = sum(
+                is_evaluated(epoch, epochs=epochs, every=every) for epoch in range(1, epochs + 1)
+            )
+            assert evaluation_count(epochs=epochs, every=every) == one_by_one
