@@ -22,8 +22,7 @@ from cases import CLASSES, FAMILIES, SMALL, Case, candidate_case
 from measure import machine, spread, versions
 from sides import write_dataset
 
-from archsearch.runtime.backends.choice import choose_backend
-from archsearch.runtime.devices import gpu_numbers
+from archsearch.runtime.backends.choice import choose_backend, gpus_for
 from archsearch.runtime.job import Job, Outcome
 from archsearch.runtime.recipe import Recipe
 from archsearch.study.engines.local import LocalEngine
@@ -70,7 +69,8 @@ def measure(
     workers: int, jobs: list[Job], options: argparse.Namespace, logs: Path
 ) -> tuple[float, str]:
     """Return the trials an hour with so many workers, and what they were given."""
-    setups = tuple(replace(setup, backend=options.backend) for setup in worker_setups(workers))
+    shares = worker_setups(workers, gpus_for(options.backend))
+    setups = tuple(replace(setup, backend=options.backend) for setup in shares)
     engine = LocalEngine(setups, logs=logs)
     try:
         warm = [
@@ -136,7 +136,7 @@ def main() -> None:
         )
     facts = {
         "machine": machine(),
-        "gpus": list(gpu_numbers()),
+        "gpus": list(gpus_for(options.backend)),
         "versions": versions([options.backend]),
         "trials": f"{options.trials} of {', '.join(case.name for case in cases)}",
         "images": options.images,
