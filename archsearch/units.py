@@ -88,6 +88,11 @@ def format_count(value: float, *, digits: int = 3) -> str:
     return f"{value:g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write `1 trial`, `2 trials`, `12,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_size(shape: tuple[int, ...]) -> str:
     """Write a shape as `224x224x3`."""
     return "x".join(map(str, shape))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from archsearch.errors import UserError
 from archsearch.units import (
+    counted,
     format_count,
     format_ms,
     parse_flops,
@@ -83,3 +84,8 @@ def test_image_sizes(text, size):
 def test_no_image_sizes(text):
     with pytest.raises(UserError):
         parse_image_size(text)
+
+
+def test_counts_agree_with_their_noun():
+    texts = [counted(number, "trial") for number in (0, 1, 2, 12_000)]
+    assert texts == ["0 trials", "1 trial", "2 trials", "12,000 trials"]

@@ -23,7 +23,7 @@ from archsearch.data.sources import open_source
 from archsearch.data.split import TRAIN, assign, check_fractions, leaks
 from archsearch.data.store import ArrayWriter, Histogram, check_space, new_folder, write_json
 from archsearch.errors import DataError, UserError
-from archsearch.units import format_size
+from archsearch.units import counted, format_size
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all), from the calling thread."""
@@ -323,7 +323,7 @@ def _check_channels(items: Items, size: Size) -> None:
     own, able = items.native[2], sorted({1, 3, items.native[2]})
     if size[2] not in able:
         raise DataError(
-            f"{items.name}: images with {own} channel{'s' if own > 1 else ''} can't be turned into "
+            f"{items.name}: images with {counted(own, 'channel')} can't be turned into "
             f"{format_size(size)}; the channels may be {', '.join(map(str, able))}"
         )
 

@@ -31,7 +31,7 @@ from archsearch.study.events import (
     Preparing,
     StudyStarted,
 )
-from archsearch.units import format_count, format_duration, format_size
+from archsearch.units import counted, format_count, format_duration, format_size
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
@@ -281,7 +281,7 @@ def headline(event: StudyStarted) -> str:
     s = event.settings
     images = ", ".join(f"{count:,} {name}" for name, count in event.images.items())
     goes_on = f" (goes on; {event.done} done)" if event.done else ""
-    trials = f"{s.trials} trials" if s.trials < BOUNDED_TRIALS else "as many trials as fit"
+    trials = counted(s.trials, "trial") if s.trials < BOUNDED_TRIALS else "as many trials as fit"
     bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
@@ -321,5 +321,5 @@ def ended_text(event: JobEnded) -> str:
 
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
-    trainings = f"{event.jobs} training{'s' if event.jobs > 1 else ''}"
+    trainings = counted(event.jobs, "training")
     return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"

@@ -1,7 +1,7 @@
 """The plan of a run, for the terminal: what it searches, what it costs, how long that takes."""
 
 from archsearch.study.forecast import Forecast
-from archsearch.units import format_count, format_duration, format_size
+from archsearch.units import counted, format_count, format_duration, format_size
 
 _NAMES_ALL = 8
 """Knobs that are listed with their values; more are named only by their number."""
@@ -56,19 +56,21 @@ def _images(found: Forecast) -> str:
 
 
 def _training(found: Forecast) -> str:
-    epochs = f"{found.epochs} epoch{'s' if found.epochs != 1 else ''}"
+    epochs = counted(found.epochs, "epoch")
     if 1 < found.val_every < found.epochs:
         epochs += f", validated every {found.val_every}"
     trials = found.trials if found.fit is None else found.fit
     flops = trials * found.trial_flops + found.finals_flops
     return (
-        f"{_trials(found)} trials of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
+        f"{_trials(found)} of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
         f"{found.finals} from scratch; {format_count(flops)} FLOPs at most"
     )
 
 
 def _trials(found: Forecast) -> str:
-    return f"{found.trials:,}" if found.fit is None else f"about {min(found.fit, found.trials):,}"
+    if found.fit is None:
+        return counted(found.trials, "trial")
+    return f"about {counted(min(found.fit, found.trials), 'trial')}"
 
 
 def _machine(found: Forecast) -> str:
@@ -101,7 +103,7 @@ def _time(found: Forecast) -> str:
         f"{where}"
     )
     if found.fit is not None and found.fit < found.trials:
-        return f"{parts}; about {found.fit:,} trials fit into the bounds, with the finals"
+        return f"{parts}; about {counted(found.fit, 'trial')} fit into the bounds, with the finals"
     rest_s = found.total_s - found.search_s - found.finals_s
     return (
         f"about {format_duration(found.total_s)}: {format_duration(found.search_s)} of search, "

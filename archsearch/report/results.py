@@ -12,7 +12,7 @@ from archsearch.report.tables import new_table
 from archsearch.study.commands import command, home_option
 from archsearch.study.result import Row, Score, StudyResult
 from archsearch.study.studies import StudySummary
-from archsearch.units import format_count, format_duration, ms_text
+from archsearch.units import counted, format_count, format_duration, ms_text
 
 
 def leaderboard(
@@ -72,7 +72,7 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
     lines.append(
-        f"{len(result.rows)} networks in {format_duration(result.wall_s)}; "
+        f"{counted(len(result.rows), 'network')} in {format_duration(result.wall_s)}; "
         f"{result.training_share:.0%} of the workers' time in training steps"
     )
     commands = (

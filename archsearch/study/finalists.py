@@ -32,6 +32,7 @@ from archsearch.study.result import (
 from archsearch.study.sampler import derive_seed
 from archsearch.study.search import POLL_S, STOPPING, checked, halt, interrupted
 from archsearch.study.storage import StudyStore
+from archsearch.units import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +248,7 @@ class _Stage:
     def _tell_left(self) -> None:
         """Say how many of the trainings that were asked for are not done, or not to their ends."""
         count = len(self._waiting) + len(self._cut & self._asked)
-        trainings = f"{count} training{'s' if count > 1 else ''} left"
-        why = f"the finals end with {trainings}: no other fits into {self._limits.text}"
+        why = f"the finals end with {counted(count, 'training')} left: no other fits into {self._limits.text}"
         self._store.set_attribute(LEFT, why if count else "")
         if count:
             self._journal.notice(why)
@@ -318,8 +318,7 @@ def _tell_further(store: StudyStore, journal: Journal, seeds: int) -> None:
         for key, outcome in final_outcomes(store).items()
     )
     if count:
-        more = f"{count} further training{'s' if count > 1 else ''} of the finalists"
-        why = f"what was left went into {more}"
+        why = f"what was left went into {counted(count, 'further training')} of the finalists"
         earlier = store.attributes.get("ended", "")
         if why not in earlier:
             store.set_attribute("ended", "; ".join(filter(None, (earlier, why))))

@@ -23,7 +23,7 @@ from archsearch.study.proposals import Plan, Proposal, Proposer, trial_entry, tr
 from archsearch.study.result import FULL
 from archsearch.study.sampler import View
 from archsearch.study.storage import StudyStore, Trial
-from archsearch.units import format_count, format_ms
+from archsearch.units import counted, format_count, format_ms
 
 POLL_S: Final = 0.25
 STOPPING: Final = "stopping after the epochs under way; Ctrl-C once more stops at once"
@@ -144,12 +144,14 @@ class Search:
             if not self._running:  # one that is pruned may yet leave room for another
                 self._store.set_attribute(FULL, True)
                 self._end_early(
-                    f"the search ends after {number} trials: no other fits into "
+                    f"the search ends after {counted(number, 'trial')}: no other fits into "
                     f"{self._limits.text} with the finals"
                 )
             return False
         if number >= _HOPELESS_FITS and all(_too_slow(trial) for trial in self._store.trials):
-            self._end_early(f"the search ends after {number} trials: none of them is quick enough")
+            self._end_early(
+                f"the search ends after {counted(number, 'trial')}: none of them is quick enough"
+            )
             return False
         view = self._proposer.view(number)
         proposal = self._proposer.propose(view)

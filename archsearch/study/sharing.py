@@ -17,6 +17,7 @@ from archsearch.runtime.devices import cores, gpu_numbers
 from archsearch.runtime.recipe import Precision
 from archsearch.runtime.setup import WorkerSetup
 from archsearch.settings import RunSettings
+from archsearch.units import counted
 
 BUSY_STEP_FLOPS: Final = 200_000_000_000
 """Training FLOPs of a step that keep a large GPU busy by themselves: a guess, until it is measured."""
@@ -57,9 +58,9 @@ class Sharing:
     def shares(self) -> str:
         """Say who gets what: `2 workers of 1 thread`, `6 workers: 4 on GPU 0, 2 on GPU 1`."""
         count, first = len(self.setups), self.setups[0]
-        workers = f"{count} worker{'s' if count != 1 else ''}"
+        workers = counted(count, "worker")
         if first.gpu is None:
-            return f"{workers} of {first.threads} thread{'s' if first.threads != 1 else ''}"
+            return f"{workers} of {counted(first.threads, 'thread')}"
         gpus = dict.fromkeys(setup.gpu for setup in self.setups)
         shares = [f"{sum(setup.gpu == gpu for setup in self.setups)} on GPU {gpu}" for gpu in gpus]
         return f"{workers}: {', '.join(shares)}"

@@ -1,7 +1,7 @@
 """Where studies and trials are kept for people to compare: the only package that knows MLflow."""
 
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.manage import delete_study, end_stale_runs
+from archsearch.tracking.manage import delete_study
 from archsearch.tracking.memory import MemoryTracker
 from archsearch.tracking.names import design_label, run_name, study_note
 from archsearch.tracking.records import DatasetRecord, StudyRecord, Tracker, TrialRecord
@@ -20,7 +20,6 @@ __all__ = [
     "compare_url",
     "delete_study",
     "design_label",
-    "end_stale_runs",
     "learning_curves_png",
     "run_name",
     "serve_ui",

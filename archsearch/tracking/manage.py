@@ -12,31 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from archsearch.tracking import connect
-from archsearch.tracking.runs import PARENT, all_runs, end_run
-
-
-def end_stale_runs(home: Path, study: str, *, tracking_uri: str | None = None) -> int:
-    """End runs that a dead process left running, as interrupted (KILLED in MLflow).
-
-    Only for a study nobody works on: whoever calls it holds the study's lock.
-
-    Returns:
-        How many runs were ended.
-
-    Raises:
-        UserError: the store can't be used.
-    """
-    with _experiment(home, study, tracking_uri) as (client, experiment):
-        if experiment is None:
-            return 0
-        stale = [
-            run
-            for run in all_runs(client, experiment.experiment_id)
-            if run.info.status == "RUNNING" and run.data.tags.get("study") == study
-        ]
-        for run in stale:
-            end_run(client, run.info.run_id, "interrupted")
-        return len(stale)
+from archsearch.tracking.runs import PARENT, all_runs
 
 
 def delete_study(home: Path, study: str, *, tracking_uri: str | None = None) -> int:

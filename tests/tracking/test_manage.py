@@ -11,7 +11,6 @@ from archsearch.tracking import (
     StudyRecord,
     TrialRecord,
     delete_study,
-    end_stale_runs,
 )
 from archsearch.tracking.connect import open_client, store_uri
 
@@ -24,16 +23,6 @@ def tracked(home: Path, study: StudyRecord, trial: TrialRecord) -> Path:
     tracker.start_trial(trial)
     assert tracker.close(60) is None
     return home
-
-
-def test_stale_runs_are_ended_once(tracked: Path, kept: Any, study: StudyRecord) -> None:
-    assert end_stale_runs(tracked, study.name) == 2
-    assert end_stale_runs(tracked, study.name) == 0
-    found = kept(tracked, study.name)
-    for run in [found.parent, *found.trials.values()]:
-        assert run.info.status == "KILLED"
-        assert run.data.tags["status"] == "interrupted"
-    assert end_stale_runs(tracked, "no such study") == 0
 
 
 def test_a_deleted_study_leaves_nothing_and_frees_its_name(
@@ -72,7 +61,6 @@ def test_what_others_keep_in_an_experiment_stays(home: Path, study: StudyRecord)
 
 def test_no_store_is_made_to_say_that_it_is_empty(tmp_path: Path) -> None:
     assert delete_study(tmp_path / "new", "a") == 0
-    assert end_stale_runs(tmp_path / "new", "a") == 0
     assert not (tmp_path / "new").exists()
 
 
