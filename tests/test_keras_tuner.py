@@ -1,5 +1,6 @@
 """Spaces under Keras Tuner's own searches: every model on budget, knobs as hyperparameters."""
 
+import os
 import subprocess
 import sys
 
@@ -90,6 +91,31 @@ def test_a_trained_model_loads_from_its_file(space, knobs, layer, tmp_path):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_tuned_on_jax_loads_on_tensorflow(tmp_path):
+    pytest.importorskip("jax", reason="jax is not installed")
+    build = (
+        "import keras, keras_tuner, numpy as np\n"
+        "from archsearch.keras_tuner import SpaceHyperModel\n"
+        "space = SpaceHyperModel(space='mobilenet', flops='2M', input_shape=(32, 32, 1), classes=3)\n"
+        "model = space.build(keras_tuner.HyperParameters())\n"
+        "x = np.ones((2, 32, 32, 1), 'float32')\n"
+        "np.savez('x.npz', x=x, y=model(x))\n"
+        "model.save('model.keras')\n"
+    )
+    load = (
+        "import keras, numpy as np, archsearch.keras_tuner\n"
+        "data = np.load('x.npz')\n"
+        "found = keras.models.load_model('model.keras')(data['x'])\n"
+        "np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
+    )
+    for backend, program in (("jax", build), ("tensorflow", load)):
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("an argument has a NUL character in it", 2)
     try:
         status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)
-        with _pipes_are_ours():
-            sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started this
+            with _pipes_are_ours():
+                sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _say("interrupted", 130)
@@ -140,5 +141,10 @@ def _reader_is_gone() -> bool:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"archsearch: {message}", file=sys.stderr)
+    try:
+        print(f"archsearch: {message}", file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it: the status says what there is to say
+        from archsearch.report.live import discard
+
+        discard(sys.stderr)
     return status

@@ -78,7 +78,10 @@ def _machine(found: Forecast) -> str:
     text = f"{found.shares}, {found.backend} ({found.backend_why}) in {found.precision}{compiled}"
     if not found.tried:
         return text
-    others = "; ".join(f"{words} {speed:.2f}×" for words, speed in found.tried.items())
+    others = "; ".join(
+        f"{words} {speed:.2f}×" if speed else f"{words} given up"
+        for words, speed in found.tried.items()
+    )
     return f"{text}. Measured, by its speed: {others}"
 
 

@@ -19,6 +19,12 @@ from archsearch.runtime.windows import used_padding, window_cells
 _ON_JAX = keras.backend.backend() == "jax"
 if _ON_JAX:
     from archsearch.runtime.jax_conv import JaxConv2D, JaxDepthwiseConv2D
+else:  # a model that was tuned on JAX loads here, too, where its layers are Keras's own
+    for _name, _layer in (
+        ("JaxConv2D", layers.Conv2D),
+        ("JaxDepthwiseConv2D", layers.DepthwiseConv2D),
+    ):
+        keras.saving.register_keras_serializable("archsearch", _name)(type(_name, (_layer,), {}))
 
 Lowering: TypeAlias = Literal["plain", "train"]
 

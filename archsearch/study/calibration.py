@@ -64,7 +64,7 @@ class Calibration:
         """Give the quickest way found while the block runs, then end its workers."""
         self.tell(MEASURING)
         since = self.clock()
-        found = self._measured(prepared)
+        first = found = self._measured(prepared)
         tried = {str(prepared.sharing): found.forecast}
         try:
             while (fewer := _fewer(found)) is not None and not self.stopped():
@@ -73,10 +73,13 @@ class Calibration:
                 since = self.clock()
                 found = self._measured(fewer)
                 tried[str(fewer.sharing)] = found.forecast
+            if found is not first and _fails(found.forecast):  # it is not their number
+                found.engine.close()
+                found = replace(first, engine=self.open_engine(prepared.sharing))
             took_s = self.clock() - since
             best = found
             spent_s = 0.0
-            while not self.stopped():
+            while not self.stopped() and not _fails(best.forecast):
                 other = self._next(best, tried)
                 worth_s = WORTH * (best.forecast.total_s or 0.0)
                 if other is None or spent_s + took_s > worth_s:
@@ -141,9 +144,15 @@ class Calibration:
 
 def _fewer(found: Calibrated) -> Prepared | None:
     """Return half as many workers where so many at a time did not all train; None where they did."""
-    pace, prepared = found.forecast.pace, found.prepared
-    half = half_sharing(prepared.settings, prepared.sharing)
-    return replace(prepared, sharing=half) if pace and pace.failed and half else None
+    if not _fails(found.forecast):
+        return None
+    half = half_sharing(found.prepared.settings, found.prepared.sharing)
+    return None if half is None else replace(found.prepared, sharing=half)
+
+
+def _fails(found: Forecast) -> bool:
+    """Whether some of the workers could not train, or all."""
+    return found.pace is None or bool(found.pace.failed)
 
 
 def _length(found: Forecast) -> float:
@@ -151,9 +160,7 @@ def _length(found: Forecast) -> float:
 
     Without end where not all workers can train at the same time.
     """
-    if found.trial_s is None or found.search_s is None or found.finals_s is None:
-        return math.inf
-    if found.pace is not None and found.pace.failed:
+    if found.trial_s is None or found.search_s is None or found.finals_s is None or _fails(found):
         return math.inf
     if found.fit is not None:
         return found.trial_s / found.workers

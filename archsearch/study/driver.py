@@ -39,18 +39,25 @@ from archsearch.study.lock import locked
 from archsearch.study.planning import bounds, calibration, slow_progress
 from archsearch.study.prepared import Prepared, prepare_run
 from archsearch.study.proposals import Plan, window_of
-from archsearch.study.result import LEFT, StudyResult, read_result, why_no_winner
+from archsearch.study.result import LEFT, MORE_TIME, StudyResult, read_result, why_no_winner
 from archsearch.study.search import Interrupted, Search
 from archsearch.study.services import Services, real_services
 from archsearch.study.sharing import settled
-from archsearch.study.storage import StudyStore, absolute_url, default_url, opened, study_names
+from archsearch.study.storage import (
+    StudyStore,
+    absolute_url,
+    default_url,
+    missing,
+    opened,
+    study_names,
+)
 from archsearch.study.summary import (
     HEADER,
     dataset_record,
     note_rows,
     study_metrics,
 )
-from archsearch.tracking.connect import check_address
+from archsearch.tracking.connect import check_address, shown_uri
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
@@ -100,17 +107,19 @@ def resume(
         Interrupted: the user stopped the run again.
     """
     settings = stored_settings(name, home)
-    if max_time is not None:
-        settings = replace(settings, max_time=max_time)
-    images = None
-    with opened(settings.storage or default_url(home)) as storage:
+    url = settings.storage or default_url(home)
+    if missing(url):  # which was there before run.toml
+        raise UserError(f"study {name!r} lies in the storage {shown_uri(url)}, which is gone")
+    given, images = max_time, None
+    with opened(url) as storage:
         if name in study_names(storage):
             store = StudyStore.open(storage, name)
+            given = given or store.attributes.get(MORE_TIME, {}).get("max_time")
             if _ended(store, more_time=max_time is not None):  # its result needs no images
                 return read_result(store)
             images = home / "data" / str(store.attributes["dataset"]["digest"])
     return _Run(
-        settings,
+        replace(settings, max_time=given or settings.max_time),
         on_event,
         services or real_services(),
         resume=True,
@@ -199,13 +208,17 @@ class _Run:
                     if not known:
                         # Before anything that takes time: `resume` goes by it after a power cut.
                         folder.write_settings(settings)
+                    if store is not None and self._more_time:
+                        wall_s = store.attributes.get("wall_s", 0.0)
+                        given = {"max_time": settings.max_time, "wall_s": wall_s}
+                        store.set_attribute(MORE_TIME, given)
                     self._emit(opening.started(settings, store, folder, prepared))
                     with self._calibrated(prepared, folder, store, interrupts) as found:
                         prepared = found.prepared
                         settings = settled(settings, prepared.sharing)
                         limits = bounds(
                             settings, found.forecast, store=store, clock=self._services.clock,
-                            began=self._began, more_time=self._more_time,
+                            began=self._began,
                         )  # fmt: skip
                         if store is None:
                             store = opening.create(storage, settings, folder, prepared)
@@ -348,7 +361,7 @@ class _Run:
         result = read_result(store)
         if result.winner is None:
             more = ""
-            if store.attributes.get(LEFT):
+            if store.attributes.get(LEFT) and self._settings.max_time is not None:
                 go_on = command("resume", store.name, home=self._home)
                 more = f"; `{go_on} --max-time 1h` gives it more time"
             raise ArchsearchError(f"study {store.name!r}: {why_no_winner(result)}{more}")

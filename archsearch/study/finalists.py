@@ -23,6 +23,7 @@ from archsearch.study.result import (
     FINAL,
     FULL,
     LEFT,
+    MORE_TIME,
     Row,
     final_key,
     final_outcomes,
@@ -106,7 +107,9 @@ def run_finals(
                 journal.replay(entry, Outcome(**done[entry.key]))
         return [entry for entry in found if entry.key not in kept]
 
-    spare = _Spare(further, plan.seeds) if store.attributes.get(FULL) else None
+    # More time is for what was left, not for more than was asked for.
+    filled = store.attributes.get(FULL) and not store.attributes.get(MORE_TIME)
+    spare = _Spare(further, plan.seeds) if filled else None
 
     def all_begun() -> None:
         if gauge is not None:
@@ -120,7 +123,7 @@ def run_finals(
     ):
         raise interrupted(store)
     best = read_result(store).best_key
-    if best is not None:
+    if best is not None and not store.attributes.get(LEFT):  # another may yet be the best
         folder.keep_weights(best)
 
 
@@ -167,7 +170,7 @@ class _Stage:
         self._journal = journal
         self._limits = limits
         self._waiting = waiting
-        self._asked = {entry.key for entry in waiting}
+        self._left = {entry.key for entry in waiting}  # of what was asked for
         self._spare = spare
         self._all_begun: Callable[[], None] | None = all_begun
         self._running: dict[str, Entry] = {}
@@ -247,7 +250,7 @@ class _Stage:
 
     def _tell_left(self) -> None:
         """Say how many of the trainings that were asked for are not done, or not to their ends."""
-        count = len(self._waiting) + len(self._cut & self._asked)
+        count = len(self._left)
         why = f"the finals end with {counted(count, 'training')} left: no other fits into {self._limits.text}"
         self._store.set_attribute(LEFT, why if count else "")
         if count:
@@ -272,9 +275,12 @@ class _Stage:
         if outcome.status == "complete":
             self._final_s[entry.facts["name"]].append(outcome.total_s)
         if outcome.status == "pruned" and outcome.key in self._cut:
-            # It stays to be done, from its checkpoint on, where the study is given more time.
-            self._journal.end(entry, None)
+            reason = f"cut short by {self._limits.text}"
+            given_up = replace(outcome, status="failed", reason=reason)
+            # What was asked for stays to be done, from its checkpoint on, where the study is given more time.
+            self._journal.end(entry, None if entry.key in self._left else given_up)
             return
+        self._left.discard(entry.key)
         kept = checked_final(outcome)
         self._store.set_attribute(FINAL + outcome.key, asdict(kept))
         self._journal.end(entry, kept)

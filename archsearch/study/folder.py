@@ -125,12 +125,14 @@ class StudyFolder:
         return [reports[epoch] for epoch in sorted(reports)]
 
     def keep_weights(self, key: str) -> Path | None:
-        """Remove all weights but one job's; None if that one is not there."""
+        """Remove all weights but one job's; None, and nothing is removed, if that one is not there."""
         kept = self.weights(key)
+        if not kept.exists():
+            return None
         for path in kept.parent.glob("*.npz"):
             if path != kept:
                 path.unlink(missing_ok=True)
-        return kept if kept.exists() else None
+        return kept
 
     def delete(self) -> None:
         """Remove the folder and all in it."""

@@ -16,6 +16,7 @@ from archsearch.study.forecast import Forecast
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.limits import Limits, limits_of, spent_flops
 from archsearch.study.prepared import prepare_run
+from archsearch.study.result import MORE_TIME
 from archsearch.study.services import Services, real_services
 from archsearch.study.storage import StudyStore
 from archsearch.units import format_count, format_time
@@ -77,11 +78,10 @@ def bounds(
     store: StudyStore | None,
     clock: Callable[[], float],
     began: float,
-    more_time: bool = False,
 ) -> Limits:
     """Return the account of the run's bounds; what a resumed study has spent is counted in.
 
-    But not its time where it is given `more_time`.
+    Its time since it was given the bound it has now.
 
     Raises:
         UserError: not even one trial and its final fit.
@@ -89,7 +89,8 @@ def bounds(
     limits = limits_of(settings, found, clock=clock)
     limits.began = began
     if store is not None:
-        limits.began -= 0.0 if more_time else store.attributes.get("wall_s", 0.0)
+        since_s = store.attributes.get(MORE_TIME, {}).get("wall_s", 0.0)
+        limits.began -= store.attributes.get("wall_s", 0.0) - since_s
         limits.spent_flops = spent_flops(store)
     elif not limits.admits_trial():
         needs = [

@@ -24,6 +24,8 @@ SPARE_LATENCY: float = 1.1
 
 FULL: str = "full"
 """Study attribute: the search ended as no other trial fitted into the bounds of the run."""
+MORE_TIME: str = "more_time"
+"""Study attribute: the bound that it was given later, and the time it had taken until then."""
 LEFT: str = "finals_left"
 """Study attribute: why finals are left to do; empty where none is."""
 

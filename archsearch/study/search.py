@@ -312,7 +312,7 @@ class Search:
         for key in list(self._running):
             reason = f"cut short by {self._limits.text} within an epoch"
             self._end(Outcome(key=key, status="failed", reason=reason))
-        self._exhausted = True
+        self._end_early(f"the search ends within an epoch: {self._limits.text} is over")
 
     def _halt(self) -> None:
         """Have all workers finish their epoch, and leave what is under way for `resume`."""

@@ -224,3 +224,19 @@ def test_a_relaxed_rule_is_a_knob_of_every_candidate(capsys):
     assert run(*arguments, "--relax", "resnext-width", "--relax", "channel-doubling", "--json") == 0
     freed = json.loads(capsys.readouterr().out.splitlines()[0])["knobs"]
     assert freed.keys() > held.keys()
+
+
+def test_closed_streams_are_no_fault():
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m archsearch rules --json >&-"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "archsearch", "leaderboard", "nope"],
+            stdout=subprocess.PIPE, stderr=gone, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2

@@ -464,7 +464,7 @@ def test_pytorch_holds_images_that_its_share_of_a_gpu_has_room_for(
     assert steps.TorchSteps.hold(gpu, split, NO_AUGMENTATION) == ("held" if holds else "sent")
 
     def no_room(*arguments):
-        raise torch.OutOfMemoryError
+        raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(steps, "HeldImages", no_room)
     assert steps.TorchSteps.hold(gpu, split, NO_AUGMENTATION) == "sent"

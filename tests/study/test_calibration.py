@@ -241,6 +241,16 @@ def test_the_first_guess_is_halved_until_all_find_memory(prepared, crowded):
     assert found.forecast.tried == {"4 workers of 2 threads, tensorflow, float32": 0.0}
 
 
+def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(prepared, crowded):
+    machine = crowded(Machine(alone), room=1)  # the second network fails always
+    found = machine.chosen(prepared())
+    assert machine.opened == [4, 2, 1, 4]
+    assert found.prepared.sharing.workers == 4
+    assert "of 4 trainings failed: CUDA out of memory" in " ".join(found.forecast.notes)
+    (line,) = [line for line in plan_lines(found.forecast) if line.startswith("machine")]
+    assert line.endswith("1 worker of 8 threads, tensorflow, float32 given up")
+
+
 def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(prepared, crowded):
     machine = crowded(Machine(alone))
     found = machine.chosen(prepared(workers=4))
@@ -252,7 +262,9 @@ def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(p
 def test_no_pace_no_choice(prepared):
     machine = Machine(lambda shared: 0.0)
     found = machine.chosen(prepared(epochs=100))
-    assert machine.opened == [4]
+    # Fewer workers do no better, so that it is not their number.
+    assert machine.opened == [4, 2, 1, 4]
+    assert found.prepared.sharing.workers == 4
     assert found.forecast.total_s is None
 
 

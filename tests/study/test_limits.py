@@ -201,6 +201,84 @@ def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
     assert "training left" not in done.ended
 
 
+def test_more_time_is_remembered_and_no_weights_that_may_win_are_removed(settings):
+    class Recording(TimedEngine):
+        def submit(self, job):
+            super().submit(job)
+            if job.weights:
+                Path(job.weights).write_bytes(b"weights")
+
+    class Struck(Recording):
+        def events(self, timeout_s):
+            if any(key.startswith("final") for key in self._jobs) and not self._stopped:
+                signal.raise_signal(signal.SIGINT)
+            return super().events(timeout_s)
+
+    def world(kind):
+        made = World()
+        made.engine = kind(made.clock, 10.0)
+        return made
+
+    asked = replace(settings, seeds=8, max_time="6min")
+    result = world(Recording).run(asked)
+    assert "left" in result.ended
+    weights = Path(settings.home) / "studies" / "vgg-20M-digits" / "weights"
+    first = sorted(path.stem for path in weights.glob("final-*"))
+    assert len(first) == sum(row.test.n for row in result.rows if row.test) > 1
+    with pytest.raises(Interrupted):
+        resumed(world(Struck), settings, max_time="1h")
+    done = resumed(world(Recording), settings)  # which goes on under that bound
+    assert [row.test.n for row in done.rows if row.test] == [8, 8, 8]
+    assert "left" not in done.ended
+    assert [path.stem for path in weights.glob("final-*")] == [done.best_key]
+
+
+def test_a_stop_that_comes_too_late_leaves_nothing_to_do(settings):
+    class Late(SlowFinals):
+        """Ends jobs as they would have ended, whenever they are stopped."""
+
+        def stop(self, key):
+            pass
+
+    world = World()
+    world.engine = Late(world.clock, 10.0)
+    result = world.run(replace(settings, trials=2, seeds=1, finalists=1, max_time="250s"))
+    assert [row.test.n for row in result.rows if row.test] == [1, 1]
+    assert "left" not in result.ended
+
+
+def test_a_search_that_its_bound_ended_within_an_epoch_has_ended(settings):
+    class Stuck(TimedEngine):
+        """Its third trial's second epoch takes an hour."""
+
+        @property
+        def epoch_s(self):
+            return 3600.0 if "trial-0002" in self._jobs and self._epochs["trial-0002"] > 1 else 10.0
+
+        @epoch_s.setter
+        def epoch_s(self, value):
+            pass
+
+    world = World()
+    world.engine = Stuck(world.clock, 10.0)
+    with pytest.raises(
+        ArchsearchError, match="the search ends within an epoch: --max-time 20min is over"
+    ):
+        world.run(settings)
+    again = World()
+    assert resumed(again, settings, max_time="20min").winner is not None
+    assert not [job for job in again.engine.submitted if job.key.startswith("trial")]
+
+
+def test_a_study_whose_storage_is_gone_is_not_begun_anew(settings):
+    World().run(replace(settings, max_time=None, trials=2))
+    database = Path(settings.home) / "optuna.db"
+    database.unlink()
+    with pytest.raises(UserError, match=r"'vgg-20M-digits' lies in the storage .* which is gone"):
+        resumed(World(), settings)
+    assert not database.exists()
+
+
 def resumed(world: World, settings: RunSettings, **options):
     return driver.resume(
         "vgg-20M-digits", home=Path(settings.home), on_event=world.events.append,

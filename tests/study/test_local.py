@@ -181,6 +181,16 @@ def test_a_worker_that_starts_no_more_is_done_without(make, tmp_path: Path):
     assert engine.workers == 1
 
 
+def test_a_job_that_was_to_stop_before_its_worker_had_started_does_not_train(make):
+    engine = make(2, main="lost")  # the first one starts no more
+    first = engine._workers[0]
+    first.log.with_suffix(".lost").write_text("")
+    engine.submit(job("a", "long"))
+    assert first.job.key == "a"
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"
+
+
 def test_a_worker_that_dies_within_a_word_costs_its_job(make):
     engine = make(1, main="cut_off")
     engine.submit(job("a"))

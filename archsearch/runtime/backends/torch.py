@@ -105,9 +105,8 @@ class TorchSteps:
         if self._place.type != "cuda":
             return None
         if 2 * split.images.nbytes <= _free_memory() * HELD_SHARE:
-            with suppress(
-                torch.OutOfMemoryError
-            ):  # its share of the GPU, to which others are taken, too
+            # Other processes take memory there, too.
+            with suppress(torch.cuda.OutOfMemoryError):
                 return HeldImages(split, policy, self._place)
         return SentImages(split, policy, self._place)
 
@@ -256,7 +255,8 @@ def _free_memory() -> float:
     """Say how many bytes of its GPU this process may still take; what it has freed is its own."""
     free, total = torch.cuda.mem_get_info()
     used = torch.cuda.memory_allocated()
-    share = torch.cuda.get_per_process_memory_fraction()
+    told = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # not in older versions
+    share = told() if told is not None else 1.0
     return float(min(free + torch.cuda.memory_reserved() - used, share * total - used))
 
 

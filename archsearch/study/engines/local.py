@@ -209,7 +209,9 @@ class LocalEngine:
                 self._lose(worker.job, Outcome(key=worker.job.key, status="failed", reason=died))
             self._renew(worker)
         else:
-            if worker.job is not None:  # which is hardly to blame
+            if worker.job is not None and worker.job.key in self._stopping:
+                self._end(Outcome(key=worker.job.key, status="pruned", reason="had not begun"))
+            elif worker.job is not None:  # which is hardly to blame
                 self._queue.appendleft(worker.job)
             self._start_again(worker, why)
         self._assign()
