@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -101,6 +102,9 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # one that knows ASCII only gets ? for ×
+            stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
     # No shell passes one, and click fails over it.
     if any("\0" in word for word in words):

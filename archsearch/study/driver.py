@@ -110,16 +110,18 @@ def resume(
     url = settings.storage or default_url(home)
     if missing(url):  # which was there before run.toml
         raise UserError(f"study {name!r} lies in the storage {shown_uri(url)}, which is gone")
-    given, images = max_time, None
+    settings = replace(settings, max_time=max_time or settings.max_time)
+    images = None
     with opened(url) as storage:
         if name in study_names(storage):
             store = StudyStore.open(storage, name)
-            given = given or store.attributes.get(MORE_TIME, {}).get("max_time")
+            if max_time is None and (earlier := store.attributes.get(MORE_TIME)):
+                settings = replace(settings, max_time=earlier["max_time"])
             if _ended(store, more_time=max_time is not None):  # its result needs no images
                 return read_result(store)
             images = home / "data" / str(store.attributes["dataset"]["digest"])
     return _Run(
-        replace(settings, max_time=given or settings.max_time),
+        settings,
         on_event,
         services or real_services(),
         resume=True,

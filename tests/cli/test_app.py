@@ -240,3 +240,12 @@ def test_closed_streams_are_no_fault():
             stdout=subprocess.PIPE, stderr=gone, check=False,
         )  # fmt: skip
     assert done.returncode == 2
+
+
+def test_a_terminal_that_knows_ascii_only_gets_question_marks():
+    done = subprocess.run(
+        [sys.executable, "-m", "archsearch", "rules"],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == (b"", 0)
+    assert b"Stack 3?3 convolutions" in b" ".join(done.stdout.split())

@@ -194,6 +194,8 @@ def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
     ends = {e.key: e.status for e in world.events if isinstance(e, JobEnded) and "final" in e.key}
     assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
     assert resumed(World(), settings) == result  # it has ended
+    with pytest.raises(UserError, match="soon"):
+        resumed(World(), settings, max_time="soon")
     done = resumed(World(), settings, max_time="5min")
     assert (
         len([row for row in done.rows if row.test]) == 2
