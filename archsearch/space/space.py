@@ -30,7 +30,7 @@ class Space(ABC):
     Attributes:
         name: what `--space` takes.
         title: one line for the table of spaces.
-        rules: names of the design rules it is built by; rounding to a small budget may cost a width its number.
+        rules: names of the design rules it is built by; widths rounded for a small budget may miss a number.
         relaxable: those of them that can be freed (`Request.relax`); each becomes a knob.
         least_base, most_base: the base widths, in channels, between which the budget is solved.
     """
