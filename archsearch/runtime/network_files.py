@@ -74,12 +74,13 @@ def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Gr
     """
     if path.is_dir():
         return _sized(load_saved_model(path), input)
-    if path.suffix == ".json":
+    suffix = path.suffix.lower()
+    if suffix == ".json":
         try:
             return _sized(from_json(path.read_text(encoding="utf-8")), input)
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read: {first_line(error)}") from None
-    if path.suffix in {".h5", ".hdf5"}:
+    if suffix in {".h5", ".hdf5"}:
         raise UserError(f"{path} is in Keras's old HDF5 format; save the model as .keras instead")
     return load_keras_file(path, input=input)
 
