@@ -8,7 +8,7 @@ from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
 from archsearch.readings import table
 from archsearch.space.budget import Budget, Request
-from archsearch.space.registry import find_baseline, find_space
+from archsearch.space.registry import find_baseline, find_space, load_baselines
 from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
 from archsearch.units import split_names
@@ -78,13 +78,19 @@ def network(
     if isinstance(name, Graph):
         return name
     path = Path(name)
-    if path.suffix not in {".json", ".keras"} and not path.is_dir():
+    if not _is_stored(path):
         return find_baseline(str(name)).build(input, classes)
     if classes:
         raise UserError(f"{name} is stored with its classes; classes are for baselines")
     from archsearch.runtime.network_files import load_network
 
     return load_network(path, input=input)
+
+
+def _is_stored(path: Path) -> bool:
+    if path.suffix.lower() in {".json", ".keras", ".h5", ".hdf5"} or path.is_dir():
+        return True
+    return path.is_file() and str(path) not in load_baselines()
 
 
 def profile(

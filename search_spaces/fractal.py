@@ -14,6 +14,7 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from archsearch.units import counted
 from search_spaces.parts import is_large, pooled_head, residual_stem
 from search_spaces.stages import CHANNEL_DOUBLING, growth, held, multiplier_knobs
 
@@ -100,9 +101,11 @@ class FractalSpace(Space):
         return pooled_head(net, x, request.classes)
 
     def label(self, knobs: Knobs, request: Request) -> str:
-        """Return e.g. `3 columns 1-1-1-1 drop 0.15`."""
+        """Return e.g. `3 columns 1-1-1-1 drop 0.15`; one column has no joins to drop at."""
+        columns = int(knobs["columns"])
         blocks = "-".join(str(knobs[f"blocks{i}"]) for i in range(1, STAGES + 1))
-        return f"{knobs['columns']} columns {blocks} drop {knobs['drop_path']}"
+        drop = f" drop {knobs['drop_path']}" if columns > 1 else ""
+        return f"{counted(columns, 'column')} {blocks}{drop}"
 
 
 def _write(net: Tracer, classes: int) -> Tensor:

@@ -39,6 +39,17 @@ def test_profile_takes_a_name_a_graph_or_a_file(tmp_path):
     wanted = archsearch.profile("resnet20_cifar")
     assert wanted["params"] == 269_722  # He et al. 2015, table 6: 0.27 M
     assert archsearch.profile(graph) == archsearch.profile(path) == wanted
+    path = path.rename(tmp_path / "net.JSON")
+    assert archsearch.profile(path) == wanted
+
+
+def test_a_file_that_holds_no_network_is_no_misspelt_baseline(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("images.npz", "resnet50"):
+        (tmp_path / name).write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"images.npz is no .keras file"):
+        archsearch.network("images.npz")
+    assert archsearch.network("resnet50").name == "resnet50"
 
 
 def test_sample_says_what_is_wrong_before_the_first_candidate():

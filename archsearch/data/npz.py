@@ -26,6 +26,7 @@ _PAIRS: Final = (
     ("x_test", "y_test", SPLITS.index("test")),
 )
 _NAMES: Final = ("classes", "class_names")
+_KINDS: Final = {"b": "flags", "u": "integers", "i": "integers", "f": "floats"}
 
 
 class Npz:
@@ -124,11 +125,17 @@ def array_items(arrays: Mapping[str, npt.NDArray[Any]], *, name: str, where: str
     pairs = _find_pairs(arrays, where)
     names = _class_names(arrays, where)
     images, labels, fixed = [], [], []
-    scale: float | None = None
+    # The first pair of a kind (training before the rest) decides what such numbers mean.
+    scales: dict[str, float] = {}
     for x, y, split in pairs:
         raw = _as_nhwc(arrays[x], f"{where}: {x}")
-        if scale is None:  # the first pair (training) decides what the numbers mean
-            scale = _scale(raw, f"{where}: {x}")
+        own = _scale(raw, f"{where}: {x}")
+        scale = scales.setdefault(_KINDS[raw.dtype.kind], own)
+        if own > scale and raw.any():
+            raise DataError(
+                f"{where}: {x} runs up to {float(raw.max()):g} only, other floats here up to 255; "
+                "write both in one scale"
+            )
         images.append(_as_uint8(raw, scale, f"{where}: {x}"))
         labels.append(_flat(arrays[y], len(raw), f"{where}: {y}", x))
         fixed.append(np.full(len(raw), split, dtype=np.int8))
@@ -183,7 +190,7 @@ def _find_pairs(arrays: Mapping[str, npt.NDArray[Any]], where: str) -> list[tupl
 
 
 def _as_nhwc(x: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    if x.dtype.kind not in "bui" and x.dtype.kind != "f":
+    if x.dtype.kind not in _KINDS:
         raise DataError(f"{where} holds {x.dtype} values; images are uint8 or float numbers")
     if x.ndim == 3:
         x = x[..., None]

@@ -26,8 +26,9 @@ def assign(
 
     A split the source publishes is kept whole; one it lacks is cut out of the FREE images, class
     by class, so that its share of each class is `val` or `test` (at least one image). What is left
-    trains. A class's draw depends on the seed and that class only. Images of one group go together,
-    unless a class has fewer groups than there are splits to fill.
+    trains. A class's draw depends on the seed and the class's number: a class that is added changes
+    the draws of those numbered after it. Images of one group go together, unless a class has fewer
+    groups than there are splits to fill.
 
     Args:
         labels: (n,) class of each image.

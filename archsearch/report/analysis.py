@@ -8,6 +8,7 @@ from typing import Any
 from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.study.folder import StudyFolder
 from archsearch.study.result import Row, Score, StudyResult, best_of, final_key
+from archsearch.units import parse_flops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +166,14 @@ def _place(standing: Standing) -> tuple[float, str]:
 
 def _cautions(results: Sequence[StudyResult]) -> list[str]:
     """Say what differs that should not, where accuracies are compared."""
+    # One budget may be written in several ways, `20M` and `20.0M`: the first stands for all.
+    budgets = {
+        tuple(map(parse_flops, result.budget.split(":"))): result.budget
+        for result in reversed(results)
+    }
     found = []
     for what, values in (
-        ("budgets", {result.budget for result in results}),
+        ("budgets", set(budgets.values())),
         ("data", {f"{r.dataset.get('name')} ({r.dataset.get('digest')})" for r in results}),
         ("bounds on latency", {str(r.settings.get("max_latency", "none")) for r in results}),
         ("recipes", {str(result.settings.get("recipe")) for result in results}),

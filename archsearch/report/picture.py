@@ -30,8 +30,6 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     Bubbles with an edge are means over retrainings, the others single trials; the winner and the
     baselines are named.
     """
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
     figure, axes = _figure((8.0, 5.2), title)
     most = max((point.params for point in found), default=1)
     for point in sorted(found, key=lambda point: -point.params):
@@ -49,23 +47,14 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
             spread = 100 * point.sd
             axes.errorbar([point.flops], [100 * point.accuracy], yerr=[spread], color="black",
                           capsize=3, linewidth=0.8)  # fmt: skip
-    _name(axes, found, most)
-    flops = [point.flops for point in found]
-    if flops and max(flops) > 1.5 * min(flops):
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    elif flops:
-        middle = (max(flops) + min(flops)) / 2
-        half = max(0.04 * middle, 0.8 * (max(flops) - min(flops)))
-        axes.set_xlim(middle - half, middle + half)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(value)))
-    axes.margins(y=0.15)
-    if axes.get_ylim()[1] > 104:  # room for bubbles, none for the impossible
-        axes.set_ylim(top=104)
+    if found:
+        _scale_flops(axes, [point.flops for point in found])
+        _scale_percent(axes)
     axes.set_xlabel("FLOPs (multiply-adds) of one image")
     axes.set_ylabel("validation accuracy, %")
     axes.grid(alpha=0.3)
     _legend(axes, found, most)
+    _name(axes, found, most)
     _save(figure, path)
 
 
@@ -103,23 +92,81 @@ def _figure(size: tuple[float, float], title: str) -> "tuple[Figure, Any]":
     return figure, axes
 
 
+def _scale_flops(axes: Any, flops: Sequence[int]) -> None:
+    """Set the axis of FLOPs so that it has room for bubbles and at least two numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    least, most = min(flops), max(flops)
+    if most > 5 * least:
+        axes.set_xscale("log")
+        room = min((most / least) ** 0.15, 2)
+        axes.set_xlim(least / room, most * room)
+        # Two powers of ten are not in every span of less than a hundred.
+        steps = (1.0, 2.0, 5.0) if most < 100 * least else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        middle = (most + least) / 2
+        half = max(0.04 * middle, 0.65 * (most - least))
+        axes.set_xlim(middle - half, middle + half)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(value)))
+
+
+def _scale_percent(axes: Any) -> None:
+    """Leave room for bubbles, but number no accuracy that cannot be."""
+    axes.margins(y=0.15)
+    low, high = axes.get_ylim()
+    high = min(high, 104)
+    axes.set_yticks([tick for tick in axes.get_yticks() if max(low, 0) <= tick <= min(high, 100)])
+    axes.set_ylim(low, high)
+
+
 def _name(axes: Any, found: Sequence[Point], most: int) -> None:
-    """Name the winner and the baselines, below and above their bubbles."""
+    """Name the winner and the baselines, each where it meets no other name and no edge."""
     named = [point for point in found if point.winner or point.origin != "search"][:_NAMED]
-    # At equal budgets bubbles lie side by side: names below and above in turn do not meet.
-    for index, point in enumerate(sorted(named, key=lambda point: point.flops)):
-        above = index % 2 == 1
-        away = math.sqrt(_area(point.params, most)) / 2 + 4
-        axes.annotate(
+    axes.figure.draw_without_rendering()  # only then is known what lies where
+    plot, taken = axes.get_window_extent(), [_bubble(axes, point, most) for point in named]
+    for point in sorted(named, key=lambda point: not point.winner):
+        name = axes.annotate(
             _plain(_with_origin(point.label, point.origin)),
             (point.flops, 100 * point.accuracy),
-            xytext=(0, away if above else -away),
+            xytext=(0, 0),
             textcoords="offset points",
             ha="center",
-            va="bottom" if above else "top",
+            va="center",
             fontsize=8,
             weight="bold" if point.winner else "normal",
+            in_layout=False,
         )
+        box = name.get_window_extent()
+        shift = _shift(box, plot, taken, _bubble(axes, point, most).height / 2 + 4)
+        taken.append(box.translated(*shift))
+        name.set_position(tuple(72 / axes.figure.dpi * pixels for pixels in shift))
+
+
+def _bubble(axes: Any, point: Point, most: int) -> Any:
+    from matplotlib.transforms import Bbox
+
+    x, y = axes.transData.transform((point.flops, 100 * point.accuracy))
+    radius = math.sqrt(_area(point.params, most)) / 2 * axes.figure.dpi / 72
+    return Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
+
+
+def _shift(box: Any, plot: Any, taken: Sequence[Any], away: float) -> tuple[float, float]:
+    """Return by how many pixels a name moves off its bubble's centre: as few as will do."""
+    # Never over the left or the right edge, if the plot is as wide as the name.
+    sideways = max(plot.x0 + 4 - box.x0, 0) + min(plot.x1 - 4 - box.x1, 0)
+    down = away + box.height / 2
+    places = [
+        (sideways, sign * (down + line * box.height)) for line in range(4) for sign in (-1, 1)
+    ]
+
+    def in_the_way(place: tuple[float, float]) -> int:
+        there = box.translated(*place)
+        outside = there.y0 < plot.y0 or there.y1 > plot.y1
+        return int(outside + sum(there.overlaps(other) for other in taken))
+
+    return min(places, key=in_the_way)
 
 
 def _area(params: float, most: int) -> float:
@@ -139,7 +186,7 @@ def _legend(axes: Any, found: Sequence[Point], most: int) -> None:
                          label=f"{format_count(size, digits=2)} parameters")
         )  # fmt: skip
     axes.legend(handles=entries, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
-                fontsize=8, labelspacing=2.2, handletextpad=2.8)  # fmt: skip
+                fontsize=8, labelspacing=2.2, handlelength=5)  # fmt: skip
 
 
 def _round(value: float) -> float:

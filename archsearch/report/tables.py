@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archsearch.ir.graph import Graph
-from archsearch.readings.cost import cost
+from archsearch.readings.cost import cost, training_only
 from archsearch.readings.receptive_field import receptive_field
 from archsearch.readings.table import ELEMENTWISE, rows, stages
 from archsearch.runtime.latency import Latency
@@ -118,7 +118,11 @@ def comparison(graphs: Sequence[Graph], latencies: Sequence[Latency] = ()) -> Ta
         )
     for graph, latency in zip_longest(graphs, latencies):
         total = cost(graph)
-        weighted = sum(node.op.kind in {"conv", "dense"} for node in graph)
+        skip = training_only(graph)
+        weighted = sum(
+            node.op.kind in {"conv", "dense"} and index not in skip
+            for index, node in enumerate(graph)
+        )
         table.add_row(
             graph.name,
             format_size(graph.input),

@@ -11,7 +11,9 @@ from archsearch.ir.ops import Op, Shape
 from archsearch.readings.cost import flops_product, known, training_only
 from archsearch.readings.table import ELEMENTWISE
 
-_SHORTCUT = frozenset({"batch_norm", "pool", "pad_channels", "rescale", "drop_path", "pad", "crop"})
+_SHORTCUT = frozenset(
+    {"batch_norm", "pool", "pad_channels", "rescale", "dropout", "drop_path", "pad", "crop"}
+)
 
 
 def counted_flops(op: Op, inputs: tuple[Shape, ...], output: Shape) -> int:

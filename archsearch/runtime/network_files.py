@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from archsearch.errors import UserError
+from archsearch.errors import GraphError, UserError
 from archsearch.ir.codec import from_dict, from_json
 from archsearch.ir.graph import Graph
 from archsearch.runtime.keras_import import first_line, from_config
@@ -32,7 +32,7 @@ def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) ->
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             if FACTS_FILE in names:
-                return _graph_of(_text(archive, FACTS_FILE))
+                return _sized(_graph_of(_text(archive, FACTS_FILE)), input)
             if "config.json" not in names:
                 raise UserError(f"{path} is a zip archive without config.json, no .keras file")
             document = json.loads(_text(archive, "config.json"))
@@ -70,16 +70,17 @@ def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Gr
     """Read a Graph JSON, a `.keras` file or an exported SavedModel, whichever `path` is.
 
     Raises:
-        UserError: it is none of them.
+        UserError: it is none of them, or takes images of another size than `input`.
     """
     if path.is_dir():
-        return load_saved_model(path)
-    if path.suffix == ".json":
+        return _sized(load_saved_model(path), input)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
         try:
-            return from_json(path.read_text(encoding="utf-8"))
+            return _sized(from_json(path.read_text(encoding="utf-8")), input)
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read: {first_line(error)}") from None
-    if path.suffix in {".h5", ".hdf5"}:
+    if suffix in {".h5", ".hdf5"}:
         raise UserError(f"{path} is in Keras's old HDF5 format; save the model as .keras instead")
     return load_keras_file(path, input=input)
 
@@ -87,6 +88,12 @@ def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Gr
 def _graph_of(text: str) -> Graph:
     facts = json.loads(text)
     return from_dict(facts.get("graph") if isinstance(facts, dict) else None)
+
+
+def _sized(graph: Graph, input: tuple[int, int, int] | None) -> Graph:
+    if input is not None and input != graph.input:
+        raise GraphError(f"the model takes images of {graph.input}, not {input}")
+    return graph
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:

@@ -17,11 +17,11 @@ from archsearch.errors import BudgetError, UserError
 from archsearch.ir.channels import Quadratic, Width
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tensor, Tracer
-from archsearch.space.budget import Request
+from archsearch.space.budget import Budget, Request
 from archsearch.space.form import derive_form
 from archsearch.space.knobs import IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.widths import Pick, Rounding, keep_real
-from archsearch.units import format_count, format_size
+from archsearch.units import format_count, format_size, parse_flops
 
 
 class Space(ABC):
@@ -148,15 +148,28 @@ def _affordable_knobs(space: Space, request: Request) -> tuple[Knob, ...]:
     budget = request.budget
     low, high = space.reach(request)
     if not low <= budget.high <= high:
-        # Four digits are off by 0.05 % at most: the nearest budget, as written, is within reach.
-        nearest = format_count(low * 1.0006 if budget.high < low else high * 0.9994, digits=4)
         raise BudgetError(
             f"{space.name} reaches {format_count(low)} to {format_count(high)} FLOPs on "
             f"{format_size(request.input)} images with {request.classes} classes, not "
-            f"{format_count(budget.high)}; try --flops {nearest}"
+            f"{format_count(budget.high)}; try --flops {_nearest(request, low, high)}"
         )
     affordable = [t for t in space.tiers(request) if _heaviest(space, t, request) <= budget.high]
     return affordable[-1]
+
+
+def _nearest(request: Request, low: int, high: int) -> str:
+    """Return the nearest budget within reach, as `--flops` takes it: of a range the part in reach."""
+    budget = request.budget
+    # Four digits are off by 0.05 % at most: the nearest budget, as written, is within reach.
+    if budget.high < low:
+        return format_count(low * 1.0006, digits=4)
+    most = format_count(high * 0.9994, digits=4)
+    is_range = budget != Budget.cap(budget.high, request.input)
+    if not is_range or budget.low > parse_flops(most):
+        return most
+    exact = (format_count(budget.low, digits=digits) for digits in range(1, 10))
+    least = next((text for text in exact if parse_flops(text) == budget.low), str(budget.low))
+    return f"{least}:{most}"
 
 
 def _heaviest(space: Space, knobs: tuple[Knob, ...], request: Request) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from archsearch.data import load, prepare
+from archsearch.data.npz import array_items
 from archsearch.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -58,6 +59,25 @@ def test_numbers_of_every_kind_become_bytes(tmp_path, values, pixel):
     assert data.train.images[0, 0, 0].tolist() == pixel
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (X, X / np.float32(255)),
+        (X / np.float32(255), X),
+        (X / np.float32(255), X.astype(np.int64)),
+        (X.astype(np.float64), X),
+        (X / 255, X / np.float32(510)),
+        (X.astype(np.float32), np.zeros_like(X, dtype=np.float32)),
+    ],
+)
+def test_bytes_and_floats_side_by_side_keep_their_brightness(train, test):
+    arrays = {"x_train": train, "y_train": Y, "x_test": test, "y_test": Y}
+    items = array_items(arrays, name="set", where="set.npz")
+    brightness = test / 255 if test.max() > 1 else test
+    found = np.stack([items.decode(60 + i, (10, 12, 3)) for i in range(60)])
+    assert np.abs(found / 255 - brightness).max() < 0.003
+
+
 def test_class_names_are_taken_along(tmp_path):
     assert made(tmp_path, x=X, y=Y, classes=np.array(["a", "b", "c"])).classes == ("a", "b", "c")
     data = made(tmp_path, x=X, y=np.array(["dog", "ant", "cat"])[Y])
@@ -91,6 +111,10 @@ NAN[3, 2, 1] = np.nan
         ({"x": np.where(X > 9, np.inf, 0.0), "y": Y}, "NaN or infinite"),
         ({"x": X / 128.0 - 1, "y": Y}, "wanted 0..255, or floats in 0..1"),
         ({"x": X.astype(np.uint16) * 257, "y": Y}, "wanted 0..255"),
+        (
+            {"x_train": X * 1.0, "y_train": Y, "x_test": X / 255, "y_test": Y},
+            "x_test runs up to 1 only, other floats here up to 255; write both in one scale",
+        ),
         ({"x": X.astype("datetime64[s]"), "y": Y}, "images are uint8 or float numbers"),
         ({"x": OBJECTS, "y": Y}, "x holds pickled Python objects"),
         ({"x": X, "y": OBJECTS}, "y holds pickled Python objects"),

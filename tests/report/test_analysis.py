@@ -68,6 +68,13 @@ def test_what_makes_a_comparison_unfair_is_said():
     assert cautions == "their bounds on latency differ: 5ms, none"
 
 
+def test_one_budget_in_two_spellings_is_one_budget():
+    studies = [result("a"), result("b", budget="20.0M"), result("c", budget="0.02G")]
+    assert compare(studies).cautions == ()
+    (caution,) = compare([*studies, result("d", budget="19M:20M")]).cautions
+    assert caution == "their budgets differ: 19M:20M, 20M"
+
+
 def test_a_length_that_was_asked_for_is_no_other_than_the_same_by_default():
     asked = result("a", settings={"recipe": "default", "epochs": DEFAULT_EPOCHS})
     default = result("b", settings={"recipe": "default"})

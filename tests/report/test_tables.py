@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from archsearch.report.tables import Narrowing, new_table
+from archsearch.report.tables import Narrowing, comparison, new_table
+from archsearch.space.registry import find_baseline
 
 
 def shown(table: Narrowing, width: int) -> list[str]:
@@ -42,3 +43,10 @@ def test_a_narrow_one_leaves_out_the_least_important_and_says_so(table: Narrowin
     # The network's own column folds from here on.
     assert max(map(len, shown(table, 24))) <= 24
     assert len(table.columns) == 4
+
+
+def test_layers_in_training_only_are_none_of_the_network():
+    names = ("googlenet_aux", "googlenet")
+    table = comparison([find_baseline(name).build((96, 96, 3), 10) for name in names])
+    layers = list(table.columns[-1].cells)
+    assert layers[0] == layers[1] == "58"

@@ -292,6 +292,115 @@ def test_pre_activation():
     assert not check("pre-activation", bottlenecks(16, 16))  # another design
 
 
+def odd_one(branch=None, shortcut=None, odd=(1,), blocks=4):
+    """Pre-activation blocks, the `odd` ones with another branch or something on the shortcut."""
+
+    def ordered(net, x):
+        y = net.conv(net.relu(net.batch_norm(x)), 16, kernel=3)
+        return net.conv(net.dropout(net.relu(net.batch_norm(y)), 0.1), 16, kernel=3)
+
+    def write(net, x):
+        x = net.conv(x, 16, kernel=3)
+        for i in range(blocks):
+            with net.scope(f"block{i}"):
+                y = (branch or ordered)(net, x) if i in odd else ordered(net, x)
+                x = net.add(y, shortcut(net, x) if shortcut and i in odd else x)
+        return net.relu(net.batch_norm(x))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("put", "found", "params"),
+    [
+        (lambda net, x: net.batch_norm(x), "BN", 32),
+        (lambda net, x: net.scale(x, 0.5), "a constant factor", 0),
+        (lambda net, x: net.dropout(x, 0.5), "dropout", 0),
+    ],
+)
+def test_nothing_but_the_addition_is_on_a_shortcuts_path(put, found, params):
+    assert not check("pre-activation", odd_one())
+    (finding,) = check("pre-activation", odd_one(shortcut=put))
+    assert finding.found == f"{found} on the shortcut's path"
+    assert (finding.flops, finding.params) == (0, -params)
+    assert not find_rule("pre-activation").check(finding.followed)
+    (finding,) = check("pre-activation", odd_one(shortcut=put, odd=range(4)))
+    assert finding.found == f"{found} on the shortcut's path (and 3 more)"
+
+
+def test_bn_and_relu_that_a_branch_and_an_identity_share_are_on_its_path():
+    def write(net, x):
+        x = net.conv(x, 16, kernel=3)
+        for _ in range(3):
+            x = net.relu(net.batch_norm(x))
+            y = net.conv(x, 16, kernel=3)
+            x = net.add(net.conv(net.relu(net.batch_norm(y)), 16, kernel=3), x)
+        return net.relu(net.batch_norm(x))
+
+    (finding,) = check("pre-activation", write)  # the first comes from the stem, not from a sum
+    assert finding.found == "BN and ReLU on the shortcut's path (and 1 more)"
+    assert (finding.flops, finding.params) == (0, 0)
+    assert not find_rule("pre-activation").check(finding.followed)
+
+
+def conv_first(net, x):
+    return net.batch_norm(net.conv(unit(net, x, 16), 16, kernel=3))
+
+
+def relu_first(net, x):
+    y = net.conv(net.relu(net.batch_norm(x)), 16, kernel=3)
+    return net.conv(net.batch_norm(net.relu(y)), 16, kernel=3)
+
+
+def no_relu(net, x):
+    y = net.conv(net.batch_norm(x), 16, kernel=3)
+    return net.conv(net.relu(net.batch_norm(y)), 16, kernel=3)
+
+
+def no_bn(net, x):
+    y = net.conv(net.relu(net.batch_norm(x)), 16, kernel=3)
+    return net.conv(net.dropout(net.relu(y), 0.1), 16, kernel=3)
+
+
+def nothing_between(net, x):
+    return net.conv(net.conv(net.relu(net.batch_norm(x)), 16, kernel=3), 16, kernel=3)
+
+
+@pytest.mark.parametrize(
+    ("branch", "layer", "found", "params"),
+    [
+        (conv_first, "block1.conv1", "a convolution of the sum as it is", 0),
+        (relu_first, "block1.conv2", "ReLU before BN", 0),
+        (no_relu, "block1.conv1", "no ReLU between BN and convolution", 0),
+        (no_bn, "block1.conv2", "no BN before ReLU and convolution", 32),
+        (nothing_between, "block1.conv2", "neither BN nor ReLU before the convolution", 32),
+    ],
+)
+def test_branches_of_a_pre_activation_network_have_one_order(branch, layer, found, params):
+    (finding,) = check("pre-activation", odd_one(branch))
+    assert (finding.layer, finding.found) == (layer, found)
+    assert (finding.flops, finding.params) == (0, params)
+    kinds = [n.op.kind for n in finding.followed]
+    assert kinds.count("dropout") == [n.op.kind for n in network(odd_one(branch))].count("dropout")
+    assert not find_rule("pre-activation").check(finding.followed)
+
+
+def test_a_separable_convolution_is_one_and_a_normalised_stem_will_do():
+    def separable(net, x):
+        y = net.conv(net.relu(net.batch_norm(x)), 16, kernel=3, groups=16)
+        return net.conv(y, 16, kernel=1)
+
+    assert not check("pre-activation", odd_one(separable))
+
+    def write(net, x):
+        x = unit(net, x, 16)
+        y = net.conv(x, 16, kernel=3)
+        x = net.add(net.conv(net.relu(net.batch_norm(y)), 16, kernel=3), x)
+        return preactivated()(net, x)
+
+    assert not check("pre-activation", write)
+
+
 def test_widening():
     (finding,) = check("widening", preactivated(blocks=54))
     assert abs(finding.flops) < 0.15 * finding.flops_before

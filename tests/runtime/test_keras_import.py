@@ -363,6 +363,21 @@ def test_other_archives_and_folders(tmp_path):
     assert load_network(archive) == vgg_like()
 
 
+def test_a_stored_graph_takes_images_of_its_own_size_only(tmp_path):
+    graph = vgg_like()
+    document = tmp_path / "net.json"
+    document.write_text(to_json(graph), encoding="utf-8")
+    facts = json.dumps({"graph": to_dict(graph)})
+    archive = _zipped(tmp_path / "net.keras", archsearch_json=facts)
+    folder = tmp_path / "model"
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "assets.extra" / "archsearch.json").write_text(facts, encoding="utf-8")
+    for path in (document, archive, folder):
+        assert load_network(path, input=graph.input) == graph
+        with pytest.raises(UserError, match=r"takes images of .*, not \(64, 48, 3\)"):
+            load_network(path, input=(64, 48, 3))
+
+
 def damaged(document, rng):
     """The config with one value, somewhere, replaced, dropped or doubled."""
     places = []

@@ -166,6 +166,14 @@ def test_stochastic_depth_decays_linearly_unless_freed():
     assert {n.op.survival for n in graph if n.op.kind == "drop_path"} == {0.8}
 
 
+def test_one_fractal_column_has_no_joins_to_drop_at():
+    labels = [first("fractal", columns=n, drop_path=0.15).label for n in (1, 2)]
+    assert labels[0].startswith("1 column ")
+    assert "drop" not in labels[0]
+    assert labels[1].startswith("2 columns ")
+    assert labels[1].endswith(" drop 0.15")
+
+
 def test_fractal_columns_double_the_depth():
     from archsearch.readings.receptive_field import receptive_field
 

@@ -1,5 +1,6 @@
 """Every candidate of every space fills its budget, exactly counted, its rules held up to rounding."""
 
+import re
 import statistics
 from random import Random
 
@@ -117,6 +118,24 @@ def test_out_of_reach_says_the_range_and_the_nearest_budget():
         find_space("vgg").knobs(_request(SMALL, "3k"))
     nearest = str(caught.value).rsplit(" ", 1)[1]
     assert list(sample(find_space("vgg"), _request(SMALL, nearest), 3))
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("3G:20G", r"3G:19\.\d\dG"),
+        ("3.8125G:20G", r"3\.8125G:19\.\d\dG"),
+        ("20G", r"19\.\d\dG"),
+        ("20G:30G", r"19\.\d\dG"),
+        ("1:2", r"3\.\d\d\dM"),
+    ],
+)
+def test_of_a_range_the_part_in_reach_is_suggested(asked, wanted):
+    with pytest.raises(BudgetError) as caught:
+        find_space("vgg").knobs(_request(SMALL, asked))
+    nearest = str(caught.value).rsplit(" ", 1)[1]
+    assert re.fullmatch(wanted, nearest)
+    assert find_space("vgg").knobs(_request(SMALL, nearest))
 
 
 def test_knobs_are_checked():
