@@ -184,12 +184,11 @@ class Network:
         moving_mean, moving_variance = self.moving[-2:]
 
         def apply(x: Tensor, training: bool) -> Tensor:
-            if training:
+            if training and x.numel() == x.shape[1]:
                 # PyTorch refuses one value a channel, as one image may have: its variance is that of two.
-                twice = torch.cat([x, x]) if x.numel() == x.shape[1] else x
-                # Momentum 1: what is kept is this batch's; the steps average it.
-                y = F.batch_norm(twice, mean, variance, gamma, beta, True, 1.0, op.epsilon)
-                return y[: len(x)]
+                return apply(torch.cat([x, x]), training)[:1]
+            if training:  # momentum 1: what is kept is this batch's; the steps average it
+                return F.batch_norm(x, mean, variance, gamma, beta, True, 1.0, op.epsilon)
             return F.batch_norm(
                 x, moving_mean, moving_variance, gamma, beta, False, 0.0, op.epsilon
             )
