@@ -31,10 +31,8 @@ def keep_freed_memory() -> None:
 
 def held_bytes() -> int:
     """Return this process's own resident memory: pages of mapped files are the system's to take back."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
+    if (told := _status_bytes("RssAnon")) is not None:
+        return told
     import psutil
 
     return int(psutil.Process().memory_info().rss)
@@ -42,11 +40,18 @@ def held_bytes() -> int:
 
 def peak_rss_bytes() -> int:
     """Return the largest resident memory since the reset, or since the process began."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if (told := _status_bytes("VmHWM")) is not None:
+        return told
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status_bytes(field: str) -> int | None:
+    """Read a figure of this process from the system; None where it does not tell (Linux does)."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    return None

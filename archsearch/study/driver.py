@@ -46,8 +46,8 @@ from archsearch.study.sharing import settled
 from archsearch.study.storage import (
     StudyStore,
     absolute_url,
+    check_there,
     default_url,
-    missing,
     opened,
     study_names,
 )
@@ -57,7 +57,7 @@ from archsearch.study.summary import (
     note_rows,
     study_metrics,
 )
-from archsearch.tracking.connect import check_address, shown_uri
+from archsearch.tracking.connect import check_address
 from archsearch.tracking.names import study_note
 from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
@@ -108,8 +108,7 @@ def resume(
     """
     settings = stored_settings(name, home)
     url = settings.storage or default_url(home)
-    if missing(url):  # which was there before run.toml
-        raise UserError(f"study {name!r} lies in the storage {shown_uri(url)}, which is gone")
+    check_there(name, url)  # it was there before run.toml
     settings = replace(settings, max_time=max_time or settings.max_time)
     images = None
     with opened(url) as storage:

@@ -272,6 +272,16 @@ def missing(url: str) -> bool:
     return found is not None and not Path(found[2]).exists()
 
 
+def check_there(study: str, url: str) -> None:
+    """Refuse to look for a study in an SQLite file that is gone.
+
+    Raises:
+        UserError: it is.
+    """
+    if missing(url):
+        raise UserError(f"study {study!r} lies in the storage {shown_uri(url)}, which is gone")
+
+
 def study_names(storage: "BaseStorage") -> list[str]:
     """List this program's studies in a storage, oldest first."""
     with _troubles():

@@ -12,8 +12,14 @@ from archsearch.study.commands import command
 from archsearch.study.folder import StudyFolder
 from archsearch.study.lock import holder, locked
 from archsearch.study.result import StudyResult, read_result
-from archsearch.study.storage import StudyStore, default_url, missing, opened, study_names
-from archsearch.tracking.connect import shown_uri
+from archsearch.study.storage import (
+    StudyStore,
+    check_there,
+    default_url,
+    missing,
+    opened,
+    study_names,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +57,9 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
     if storage is None and folder.settings.is_file():
         storage = gather({}, config=folder.settings).storage
     url = storage or default_url(home)
-    if missing(url):
-        if folder.settings.is_file():
-            raise UserError(f"study {name!r} lies in the storage {shown_uri(url)}, which is gone")
+    if folder.settings.is_file():
+        check_there(name, url)
+    elif missing(url):
         raise UserError(f"no study {name!r}: there are none in {home}; --home says where to look")
     with opened(url) as found:
         if folder.settings.is_file() and name not in study_names(found):
