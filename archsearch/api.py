@@ -14,10 +14,10 @@ from archsearch.space.solve import sample as _sample
 from archsearch.units import split_names
 
 if TYPE_CHECKING:
-    from archsearch.runtime.latency import Latency
+    from archsearch.archive.leaderboard import StudyResult
+    from archsearch.exchange.latency import Latency
     from archsearch.settings import RunSettings
     from archsearch.study.events import Event
-    from archsearch.study.result import StudyResult
 
 Size = tuple[int, int, int]
 
@@ -82,7 +82,7 @@ def network(
         return find_baseline(str(name)).build(input, classes)
     if classes:
         raise UserError(f"{name} is stored with its classes; classes are for baselines")
-    from archsearch.runtime.network_files import load_network
+    from archsearch.exchange.network_files import load_network
 
     return load_network(path, input=input)
 
@@ -139,9 +139,9 @@ def latencies(
     """
     from tempfile import TemporaryDirectory
 
+    from archsearch.exchange.latency import LatencyRequest
+    from archsearch.exchange.model_process import ModelProcess
     from archsearch.ir.codec import to_json
-    from archsearch.runtime.latency import LatencyRequest
-    from archsearch.runtime.model_process import ModelProcess
 
     if batch < 1:
         raise UserError(f"batch is {batch}; give at least 1 image")
@@ -209,7 +209,7 @@ def build(
     Raises:
         UserError: as for `network`.
     """
-    from archsearch.runtime.model import build_model
+    from archsearch.training.lowering.keras_model import build_model
 
     return build_model(network(name, input=input, classes=classes), lowering="plain")
 
@@ -227,7 +227,7 @@ def export(
     Raises:
         UserError: no such study, nothing trained to its end in it, or `out` is there already.
     """
-    from archsearch.study.export import export_study
+    from archsearch.study.winner import export_study
 
     return export_study(
         study,

@@ -50,7 +50,7 @@ def fused(x, gamma, beta):
 
 def by_products(x, gamma, beta):
     """Normalize as archsearch does where the kernel is slow."""
-    from archsearch.runtime.layers import normalize_by_products
+    from archsearch.training.lowering.layers import normalize_by_products
 
     return normalize_by_products(x, gamma, beta, epsilon=1e-5)[0]
 
@@ -80,11 +80,11 @@ def main():
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
 
-    from archsearch.runtime.setup import WorkerSetup
+    from archsearch.training.setup import WorkerSetup
 
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     WorkerSetup(threads=arguments.threads).apply()
-    importlib.import_module("archsearch.runtime.backends.tensorflow")  # graphs as in training
+    importlib.import_module("archsearch.training.backends.tensorflow")  # graphs as in training
 
     rows = []
     for batch, side, channels in SHAPES:

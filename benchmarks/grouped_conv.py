@@ -57,7 +57,7 @@ def main():
     import keras
     import tensorflow as tf
 
-    from archsearch.runtime.grouped_conv import GroupedConv2D
+    from archsearch.training.lowering.grouped_conv import GroupedConv2D
 
     rows = []
     for batch, side, channels, groups in SHAPES:

@@ -48,10 +48,10 @@ def fixed_costs(backend, options, home):
     """Train each network for a few steps, in all workers at once; give its seconds besides and between."""
     from sides import write_dataset
 
-    from archsearch.runtime.job import Job
-    from archsearch.runtime.recipe import Recipe
-    from archsearch.runtime.setup import WorkerSetup
-    from archsearch.study.engines.local import LocalEngine
+    from archsearch.engines.local import LocalEngine
+    from archsearch.training.job import Job
+    from archsearch.training.recipe import Recipe
+    from archsearch.training.setup import WorkerSetup
 
     data = write_dataset(home / "data", size=SMALL, classes=CLASSES, count=1500)
     engine = LocalEngine(
@@ -83,7 +83,7 @@ def fixed_costs(backend, options, home):
 
 def outcomes(engine, jobs):
     """Train jobs; give their outcomes, the last one's last."""
-    from archsearch.runtime.job import Outcome
+    from archsearch.training.job import Outcome
 
     for job in jobs:
         engine.submit(job)
@@ -132,7 +132,7 @@ def study(backend, trials, trial_s, home):
 
 def trained_s(home, study):
     """Return how long the trials of a study's search were in training steps, all together."""
-    from archsearch.study.storage import StudyStore, default_url, opened
+    from archsearch.archive.store import StudyStore, default_url, opened
 
     with opened(default_url(Path(home))) as storage:
         trials = StudyStore.open(storage, study).trials

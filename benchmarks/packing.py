@@ -22,11 +22,11 @@ from cases import CLASSES, FAMILIES, SMALL, Case, candidate_case
 from measure import machine, spread, versions
 from sides import write_dataset
 
-from archsearch.runtime.backends.choice import choose_backend, gpus_for
-from archsearch.runtime.job import Job, Outcome
-from archsearch.runtime.recipe import Recipe
-from archsearch.study.engines.local import LocalEngine
-from archsearch.study.sharing import Sharing, worker_setups
+from archsearch.engines.local import LocalEngine
+from archsearch.planning.sharing import Sharing, worker_setups
+from archsearch.training.backends.choice import choose_backend, gpus_for
+from archsearch.training.job import Job, Outcome
+from archsearch.training.recipe import Recipe
 
 
 def make_jobs(cases: list[Case], options: argparse.Namespace, dataset: Path) -> list[Job]:

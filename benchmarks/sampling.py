@@ -74,7 +74,7 @@ def keras_flops(graph):
     """Build the Keras model and count its convolution and dense layers, as a tuner's user would."""
     import keras
 
-    from archsearch.runtime.model import build_model
+    from archsearch.training.lowering.keras_model import build_model
 
     model = build_model(graph, lowering="plain")
     total = 0

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from cases import Case, plain_network
 
-from archsearch.runtime.setup import WorkerSetup
+from archsearch.training.setup import WorkerSetup
 
 READ_EVERY = 16  # steps between looks at the loss, on both sides
 BATCHES_AT_HAND = 8
@@ -114,7 +114,7 @@ def importing(side: str, setup: WorkerSetup) -> None:
 
         torch.set_num_threads(setup.threads)
         return
-    from archsearch.runtime.worker import warm_up
+    from archsearch.training.worker import warm_up
 
     warm_up(setup)
 
@@ -123,9 +123,9 @@ def importing(side: str, setup: WorkerSetup) -> None:
 def ours(side: str, setting: Setting) -> Iterator[Side]:
     """Give archsearch's own training steps, as a trial takes them; `torch_compiled` with --compile."""
     from archsearch.data import load
-    from archsearch.runtime.fit import train_steps
-    from archsearch.runtime.job import Job
-    from archsearch.runtime.recipe import Recipe
+    from archsearch.training.fit import train_steps
+    from archsearch.training.job import Job
+    from archsearch.training.recipe import Recipe
 
     data = load(Path(setting.dataset))
     job = Job(
@@ -155,7 +155,7 @@ class _Ready:
     """archsearch's step on batches that lie ready."""
 
     def __init__(self, steps: Any, batches: list[Any]) -> None:
-        from archsearch.runtime.backends.base import Rates
+        from archsearch.training.backends.base import Rates
 
         self.steps = steps
         self.batches = batches

@@ -1,6 +1,6 @@
 """ResNeXt: bottlenecks split into G parallel paths of width c, at the FLOPs of the unsplit block.
 
-Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsearch.rules.resnext`).
+Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsearch.rules.families.resnext`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
-from archsearch.rules.resnext import flops_change, path_width
+from archsearch.rules.families.resnext import flops_change, path_width
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue, RisingKnob

@@ -13,9 +13,9 @@ keras_tuner = pytest.importorskip("keras_tuner", reason="Keras Tuner is not inst
 import numpy as np  # noqa: E402
 
 from archsearch.errors import UserError  # noqa: E402
+from archsearch.exchange.keras_import import from_keras  # noqa: E402
 from archsearch.keras_tuner import SpaceHyperModel  # noqa: E402
 from archsearch.readings.cost import cost  # noqa: E402
-from archsearch.runtime.keras_import import from_keras  # noqa: E402
 from archsearch.space.registry import load_spaces  # noqa: E402
 
 

@@ -21,9 +21,9 @@ import pytest
 from PIL import Image
 
 from archsearch.cli import main
-from archsearch.data.npz import array_items
 from archsearch.data.prepare import prepare
-from archsearch.data.published import KerasSet
+from archsearch.data.sources.npz import array_items
+from archsearch.data.sources.published import KerasSet
 from archsearch.errors import UserError
 from archsearch.study import driver
 

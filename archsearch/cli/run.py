@@ -114,7 +114,7 @@ def resume(
 
 
 def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-    from archsearch.study.planning import plan
+    from archsearch.planning.plan import plan
 
     with _watched(quiet=quiet, verbose=verbose) as told:
         found = plan(settings, on_event=told)

@@ -19,7 +19,7 @@ Form = Literal["saved_model", "keras"]
 @json_option
 def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
     """Show how a study stands: its networks, best first."""
-    from archsearch.study.studies import load_result
+    from archsearch.study.catalogue import load_result
 
     result = load_result(study, home=home)
     if as_json:
@@ -37,7 +37,7 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
 def compare(studies: tuple[str, ...], home: Path, as_json: bool) -> None:
     """Put studies side by side: the best of each, and the classic at equal FLOPs."""
     from archsearch.report import analysis
-    from archsearch.study.studies import load_result
+    from archsearch.study.catalogue import load_result
 
     found = analysis.compare([load_result(name, home=home) for name in dict.fromkeys(studies)])
     if as_json:
@@ -55,9 +55,9 @@ def compare(studies: tuple[str, ...], home: Path, as_json: bool) -> None:
 @json_option
 def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
     """Write a study's report as Markdown: accuracy against FLOPs, learning curves, the table."""
+    from archsearch.archive.folder import StudyFolder
     from archsearch.report.write import write_report
-    from archsearch.study.folder import StudyFolder
-    from archsearch.study.studies import load_result
+    from archsearch.study.catalogue import load_result
 
     result = load_result(study, home=home)
     path = write_report(result, home=home, out=out or StudyFolder(home, study).path / "report")
@@ -72,8 +72,8 @@ def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
 @json_option
 def studies(home: Path, as_json: bool) -> None:
     """List the studies there are, and how they stand."""
+    from archsearch.study.catalogue import list_studies
     from archsearch.study.commands import home_option as option
-    from archsearch.study.studies import list_studies
 
     found = list_studies(home=home)
     if as_json:
@@ -99,7 +99,7 @@ def studies(home: Path, as_json: bool) -> None:
 @home_option
 def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     """Delete a study with its runs and models, in Optuna and MLflow alike."""
-    from archsearch.study.studies import count_networks, delete_study
+    from archsearch.study.catalogue import count_networks, delete_study
 
     count = count_networks(study, home=home)
     if not yes:

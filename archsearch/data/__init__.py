@@ -6,7 +6,7 @@ from archsearch.data.dataset import SPLITS, Dataset, Split, SplitName, load
 from archsearch.data.inspection import Inspection, inspect
 from archsearch.data.prepare import prepare
 from archsearch.data.sheet import contact_sheet
-from archsearch.data.sources import open_source
+from archsearch.data.sources.names import open_source
 
 __all__ = [
     "NO_AUGMENTATION",

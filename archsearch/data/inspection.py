@@ -13,9 +13,9 @@ import numpy as np
 
 from archsearch.data.balance import imbalance
 from archsearch.data.dataset import SPLITS, SplitName
-from archsearch.data.decode import pillow
-from archsearch.data.items import FREE, BadImageError, Items, Size, Source, show
-from archsearch.data.sources import open_source
+from archsearch.data.sources.decode import pillow
+from archsearch.data.sources.items import FREE, BadImageError, Items, Size, Source, show
+from archsearch.data.sources.names import open_source
 
 _LISTED = 50  # copies and bad files that a report names; all are counted
 _SHOWN = 3  # of them in a table

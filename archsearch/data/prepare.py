@@ -17,11 +17,17 @@ import numpy.typing as npt
 
 from archsearch.data.balance import imbalance
 from archsearch.data.dataset import FORMAT, SPLITS, Images, load, read_facts
-from archsearch.data.decode import pillow
-from archsearch.data.items import BadImageError, Items, Size, Source, show
-from archsearch.data.sources import open_source
+from archsearch.data.prepared_files import (
+    ArrayWriter,
+    Histogram,
+    check_space,
+    new_folder,
+    write_json,
+)
+from archsearch.data.sources.decode import pillow
+from archsearch.data.sources.items import BadImageError, Items, Size, Source, show
+from archsearch.data.sources.names import open_source
 from archsearch.data.split import TRAIN, assign, check_fractions, leaks
-from archsearch.data.store import ArrayWriter, Histogram, check_space, new_folder, write_json
 from archsearch.errors import DataError, UserError
 from archsearch.units import counted, format_size
 

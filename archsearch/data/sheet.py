@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from archsearch.data.dataset import Images
-from archsearch.data.decode import pillow
-from archsearch.data.items import BadImageError, Items, show
+from archsearch.data.sources.decode import pillow
+from archsearch.data.sources.items import BadImageError, Items, show
 from archsearch.errors import DataError, UserError
 
 _CELL_PX = 72

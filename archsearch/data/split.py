@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import SPLITS, Labels
-from archsearch.data.items import FREE
+from archsearch.data.sources.items import FREE
 from archsearch.errors import DataError, UserError
 
 TRAIN, VAL, TEST = range(len(SPLITS))

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of, final_key
 from archsearch.settings import DEFAULT_EPOCHS
-from archsearch.study.folder import StudyFolder
-from archsearch.study.result import Row, Score, StudyResult, best_of, final_key
 from archsearch.units import parse_flops
 
 

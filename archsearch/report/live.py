@@ -16,7 +16,6 @@ from rich.text import Text
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines, plan_rows
 from archsearch.report.tables import pairs
-from archsearch.runtime.job import EpochReport
 from archsearch.settings import BOUNDED_TRIALS
 from archsearch.study.events import (
     EpochDone,
@@ -31,6 +30,7 @@ from archsearch.study.events import (
     Preparing,
     StudyStarted,
 )
+from archsearch.training.job import EpochReport
 from archsearch.units import counted, format_count, format_duration, format_size
 
 Progress = Callable[[int, int], None]

@@ -1,6 +1,6 @@
 """The plan of a run, for the terminal: what it searches, what it costs, how long that takes."""
 
-from archsearch.study.forecast import Forecast
+from archsearch.planning.forecast import Forecast
 from archsearch.units import counted, format_count, format_duration, format_size
 
 _NAMES_ALL = 8

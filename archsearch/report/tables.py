@@ -11,11 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from archsearch.exchange.latency import Latency
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost, training_only
 from archsearch.readings.receptive_field import receptive_field
 from archsearch.readings.table import ELEMENTWISE, rows, stages
-from archsearch.runtime.latency import Latency
 from archsearch.space.solve import Candidate
 from archsearch.units import format_count, format_ms, format_size
 

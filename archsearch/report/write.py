@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from archsearch.archive.leaderboard import Row, Score, StudyResult
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.picture import draw_complexity, draw_curves
-from archsearch.study.result import Row, Score, StudyResult
 from archsearch.units import format_count, format_duration, format_ms, format_size, ms_text
 
 

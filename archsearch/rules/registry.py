@@ -11,13 +11,13 @@ def load_rules() -> dict[str, Rule]:
 
     To add one: a file with `RULES`, named here. Its breaches say what to write instead; costs follow.
     """
-    from archsearch.rules import (
+    from archsearch.rules.families import (
         cardinality,
+        cost_profile,
         densenet,
         inception,
         mobilenet,
         preact,
-        profile,
         resnet,
         senet,
         squeezenet,
@@ -27,7 +27,7 @@ def load_rules() -> dict[str, Rule]:
     )
 
     files = (
-        profile, vgg, inception, resnet, preact, wrn, cardinality, stochastic_depth, densenet,
+        cost_profile, vgg, inception, resnet, preact, wrn, cardinality, stochastic_depth, densenet,
         squeezenet, senet, mobilenet,
     )  # fmt: skip
     return {rule.name: rule for file in files for rule in file.RULES}

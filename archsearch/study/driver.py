@@ -6,8 +6,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
-from archsearch.data.sources import located
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import LEFT, MORE_TIME, StudyResult, read_result, why_no_winner
+from archsearch.archive.lock import locked
+from archsearch.archive.store import (
+    StudyStore,
+    absolute_url,
+    check_there,
+    default_url,
+    opened,
+    study_names,
+)
+from archsearch.data.sources.names import located
+from archsearch.engines.engine import Engine
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.gauge import Gauge
+from archsearch.planning.baselines import wants_matched
+from archsearch.planning.calibration import Calibrated
+from archsearch.planning.limits import Limits
+from archsearch.planning.plan import bounds, calibration, slow_progress
+from archsearch.planning.problem import Prepared, prepare_run
+from archsearch.planning.sharing import settled
 from archsearch.settings import (
     RunSettings,
     gather,
@@ -15,11 +34,12 @@ from archsearch.settings import (
 )
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
+from archsearch.strategy.finals import Finals, run_finals
+from archsearch.strategy.latency_fit import LatencyBound
+from archsearch.strategy.proposals import Plan, window_of
+from archsearch.strategy.search import Interrupted, Search
 from archsearch.study import opening
-from archsearch.study.baselines import wants_matched
-from archsearch.study.calibration import Calibrated
 from archsearch.study.commands import command
-from archsearch.study.engines.base import Engine
 from archsearch.study.events import (
     Event,
     ExportStarted,
@@ -28,29 +48,9 @@ from archsearch.study.events import (
     Planned,
     StudyEnded,
 )
-from archsearch.study.finalists import Finals, run_finals
-from archsearch.study.folder import StudyFolder
-from archsearch.study.gauge import Gauge
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.journal import Journal
-from archsearch.study.latency_fit import LatencyBound
-from archsearch.study.limits import Limits
-from archsearch.study.lock import locked
-from archsearch.study.planning import bounds, calibration, slow_progress
-from archsearch.study.prepared import Prepared, prepare_run
-from archsearch.study.proposals import Plan, window_of
-from archsearch.study.result import LEFT, MORE_TIME, StudyResult, read_result, why_no_winner
-from archsearch.study.search import Interrupted, Search
-from archsearch.study.services import Services, real_services
-from archsearch.study.sharing import settled
-from archsearch.study.storage import (
-    StudyStore,
-    absolute_url,
-    check_there,
-    default_url,
-    opened,
-    study_names,
-)
+from archsearch.study.ports import Services, real_services
 from archsearch.study.summary import (
     HEADER,
     dataset_record,

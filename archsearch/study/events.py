@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from archsearch.runtime.job import EpochReport
+from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.planning.forecast import Forecast
 from archsearch.settings import RunSettings
-from archsearch.study.forecast import Forecast
-from archsearch.study.result import Row, StudyResult
+from archsearch.training.job import EpochReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

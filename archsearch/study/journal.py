@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from archsearch.archive.folder import StudyFolder
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.table import rows
-from archsearch.runtime.job import EpochReport, Job, Outcome
-from archsearch.runtime.recipe import Precision, Recipe
 from archsearch.study.events import EpochDone, Event, JobEnded, JobStarted, Notice
-from archsearch.study.folder import StudyFolder
 from archsearch.tracking.names import run_name
 from archsearch.tracking.records import Role, Tracker, TrialRecord, TrialStatus
+from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.recipe import Precision, Recipe
 
 _SHOWN = ("val_accuracy", "val_loss", "test_accuracy", "test_loss", "images_per_s", "train_s")
 _MORE = ("total_s", "peak_rss_bytes", "epochs")

@@ -6,15 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.store import StudyStore, default_url, study_names
 from archsearch.errors import UserError
+from archsearch.planning.problem import Prepared
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings, default_study_name, differences, gather
+from archsearch.strategy.proposals import facts_of
 from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
-from archsearch.study.folder import StudyFolder
-from archsearch.study.prepared import Prepared
-from archsearch.study.proposals import facts_of
-from archsearch.study.storage import StudyStore, default_url, study_names
 from archsearch.study.summary import dataset_facts
 from archsearch.tracking.connect import shown_uri
 

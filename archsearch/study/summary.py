@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from archsearch.archive.leaderboard import StudyResult
 from archsearch.data.dataset import SPLITS, Dataset
-from archsearch.study.result import StudyResult
 from archsearch.tracking.records import DatasetRecord
 from archsearch.units import format_count, ms_text
 

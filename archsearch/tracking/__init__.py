@@ -2,16 +2,14 @@
 
 from archsearch.tracking.curves import learning_curves_png
 from archsearch.tracking.manage import delete_study
-from archsearch.tracking.memory import MemoryTracker
+from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.names import design_label, run_name, study_note
 from archsearch.tracking.records import DatasetRecord, StudyRecord, Tracker, TrialRecord
 from archsearch.tracking.server import UiServer, serve_ui, start_ui
-from archsearch.tracking.tracker import MlflowTracker
 from archsearch.tracking.view import compare_url, study_url
 
 __all__ = [
     "DatasetRecord",
-    "MemoryTracker",
     "MlflowTracker",
     "StudyRecord",
     "Tracker",

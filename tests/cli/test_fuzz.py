@@ -20,9 +20,9 @@ from archsearch.cli import main
 from archsearch.data.prepare import prepare
 from archsearch.errors import UserError
 from archsearch.ir.codec import to_json
+from archsearch.planning import problem as checks
 from archsearch.space.registry import find_baseline
 from archsearch.study import driver
-from archsearch.study import prepared as checks
 
 CHECKED = "checked"
 

@@ -5,9 +5,9 @@ import pytest
 import archsearch
 from archsearch.cli import main
 from archsearch.errors import UserError
-from archsearch.runtime import model_process
-from archsearch.runtime.latency import Latency, LatencyRequest
-from archsearch.runtime.model_process import ModelProcess
+from archsearch.exchange import model_process
+from archsearch.exchange.latency import Latency, LatencyRequest
+from archsearch.exchange.model_process import ModelProcess
 
 
 class Gauge(ModelProcess):

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from archsearch.data import inspect, load, prepare
-from archsearch.data.published import KERAS_SETS
+from archsearch.data.sources.published import KERAS_SETS
 from archsearch.errors import UserError
 
 FUZZ = settings(

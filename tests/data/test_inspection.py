@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from archsearch.data import inspect
-from archsearch.data.folder import Folder
+from archsearch.data.sources.folder import Folder
 
 
 def test_digits(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from archsearch.data import contact_sheet, open_source
-from archsearch.data.folder import Folder
+from archsearch.data.sources.folder import Folder
 from archsearch.errors import DataError, UserError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from archsearch.data.items import FREE
+from archsearch.data.sources.items import FREE
 from archsearch.data.split import TEST, TRAIN, VAL, assign, leaks
 from archsearch.errors import DataError, UserError
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import Row, Score, StudyResult
 from archsearch.errors import UserError
 from archsearch.report.analysis import compare, curves, points
 from archsearch.report.results import comparison, leaderboard
 from archsearch.report.write import markdown, write_report
-from archsearch.runtime.job import EpochReport
 from archsearch.settings import DEFAULT_EPOCHS
-from archsearch.study.folder import StudyFolder
-from archsearch.study.result import Row, Score, StudyResult
+from archsearch.training.job import EpochReport
 
 
 def row(name: str, **changes) -> Row:

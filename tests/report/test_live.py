@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from archsearch.report.live import LiveView, PlainView, open_view, progress_bar
-from archsearch.runtime.job import EpochReport
 from archsearch.study.events import (
     EpochDone,
     FinalistsStarted,
@@ -16,6 +15,7 @@ from archsearch.study.events import (
     Notice,
     Preparing,
 )
+from archsearch.training.job import EpochReport
 
 
 def _job(key):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.report.results import ending, leaderboard
-from archsearch.study.result import Row, StudyResult
 
 
 def result(study: str) -> StudyResult:

@@ -138,8 +138,8 @@ def test_rows_are_plain_values():
     ],
 )
 def test_figures_hold_for_the_models_keras_builds(name, side, rules):
-    from archsearch.runtime.model import build_model
-    from tests.runtime.test_agreement import counted_flops, trainable
+    from archsearch.training.lowering.keras_model import build_model
+    from tests.training.test_agreement import counted_flops, trainable
 
     def counted(graph):
         model = build_model(graph, lowering="plain")

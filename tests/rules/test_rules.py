@@ -209,7 +209,7 @@ def test_bottleneck_ratio():
 
 
 def test_the_bottlenecks_equation():
-    from archsearch.rules.resnet import basic_block_flops, bottleneck_block_flops
+    from archsearch.rules.families.resnet import basic_block_flops, bottleneck_block_flops
 
     def block(kernels, widths):
         net = Tracer("block", (14, 14, widths[0]))

@@ -13,13 +13,13 @@ from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import draw
 from archsearch.space.registry import load_spaces
 from archsearch.space.solve import solve
-from tests.runtime.conftest import CLASSES, write_dataset
-from tests.runtime.test_export import PLAIN_TENSORFLOW
+from tests.exchange.test_export import PLAIN_TENSORFLOW
+from tests.images import CLASSES, write_dataset
 
 pytestmark = pytest.mark.keras
 
 SPACES = load_spaces()
-# Depthwise and concatenating candidates stand for all in the quick run; tests/runtime exports grouped ones.
+# Depthwise and concatenating candidates stand for all in the quick run; tests/exchange exports grouped ones.
 QUICK = ("mobilenet_v2", "squeezenet")
 
 
@@ -43,7 +43,7 @@ def learn(graph, steps):
     import numpy as np
     import tensorflow as tf
 
-    from archsearch.runtime.model import build_model
+    from archsearch.training.lowering.keras_model import build_model
 
     rng = np.random.default_rng(0)
     labels = np.arange(20 if graph.input[0] < 100 else 5) % len(CLASSES)
@@ -96,8 +96,8 @@ def test_a_candidate_is_called_where_archsearch_is_not(name, tmp_path):
     import numpy as np
 
     from archsearch.data.dataset import load
-    from archsearch.runtime.export import ExportRequest, export
-    from archsearch.runtime.weights import get_weights, save_weights
+    from archsearch.exchange.export import ExportRequest, export
+    from archsearch.training.weights import get_weights, save_weights
 
     data = write_dataset(tmp_path / "data", channels=3, side=32, counts=(20, 10, 10))
     graph = candidate_of(name, 50_000_000, seed=5)
@@ -127,7 +127,7 @@ def test_a_candidate_is_called_where_archsearch_is_not(name, tmp_path):
 def test_drop_path_leaves_out_inputs_in_training_only():
     import numpy as np
 
-    from archsearch.runtime.model import build_model
+    from archsearch.training.lowering.keras_model import build_model
 
     net = Tracer("join", (4, 4, 2))
     x = net.conv(net.input, 8, kernel=1, name="a")

@@ -160,7 +160,7 @@ def test_vgg_channels_double_up_to_rounding(flops):
 
 
 def test_resnext_records_root_and_rounding():
-    from archsearch.rules.resnext import flops_change, path_width
+    from archsearch.rules.families.resnext import flops_change, path_width
 
     for c in sample(find_space("resnext"), _request(LARGE, "4G"), 20):
         for stage in c.notes["resnext_width"]:

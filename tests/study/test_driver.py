@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archsearch.archive.store import absolute_url
 from archsearch.data.dataset import load
+from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError, BudgetError, UserError
-from archsearch.runtime.job import Job
 from archsearch.settings import RunSettings
-from archsearch.study import driver, studies
+from archsearch.strategy.search import Interrupted
+from archsearch.study import catalogue as studies
+from archsearch.study import driver
 from archsearch.study.commands import command
-from archsearch.study.engines.fake import FakeEngine, hashed_accuracy
-from archsearch.study.engines.local import LocalEngine
 from archsearch.study.events import (
     FinalistsStarted,
     JobStarted,
@@ -25,12 +26,11 @@ from archsearch.study.events import (
     StudyEnded,
     StudyStarted,
 )
-from archsearch.study.search import Interrupted
-from archsearch.study.services import Services
-from archsearch.study.storage import absolute_url
-from archsearch.tracking.memory import MemoryTracker
-
-from .conftest import table
+from archsearch.study.ports import Services
+from archsearch.testing.fake_engine import FakeEngine, hashed_accuracy
+from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.training.job import Job
+from tests.bench import table
 
 
 class World:

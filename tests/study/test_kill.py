@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.study import studies
-
-from .conftest import table
+from archsearch.study import catalogue as studies
+from tests.bench import table
 
 SCRIPT = Path(__file__).with_name("toy_driver.py")
 STUDY = "vgg-20M-digits"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from archsearch.settings import RunSettings
 from archsearch.study import driver
-from archsearch.study.engines.fake import FakeEngine
 from archsearch.study.events import Preparing
-from archsearch.study.services import Services
-from archsearch.tracking.memory import MemoryTracker
+from archsearch.study.ports import Services
+from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.memory_tracker import MemoryTracker
 
 STUDY = "vgg-20M-digits"
 

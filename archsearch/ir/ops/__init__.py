@@ -1,8 +1,8 @@
 """The operations a network is made of: frozen values, each able to infer its output's shape.
 
 To add an op: a dataclass in one of these modules (with `kind` and `infer`), a line in `OPS`, its FLOPs and
-parameters in `readings/cost.py`, its lowerings in `runtime/model.py` (Keras) and
-`runtime/backends/torch_network.py` (PyTorch). Everything else follows.
+parameters in `readings/cost.py`, its lowerings in `training/lowering/keras_model.py` (Keras)
+and `training/lowering/torch_network.py` (PyTorch). Everything else follows.
 
 Shapes have no batch dimension: `(height, width, channels)` for a feature map, `(units,)` for a vector.
 Padding is always explicit, `(top, bottom, left, right)`, as every framework means something else by "same".

@@ -1,0 +1,1 @@
+"""Where images come from: folders, files, arrays, tables, published data sets."""

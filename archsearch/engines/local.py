@@ -1,0 +1,284 @@
+"""Worker processes on this machine: kept warm over many jobs, replaced when they die or grow."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Final
+
+from archsearch.engines import mps
+from archsearch.engines.engine import Event
+from archsearch.errors import ArchsearchError
+from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.setup import WorkerSetup
+from archsearch.training.worker import ALIVE, main
+
+Main = Callable[[Connection, WorkerSetup, str], None]
+"""A worker's main loop: its end of the pipe, what to train with, the log file for what libraries say.
+
+In come `job` and `stop` messages, out go reports and outcomes, and `alive` before all others; it ends
+when the pipe closes.
+"""
+
+SILENCE_S: Final = 2 * 3600.0
+"""A worker that says nothing for so long hangs: no sixteen steps of a sensible trial take longer."""
+_START_FAILURES: Final = 3
+"""One that has died so often before it could take a job is given up."""
+_GRACE_S: Final = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A process, and the job it has."""
+
+    number: int
+    process: SpawnProcess
+    pipe: Connection
+    log: Path
+    job: Job | None = None
+    heard: float = 0.0
+    started: bool = False
+
+
+class LocalEngine:
+    """Trains jobs in `workers` processes of its own.
+
+    A job that keeps checkpoints is tried once more where its worker died or broke; it goes on from the
+    last of them, and its epochs before that are reported once more. A worker that does not start any
+    more, as on a GPU that is lost, is done without.
+
+    Args:
+        setups: one for each process; a process has one job at a time.
+        logs: folder for what the workers' libraries say.
+        main: what a worker runs (tests bring their own).
+        memory_bytes: a worker that has grown beyond this is replaced between jobs; None takes
+            half of the machine's memory, shared between the workers.
+        silence_s: a worker that says nothing about its job for so long is ended.
+    """
+
+    def __init__(
+        self,
+        setups: Sequence[WorkerSetup],
+        *,
+        logs: Path,
+        main: Main = main,
+        memory_bytes: int | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        import psutil
+
+        logs.mkdir(parents=True, exist_ok=True)
+        self._mps = mps.start(setups, logs / "mps.log")
+        folder = self._mps.folder if self._mps is not None else None
+        self._setups = tuple(replace(setup, mps=folder) for setup in setups)
+        self._logs = logs
+        self._main = main
+        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
+        self._silence_s = silence_s
+        self._queue: deque[Job] = deque()
+        self._ready: deque[Event] = deque()
+        self._tried: set[str] = set()  # jobs whose worker has died once
+        self._stopping: set[str] = set()
+        self._start_failures = [0] * len(setups)
+        self._ever_started = False
+        self._closed = False
+        # All start at once: importing the framework takes seconds, and goes on beside the driver.
+        self._workers = [self._spawn(number) for number in range(len(setups))]
+
+    @property
+    def workers(self) -> int:
+        """Jobs that train at the same time."""
+        return len(self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        if any(job.key == other.key for other in self._jobs()):
+            raise ValueError(f"job {job.key} is under way")
+        self._queue.append(job)
+        self._assign()
+
+    def stop(self, key: str) -> None:
+        """End a job after the epoch it is in; at once if it has not begun."""
+        for job in self._queue:
+            if job.key == key:
+                self._queue.remove(job)
+                self._ready.append(Outcome(key=key, status="pruned", reason="had not begun"))
+                return
+        for worker in self._workers:
+            if worker.job is not None and worker.job.key == key:
+                self._stopping.add(key)
+                self._send(worker, ("stop", key))
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """Wait up to `timeout_s` for at least one event.
+
+        Raises:
+            ArchsearchError: workers die one after another before they can take a job.
+        """
+        end = time.monotonic() + timeout_s
+        while not self._ready and self._jobs():
+            left = max(0.0, end - time.monotonic())
+            by_pipe = {worker.pipe: worker for worker in self._workers}
+            # A dead process closes its end of the pipe, which makes the pipe readable.
+            for pipe in wait(list(by_pipe), left):
+                assert isinstance(pipe, Connection)
+                self._receive(by_pipe[pipe])
+            self._end_silent()
+            if time.monotonic() >= end:
+                break
+        if not self._ready and not self._jobs():
+            time.sleep(max(0.0, min(timeout_s, end - time.monotonic())))
+        found = list(self._ready)
+        self._ready.clear()
+        return found
+
+    def close(self) -> None:
+        """End the workers at once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.clear()
+        for worker in self._workers:
+            worker.pipe.close()
+            if worker.job is not None:
+                worker.process.kill()  # its files are written whole or not at all
+        for worker in self._workers:
+            self._bury(worker)
+        if self._mps is not None:
+            self._mps.close()
+
+    def _jobs(self) -> list[Job]:
+        return [worker.job for worker in self._workers if worker.job] + list(self._queue)
+
+    def _assign(self) -> None:
+        for worker in self._workers:
+            if worker.job is None and self._queue:
+                worker.job = self._queue.popleft()
+                worker.heard = time.monotonic()
+                self._send(worker, ("job", to_json(worker.job)))
+
+    def _send(self, worker: _Worker, message: tuple[str, str]) -> None:
+        # One that has died says so when its pipe is read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.pipe.send(message)
+
+    def _receive(self, worker: _Worker) -> None:
+        """Take what a worker has said, to the last word of one that has died."""
+        try:
+            while worker.pipe.poll():
+                text = worker.pipe.recv()
+                worker.heard = time.monotonic()
+                if text == ALIVE:
+                    worker.started = self._ever_started = True
+                    self._start_failures[worker.number] = 0
+                    continue
+                message = from_json(text)
+                if isinstance(message, EpochReport):
+                    self._ready.append(message)
+                elif isinstance(message, Outcome):
+                    self._free(worker, message)
+                    return
+        except (EOFError, OSError):  # also one cut off within a word
+            self._replace_dead(worker)
+
+    def _free(self, worker: _Worker, outcome: Outcome) -> None:
+        job, worker.job = worker.job, None
+        if outcome.broken or outcome.held_bytes > self._memory_bytes:
+            worker.pipe.close()
+            self._bury(worker)
+            self._renew(worker)
+        if outcome.broken and job is not None:
+            self._lose(job, outcome)
+        else:
+            self._end(outcome)
+        self._assign()
+
+    def _replace_dead(self, worker: _Worker) -> None:
+        worker.process.join(_GRACE_S)
+        why = why_ended(worker.process.exitcode, worker.log)
+        worker.pipe.close()
+        self._bury(worker)
+        if worker.started:
+            if worker.job is not None:
+                died = f"worker died: {why}"
+                self._lose(worker.job, Outcome(key=worker.job.key, status="failed", reason=died))
+            self._renew(worker)
+        else:
+            if worker.job is not None and worker.job.key in self._stopping:
+                self._end(Outcome(key=worker.job.key, status="pruned", reason="had not begun"))
+            elif worker.job is not None:  # which is hardly to blame
+                self._queue.appendleft(worker.job)
+            self._start_again(worker, why)
+        self._assign()
+
+    def _start_again(self, worker: _Worker, why: str) -> None:
+        """Start a worker that has died at its start, or do without it."""
+        self._start_failures[worker.number] += 1
+        if self._start_failures[worker.number] < _START_FAILURES:
+            self._renew(worker)
+            return
+        self._workers.remove(worker)
+        # Where none has ever started, the others would fail as often.
+        if not self._workers or not self._ever_started:
+            raise ArchsearchError(f"worker processes do not start: {why}; see {worker.log}")
+
+    def _lose(self, job: Job, outcome: Outcome) -> None:
+        """Decide what becomes of a job whose worker died or broke: it may be no fault of the job's."""
+        if job.key in self._stopping:  # it was to end there anyway
+            self._end(replace(outcome, status="pruned"))
+        elif job.checkpoint and job.key not in self._tried:
+            self._tried.add(job.key)
+            self._queue.appendleft(job)
+        else:
+            twice = " (twice)" if job.key in self._tried else ""
+            self._end(replace(outcome, reason=f"{outcome.reason}{twice}"))
+
+    def _end(self, outcome: Outcome) -> None:
+        self._tried.discard(outcome.key)
+        self._stopping.discard(outcome.key)
+        self._ready.append(outcome)
+
+    def _end_silent(self) -> None:
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.job is not None and now - worker.heard > self._silence_s:
+                worker.process.kill()
+                worker.pipe.close()
+                self._bury(worker)
+                reason = f"worker said nothing for {self._silence_s:.0f} s and was ended"
+                self._end(Outcome(key=worker.job.key, status="failed", reason=reason))
+                self._renew(worker)
+        self._assign()
+
+    def _renew(self, worker: _Worker) -> None:
+        self._workers[self._workers.index(worker)] = self._spawn(worker.number)
+
+    def _spawn(self, number: int) -> _Worker:
+        from multiprocessing import get_context
+
+        # Spawned, not forked: a driver with threads (the tracker's) does not survive a fork well.
+        context = get_context("spawn")
+        mine, theirs = context.Pipe()
+        log = self._logs / f"worker-{number}.log"
+        process = context.Process(
+            target=self._main,
+            args=(theirs, self._setups[number], str(log)),
+            name=f"archsearch-worker-{number}",
+            daemon=True,
+        )
+        with no_signals():
+            process.start()
+        theirs.close()
+        return _Worker(number, process, mine, log)
+
+    def _bury(self, worker: _Worker) -> None:
+        worker.process.join(_GRACE_S)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()

@@ -1,0 +1,318 @@
+"""A process of its own that has TensorFlow: it measures and exports, and the driver goes on with its work."""
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any, Final, Self
+
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.export import ExportRequest, check_out, clear_leftovers, export
+from archsearch.exchange.latency import (
+    Call,
+    Latency,
+    LatencyRequest,
+    choose_device,
+    exported_call,
+    measure,
+)
+from archsearch.training.devices import cores, gpu_numbers
+from archsearch.training.processes import no_signals, why_ended
+
+SILENCE_S: Final = 900.0
+"""A process that says nothing for so long hangs: no network of ours takes so long to build."""
+
+_PREPARE: Final = "prepare"
+_MEASURE: Final = "measure"
+_EXPORT: Final = "export"
+
+
+class ModelProcess:
+    """Measures and exports networks one after another, in a process that imports TensorFlow once.
+
+    The process starts with the first request, if not before (`warm_up`), and again where it has died. Use it
+    as a context, or call `close`; it ends with the process that started it in any case.
+
+    Args:
+        log: file for what libraries print; the exported networks lie beside it while they are
+            measured.
+        device: `cpu`, `gpu` or `gpu:1`; None: the first GPU where there is one.
+        threads: CPU threads; None: one for each core this process may use.
+        main: what the process runs (tests bring their own).
+        silence_s: what takes longer is given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Path,
+        device: str | None = None,
+        threads: int | None = None,
+        main: "Callable[[Connection, str | None, int, str], None] | None" = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._log = log
+        self._device = checked_device(device)
+        self._threads = threads or cores()
+        self._main = main or _child
+        self._silence_s = silence_s
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+        self._asked_at: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process; None before it is started."""
+        return None if self._process is None else self._process.pid
+
+    def warm_up(self, requests: Sequence[LatencyRequest] = ()) -> None:
+        """Start the process now, as something will be asked soon: it takes seconds to import TensorFlow.
+
+        Networks that will be measured are exported and loaded, so that only their calls are left to do.
+        """
+        pipe = self._pipe or self._start()
+        # Whoever asks next is told that the process has died.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for request in requests:
+                pipe.send((_PREPARE, asdict(request)))
+
+    def ask(self, request: LatencyRequest) -> None:
+        """Begin a measurement; `poll` gives what came of it.
+
+        Raises:
+            ValueError: another is under way.
+        """
+        self._send(_MEASURE, request)
+
+    def _send(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
+        if self._asked_at is not None:
+            raise ValueError("a request is under way")
+        for last in (False, True):  # the process may have died since the last answer
+            pipe = self._pipe or self._start()
+            try:
+                pipe.send((kind, asdict(request)))
+                break
+            except (BrokenPipeError, ConnectionResetError):
+                if last:
+                    raise self._died() from None
+                self._end()
+        self._asked_at = time.monotonic()
+
+    def poll(self, timeout_s: float = 0.0) -> Latency | None:
+        """Return the answer; None where there is none within `timeout_s`.
+
+        Raises:
+            UserError: the device is not there; says what there is.
+            ArchsearchError: the measurement failed, took too long, or its process died.
+        """
+        answer = self._answer(timeout_s)
+        return None if answer is None else Latency(**answer)
+
+    def _answer(self, timeout_s: float) -> Any:
+        if self._asked_at is None or self._pipe is None:
+            raise ValueError("nothing was asked")
+        try:
+            if not self._pipe.poll(timeout_s):
+                if time.monotonic() - self._asked_at <= self._silence_s:
+                    return None
+                self._end()
+                raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
+            kind, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._died() from None
+        self._asked_at = None
+        if kind == "done":
+            return answer
+        raise (UserError if kind == "user" else ArchsearchError)(answer)
+
+    def measure(self, request: LatencyRequest) -> Latency:
+        """Measure and wait for it.
+
+        Raises:
+            UserError: the device is not there; says what there is.
+            ArchsearchError: the measurement failed, took too long, or its process died.
+        """
+        self.ask(request)
+        return self.wait()
+
+    def wait(self) -> Latency:
+        """Return the answer to what was asked; raises what `poll` raises."""
+        while (found := self.poll(1.0)) is None:
+            pass
+        return found
+
+    def export(self, request: ExportRequest) -> Path:
+        """Export and wait for it (see archsearch.exchange.export).
+
+        Raises:
+            UserError: the output exists, or its name does not fit the format.
+            ArchsearchError: it failed.
+        """
+        check_out(request)  # before seconds of importing
+        try:
+            self._send(_EXPORT, request)
+            while (answer := self._answer(1.0)) is None:
+                pass
+        except BaseException:
+            if self._asked_at is not None:  # interrupted: it would go on writing
+                self._end()
+            clear_leftovers(Path(request.out))
+            raise
+        return Path(answer)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._end()
+
+    def _start(self) -> Connection:
+        from multiprocessing import get_context
+
+        _clear_dead(self._log)
+        context = get_context("spawn")
+        mine, theirs = context.Pipe()
+        self._process = context.Process(
+            target=self._main,
+            args=(theirs, self._device, self._threads, str(self._log)),
+            name="archsearch-models",
+            daemon=True,
+        )
+        with no_signals():
+            self._process.start()
+        theirs.close()
+        self._pipe = mine
+        return mine
+
+    def _died(self) -> ArchsearchError:
+        """Clear away a process that has died, and say why it has."""
+        process = self._process
+        self._end(kill=False)
+        why = why_ended(None if process is None else process.exitcode, self._log)
+        return ArchsearchError(f"the process that measures and exports died: {why}")
+
+    def _end(self, *, kill: bool = True) -> None:
+        self._asked_at = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            if kill:
+                self._process.kill()  # what it was writing has another name until it is whole
+            self._process.join(5.0)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+            shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
+            self._process = None
+
+
+def checked_device(text: str | None) -> str | None:
+    """Return a device's name as it is compared: `gpu` is `gpu:0`.
+
+    Raises:
+        UserError: it is no name of a device.
+    """
+    if text is None:
+        return None
+    kind, colon, number = text.strip().lower().partition(":")
+    if kind == "cpu" and not colon:
+        return "cpu"
+    if kind == "gpu" and ((number.isascii() and number.isdecimal()) or not colon):
+        return f"gpu:{int(number or 0)}"
+    raise UserError(f"no device {text!r}; write cpu, gpu or gpu:1")
+
+
+def _place(log: Path, process_id: int | None) -> Path:
+    """Name the folder of a process's networks: others may measure beside the same log."""
+    return log.with_suffix(f".{process_id}.model")
+
+
+def _clear_dead(log: Path) -> None:
+    """Remove what processes left that were killed with their drivers."""
+    import psutil
+
+    for folder in log.parent.glob(f"{log.stem}.*.model"):
+        process_id = folder.suffixes[-2].removeprefix(".")
+        if not (process_id.isdecimal() and psutil.pid_exists(int(process_id))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None:
+    """Answer requests until the pipe closes.
+
+    In come a kind and a request's values, out goes ("done", what came of it), ("user", text) or
+    ("failed", text); to `prepare` there is no answer.
+    """
+    from archsearch.training.setup import WorkerSetup
+    from archsearch.training.worker import end_with_driver, redirect_output
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what to do about it is the driver's to say
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_driver()
+    redirect_output(Path(log))
+    # SavedModels are TensorFlow's.
+    WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
+    importlib.import_module("archsearch.training.lowering.keras_model")  # Keras and TensorFlow
+    answers = _Answers(device, threads, Path(log))
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            kind, asked = pipe.recv()
+            answer = answers.to(kind, asked)
+            if kind != _PREPARE:
+                pipe.send(answer)
+
+
+class _Answers:
+    """What the process says to requests, and the networks it has ready to be measured."""
+
+    def __init__(self, device: str | None, threads: int, log: Path) -> None:
+        self._wanted = device
+        self._device = ""
+        self._threads = threads
+        self._log = log
+        self._ready: dict[LatencyRequest, Call] = {}
+
+    def to(self, kind: str, asked: dict[str, Any]) -> tuple[str, object]:
+        try:
+            if kind == _EXPORT:
+                return "done", str(self._export(ExportRequest(**asked)))
+            request = LatencyRequest(**asked)
+            if kind == _PREPARE:
+                self._ready[request] = self._call(request)
+                return "done", None
+            return "done", asdict(self._measure(request))
+        except UserError as error:
+            return "user", str(error)
+        except ArchsearchError as error:
+            return "failed", str(error)
+        except Exception as error:
+            traceback.print_exc()
+            first = (str(error).strip() or "no message").splitlines()[0]
+            what = "the export failed" if kind == _EXPORT else "latency not measured"
+            return "failed", f"{what}: {type(error).__name__}: {first[:300]}; see {self._log}"
+
+    def _export(self, request: ExportRequest) -> Path:
+        # On the processor, where nobody has chosen: a GPU may be busy.
+        self._device = self._device or choose_device(self._wanted or "cpu")
+        return export(request)
+
+    def _measure(self, request: LatencyRequest) -> Latency:
+        call = self._ready.pop(request, None) or self._call(request)
+        return measure(request, call, device=self._device, threads=self._threads)
+
+    def _call(self, request: LatencyRequest) -> Call:
+        self._device = self._device or choose_device(self._wanted)
+        return exported_call(request, _place(self._log, os.getpid()))

@@ -1,0 +1,1 @@
+"""What comes before the first trial: the checked problem, the machine, pace, forecast. Writes nothing."""

@@ -1,0 +1,340 @@
+"""What a run will take, before it starts: counted where it can be counted, measured where not."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from archsearch.archive.leaderboard import final_outcomes
+from archsearch.archive.store import StudyStore
+from archsearch.exchange.gauge import READY
+from archsearch.planning.baselines import scaled_up, wants_matched
+from archsearch.planning.pace import Pace
+from archsearch.planning.problem import Prepared
+from archsearch.readings.cost import cost
+from archsearch.readings.memory import training_memory
+from archsearch.training.devices import gpu_memory_bytes
+from archsearch.training.job import evaluation_count
+from archsearch.units import format_count, format_duration, parse_duration, parse_flops
+
+LONG_S: Final = 4 * 3600.0
+"""From here on a forecast comes with advice on what would be quicker."""
+SENSIBLE_S: Final = 3 * 3600.0
+FEW_STEPS: Final = 100
+"""With fewer training steps a trial tells little; where nothing was asked for, that is said."""
+_ENOUGH_STEPS: Final = 300
+_EXPORT_S: Final = 2.0
+"""Writing and comparing a model, and this many times"""
+_EXPORT_STARTS: Final = 2.0
+"""what a training needs to start: building, tracing and loading take longer for larger networks."""
+_GAUGED_S: Final = 2.0
+"""Measuring a network's latency, besides building and tracing it."""
+_LEAST_PROCESS_S: Final = 4.5
+"""Importing TensorFlow, where another backend, which is quicker to import, has trained;"""
+_LEAST_START_S: Final = 1.0
+"""and building a network there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The plan of a run.
+
+    Attributes:
+        knobs: the values of each knob, in words.
+        distinct: combinations of knob values.
+        budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
+        resized: whether the image size was asked for (other images are resized to it).
+        shares: how workers share the machine, in words.
+        backend, backend_why: what trains, and why it is this one.
+        precision: that it computes in.
+        compiled: whether a compiler fuses the training steps.
+        tried: other ways to share the machine that were measured, in words, and how fast each one is
+            as a part of this one's speed.
+        trials, finals: trainings that are left to do.
+        trial_images, epochs: the length of a training.
+        val_every: epochs from one evaluation of the validation images to the next.
+        trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
+        memory: what a training step holds, in bytes by kind, for the space's classic.
+        free_bytes: memory that is free on this machine now.
+        trial_s … total_s: expected times; None before the pace has been measured.
+        max_latency: the bound on a call of any network, as written; None: there is none.
+        measured: networks whose latency is measured after the finals.
+        fit: trials that fit into the bounds asked for; None without bounds.
+        notes: what a person should know or could do about it, one line each.
+    """
+
+    space: str
+    title: str
+    knobs: Mapping[str, str]
+    distinct: int
+    budget: tuple[int, int]
+    reach: tuple[int, int]
+    input: tuple[int, int, int]
+    resized: bool
+    classes: int
+    images: Mapping[str, int]
+    trials: int
+    finals: int
+    workers: int
+    shares: str
+    backend: str
+    backend_why: str
+    precision: str
+    compiled: bool
+    batch: int
+    epochs: int
+    val_every: int
+    trial_images: int
+    trial_flops: int
+    finals_flops: int
+    total_flops: int
+    memory: Mapping[str, int]
+    free_bytes: int
+    pace: Pace | None = None
+    trial_s: float | None = None
+    search_s: float | None = None
+    finals_s: float | None = None
+    closing_s: float = 0.0
+    total_s: float | None = None
+    fit: int | None = None
+    max_latency: str | None = None
+    measured: int = 0
+    tried: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+def expected(
+    prepared: Prepared,
+    pace: Pace | str,
+    *,
+    elapsed_s: float,
+    store: StudyStore | None = None,
+) -> Forecast:
+    """Return what a run will take: one that is new, or what is left of a study.
+
+    `pace` is as measured, or says why there is none; `elapsed_s` is what the run has taken so far.
+    """
+    counted = forecast(
+        prepared,
+        trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
+        finals_done=0 if store is None else len(final_outcomes(store)),
+    )
+    counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
+    if isinstance(pace, Pace):
+        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, prepared)))
+        return timed(counted, pace, prepared, elapsed_s=elapsed_s)
+    note = f"how long it takes is not known: {pace}"
+    return replace(counted, notes=(*counted.notes, note))
+
+
+def _troubles(pace: Pace, prepared: Prepared) -> Iterator[str]:
+    """Say what went wrong as the pace was measured."""
+    if pace.failed:
+        yield f"{pace.failed}; with fewer --workers or a smaller --batch-size they may not"
+    if prepared.sharing.setups[0].gpu is not None and not pace.device:
+        yield (
+            f"{prepared.sharing.backend} was given a GPU but trains on the processor: it lacks NVIDIA's "
+            "libraries, or the driver is too old for it"
+        )
+
+
+def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
+    """Count what a run will take; how long that is on this device `timed` adds."""
+    import psutil
+
+    settings, request, dataset = prepared.settings, prepared.request, prepared.dataset
+    knobs = prepared.space.knobs(request)
+    images, epochs = prepared.length(request.budget.high)
+    trial_flops = 3 * request.budget.high * images
+    trials = max(0, settings.trials - trials_done)
+    own = (settings.finalists + wants_matched(settings)) * settings.seeds
+    finals = own + len(prepared.published) * settings.seeds
+    share = 1 - min(1.0, finals_done / finals) if finals else 0.0
+    measured = settings.finalists + wants_matched(settings) + len(prepared.published)
+    published = sum(
+        3 * flops * prepared.length(flops)[0] * settings.seeds
+        for flops in (cost(graph).flops for graph in prepared.published.values())
+    )
+    finals_flops = round((own * trial_flops + published) * share)
+    memory = training_memory(prepared.classic.graph, batch=prepared.recipe.batch)
+    found = Forecast(
+        space=prepared.space.name,
+        title=prepared.space.title,
+        knobs={knob.name: _range(knob.values()) for knob in knobs},
+        distinct=math.prod(len(knob.values()) for knob in knobs),
+        budget=(request.budget.low, request.budget.high),
+        reach=prepared.space.reach(request),
+        input=dataset.input,
+        resized=settings.input is not None,
+        classes=len(dataset.classes),
+        images={name: len(dataset.split(name)) for name in ("train", "val", "test")},
+        trials=trials,
+        finals=max(0, finals - finals_done),
+        workers=prepared.sharing.workers,
+        shares=prepared.sharing.shares,
+        backend=prepared.sharing.backend,
+        backend_why=prepared.sharing.backend_why,
+        precision=prepared.sharing.precision,
+        compiled=prepared.sharing.compiled,
+        batch=prepared.recipe.batch,
+        epochs=epochs,
+        val_every=prepared.val_every(epochs),
+        trial_images=images,
+        trial_flops=trial_flops,
+        finals_flops=finals_flops,
+        total_flops=trials * trial_flops + finals_flops,
+        memory={**asdict(memory), "total_bytes": memory.total_bytes},
+        free_bytes=psutil.virtual_memory().available,
+        closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
+        measured=measured,
+        max_latency=settings.max_latency,
+    )
+    steps = images // prepared.recipe.batch
+    if steps < FEW_STEPS and settings.epochs is None and settings.train_flops is None:
+        more = math.ceil(_ENOUGH_STEPS * prepared.recipe.batch / len(dataset.train))
+        note = (
+            f"a trial takes only {steps} training steps of {prepared.recipe.batch} images, in which "
+            f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
+        )
+        found = replace(found, notes=(*found.notes, note))
+    return replace(found, notes=(*found.notes, *_memory_notes(found, prepared)))
+
+
+def _memory_notes(found: Forecast, prepared: Prepared) -> Iterator[str]:
+    """Say where the workers' training steps need more memory than there is."""
+    setups = prepared.sharing.setups
+    if setups[0].gpu is None:
+        at_once, room, where = found.workers, found.free_bytes, "are free"
+    else:
+        at_once = max(Counter(setup.gpu for setup in setups).values())
+        room, where = gpu_memory_bytes() or 0, f"has GPU {setups[0].gpu}"
+    needed = at_once * found.memory["total_bytes"]
+    if needed > room > 0:
+        fits = max(1, int(prepared.recipe.batch * room / needed))
+        yield (
+            f"{at_once} at a time need about {_gigabytes(needed)} for a training step, "
+            f"{_gigabytes(room)} {where}; try --batch-size {fits}"
+        )
+
+
+def closing_s(
+    export: bool, start_s: float, process_s: float, *, measured: int, training_s: float
+) -> float:
+    """Return what a run takes after its last training: the export and, before it, latencies.
+
+    Importing TensorFlow and building the networks goes on beside the last training, as far as that is long.
+
+    Args:
+        export: whether the best network is exported.
+        start_s: that a training needs before its first step.
+        process_s: that a process needs before it can train.
+        measured: networks whose latency is measured.
+        training_s: that a training takes.
+    """
+    if not export and not measured:
+        return 0.0
+    process_s, start_s = max(process_s, _LEAST_PROCESS_S), max(start_s, _LEAST_START_S)
+    export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
+    ready_s = process_s + min(measured, READY) * start_s
+    late_s = max(0.0, ready_s - training_s) + max(0, measured - READY) * start_s
+    return late_s + export_s + measured * _GAUGED_S
+
+
+def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
+    """Return the forecast with times: those of a run whose trials are never pruned."""
+    evaluations = evaluation_count(epochs=found.epochs, every=found.val_every)
+    evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
+    train_s = found.trial_images / pace.images_per_s
+    trial_s = pace.start_s + train_s + evaluations_s
+    search_s = math.ceil(found.trials / found.workers) * trial_s
+    finals_s = 0.0
+    if found.finals:
+        # Published networks have FLOPs of their own; in training alone time follows from FLOPs.
+        scale = found.finals_flops / (found.finals * found.trial_flops)
+        final_s = pace.start_s + scale * (train_s + evaluations_s)
+        final_s += found.images["test"] / pace.evaluated_per_s
+        finals_s = math.ceil(found.finals / found.workers) * final_s
+    settings = prepared.settings
+    after_s = closing_s(
+        settings.export,
+        pace.start_s,
+        pace.process_s,
+        measured=found.measured,
+        training_s=pace.start_s + train_s,
+    )
+    found = replace(found, closing_s=after_s)
+    fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
+    if fit is not None:
+        search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s
+    total_s = elapsed_s + search_s + finals_s + found.closing_s
+    result = replace(
+        found, pace=pace, trial_s=trial_s, search_s=search_s, finals_s=finals_s,
+        total_s=total_s, fit=fit,
+    )  # fmt: skip
+    if total_s > LONG_S and settings.max_time is None:
+        result = replace(result, notes=(*result.notes, _advice(result, prepared)))
+    return result
+
+
+def _fit(
+    found: Forecast, prepared: Prepared, *, trial_s: float, finals_s: float, elapsed_s: float
+) -> int | None:
+    """Count the trials that fit into the bounds, the finals taking half of them at most."""
+    settings = prepared.settings
+    counts = []
+    if settings.max_time is not None:
+        bound_s = parse_duration(settings.max_time)
+        left_s = bound_s - elapsed_s - found.closing_s - min(finals_s, bound_s / 2)
+        counts.append(int(left_s / trial_s) * found.workers)
+    if settings.search_flops is not None:
+        bound = parse_flops(settings.search_flops)
+        counts.append((bound - min(found.finals_flops, bound // 2)) // found.trial_flops)
+    return max(0, min(*counts, found.trials)) if counts else None
+
+
+def _advice(found: Forecast, prepared: Prepared) -> str:
+    """Say what would take a few hours: a smaller budget, or fewer and shorter trainings."""
+    assert found.total_s is not None
+    assert found.trial_s is not None
+    share = SENSIBLE_S / found.total_s
+    low, high = found.reach
+    ways = []
+    flops = found.budget[1] * share
+    if flops >= low:
+        ways.append(f"--flops {format_count(min(flops, high), digits=2)}")
+    else:
+        side = max(32, 32 * int(min(found.input[:2]) * math.sqrt(share) / 32))
+        if side < min(found.input[:2]):
+            small = max(10**6, int(f"{flops:.0e}".partition("e")[0]) * 10 ** int(math.log10(flops)))
+            size = f"{side}x{side}x{found.input[2]}"
+            ways.append(f"--input {size} --flops {format_count(small, digits=2)}")
+    trainings = found.trials + found.finals
+    epochs = int(found.epochs * share)
+    if epochs >= 1:
+        ways.append(f"--epochs {epochs}")
+    if share * trainings >= 3:
+        trials = max(1, int(share * trainings) - 2)
+        ways.append(f"--trials {trials} --finalists 1 --seeds 1 --baselines none")
+    if found.trial_s * 3 < SENSIBLE_S:
+        ways.append(f"--max-time {round(SENSIBLE_S / 3600)}h")
+    return (
+        f"this takes {format_duration(found.total_s)} on this device; within "
+        f"{round(SENSIBLE_S / 3600)} hours would be: {' or '.join(ways) or 'nothing of this size'}"
+    )
+
+
+def _range(values: tuple[Any, ...]) -> str:
+    if len(values) > 2 and all(type(v) is int for v in values):
+        first, last = values[0], values[-1]
+        if values == tuple(range(first, last + 1)):
+            return f"{first} to {last}"
+    return ", ".join(("yes" if v else "no") if isinstance(v, bool) else str(v) for v in values)
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

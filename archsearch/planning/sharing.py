@@ -1,0 +1,187 @@
+"""How trials that train at the same time share a machine, and what they train on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.settings import RunSettings
+from archsearch.training.backends.choice import (
+    AUTO,
+    choose_backend,
+    choose_compiled,
+    choose_precision,
+    gpus_for,
+    rivals,
+)
+from archsearch.training.devices import cores, gpu_numbers
+from archsearch.training.recipe import Precision
+from archsearch.training.setup import WorkerSetup
+from archsearch.units import counted
+
+BUSY_STEP_FLOPS: Final = 200_000_000_000
+"""Training FLOPs of a step that keep a large GPU busy by themselves: a guess, until it is measured."""
+GUESSED_PER_GPU: Final = 8
+"""Trials that share a GPU at most, as long as nothing has been measured."""
+
+MEASURED: Final = "the fastest measured"
+"""Why a backend that no rule names trains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """A way to share a machine.
+
+    Attributes:
+        setups: of the workers, one each; all train on one backend.
+        backend_why: why it is this one, for the plan.
+        precision: that they compute in.
+        compiled: whether training steps are compiled: longer starts, shorter steps.
+    """
+
+    setups: tuple[WorkerSetup, ...]
+    backend_why: str = "asked for"
+    precision: Precision = "float32"
+    compiled: bool = False
+
+    @property
+    def workers(self) -> int:
+        """Count the trials at the same time."""
+        return len(self.setups)
+
+    @property
+    def backend(self) -> str:
+        """What trains."""
+        return self.setups[0].backend
+
+    @property
+    def shares(self) -> str:
+        """Say who gets what: `2 workers of 1 thread`, `6 workers: 4 on GPU 0, 2 on GPU 1`."""
+        count, first = len(self.setups), self.setups[0]
+        workers = counted(count, "worker")
+        if first.gpu is None:
+            return f"{workers} of {counted(first.threads, 'thread')}"
+        gpus = dict.fromkeys(setup.gpu for setup in self.setups)
+        shares = [f"{sum(setup.gpu == gpu for setup in self.setups)} on GPU {gpu}" for gpu in gpus]
+        return f"{workers}: {', '.join(shares)}"
+
+    def __str__(self) -> str:
+        how = "compiled, " if self.compiled and self.backend != "jax" else ""
+        return f"{self.shares}, {self.backend}, {how}{self.precision}"
+
+
+def first_sharing(settings: RunSettings, *, step_flops: int) -> Sharing:
+    """Share the machine as asked for, and as a rule of thumb says where nothing is.
+
+    Args:
+        settings: what is asked for.
+        step_flops: training FLOPs of one step.
+
+    Raises:
+        UserError: workers for GPUs, where there are none; a backend that is not there.
+    """
+    gpus = gpus_for(settings.backend)
+    if settings.workers_per_gpu is not None and not gpus:
+        lack = f"backend {settings.backend} uses no" if gpu_numbers() else "this machine shows no"
+        raise UserError(
+            f"--workers-per-gpu {settings.workers_per_gpu}: {lack} NVIDIA GPU; "
+            "--workers says how many trials share its CPU"
+        )
+    if settings.workers is not None:
+        count = settings.workers
+    elif gpus:
+        count = (settings.workers_per_gpu or default_per_gpu(step_flops)) * len(gpus)
+    else:
+        count = min(default_workers(), settings.trials)
+    return _sharing(settings, count)
+
+
+def other_sharings(settings: RunSettings, this: Sharing) -> Iterator[Sharing]:
+    """Give the ways next to one, in what is left open: those that gain most often first.
+
+    Twice or half as many workers; compiled steps, on a GPU; the other backends installed.
+    """
+    gpus = gpus_for(settings.backend)
+    if settings.workers is None and settings.workers_per_gpu is None:
+        # A worker needs a core, to launch its GPU's work from, too. One that has a processor to itself
+        # does not keep it busy.
+        least = len(gpus) or min(2, cores())
+        most = max(cores(), len(gpus))
+        for count in (2 * this.workers, this.workers // 2):
+            if least <= count <= min(most, settings.trials):
+                yield _sharing(_with_measured(settings, this), count, compiled=this.compiled)
+    if settings.compile is None and gpus and not this.compiled:
+        yield replace(this, compiled=True)
+    # On one thread of a processor the order of the backends is known (benchmarks/RESULTS.md).
+    if settings.backend == AUTO and (gpus or this.setups[0].threads > 1):
+        for name in rivals(gpu=bool(gpus)):
+            if name != this.backend:
+                found = _sharing(replace(settings, backend=name), this.workers)
+                yield replace(found, backend_why=MEASURED)
+
+
+def half_sharing(settings: RunSettings, this: Sharing) -> Sharing | None:
+    """Return half as many workers; None where their number is asked for, or there is one a GPU only."""
+    least = len(gpus_for(settings.backend)) or 1
+    if (settings.workers, settings.workers_per_gpu) != (None, None) or this.workers <= least:
+        return None
+    count = max(least, this.workers // 2)
+    return _sharing(_with_measured(settings, this), count, compiled=this.compiled)
+
+
+def settled(settings: RunSettings, this: Sharing) -> RunSettings:
+    """Write down in the settings how the machine is shared: a resumed study keeps to it."""
+    return replace(
+        settings,
+        workers=this.workers,
+        backend=this.backend,
+        precision=this.precision,
+        compile=this.compiled,
+    )
+
+
+def default_workers() -> int:
+    """Return how many trials run at the same time on a CPU where nothing is said.
+
+    One for two cores, but two where there are only two: two trials of one thread each keep both cores busy
+    where one trial of two threads does not (benchmarks/RESULTS.md).
+    """
+    return max(min(2, cores()), cores() // 2)
+
+
+def default_per_gpu(step_flops: int) -> int:
+    """Return how many trials share a GPU where nothing is said: few large ones, several small ones.
+
+    Args:
+        step_flops: training FLOPs of one step.
+    """
+    return max(1, min(GUESSED_PER_GPU, BUSY_STEP_FLOPS // max(1, step_flops)))
+
+
+def worker_setups(workers: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
+    """Share CPU threads and GPUs equally between so many workers."""
+    threads = max(1, cores() // workers)
+    if not gpus:
+        return (WorkerSetup(threads=threads),) * workers
+    most = -(-workers // len(gpus))
+    return tuple(
+        WorkerSetup(threads=threads, gpu=gpus[number % len(gpus)], gpu_share=1 / most)
+        for number in range(workers)
+    )
+
+
+def _with_measured(settings: RunSettings, this: Sharing) -> RunSettings:
+    """Keep a backend that was measured to be faster; a rule's may change with the number of threads."""
+    return replace(settings, backend=this.backend) if this.backend_why == MEASURED else settings
+
+
+def _sharing(settings: RunSettings, workers: int, *, compiled: bool = False) -> Sharing:
+    setups = worker_setups(workers, gpus_for(settings.backend))
+    threads = setups[0].threads
+    backend = choose_backend(settings.backend, threads=threads)
+    return Sharing(
+        setups=tuple(replace(setup, backend=backend.name) for setup in setups),
+        backend_why=backend.why,
+        precision=choose_precision(settings.precision, backend.name, threads=threads),
+        compiled=choose_compiled(settings.compile, backend.name) or compiled,
+    )

@@ -1,0 +1,1 @@
+"""The rules each classic network taught, one file a family."""

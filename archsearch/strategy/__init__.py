@@ -1,0 +1,1 @@
+"""What is decided: pure values in, orders and verdicts out; no clock, no process, no storage."""

@@ -1,0 +1,64 @@
+"""What a run uses of the outside world: worker processes, the tracker, the exporter."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.store import StudyStore
+from archsearch.engines.engine import Engine
+from archsearch.exchange.gauge import Gauge
+from archsearch.settings import RunSettings
+from archsearch.tracking.records import Tracker
+from archsearch.training.setup import WorkerSetup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a run uses of the outside world; tests bring their own.
+
+    Attributes:
+        engine: makes the engine of workers with these setups; they log into the folder.
+        tracker: makes the tracker; it is given a function to tell the user of trouble.
+        export: exports the study's winner in the default format, with the gauge if there is one; returns
+            where it lies.
+        clock: seconds, for the bound on a run's time.
+        gauge: makes what exports networks and measures their latency; None: it is not measured.
+    """
+
+    engine: Callable[[Sequence[WorkerSetup], StudyFolder], Engine]
+    tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
+    export: Callable[[StudyStore, StudyFolder, Gauge | None], Path]
+    clock: Callable[[], float] = time.monotonic
+    gauge: Callable[[StudyFolder], Gauge] | None = None
+
+
+def real_services() -> Services:
+    """Return worker processes on this machine, MLflow, the exporter and a gauge of latency."""
+
+    def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
+        from archsearch.engines.local import LocalEngine
+
+        cached = [replace(setup, cache=str(folder.compiled)) for setup in setups]
+        return LocalEngine(cached, logs=folder.worker_logs)
+
+    def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
+        from archsearch.tracking.mlflow_tracker import MlflowTracker
+
+        return MlflowTracker(Path(settings.home), tracking_uri=settings.tracking_uri, warn=warn)
+
+    def export(store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> Path:
+        from archsearch.study.winner import export_winner
+
+        return export_winner(store, folder, exporter=gauge)
+
+    def gauge(folder: StudyFolder) -> Gauge:
+        from archsearch.exchange.model_process import ModelProcess
+
+        return ModelProcess(log=folder.models_log)
+
+    # What is measured is a SavedModel; training on another backend needs no TensorFlow.
+    there = find_spec("tensorflow") is not None
+    return Services(engine=engine, tracker=tracker, export=export, gauge=gauge if there else None)

@@ -1,0 +1,122 @@
+"""The winner's network and weights, as a model that needs no archsearch."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import read_result, why_no_winner
+from archsearch.archive.store import StudyStore
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.export import ExportRequest, Format
+from archsearch.exchange.model_process import ModelProcess
+from archsearch.settings import check_study_name
+from archsearch.study.catalogue import opened_existing
+from archsearch.study.commands import command
+
+
+class Exporter(Protocol):
+    """Exports networks."""
+
+    def export(self, request: ExportRequest) -> Path:
+        """Export a network; return where it lies (see archsearch.exchange.export)."""
+        ...
+
+
+_NAMES = {"saved_model": "saved_model", "keras": "model.keras"}
+
+
+def export_study(
+    name: str,
+    *,
+    home: Path,
+    form: Format = "saved_model",
+    out: Path | None = None,
+    overwrite: bool = False,
+    storage: str | None = None,
+) -> Path:
+    """Export a study's winner: its best training by validation.
+
+    Args:
+        name: the study.
+        home: where the study lies.
+        form: `saved_model` (a folder) or `keras` (one file).
+        out: where the model goes; None: into the study's folder, in place of an earlier one there.
+        overwrite: replace what is at `out`.
+        storage: the study's Optuna storage; None: the one it was made with.
+
+    Returns:
+        Where the model lies; it has been reloaded and compared with the trained one.
+
+    Raises:
+        UserError: there is no such study, it has no winner yet, `out` is taken, or TensorFlow is missing.
+        ArchsearchError: the export failed.
+    """
+    check_study_name(name)
+    with opened_existing(name, home=home, storage=storage) as store:
+        return export_winner(
+            store, StudyFolder(home, name), form=form, out=out, overwrite=overwrite
+        )
+
+
+def export_winner(
+    store: StudyStore,
+    folder: StudyFolder,
+    *,
+    form: Format = "saved_model",
+    out: Path | None = None,
+    overwrite: bool = False,
+    exporter: Exporter | None = None,
+) -> Path:
+    """Export the winner of an open study (see `export_study`).
+
+    `exporter` has TensorFlow at hand already; None: a process of its own.
+    """
+    if form not in _NAMES:
+        raise UserError(f"no format {form!r}; there are {', '.join(_NAMES)}")
+    result = read_result(store)
+    winner, key = result.winner, result.best_key
+    home = folder.path.parent.parent
+    if winner is None or key is None:
+        if result.status == "failed":
+            raise UserError(f"study {store.name!r} has no winner: {why_no_winner(result)}")
+        raise UserError(
+            f"study {store.name!r} has no winner yet; `{command('resume', store.name, home=home)}` "
+            "brings it to its end"
+        )
+    weights = folder.weights(key)
+    if not weights.is_file():
+        raise ArchsearchError(f"the weights of {store.name!r} are gone: {weights} is not there")
+    own = out is None
+    request = ExportRequest(
+        graph=folder.read_graph(winner.graph),
+        weights=str(weights),
+        dataset=str(_dataset_folder(folder, store)),
+        out=str(folder.exports / _NAMES[form] if out is None else out),
+        format=form,
+        overwrite=overwrite or own,
+    )
+    if exporter is None and find_spec("tensorflow") is None:
+        raise UserError(
+            "exporting needs TensorFlow, which is not installed: pip install tensorflow, "
+            f"then {command('export', store.name, home=home)}"
+        )
+    if exporter is not None:
+        path = exporter.export(request)
+    else:
+        with ModelProcess(log=folder.models_log) as process:
+            path = process.export(request)
+    if own:
+        store.set_attribute("exports", {**store.attributes.get("exports", {}), form: str(path)})
+    return path
+
+
+def _dataset_folder(folder: StudyFolder, store: StudyStore) -> Path:
+    home = folder.path.parent.parent
+    path = home / "data" / str(store.attributes["dataset"]["digest"])
+    if not path.is_dir():
+        raise ArchsearchError(
+            f"the prepared images of {store.name!r} are gone: {path} is not there; "
+            f"`archsearch run` with the same data makes them again"
+        )
+    return path

@@ -1,0 +1,337 @@
+"""The tracker that keeps runs in MLflow, from a thread of its own, off the training path."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from archsearch.tracking import connect
+from archsearch.tracking.ledger import Ledger, check_artifacts
+from archsearch.tracking.mlflow_store import Ending, EpochPoint, MlflowStore
+from archsearch.tracking.records import StudyRecord, StudyStatus, TrialRecord, TrialStatus
+
+_log = logging.getLogger(__name__)
+
+_LINGER_S = 2.0  # epochs wait this long for others, to be sent in one request
+_PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts at a store that does not answer
+_ATTEMPTS = 3  # at one update, while the store answers to others
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """One thing to write."""
+
+    write: Callable[[MlflowStore], None]
+    what: str
+
+
+class MlflowTracker:
+    """Keeps a study's runs in MLflow (see `Tracker`).
+
+    MLflow is imported and its store opened on the background thread, once a study starts. A store
+    that stops answering is tried again and again, and what came meanwhile is kept in memory; one
+    warning says so, and `close` says what never arrived.
+
+    Args:
+        home: the folder of `mlflow.db` and `artifacts/`.
+        tracking_uri: another store: a server's URL or a database.
+        warn: told of trouble in one line, from the background thread.
+
+    Raises:
+        UserError: the home can't be written.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        tracking_uri: str | None = None,
+        warn: Callable[[str], None] = _log.warning,
+    ) -> None:
+        self.uri = connect.store_uri(home, tracking_uri)
+        self._home = home
+        self._warn = warn
+        self._ledger = Ledger()
+        self._state = threading.Condition()  # guards all below
+        self._waiting: deque[_Update | EpochPoint] = deque()
+        self._current: list[_Update | EpochPoint] = []
+        self._hurry = 0  # threads in flush
+        self._closing = False
+        self._deadline = float("inf")
+        self._opened = False
+        self._trouble: BaseException | None = None  # the last failure, while it lasts
+        self._dead = False  # the study could not be started, so nothing can be written
+        self._lost: list[str] = []
+        self._lost_why: BaseException | None = None
+        self._experiment_id = ""
+        self._thread = threading.Thread(target=self._work, name="mlflow-tracker", daemon=True)
+        self._thread.start()
+
+    # What the driver calls: each puts an update into the queue.
+
+    def start_study(self, study: StudyRecord) -> None:
+        """Open the study's parent run, or take up the one that is there."""
+        check_artifacts(study.artifacts)
+        self._ledger.start_study(study.name)
+        at_ms = _now_ms()
+        self._put(_Update(lambda store: store.start_study(study, at_ms), "the study's start"))
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """Open a trial's run, or take up the one with its key."""
+        check_artifacts(trial.artifacts)
+        self._ledger.start_trial(trial.key)
+        at_ms = _now_ms()
+        self._put(_Update(lambda store: store.start_trial(trial, at_ms), f"{trial.key}'s start"))
+
+    def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep an epoch's metrics (step counts from 1)."""
+        if self._ledger.epoch(key):
+            self._put(EpochPoint(key=key, step=step, at_ms=_now_ms(), metrics=dict(metrics)))
+
+    def end_trial(
+        self,
+        key: str,
+        status: TrialStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        """Close a trial's run with its last figures; its learning curves are drawn and kept."""
+        check_artifacts(artifacts or {})
+        self._ledger.end_trial(key)
+        self._end_trial(key, _ending(status, metrics, tags, artifacts))
+
+    def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
+        """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
+        self._ledger.check_known(key)
+        at_ms, found = _now_ms(), dict(metrics)
+        self._put(_Update(lambda store: store.add_metrics(key, found, at_ms), f"{key}'s figures"))
+
+    def end_study(
+        self,
+        status: StudyStatus,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        artifacts: Mapping[str, str | bytes] | None = None,
+        description: str = "",
+    ) -> None:
+        """Close the parent run; trials still open are ended as interrupted."""
+        check_artifacts(artifacts or {})
+        for key in self._ledger.end_study():
+            self._end_trial(key, _ending("interrupted", None, None, None))
+        end = _ending(status, metrics, tags, artifacts)
+        self._put(_Update(lambda store: store.end_study(end, description), "the study's end"))
+
+    @property
+    def experiment_id(self) -> str:
+        """MLflow's number for the study, once its start is kept; empty before."""
+        with self._state:
+            return self._experiment_id
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything said so far is kept; False if time ran out first."""
+        with self._state:
+            self._hurry += 1
+            self._state.notify_all()
+            try:
+                return self._state.wait_for(self._idle, timeout_s)
+            finally:
+                self._hurry -= 1
+
+    def close(self, timeout_s: float = 30.0) -> str | None:
+        """Flush and let go of the store; one line on what could not be kept, or None."""
+        with self._state:
+            self._closing = True
+            self._deadline = min(self._deadline, time.monotonic() + timeout_s)
+            self._state.notify_all()
+        self._thread.join(timeout_s + 0.5)
+        with self._state:
+            left = [*self._current, *self._waiting] if self._thread.is_alive() else []
+            lost = [*self._lost, *map(_what, left)]
+            if not lost:
+                return None
+            why = self._lost_why or self._trouble or TimeoutError("no answer in time")
+        return (
+            f"MLflow store {connect.shown_uri(self.uri)} lacks {_count(lost)} of this study"
+            f" (first: {lost[0]}): {connect.reason(why)}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if (problem := self.close()) is not None:
+            self._warn(problem)
+
+    def _end_trial(self, key: str, end: Ending) -> None:
+        self._put(_Update(lambda store: store.end_trial(key, end), f"{key}'s end"))
+
+    def _put(self, update: _Update | EpochPoint) -> None:
+        with self._state:
+            if self._closing:
+                raise ValueError("the tracker is closed")
+            self._waiting.append(update)
+            self._state.notify_all()
+
+    def _idle(self) -> bool:
+        return not self._waiting and not self._current
+
+    # What the background thread does.
+
+    def _work(self) -> None:
+        store: MlflowStore | None = None
+        failures = 0
+        while self._take():
+            if self._dead or time.monotonic() > self._deadline:
+                self._drop(None)
+                continue
+            try:
+                store = store or MlflowStore(self.uri, self._home)
+                _write(store, self._current)
+            except Exception as error:
+                failures += 1
+                _log.debug("MLflow update failed", exc_info=error)
+                if not connect.may_pass(error):
+                    self._refused(error)
+                elif failures >= _ATTEMPTS and store is not None and _answers(store):
+                    self._refused(error)  # the store is well, it is this update that it can't take
+                else:
+                    self._wait(error, failures)
+                    continue
+            else:
+                self._done(store)
+            failures = 0
+
+    def _take(self) -> bool:
+        """Wait for the next update, or for epochs that go together; False: all is done."""
+        with self._state:
+            if self._current:  # failed before, tried again
+                return True
+            self._state.wait_for(lambda: self._waiting or self._closing)
+            self._state.wait_for(self._ripe, _LINGER_S)
+            if not self._waiting:
+                return False
+            if isinstance(self._waiting[0], _Update):
+                self._current = [self._waiting.popleft()]
+            while self._waiting and isinstance(self._waiting[0], EpochPoint):
+                if self._current and isinstance(self._current[0], _Update):
+                    break
+                self._current.append(self._waiting.popleft())
+            return True
+
+    def _ripe(self) -> bool:
+        return (
+            self._closing
+            or self._hurry > 0
+            or any(isinstance(update, _Update) for update in self._waiting)
+        )
+
+    def _done(self, store: MlflowStore) -> None:
+        with self._state:
+            back = self._trouble is not None
+            self._trouble = None
+            self._opened = True
+            self._experiment_id = store.experiment_id
+            self._current = []
+            self._state.notify_all()
+        if back:
+            self._warn(f"MLflow store {connect.shown_uri(self.uri)} answers again")
+
+    def _wait(self, error: Exception, failures: int) -> None:
+        """Say (once an outage) that the store does not answer; wait before the next attempt."""
+        with self._state:
+            first = self._trouble is None
+            self._trouble = error
+            self._state.notify_all()
+        if first:
+            self._warn(
+                f"MLflow store {connect.shown_uri(self.uri)}: {connect.reason(error)}; "
+                "training goes on, what is tracked waits in memory"
+            )
+        pause = _PATIENCE_S[min(failures, len(_PATIENCE_S)) - 1]
+        with self._state:
+            if not self._closing:
+                self._state.wait_for(lambda: self._closing, pause)
+            else:  # not for long any more
+                self._state.wait(max(0.0, min(1.0, self._deadline - time.monotonic())))
+
+    def _refused(self, error: Exception) -> None:
+        """Go on without what the store does not take; say so the first time."""
+        with self._state:
+            first = self._lost_why is None
+            what = _what(self._current[0])
+            if not self._opened:
+                self._dead = True  # without a parent run there is nowhere to put the rest
+                self._trouble = error
+        self._drop(error)
+        if first:
+            self._warn(
+                f"MLflow store {connect.shown_uri(self.uri)} does not take {what}: "
+                f"{connect.reason(error)}; training goes on without it"
+            )
+
+    def _drop(self, error: Exception | None) -> None:
+        with self._state:
+            self._lost += map(_what, self._current)
+            self._lost_why = self._lost_why or error
+            self._current = []
+            self._state.notify_all()
+
+
+def _write(store: MlflowStore, updates: list[_Update | EpochPoint]) -> None:
+    points = [update for update in updates if isinstance(update, EpochPoint)]
+    if points:
+        store.epochs(points)
+    for update in updates:
+        if isinstance(update, _Update):
+            update.write(store)
+
+
+def _answers(store: MlflowStore) -> bool:
+    try:
+        store.ping()
+    except Exception:
+        return False
+    return True
+
+
+def _ending(
+    status: TrialStatus | StudyStatus,
+    metrics: Mapping[str, float] | None,
+    tags: Mapping[str, str] | None,
+    artifacts: Mapping[str, str | bytes] | None,
+) -> Ending:
+    # Copies: the caller may go on with its own while these wait.
+    return Ending(
+        status=status,
+        at_ms=_now_ms(),
+        metrics=dict(metrics or {}),
+        tags=dict(tags or {}),
+        artifacts=dict(artifacts or {}),
+    )
+
+
+def _what(update: _Update | EpochPoint) -> str:
+    if isinstance(update, _Update):
+        return update.what
+    return f"epoch {update.step} of {update.key}"
+
+
+def _count(lost: list[str]) -> str:
+    return "1 update" if len(lost) == 1 else f"{len(lost)} updates"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

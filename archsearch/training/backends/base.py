@@ -1,0 +1,112 @@
+"""What every backend offers: a network with its optimizer, called with batches of uint8 images."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.augment import Moves, Policy
+from archsearch.data.dataset import Split
+from archsearch.ir.graph import Graph
+from archsearch.training.recipe import Precision, Recipe
+from archsearch.training.weights import Weights
+
+AUXILIARY_WEIGHT: Final = 0.3
+"""Of an auxiliary classifier's loss: Szegedy et al. 2014 (arXiv:1409.4842), section 5."""
+HELD_SHARE: Final = 0.3
+"""Of a GPU's free memory that images may take."""
+
+Images: TypeAlias = npt.NDArray[np.uint8]
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to train, as every backend is given it.
+
+    Attributes:
+        graph: the network.
+        recipe: optimizer and loss; the learning rate comes with every step.
+        mean, std: of the images, per channel, on the 0..255 scale.
+        class_weights: of each class in the training loss; None: every image counts alike.
+        seed: of the weights and of dropout.
+        precision: of the forward and backward pass, also in evaluation; weights and statistics are
+            float32 always.
+        compiled: whether a compiler fuses the step's operations: XLA on TensorFlow (and always on JAX),
+            Inductor on PyTorch.
+        steps: that it will be trained for: what makes each of them faster has to pay for itself.
+    """
+
+    graph: Graph
+    recipe: Recipe
+    mean: Sequence[float]
+    std: Sequence[float]
+    class_weights: Sequence[float] | None = None
+    seed: int = 0
+    precision: Precision = "float32"
+    compiled: bool = False
+    steps: int = 1
+
+    @property
+    def image_mean(self) -> npt.NDArray[np.float32]:
+        """What is subtracted from an image, per channel."""
+        return np.asarray(self.mean, np.float32)
+
+    @property
+    def image_scale(self) -> npt.NDArray[np.float32]:
+        """What the difference is multiplied by, per channel."""
+        scale = 1 / np.maximum(np.asarray(self.std, np.float32), np.float32(1e-3))
+        return scale.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How far one step moves things.
+
+    Attributes:
+        learning: the learning rate.
+        statistics: the batch's share in the moving statistics of batch normalizations.
+        average: the new weights' share in the averaged ones (recipes with `ema`).
+    """
+
+    learning: float
+    statistics: float
+    average: float = 1.0
+
+
+Held: TypeAlias = Callable[[Labels, Moves], tuple[Any, Any]]
+"""Images on the device: from their numbers and moves to (images, labels) for `train`."""
+
+
+class Steps(Protocol):
+    """A network with its optimizer's state."""
+
+    device: str
+    """What it trains on; empty for the processor."""
+
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Have images moved and mirrored where they are trained on; None: batches come as arrays."""
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
+        """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result."""
+
+    def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
+        """Wait for steps; return the sums of their mean losses and of their correct answers, (2,)."""
+
+    def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
+        """Return the summed cross-entropy and the answers: the number of a class an image."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Have `evaluate` and `weights` use the averaged weights, in recipes with `ema`."""
+
+    def weights(self) -> Weights:
+        """Copy the weights, keyed and shaped as any backend reads them."""
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Copy all that changes in training: weights, statistics, momenta, the state of chance."""
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Put back what `state` returned."""

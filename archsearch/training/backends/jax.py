@@ -1,0 +1,222 @@
+"""Training steps on JAX: the Keras model as a pure function, compiled by XLA with its optimizer."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.augment import Moves, Policy, padded_images
+from archsearch.data.dataset import Split
+from archsearch.training.backends.base import (
+    AUXILIARY_WEIGHT,
+    HELD_SHARE,
+    Held,
+    Images,
+    Labels,
+    Rates,
+    Task,
+)
+from archsearch.training.backends.keras_task import keras_model, moving_statistics, scope_of
+from archsearch.training.weights import Weights, get_weights
+
+
+class _Values(NamedTuple):
+    """All that changes in training, each a list of arrays; `average` is empty without `ema`."""
+
+    trained: list[Any]
+    kept: list[Any]
+    momenta: list[Any]
+    average: list[Any]
+
+
+class JaxSteps:
+    """A network on JAX with its optimizer's state (see base.Steps)."""
+
+    def __init__(self, task: Task) -> None:
+        device = jax.devices()[0]
+        self.device = "" if device.platform == "cpu" else str(device.device_kind)
+        untrained = keras_model(task)
+        self._model = untrained.model
+        self._recipe = task.recipe
+        self._mean, self._scale = task.image_mean, task.image_scale
+        self._class_weights = (
+            None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
+        )
+        self._moving = {id(variable) for variable in moving_statistics(self._model)}
+        # Copies: a step gives its arguments' memory away.
+        trained, kept = (
+            [jnp.array(untrained.value(variable)) for variable in variables]
+            for variables in (
+                self._model.trainable_variables,
+                self._model.non_trainable_variables,
+            )
+        )
+        self._values = _Values(
+            trained,
+            kept,
+            [jnp.zeros_like(value) for value in trained],
+            [] if task.recipe.ema is None else [jnp.array(value) for value in trained],
+        )
+        self._train = jax.jit(self._train_step, donate_argnums=0)
+        self._evaluate = jax.jit(self._evaluate_step)
+
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Put images on a GPU that has room for them."""
+        stats = jax.devices()[0].memory_stats() or {}
+        free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+        if not self.device or 2 * split.images.nbytes > free * HELD_SHARE:
+            return None
+        return hold_images(split, policy)
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
+        """Take a step."""
+        numbers = np.asarray([rates.learning, rates.statistics, rates.average], np.float32)
+        self._values, result = self._train(self._values, images, labels, numbers)
+        return result
+
+    def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
+        """Wait for steps."""
+        total: npt.NDArray[np.float64] = np.sum(
+            [np.asarray(result, np.float64) for result in results], axis=0
+        )
+        return total
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights while the block runs."""
+        own = self._values
+        if own.average:
+            self._values = own._replace(trained=own.average)
+        try:
+            yield
+        finally:
+            self._values = own
+
+    def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
+        """Return the summed cross-entropy and the answers."""
+        total, answers = self._evaluate(self._values, images, labels)
+        return float(total), np.asarray(answers, np.int64)
+
+    def weights(self) -> Weights:
+        """Copy the weights."""
+        with scope_of(self._pairs(self._values)):
+            return get_weights(self._model)
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Copy all that changes in training."""
+        return [np.array(value) for values in self._values for value in values]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Put back what `state` returned."""
+        left = iter(state)
+        self._values = _Values(
+            *([jnp.asarray(next(left)) for _ in values] for values in self._values)
+        )
+
+    def _pairs(self, values: _Values) -> list[tuple[Any, Any]]:
+        """Pair the model's variables with these values."""
+        model = self._model
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        return list(zip(variables, [*values.trained, *values.kept], strict=True))
+
+    def _logits(
+        self, values: _Values, images: Any, *, training: bool, statistics_rate: Any = 1.0
+    ) -> tuple[list[Any], list[Any]]:
+        """Run the model with these values; return its logits, and what has become of `kept`."""
+        x = (images.astype(jnp.float32) - self._mean) * self._scale
+        with scope_of(self._pairs(values)) as scope:
+            outputs = self._model(x, training=training)
+        changed = []
+        for variable, value in zip(self._model.non_trainable_variables, values.kept, strict=True):
+            latest = scope.get_current_value(variable)
+            moves = id(variable) in self._moving
+            changed.append(value + statistics_rate * (latest - value) if moves else latest)
+        listed = outputs if isinstance(outputs, list) else [outputs]
+        return [logits.astype(jnp.float32) for logits in listed], changed
+
+    def _train_step(
+        self, values: _Values, images: Any, labels: Any, numbers: Any
+    ) -> tuple[_Values, Any]:
+        learning_rate, statistics_rate, average_rate = numbers
+
+        def total_loss(trained: list[Any]) -> Any:
+            outputs, changed = self._logits(
+                values._replace(trained=trained),
+                images,
+                training=True,
+                statistics_rate=statistics_rate,
+            )
+            loss, *others = (self._smoothed_loss(logits, labels) for logits in outputs)
+            correct = jnp.sum(outputs[0].argmax(-1) == labels)
+            return loss + AUXILIARY_WEIGHT * sum(others), (loss, correct, changed)
+
+        (_, (loss, correct, kept)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
+            values.trained
+        )
+        trained, momenta = self._moved(values, gradients, learning_rate)
+        average = [
+            old + average_rate * (new - old)
+            for old, new in zip(values.average, trained, strict=bool(values.average))
+        ]
+        result = jnp.stack([loss, correct.astype(jnp.float32)])
+        return _Values(trained, kept, momenta, average), result
+
+    def _evaluate_step(self, values: _Values, images: Any, labels: Any) -> Any:
+        (logits, *_), _ = self._logits(values, images, training=False)
+        losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)
+        return losses.sum(), logits.argmax(-1)
+
+    def _smoothed_loss(self, logits: Any, labels: Any) -> Any:
+        smoothing, classes = self._recipe.label_smoothing, logits.shape[-1]
+        targets = jax.nn.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+        losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
+        if self._class_weights is not None:
+            losses *= jnp.asarray(self._class_weights)[labels]
+        return losses.mean()
+
+    def _moved(
+        self, values: _Values, gradients: list[Any], learning_rate: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """Clip, decay, and step with momentum; Nesterov's goes one step further."""
+        recipe = self._recipe
+        if recipe.clip_norm is not None:
+            norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+            shrink = jnp.minimum(1.0, recipe.clip_norm / (norm + 1e-12))
+            gradients = [gradient * shrink for gradient in gradients]
+        trained, momenta = [], []
+        for weight, momentum, gradient in zip(
+            values.trained, values.momenta, gradients, strict=True
+        ):
+            # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
+            decay = recipe.weight_decay if weight.ndim > 1 else 0.0
+            step = gradient + decay * weight
+            momenta.append(recipe.momentum * momentum + step)
+            step = step + recipe.momentum * momenta[-1] if recipe.nesterov else momenta[-1]
+            trained.append(weight - learning_rate * step)
+        return trained, momenta
+
+
+def hold_images(split: Split, policy: Policy) -> Held:
+    """Put a split on the device; moves there are those of archsearch.data.augment, to the bit."""
+    padded = jnp.asarray(padded_images(np.asarray(split.images), policy))
+    labels = jnp.asarray(split.labels)
+    rows, columns = (np.arange(side) for side in split.images.shape[1:3])
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def batch(padded: Any, labels: Any, which: Any, top: Any, left: Any, mirrored: Any) -> Any:
+        across = jnp.where(mirrored[:, None], columns[::-1], columns)
+        images = padded[
+            which[:, None, None],
+            (top[:, None] + rows)[:, :, None],
+            (left[:, None] + across)[:, None, :],
+        ]
+        return images, labels[which]
+
+    def held(numbers: Labels, moves: Moves) -> tuple[Any, Any]:
+        return batch(padded, labels, numbers, moves.top, moves.left, moves.mirrored)  # type: ignore[no-any-return]
+
+    return held

@@ -1,0 +1,284 @@
+"""Training steps on PyTorch: an eager loop with one flat optimizer update.
+
+Where the plain loop of PyTorch's tutorials updates, clips and clears every weight on its own, here
+all of them lie in one vector, and so do their gradients and momenta: a handful of operations a step,
+however many layers there are.
+"""
+
+import gc
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from itertools import accumulate
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812  as everyone writes it
+from torch import Tensor
+
+from archsearch.data.augment import Policy
+from archsearch.data.dataset import Split
+from archsearch.readings.cost import cost
+from archsearch.training.backends.base import (
+    AUXILIARY_WEIGHT,
+    HELD_SHARE,
+    Held,
+    Images,
+    Labels,
+    Rates,
+    Task,
+)
+from archsearch.training.backends.torch_images import HeldImages, SentImages
+from archsearch.training.backends.torch_recorded import Recorded, Step
+from archsearch.training.initial import initial_weights
+from archsearch.training.lowering.torch_network import Network
+from archsearch.training.resident import keep_freed_memory
+from archsearch.training.weights import Weights
+
+keep_freed_memory()
+
+_ALIGNED: Final = 32
+"""Numbers: 128 bytes, what a GPU reads at once."""
+_LEAST_STEP_S: Final = 0.002
+"""A step of hundreds of operations takes a large GPU so long, however small they are."""
+_GPU_FLOPS: Final = 1e14
+"""That training reaches, per second."""
+_LONG_S: Final = 20.0
+"""cuDNN's search takes 1 to 4 s a network and makes steps up to a quarter shorter (benchmarks/RESULTS.md)."""
+
+
+class TorchSteps:
+    """A network on PyTorch with its optimizer's state (see base.Steps)."""
+
+    def __init__(self, task: Task) -> None:
+        torch.manual_seed(task.seed)
+        self._place = _place()
+        if self._place.type == "cuda":
+            gc.collect()  # the process's last task holds itself, and the memory of its recorded step
+        self.device = torch.cuda.get_device_name() if self._place.type == "cuda" else ""
+        self._recipe = task.recipe
+        # Batches are all of one size, so the fastest algorithms for them can be looked for.
+        torch.backends.cudnn.benchmark = self._place.type == "cuda" and _is_long(task)
+        weights = initial_weights(
+            task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
+        )
+        self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
+        self._low_precision = task.precision == "bfloat16"
+        self._mean, self._scale = (
+            torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
+            for constants in (task.image_mean, task.image_scale)
+        )
+        self._class_weights = (
+            None
+            if task.class_weights is None
+            else torch.tensor(task.class_weights, dtype=torch.float32, device=self._place)
+        )
+        self._trained = [*self._network.kernels, *self._network.others]
+        self._weights = _joined(self._trained, self._place)
+        self._gradients = torch.zeros_like(self._weights)
+        self._gradient_of = [
+            self._gradients[weight.storage_offset() :][: weight.numel()] for weight in self._trained
+        ]
+        self._momenta = torch.zeros_like(self._weights)
+        self._average = self._weights.clone() if task.recipe.ema is not None else None
+        self._moving, self._latest = (
+            _joined(statistics, self._place)
+            for statistics in (self._network.moving, self._network.latest)
+        )
+        self._decaying = sum(_room(kernel) for kernel in self._network.kernels)
+        self._outputs: Callable[[Tensor], list[Tensor]] = self._training_outputs
+        self._update: Callable[[Tensor], None] = self._move
+        if task.compiled:
+            # PyTorch tells programs apart by their code, which is the same for all networks: it would take a
+            # second one for the first with other shapes, and try to compile what fits both.
+            torch.compiler.reset()
+            self._outputs = torch.compile(self._outputs, dynamic=False)
+            self._update = torch.compile(self._update, dynamic=False)
+        self._take: Step = self._step
+        if self._place.type == "cuda":
+            self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
+
+    def hold(self, split: Split, policy: Policy) -> Held | None:
+        """Put images on a GPU that has room for them, or send it a batch at a time."""
+        if self._place.type != "cuda":
+            return None
+        if 2 * split.images.nbytes <= _free_memory() * HELD_SHARE:
+            # Other processes take memory there, too.
+            with suppress(torch.cuda.OutOfMemoryError):
+                return HeldImages(split, policy, self._place)
+        return SentImages(split, policy, self._place)
+
+    def train(self, images: Any, labels: Any, rates: Rates) -> Any:
+        """Take a step."""
+        numbers = torch.tensor([rates.learning, rates.statistics, rates.average])
+        batch = (_tensor(images), _tensor(labels), numbers)
+        return self._take(*(tensor.to(self._place, non_blocking=True) for tensor in batch))
+
+    def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
+        """Wait for steps."""
+        total: npt.NDArray[np.float64] = torch.stack(list(results)).double().sum(0).cpu().numpy()
+        return total
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights while the block runs."""
+        if self._average is None:
+            yield
+            return
+        own = self._weights.clone()
+        self._weights.copy_(self._average)
+        try:
+            yield
+        finally:
+            self._weights.copy_(own)
+
+    def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
+        """Return the summed cross-entropy and the answers."""
+        with torch.inference_mode():
+            with self._computing():
+                (logits,) = self._network(self._normalised(images), training=False)
+            logits = logits.float()
+            targets = _tensor(labels).to(self._place)
+            loss = F.cross_entropy(logits, targets, reduction="sum")
+            return float(loss), logits.argmax(1).cpu().numpy()
+
+    def weights(self) -> Weights:
+        """Copy the weights."""
+        return dict(self._network.weights())
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Copy all that changes in training."""
+        chance = [torch.get_rng_state()]
+        if self._place.type == "cuda":
+            chance.append(torch.cuda.get_rng_state())
+        return [np.array(tensor.detach().cpu().numpy()) for tensor in (*self._kept(), *chance)]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Put back what `state` returned."""
+        tensors = [torch.from_numpy(np.array(array)) for array in state]
+        kept = self._kept()
+        with torch.no_grad():
+            for tensor, value in zip(kept, tensors[: len(kept)], strict=True):
+                tensor.copy_(value)
+        chance = tensors[len(kept) :]
+        torch.set_rng_state(chance[0])
+        if self._place.type == "cuda":
+            torch.cuda.set_rng_state(chance[1])
+
+    def _kept(self) -> list[Tensor]:
+        average = [] if self._average is None else [self._average]
+        return [self._weights, self._momenta, *average, self._moving]
+
+    def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
+        """Take a step with what lies on the device; nothing in it waits for the device."""
+        with self._computing():
+            outputs = self._outputs(images)
+        loss = self._loss(outputs[0], targets)
+        total = loss
+        for other in outputs[1:]:
+            total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
+        gradients = torch.autograd.grad(total, self._trained)
+        with torch.no_grad():
+            # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
+            torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
+            self._update(rates)
+            hits = (outputs[0].argmax(1) == targets).sum()
+            return torch.stack([loss.detach(), hits.to(loss.dtype)])
+
+    def _normalised(self, images: Any) -> Tensor:
+        # (n, channels, height, width) over memory that stays channels last.
+        x = _tensor(images).to(self._place, non_blocking=True).permute(0, 3, 1, 2)
+        return (x.float() - self._mean) * self._scale
+
+    def _computing(self) -> AbstractContextManager[None]:
+        """Have the block compute in the task's precision."""
+        if not self._low_precision:
+            return nullcontext()
+        return torch.autocast(self._place.type, torch.bfloat16)  # type: ignore[no-any-return]
+
+    def _training_outputs(self, images: Tensor) -> list[Tensor]:
+        return [logits.float() for logits in self._network(self._normalised(images), training=True)]
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self._recipe.label_smoothing
+        if self._class_weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+        return (losses * self._class_weights[targets]).mean()
+
+    def _move(self, rates: Tensor) -> None:
+        """Clip, decay, and step with momentum; Nesterov's goes one step further. Averages follow."""
+        learning_rate, statistics, average = rates
+        recipe, gradients = self._recipe, self._gradients
+        if recipe.clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradients)
+            gradients *= (recipe.clip_norm / (norm + 1e-12)).clamp(max=1.0)
+        if recipe.weight_decay:
+            decaying = slice(0, self._decaying)
+            gradients[decaying].add_(self._weights[decaying], alpha=recipe.weight_decay)
+        self._momenta.mul_(recipe.momentum).add_(gradients)
+        if recipe.nesterov:
+            gradients.add_(self._momenta, alpha=recipe.momentum)
+            self._weights.addcmul_(gradients, learning_rate, value=-1)
+        else:
+            self._weights.addcmul_(self._momenta, learning_rate, value=-1)
+        self._moving.lerp_(self._latest, statistics)
+        if self._average is not None:
+            self._average.lerp_(self._weights, average)
+
+
+def _place() -> torch.device:
+    """Return where to train."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _tensor(values: Any) -> Tensor:
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()  # a part of a file; PyTorch warns of what it might be written to
+    return torch.as_tensor(values)
+
+
+def _is_long(task: Task) -> bool:
+    """Tell whether training takes so long that it is worth seconds to make its steps faster."""
+    step_flops = 3 * task.recipe.batch * cost(task.graph).flops
+    return task.steps * max(_LEAST_STEP_S, step_flops / _GPU_FLOPS) > _LONG_S
+
+
+def limit_gpu_memory(share: float) -> None:
+    """Let this process take no more than a share of its GPU's memory."""
+    torch.cuda.set_per_process_memory_fraction(share)
+
+
+def _free_memory() -> float:
+    """Say how many bytes of its GPU this process may still take; what it has freed is its own."""
+    free, total = torch.cuda.mem_get_info()
+    used = torch.cuda.memory_allocated()
+    told = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # not in older versions
+    share = told() if told is not None else 1.0
+    return float(min(free + torch.cuda.memory_reserved() - used, share * total - used))
+
+
+def _joined(tensors: Sequence[Tensor], place: torch.device) -> Tensor:
+    """Move tensors into one vector, one behind the other; return it."""
+    begins = [0, *accumulate(map(_room, tensors))]
+    whole = torch.zeros(begins[-1], device=place)
+    for tensor, begin in zip(tensors, begins, strict=False):
+        part = whole.as_strided(tensor.shape, tensor.stride(), begin)
+        with torch.no_grad():
+            part.copy_(tensor)
+        tensor.data = part
+    return whole
+
+
+def _room(tensor: Tensor) -> int:
+    """Say how many numbers a tensor takes of a vector: the next one begins where wide loads may."""
+    count: int = tensor.numel()
+    return _ALIGNED * math.ceil(count / _ALIGNED)
+
+
+def _flat(gradient: Tensor) -> Tensor:
+    """Give a gradient's numbers in the order in which its weight lies in memory."""
+    ordered = gradient.permute(0, 2, 3, 1) if gradient.dim() == 4 else gradient
+    return ordered.reshape(-1)

@@ -1,0 +1,351 @@
+"""Train one job from its first step to its outcome."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.augment import augment, draw_moves, policy_for
+from archsearch.data.balance import balanced_accuracy, class_weights
+from archsearch.data.dataset import Dataset, Split, load
+from archsearch.ir.codec import from_json
+from archsearch.training.backends.base import Rates, Steps, Task
+from archsearch.training.backends.choice import make_steps
+from archsearch.training.checkpoint import Checkpoints, Progress
+from archsearch.training.initial import is_normalized
+from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.weights import save_weights
+
+Batch = tuple[Any, Any]
+"""Images and labels as a backend's steps take them."""
+
+_UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
+_READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
+_EVALUATION_BATCH = 256  # on a GPU,
+_PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
+
+
+def train(
+    job: Job,
+    on_epoch: Callable[[EpochReport], bool],
+    on_progress: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Train a network from scratch, or from its last checkpoint, and tell how it went.
+
+    Args:
+        job: what to train, on what, for how long.
+        on_epoch: called after every epoch; answers whether to go on. A job that goes on from a
+            checkpoint first reports the epochs before it once more.
+        on_progress: called every few steps: an epoch may take hours.
+
+    Returns:
+        `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
+        number any more. The test split is touched only by a completed job that asks for it.
+
+    Raises:
+        ArchsearchError: the network or the data of the job cannot be used.
+    """
+    run = _Run(job, on_progress)
+    reset_peak_rss()
+    try:
+        return run.outcome(on_epoch)
+    finally:
+        run.close()
+
+
+@contextmanager
+def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], float]]]:
+    """Give a job's steps, and a function that takes so many training steps and returns their seconds."""
+    run = _Run(job)
+    try:
+        steps = run._prepared(data)
+        batches = _batches(data, job, run.pool, steps)
+
+        def take(count: int) -> float:
+            _, _, seconds = run._steps(steps, batches, range(count), 10**6)
+            return seconds
+
+        yield steps, take
+    finally:
+        run.close()
+
+
+class _Run:
+    """What changes while a job trains."""
+
+    def __init__(self, job: Job, on_progress: Callable[[], None] = lambda: None) -> None:
+        self.on_progress = on_progress
+        self.begin = time.perf_counter()
+        self.job = job
+        self.epoch = 0
+        self.train_s = 0.0
+        self.images = 0
+        self.begun = False
+        self.normalized = True
+        self.reports: list[EpochReport] = []
+        # A batch is cut and augmented while the one before it trains.
+        self.pool = ThreadPoolExecutor(1)
+
+    def close(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
+        job = self.job
+        data = load(Path(job.dataset))
+        steps = self._prepared(data)
+        total = step_count(job)
+        checkpoints = (
+            Checkpoints(Path(job.checkpoint), job, data.digest) if job.checkpoint else None
+        )
+        done = 0
+        if checkpoints is not None and (progress := checkpoints.restore(steps)):
+            done = progress.steps
+            self._take_up(progress)
+            # Whoever listens may have missed any of them, and decides on all of them.
+            for report in progress.reports:
+                self._add(report)
+                told = replace(report, outdated=report is not progress.reports[-1])
+                if not on_epoch(told):
+                    return self._ended("pruned", f"stopped after epoch {report.epoch}")
+        batches = _batches(data, job, self.pool, steps, done)
+        for epoch, which in _epochs(job, len(data.train), done):
+            found = self._epoch(epoch, which, steps, batches, data)
+            if isinstance(found, str):
+                return self._ended("failed", f"{found} at epoch {epoch}")
+            self._add(found)
+            done = which.stop
+            if checkpoints is not None and done < total:
+                checkpoints.save(self._progress(done), steps)
+            go_on = on_epoch(found)
+            if not go_on and done < total:
+                return self._ended("pruned", f"stopped after epoch {epoch}")
+        with steps.averaged():
+            if job.weights:
+                save_weights(steps.weights(), Path(job.weights))
+            if not job.test:
+                return self._ended("complete")
+            test_loss, test_accuracy, _ = evaluate(steps, data.test, self.on_progress)
+        finite = test_loss if math.isfinite(test_loss) else None
+        return self._ended("complete", test_loss=finite, test_accuracy=test_accuracy)
+
+    def _epoch(
+        self, epoch: int, which: range, steps: Steps, batches: Iterator[Batch], data: Dataset
+    ) -> EpochReport | str:
+        """Train for an epoch, and evaluate where that is due; return its report, or what went wrong."""
+        job, total = self.job, step_count(self.job)
+        loss, accuracy, seconds = self._steps(steps, batches, which, total)
+        seen = len(which) * job.recipe.batch
+        self.train_s += seconds
+        self.images += seen
+        if not math.isfinite(loss):
+            return f"loss became {_written(loss)}"
+        found: tuple[float | None, ...] = (None, None, None)
+        if which.stop == total or job.evaluates(epoch, len(data.train)):
+            with steps.averaged():
+                found = evaluate(steps, data.val, self.on_progress)
+        val_loss, val_accuracy, val_balanced_accuracy = found
+        if val_loss is not None and not math.isfinite(val_loss):
+            return f"validation loss became {_written(val_loss)}"
+        return EpochReport(
+            key=job.key,
+            epoch=epoch,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            val_balanced_accuracy=val_balanced_accuracy,
+            images_per_s=seen / seconds,
+            learning_rate=self._learning_rate(which.stop - 1, total),
+            wall_s=time.perf_counter() - self.begin,
+        )
+
+    def _take_up(self, progress: Progress) -> None:
+        """Count what was done before."""
+        self.begin -= progress.total_s
+        self.train_s = progress.train_s
+        self.images = progress.images
+
+    def _add(self, report: EpochReport) -> None:
+        self.reports.append(report)
+        self.epoch = report.epoch
+
+    def _progress(self, done: int) -> Progress:
+        return Progress(
+            steps=done,
+            images=self.images,
+            train_s=self.train_s,
+            total_s=time.perf_counter() - self.begin,
+            reports=tuple(self.reports),
+        )
+
+    def _prepared(self, data: Dataset) -> Steps:
+        job, graph = self.job, from_json(self.job.graph)
+        self.normalized = is_normalized(graph)
+        weights = (
+            class_weights(data.train.labels, len(data.classes))
+            if job.recipe.class_weights
+            else None
+        )
+        task = Task(
+            graph=graph,
+            recipe=job.recipe,
+            mean=data.mean,
+            std=data.std,
+            class_weights=weights,
+            seed=job.seed,
+            precision=job.precision,
+            compiled=job.compiled,
+            steps=step_count(job),
+        )
+        return make_steps(job.backend, task)
+
+    def _rates(self, step: int, total: int) -> Rates:
+        decay = self.job.recipe.ema or 0.0
+        return Rates(
+            learning=self._learning_rate(step, total),
+            # The mean over all steps so far, then an exponential one.
+            statistics=max(_UPDATE_RATE, 1 / (step + 1)),
+            # The first steps' weights are soon forgotten, however long the memory.
+            average=1 - min(decay, (step + 1) / (step + 10)),
+        )
+
+    def _learning_rate(self, step: int, total: int) -> float:
+        return self.job.recipe.learning_rate(step, total, normalized=self.normalized)
+
+    def _steps(
+        self, steps: Steps, batches: Iterator[Batch], which: range, total: int
+    ) -> tuple[float, float, float]:
+        """Train; return the mean loss (the first that is no number ends it), the accuracy, the seconds.
+
+        A job's first step traces or compiles, which is no training: it counts as long as the others.
+        """
+        recipe = self.job.recipe
+        sums = np.zeros(2)
+        pending = []
+        began, first_s = time.perf_counter(), 0.0
+        for step in which:
+            images, labels = next(batches)
+            pending.append(steps.train(images, labels, self._rates(step, total)))
+            first = not self.begun
+            if len(pending) == _READ_EVERY or step == which[-1] or first:
+                sums += steps.read(pending)
+                pending.clear()
+                self.on_progress()
+                if not math.isfinite(sums[0]):
+                    break
+            if first:
+                self.begun, first_s = True, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        if first_s and len(which) > 1:
+            seconds = (seconds - first_s) * len(which) / (len(which) - 1)
+        return float(sums[0]) / len(which), float(sums[1]) / (len(which) * recipe.batch), seconds
+
+    def _ended(
+        self,
+        status: str,
+        reason: str = "",
+        *,
+        test_loss: float | None = None,
+        test_accuracy: float | None = None,
+    ) -> Outcome:
+        looks = (report for report in reversed(self.reports) if report.val_accuracy is not None)
+        evaluated = next(looks, None)
+        return Outcome(
+            key=self.job.key,
+            status=status,  # type: ignore[arg-type]  # one of the three literals above
+            reason=reason,
+            epochs=self.epoch,
+            val_accuracy=evaluated.val_accuracy if evaluated else None,
+            val_loss=evaluated.val_loss if evaluated else None,
+            test_accuracy=test_accuracy,
+            test_loss=test_loss,
+            train_s=self.train_s,
+            total_s=time.perf_counter() - self.begin,
+            peak_rss_bytes=peak_rss_bytes(),
+            images_per_s=self.images / self.train_s if self.train_s else 0.0,
+        )
+
+
+def step_count(job: Job) -> int:
+    """Steps of a whole job: images seen, to the nearest batch, and at least one."""
+    return max(1, round(job.images / job.recipe.batch))
+
+
+def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range]]:
+    """Give the epochs that are left after so many steps: their numbers, from 1, and their steps."""
+    total, last = step_count(job), job.epochs(train_images)
+    for epoch in range(1, last + 1):
+        end = min(total, max(epoch, round(epoch * train_images / job.recipe.batch)))
+        if epoch == last:
+            end = total
+        if end > done:
+            yield epoch, range(done, end)
+            done = end
+
+
+def evaluate(
+    steps: Steps, split: Split, on_progress: Callable[[], None] = lambda: None
+) -> tuple[float, float, float]:
+    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
+    loss, answers = 0.0, []
+    batch = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+    for start in range(0, len(split), batch):
+        part = slice(start, start + batch)
+        one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
+        loss += one_loss
+        answers.append(one_answers)
+        on_progress()
+    answered = np.concatenate(answers)
+    accuracy = float(np.mean(answered == split.labels))
+    return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
+
+
+def _batches(
+    data: Dataset, job: Job, pool: ThreadPoolExecutor, steps: Steps, first: int = 0
+) -> Iterator[Batch]:
+    """Augmented batches without end, from step `first`; each is made while the last is in use.
+
+    Images come in the order of one permutation after another, so that a batch may span two epochs:
+    all batches are of one size, and no image is left out. A batch depends on the seed and on its
+    number alone, so that a job can go on anywhere.
+    """
+    policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
+
+    held = steps.hold(data.train, policy)
+
+    def cut(step: int, indices: npt.NDArray[np.int64]) -> Batch:
+        moves = draw_moves(policy, len(indices), np.random.default_rng([job.seed, 1, step]))
+        if held is not None:
+            return held(indices, moves)
+        return augment(data.train.images[indices], policy, moves), data.train.labels[indices]
+
+    order = _order(len(data.train), job.recipe.batch, job.seed, first)
+    coming = pool.submit(cut, first, next(order))
+    for step, indices in enumerate(order, first + 1):
+        batch = coming.result()
+        coming = pool.submit(cut, step, indices)
+        yield batch
+
+
+def _order(count: int, batch: int, seed: int, first: int) -> Iterator[npt.NDArray[np.int64]]:
+    number, offset = divmod(first * batch, count)
+    left = np.empty(0, np.int64)
+    while True:
+        while len(left) < batch:
+            permutation = np.random.default_rng([seed, 0, number]).permutation(count)
+            left = np.concatenate([left, permutation[offset:]])
+            number, offset = number + 1, 0
+        yield left[:batch]
+        left = left[batch:]
+
+
+def _written(value: float) -> str:
+    return "NaN" if math.isnan(value) else "infinite"

@@ -1,0 +1,143 @@
+"""What goes between the driver and its workers: jobs one way, reports and outcomes the other.
+
+Plain JSON-able values, so that the same seam carries pipes, files and other machines.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from archsearch.training.recipe import Precision, Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One network to train once."""
+
+    key: str
+    """Unique in a study and fit for a file name: `trial-0007`, `final-0007-seed1`."""
+    graph: str
+    """Graph JSON (archsearch.ir.codec)."""
+    dataset: str
+    """Folder of a prepared dataset (archsearch.data)."""
+    recipe: Recipe
+    images: int
+    """Images seen in training, all epochs together; the last epoch may be partial."""
+    seed: int
+    backend: str = "tensorflow"
+    """What trains it (archsearch.training.backends)."""
+    precision: Precision = "float32"
+    compiled: bool = False
+    """Have a compiler fuse the training step's operations (see Task)."""
+    test: bool = False
+    """Evaluate the test split, once, after training (finalists only)."""
+    weights: str | None = None
+    """Where the final weights go (archsearch.training.weights: a NumPy `.npz` file)."""
+    val_every: int = 1
+    """Epochs from one evaluation of the validation images to the next (see `is_evaluated`)."""
+    checkpoint: str | None = None
+    """Folder to go on from and to leave a checkpoint in after every epoch; whoever keeps the
+    outcome removes it (archsearch.training.checkpoint)."""
+
+    measure_s: float | None = None
+    """Only measure the pace, for about so long, and keep nothing (archsearch.training.measuring)."""
+
+    def epochs(self, train_images: int) -> int:
+        """Count the epochs, the last perhaps partial, over a training split of that size."""
+        return math.ceil(self.images / train_images)
+
+    def evaluates(self, epoch: int, train_images: int) -> bool:
+        """Whether the validation images are evaluated after an epoch (1-based)."""
+        return is_evaluated(epoch, epochs=self.epochs(train_images), every=self.val_every)
+
+
+def is_evaluated(epoch: int, *, epochs: int, every: int) -> bool:
+    """Whether the validation images are evaluated after an epoch (1-based): always the first and the last."""
+    return epoch in (1, epochs) or epoch % every == 0
+
+
+def evaluation_count(*, epochs: int, every: int) -> int:
+    """Count the epochs after which the validation images are evaluated."""
+    first_or_last = {epoch for epoch in (1, epochs) if epoch % every}
+    return epochs // every + len(first_or_last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """How a job stands after an epoch (1-based)."""
+
+    key: str
+    epoch: int
+    loss: float
+    """Mean training loss over the epoch, label smoothing included, weight decay not."""
+    accuracy: float
+    val_loss: float | None = None
+    """Mean cross-entropy, without label smoothing; None, as all of `val_…`: not evaluated this time."""
+    val_accuracy: float | None = None
+    images_per_s: float
+    """Training images a second, validation not counted."""
+    learning_rate: float
+    """Of the epoch's last step."""
+    wall_s: float
+    """Since the job began; of an interrupted one, while it ran."""
+    val_balanced_accuracy: float | None = None
+    """The mean over the classes of each one's validation accuracy."""
+    outdated: bool = False
+    """Told once more by a job that goes on from a checkpoint, which has later epochs behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended. Accuracies are those of the last evaluated epoch, never the best over epochs."""
+
+    key: str
+    status: Literal["complete", "pruned", "failed"]
+    reason: str = ""
+    """Why it was pruned or failed, in one line."""
+    epochs: int = 0
+    """Epochs finished."""
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    train_s: float = 0.0
+    """In training steps alone."""
+    total_s: float = 0.0
+    """From the job's arrival to its outcome; of an interrupted one, while it ran."""
+    peak_rss_bytes: int = 0
+    """Largest resident memory of the worker in this job, what it has mapped of files counted in."""
+    held_bytes: int = 0
+    """What the worker holds as the job ends, files not counted: it may have grown."""
+    broken: bool = False
+    """Failed by an error of no known kind, after which the worker is of no use: a GPU's stay."""
+    images_per_s: float = 0.0
+    """Training images a second over the whole job."""
+    start_s: float = 0.0
+    """Building and compiling (jobs that measure the pace)."""
+    evaluated_per_s: float = 0.0
+    """Images evaluated a second (the same jobs)."""
+    device: str = ""
+    """What was trained on; empty for the processor (the same jobs)."""
+
+
+def to_json(value: Job | EpochReport | Outcome) -> str:
+    """One line of JSON, naming the kind of value."""
+    return json.dumps({"kind": type(value).__name__, **asdict(value)}, allow_nan=False)
+
+
+def from_json(text: str) -> Job | EpochReport | Outcome:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ValueError: the text is of no known kind.
+    """
+    fields: dict[str, Any] = json.loads(text)
+    kind = fields.pop("kind", None)
+    if kind == "Job":
+        return Job(**{**fields, "recipe": Recipe(**fields["recipe"])})
+    if kind == "EpochReport":
+        return EpochReport(**fields)
+    if kind == "Outcome":
+        return Outcome(**fields)
+    raise ValueError(f"no job, report or outcome: kind {kind!r}")

@@ -1,0 +1,1 @@
+"""Graphs as Keras and PyTorch networks."""

@@ -1,0 +1,275 @@
+"""From a Graph to the Keras model it describes."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import keras
+import numpy as np
+from keras import layers
+
+from archsearch.ir import ops
+from archsearch.ir.graph import Graph, Node
+from archsearch.readings.cost import training_only
+from archsearch.training.initial import initial_weights, integer, is_depthwise
+from archsearch.training.lowering.grouped_conv import GroupedConv2D
+from archsearch.training.lowering.layers import FusedBatchNorm, MeanOfKept
+from archsearch.training.lowering.windows import used_padding, window_cells
+
+_ON_JAX = keras.backend.backend() == "jax"
+if _ON_JAX:
+    from archsearch.training.lowering.jax_conv import JaxConv2D, JaxDepthwiseConv2D
+else:  # a model that was tuned on JAX loads here, too, where its layers are Keras's own
+    for _name, _layer in (
+        ("JaxConv2D", layers.Conv2D),
+        ("JaxDepthwiseConv2D", layers.DepthwiseConv2D),
+    ):
+        keras.saving.register_keras_serializable("archsearch", _name)(type(_name, (_layer,), {}))
+
+Lowering: TypeAlias = Literal["plain", "train"]
+
+BN_MOMENTUM = 0.9
+_LOWEST = (
+    -3.0e38
+)  # stands for −inf around a max pool: finite, so that a model's config is plain JSON
+
+
+def build_model(
+    graph: Graph,
+    *,
+    lowering: Lowering,
+    seed: int = 0,
+    zero_init_residual: bool = False,
+    auxiliary: bool = False,
+) -> keras.Model:
+    """Build the Keras model of a network, with fresh weights.
+
+    Args:
+        graph: the network.
+        lowering: `train` uses this package's faster layers; `plain` stock Keras layers alone, so
+            that a saved model loads without archsearch. Their weights are the same, in the same
+            order: `plain.set_weights(train.get_weights())`.
+        seed: of the weights and of dropout. Weights are drawn by NumPy, so that both lowerings
+            and all backends start equal.
+        zero_init_residual: see Recipe.
+        auxiliary: keep auxiliary classifiers; the outputs are then a list, the network's own first.
+
+    Returns:
+        A functional model from preprocessed float images (height, width, channels) to logits. A
+        node's layer has the node's name; explicit padding is a layer of its own, `<node>.pad`.
+    """
+    skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
+    builder = _Builder(lowering, seed)
+    tensors: list[Any] = []
+    for index, node in enumerate(graph.nodes):
+        if index in skip:
+            tensors.append(None)
+        else:
+            builder.input_shape = graph.input_shapes(node)[0] if node.inputs else ()
+            tensors.append(builder.add(node, [tensors[i] for i in node.inputs]))
+    outputs = tensors[-1]
+    if auxiliary and graph.auxiliary:
+        outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
+    # A model's name becomes a name scope; a network's may have any character.
+    model = keras.Model(tensors[0], outputs, name="archsearch_model")
+    for name, values in initial_weights(
+        graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip
+    ).items():
+        for variable, value in zip(model.get_layer(name).weights, values, strict=True):
+            variable.assign(value)
+    return model
+
+
+class _Builder:
+    """Adds nodes one by one; one method an op, found by its kind."""
+
+    def __init__(self, lowering: Lowering, seed: int) -> None:
+        self.train = lowering == "train"
+        self.seed = seed
+        self.input_shape: ops.Shape = ()
+
+    def add(self, node: Node, inputs: list[Any]) -> Any:
+        method: Callable[..., Any] = getattr(self, f"_{node.op.kind}")
+        return method(node, node.op, *inputs)
+
+    def _input(self, node: Node, op: ops.Input) -> Any:
+        return keras.Input(op.shape, name=node.name)
+
+    def _conv(self, node: Node, op: ops.Conv, x: Any) -> Any:
+        filters, groups = integer(op.filters), integer(op.groups)
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True))
+        x, padding = self._padded(node, x, reach, op.stride, op.padding)
+        common = {
+            "strides": op.stride,
+            "padding": padding,
+            "use_bias": op.bias,
+            "dilation_rate": op.dilation,
+            "name": node.name,
+        }
+        plain, depthwise = self._conv_layers(groups)
+        if is_depthwise(op, self.input_shape):
+            return depthwise(
+                op.kernel,
+                depth_multiplier=filters // groups,
+                depthwise_initializer="zeros",
+                **common,
+            )(x)
+        return plain(filters, op.kernel, groups=groups, kernel_initializer="zeros", **common)(x)
+
+    def _conv_layers(self, groups: int) -> tuple[Any, Any]:
+        """Return what convolves, and what does so depthwise."""
+        if self.train and _ON_JAX:
+            return JaxConv2D, JaxDepthwiseConv2D
+        # TensorFlow's depthwise layers are fast, in training and in a saved model.
+        return GroupedConv2D if self.train and groups > 1 else layers.Conv2D, layers.DepthwiseConv2D
+
+    def _dense(self, node: Node, op: ops.Dense, x: Any) -> Any:
+        return layers.Dense(op.units, use_bias=op.bias, kernel_initializer="zeros", name=node.name)(
+            x
+        )
+
+    def _batch_norm(self, node: Node, op: ops.BatchNorm, x: Any) -> Any:
+        layer = FusedBatchNorm if self.train else layers.BatchNormalization
+        return layer(
+            momentum=BN_MOMENTUM,
+            epsilon=op.epsilon,
+            scale=op.scale,
+            center=op.center,
+            name=node.name,
+        )(x)
+
+    def _layer_norm(self, node: Node, op: ops.LayerNorm, x: Any) -> Any:
+        return layers.LayerNormalization(
+            epsilon=op.epsilon, scale=op.scale, center=op.center, name=node.name
+        )(x)
+
+    def _layer_scale(self, node: Node, op: ops.LayerScale, x: Any) -> Any:
+        # Keras has no layer of its own for this; a 1×1 depthwise convolution is the same product.
+        return layers.DepthwiseConv2D(
+            1, use_bias=False, depthwise_initializer="zeros", name=node.name
+        )(x)
+
+    def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
+        if op.slope is not None:
+            return layers.LeakyReLU(negative_slope=op.slope, name=node.name)(x)
+        return layers.Activation(op.function, name=node.name)(x)
+
+    def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:
+        kind = layers.MaxPooling2D if op.method == "max" else layers.AveragePooling2D
+        height, width = integer(self.input_shape[0]), integer(self.input_shape[1])
+        # An average that counts its padding must see the zeros, which Keras's "same" leaves out.
+        counts = op.method == "avg" and op.count_padding
+        fill = _LOWEST if op.method == "max" else 0.0
+        x, padding = self._padded(
+            node, x, op.kernel, op.stride, op.padding, fill=fill, explicit=counts
+        )
+        scaled = op.method == "avg" and not counts and padding == "valid" and any(op.padding)
+        name = f"{node.name}.sum" if scaled else node.name
+        x = kind(op.kernel, strides=op.stride, padding=padding, name=name)(x)
+        if not scaled:
+            return x
+        # Every window divided by the whole kernel's size; its share inside the image is wanted.
+        inside = np.outer(
+            window_cells(height, op.kernel[0], op.stride[0], op.padding[0], node.shape[0]),
+            window_cells(width, op.kernel[1], op.stride[1], op.padding[2], node.shape[1]),
+        )
+        factor = (prod(op.kernel) / inside)[None, :, :, None].tolist()
+        return layers.Rescaling(factor, name=node.name)(x)
+
+    def _global_pool(self, node: Node, op: ops.GlobalPool, x: Any) -> Any:
+        kind = layers.GlobalMaxPooling2D if op.method == "max" else layers.GlobalAveragePooling2D
+        return kind(keepdims=op.keep_map, name=node.name)(x)
+
+    def _flatten(self, node: Node, op: ops.Flatten, x: Any) -> Any:
+        return layers.Flatten(name=node.name)(x)
+
+    def _dropout(self, node: Node, op: ops.Dropout, x: Any) -> Any:
+        self.seed += 1
+        return layers.Dropout(op.rate, seed=self.seed, name=node.name)(x)
+
+    def _drop_path(self, node: Node, op: ops.DropPath, x: Any) -> Any:
+        self.seed += 1
+        shape = (None, *(1 for _ in node.shape))
+        return layers.Dropout(1 - op.survival, noise_shape=shape, seed=self.seed, name=node.name)(x)
+
+    def _add(self, node: Node, op: ops.Add, *xs: Any) -> Any:
+        return layers.Add(name=node.name)(list(xs))
+
+    def _mean(self, node: Node, op: ops.Mean, *xs: Any) -> Any:
+        if not (self.train and op.drop):
+            return layers.Average(name=node.name)(list(xs))
+        self.seed += 1
+        return MeanOfKept(op.drop, seed=self.seed, name=node.name)(list(xs))
+
+    def _multiply(self, node: Node, op: ops.Multiply, x: Any, gate: Any) -> Any:
+        return layers.Multiply(name=node.name)([x, gate])
+
+    def _concat(self, node: Node, op: ops.Concat, *xs: Any) -> Any:
+        return layers.Concatenate(name=node.name)(list(xs))
+
+    def _pad(self, node: Node, op: ops.Pad, x: Any) -> Any:
+        return layers.ZeroPadding2D((op.padding[:2], op.padding[2:]), name=node.name)(x)
+
+    def _crop(self, node: Node, op: ops.Crop, x: Any) -> Any:
+        return layers.Cropping2D((op.cropping[:2], op.cropping[2:]), name=node.name)(x)
+
+    def _reshape(self, node: Node, op: ops.Reshape, x: Any) -> Any:
+        return layers.Reshape(op.target, name=node.name)(x)
+
+    def _resize(self, node: Node, op: ops.Resize, x: Any) -> Any:
+        return layers.Resizing(*op.size, interpolation="bilinear", name=node.name)(x)
+
+    def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
+        return layers.Rescaling(op.scale, offset=op.offset, name=node.name)(x)
+
+    def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
+        # As columns: TensorFlow's CPU rewriting merges a padding with a convolution that reads it, and the
+        # merged kernel pads no channels.
+        height, width, channels = map(integer, self.input_shape)
+        x = layers.Reshape((height * width, channels, 1), name=f"{node.name}.columns")(x)
+        x = layers.ZeroPadding2D(((0, 0), (op.before, op.after)), name=f"{node.name}.pad")(x)
+        return layers.Reshape(node.shape, name=node.name)(x)
+
+    def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
+        channels = integer(self.input_shape[-1])
+        before = op.size // 2
+        pads = ((0, 0), (0, 0), (0, 0), (before, op.size - 1 - before))
+        squares = keras.ops.pad(keras.ops.square(x), pads)
+        total = squares[..., :channels]
+        for offset in range(1, op.size):
+            total = total + squares[..., offset : offset + channels]
+        return layers.Identity(name=node.name)(x * (op.k + op.alpha * total) ** -op.beta)
+
+    def _padded(
+        self,
+        node: Node,
+        x: Any,
+        reach: tuple[int, ...],
+        stride: ops.Pair,
+        padding: ops.Padding,
+        *,
+        fill: float = 0.0,
+        explicit: bool = False,
+    ) -> tuple[Any, Literal["same", "valid"]]:
+        """Pad where Keras's "valid" and "same" do not say it, which is faster where they do."""
+        top, bottom, left, right = used_padding(
+            self.input_shape, node.shape, (reach[0], reach[1]), stride, padding
+        )
+        rows, columns = (top, bottom), (left, right)
+        if not any(rows + columns):
+            return x, "valid"
+        same = tuple(
+            _same(integer(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
+        )
+        if same == (rows, columns) and not explicit:
+            return x, "same"
+        if fill:
+            pads = ((0, 0), rows, columns, (0, 0))
+            return keras.ops.pad(x, pads, constant_values=fill), "valid"
+        return layers.ZeroPadding2D((rows, columns), name=f"{node.name}.pad")(x), "valid"
+
+
+def _same(side: int, reach: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's padding for "same": the odd pixel goes to the end."""
+    total = max(0, (-(-side // stride) - 1) * stride + reach - side)
+    return total // 2, total - total // 2

@@ -1,0 +1,67 @@
+"""How fast this process trains a network: a few seconds of training that is thrown away."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from archsearch.data.dataset import Dataset, Split, load
+from archsearch.ir.codec import from_json
+from archsearch.readings.cost import cost
+from archsearch.training.fit import evaluate, train_steps
+from archsearch.training.job import Job, Outcome
+from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+
+FIRST_STEP_FLOPS: Final = 24_000_000_000
+"""A first step is at most so large: seconds even on a slow processor."""
+_FULL_STEP_S: Final = 2.0
+"""A whole batch is tried where that takes no longer, going by the first steps."""
+
+
+def measure(job: Job) -> Outcome:
+    """Train for about `job.measure_s` seconds, evaluate a little, and tell the pace.
+
+    A batch that would take long is made smaller: images a second hardly depend on it there.
+    """
+    assert job.measure_s is not None
+    began = time.perf_counter()
+    reset_peak_rss()
+    data = load(Path(job.dataset))
+    flops = max(1, cost(from_json(job.graph)).flops)
+    small = max(1, min(job.recipe.batch, FIRST_STEP_FLOPS // (3 * flops)))
+    outcome = _measured(job, data, small, job.measure_s)
+    if small < job.recipe.batch and job.recipe.batch / outcome.images_per_s < _FULL_STEP_S:
+        outcome = _measured(job, data, job.recipe.batch, job.measure_s)
+    return replace(outcome, total_s=time.perf_counter() - began)
+
+
+def _measured(job: Job, data: Dataset, batch: int, measure_s: float) -> Outcome:
+    sized = replace(job, recipe=replace(job.recipe, batch=batch))
+    began = time.perf_counter()
+    with train_steps(sized, data) as (steps, take):
+        take(1)  # the first step compiles
+        compiled_s = time.perf_counter() - began
+        taken, count, began = 0, 1, time.perf_counter()
+        while (train_s := time.perf_counter() - began) < measure_s or not taken:
+            take(count)
+            taken += count
+            count = min(2 * count, 16)
+        few = Split(data.val.images[:batch], data.val.labels[:batch])
+        began = time.perf_counter()
+        evaluate(steps, few)
+        compiled_s += time.perf_counter() - began
+        began = time.perf_counter()
+        evaluations = 0
+        while (evaluated_s := time.perf_counter() - began) < measure_s / 4 or not evaluations:
+            evaluate(steps, few)
+            evaluations += 1
+    return Outcome(
+        key=job.key,
+        status="complete",
+        train_s=train_s,
+        peak_rss_bytes=peak_rss_bytes(),
+        images_per_s=taken * batch / train_s,
+        start_s=compiled_s,
+        evaluated_per_s=evaluations * len(few) / evaluated_s,
+        device=steps.device,
+    )

@@ -1,0 +1,69 @@
+"""What a worker process is given to train with; decided by the driver before it starts."""
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+DEVICE_ORDER: Final = "PCI_BUS_ID"
+"""How GPUs are numbered: as nvidia-smi does."""
+_USABLE: Final = 0.9
+"""The part of a GPU's memory that frameworks are let take: a process needs some besides, and latency is
+measured in one more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSetup:
+    """A worker's share of the machine.
+
+    Attributes:
+        backend: what it trains on (archsearch.training.backends).
+        threads: CPU threads it may compute with.
+        gpu: the number of its GPU; None: the processor alone.
+        gpu_share: its part of that GPU.
+        mps: folder of the service through which workers share a GPU (archsearch.engines.mps).
+        cache: folder for compiled programs, so that a network is compiled once, however many workers
+            train it and however often; None: nothing is kept.
+    """
+
+    backend: str = "tensorflow"
+    threads: int = 1
+    gpu: str | None = None
+    gpu_share: float = 1.0
+    mps: str | None = None
+    cache: str | None = None
+
+    @property
+    def memory_share(self) -> float:
+        """The part of its GPU's memory that its framework may take."""
+        return _USABLE * self.gpu_share
+
+    def apply(self) -> None:
+        """Set what frameworks read as they are imported: call it before that."""
+        # Keras is not asked to compute on PyTorch: what trains there is no Keras model.
+        os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+        os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
+        os.environ.setdefault("CUDA_DEVICE_ORDER", DEVICE_ORDER)
+        if self.mps is not None:
+            os.environ["CUDA_MPS_PIPE_DIRECTORY"] = self.mps
+        if self.backend == "jax" and self.gpu is None:
+            os.environ["JAX_PLATFORMS"] = "cpu"
+        for name in (
+            "OMP_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+            "NPROC",
+        ):
+            os.environ[name] = str(self.threads)
+        # Threads that wait for work spin by default, in the way of the other workers': torch with two
+        # threads took ten times as long on two busy cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Nobody takes all of a GPU's memory at the start: other workers share it, and latency is measured
+        # beside them.
+        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{self.memory_share:.3f}"
+        if self.cache is not None:  # TensorFlow has none
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", self.cache)
+            os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", self.cache)

@@ -1,0 +1,135 @@
+"""A worker process: jobs come in over a pipe, reports and outcomes go out."""
+
+import gc
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import replace
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from archsearch.errors import ArchsearchError
+from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.training.resident import held_bytes
+from archsearch.training.setup import WorkerSetup
+
+JOB: Final = "job"
+STOP: Final = "stop"
+ALIVE: Final = "alive"
+_ALIVE_EVERY_S: Final = 20.0
+
+
+def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
+    """Train jobs until the pipe closes; the target of a spawned process.
+
+    In come `("job", JSON)` and `("stop", key)`, out go JSON texts: an EpochReport an epoch, then
+    one Outcome a job; and `alive`, as soon as jobs can be taken, and now and then while one trains. A job
+    that fails costs its outcome, not the worker, unless by an error of no known kind.
+
+    Args:
+        pipe: this process's end.
+        setup: what to train with.
+        log: file for everything libraries print.
+    """
+    # These reach the whole process group; what to do about them is the driver's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_driver()
+    redirect_output(Path(log))
+    setup.apply()
+    warm_up(setup)
+    stopped: set[str] = set()
+    outcome = None
+    try:
+        pipe.send(ALIVE)
+        while outcome is None or not outcome.broken:
+            kind, text = pipe.recv()
+            if kind == STOP:  # for a job that has ended meanwhile
+                continue
+            job = from_json(text)
+            assert isinstance(job, Job)
+            stopped.clear()
+            outcome = replace(_run(job, pipe, stopped), held_bytes=held_bytes())
+            pipe.send(to_json(outcome))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def end_with_driver() -> None:
+    """End this process at once when the one that started it dies, even in the middle of an epoch."""
+    driver = parent_process()
+    if driver is None:
+        return
+
+    def watch() -> None:
+        wait([driver.sentinel])
+        os._exit(1)  # a checkpoint that is being written has another name until it is whole
+
+    threading.Thread(target=watch, name="watch-driver", daemon=True).start()
+
+
+def redirect_output(log: Path) -> None:
+    """Send stdout and stderr to a file, also those of C++ code, which knows file descriptors only."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+def warm_up(setup: WorkerSetup) -> None:
+    """Import what takes seconds before the first job needs it, and have it never looked through again."""
+    backend = importlib.import_module(f"archsearch.training.backends.{setup.backend}")
+    if setup.backend != "jax" and setup.gpu is not None:  # JAX goes by its environment
+        backend.limit_gpu_memory(setup.memory_share)
+    # A framework is half a million objects that stay: to look through them when a job's garbage is collected
+    # takes a third of a second.
+    gc.collect()
+    gc.freeze()
+
+
+def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
+    from archsearch.training.fit import train
+    from archsearch.training.measuring import measure
+
+    def on_epoch(report: EpochReport) -> bool:
+        pipe.send(to_json(report))
+        while pipe.poll():
+            kind, key = pipe.recv()
+            if kind == STOP:
+                stopped.add(key)
+        return job.key not in stopped
+
+    told = monotonic()
+
+    def on_progress() -> None:
+        nonlocal told
+        if monotonic() - told > _ALIVE_EVERY_S:
+            pipe.send(ALIVE)
+            told = monotonic()
+
+    try:
+        if job.measure_s is not None:
+            return measure(job)
+        return train(job, on_epoch, on_progress)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise  # the driver is gone
+    except MemoryError:
+        return Outcome(key=job.key, status="failed", reason="out of memory")
+    except ArchsearchError as error:
+        return Outcome(key=job.key, status="failed", reason=str(error))
+    except Exception as error:
+        traceback.print_exc()  # into the log
+        sys.stderr.flush()
+        # TensorFlow's messages go on for pages; the first line says what happened.
+        first = (str(error).strip() or "no message").splitlines()[0]
+        reason = f"{type(error).__name__}: {first[:300]}"
+    return Outcome(key=job.key, status="failed", reason=reason, broken=True)

@@ -1,0 +1,240 @@
+"""The local engine, with worker processes that train nothing."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from archsearch.engines import mps
+from archsearch.engines.engine import Event
+from archsearch.engines.local import LocalEngine
+from archsearch.errors import ArchsearchError
+from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.recipe import Recipe
+from archsearch.training.setup import WorkerSetup
+
+
+def job(key: str, what: str = "ok", checkpoint: Path | None = None) -> Job:
+    return Job(
+        key=key, graph=what, dataset="", recipe=Recipe(), images=1, seed=0,
+        checkpoint=checkpoint and str(checkpoint),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def make(tmp_path: Path, toys: ModuleType):
+    made = []
+
+    def engine(workers: int = 1, main: str = "worker", **options) -> LocalEngine:
+        options = {"main": getattr(toys, main), "logs": tmp_path / "logs", **options}
+        made.append(LocalEngine([WorkerSetup()] * workers, **options))
+        return made[-1]
+
+    yield engine
+    for each in made:
+        each.close()
+
+
+def outcomes(
+    engine: LocalEngine, count: int, seen: list[Event] | None = None
+) -> dict[str, Outcome]:
+    found: dict[str, Outcome] = {}
+    end = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < end:
+        for event in engine.events(0.2):
+            if seen is not None:
+                seen.append(event)
+            if isinstance(event, Outcome):
+                found[event.key] = event
+    return found
+
+
+def test_workers_that_share_a_gpu_share_its_service_until_they_end(toys, tmp_path, monkeypatch):
+    class Service:
+        folder = "/service"
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    service = Service()
+    monkeypatch.setattr(mps, "start", lambda setups, log: service if len(setups) > 1 else None)
+    setups = [WorkerSetup(gpu="0", gpu_share=0.5)] * 2
+    engine = LocalEngine(setups, logs=tmp_path / "logs", main=toys.worker)
+    try:
+        for name in ("a", "b"):
+            engine.submit(job(name, "setup"))
+        found = outcomes(engine, 2)
+        assert all("mps='/service'" in outcome.reason for outcome in found.values())
+        assert not service.closed
+    finally:
+        engine.close()
+    assert service.closed
+
+
+def test_jobs_queue_for_warm_workers(make):
+    engine = make(2)
+    for n in range(5):
+        engine.submit(job(f"j{n}"))
+    with pytest.raises(ValueError, match="under way"):
+        engine.submit(job("j4"))
+    seen: list[Event] = []
+    found = outcomes(engine, 5, seen)
+    assert sorted(found) == [f"j{n}" for n in range(5)]
+    assert len({outcome.reason for outcome in found.values()}) <= 2
+    mine = [event.epoch for event in seen if isinstance(event, EpochReport) and event.key == "j1"]
+    assert mine == [1, 2]
+    assert engine.events(0.01) == []
+
+
+def test_a_death_costs_one_job_and_names_the_cause(make):
+    engine = make(1)
+    for key, what in (("a", "kill"), ("b", "ok"), ("c", "exit"), ("d", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 4)
+    assert found["a"].status == "failed"
+    assert found["a"].reason == "worker died: signal 9 (SIGKILL); perhaps the memory ran out"
+    assert found["c"].reason.startswith("worker died: exit status 3, ModuleNotFoundError")
+    assert found["b"].status == found["d"].status == "complete"
+    assert found["b"].reason != found["d"].reason
+
+
+def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
+    engine = make(2)
+    engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
+    engine.submit(job("deadly", "kill", tmp_path / "deadly"))
+    engine.submit(job("next"))
+    seen: list[Event] = []
+    found = outcomes(engine, 3, seen)
+    assert found["unlucky"].status == found["next"].status == "complete"
+    mine = [e.epoch for e in seen if isinstance(e, EpochReport) and e.key == "unlucky"]
+    assert mine == [1, 1, 2]
+    assert found["deadly"].status == "failed"
+    assert found["deadly"].reason.startswith("worker died: signal 9 (SIGKILL)")
+    assert found["deadly"].reason.endswith("(twice)")
+    assert engine.events(0.01) == []
+    # Its fault is forgotten with the job: a later one of that key has its second chance, too.
+    (tmp_path / "unlucky.died").unlink()
+    engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
+    assert outcomes(engine, 1)["unlucky"].status == "complete"
+
+
+def test_a_job_that_was_to_stop_is_not_tried_again(make, tmp_path: Path):
+    engine = make(1)
+    engine.submit(job("a", "stopped", tmp_path / "a"))
+    while not engine.events(1):
+        pass
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"
+
+
+def test_stopping_a_running_and_a_waiting_job(make):
+    engine = make(1)
+    engine.submit(job("a", "long"))
+    engine.submit(job("b"))
+    while not engine.events(1):
+        pass
+    engine.stop("a")
+    engine.stop("b")
+    engine.stop("nobody")
+    found = outcomes(engine, 2)
+    assert {outcome.status for outcome in found.values()} == {"pruned"}
+
+
+def test_a_worker_that_has_grown_is_replaced(make):
+    engine = make(1)
+    for key, what in (("a", "fat"), ("b", "ok"), ("c", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 3)
+    assert found["a"].reason != found["b"].reason == found["c"].reason
+
+
+def test_a_broken_worker_goes_and_its_job_is_tried_once_more(make, tmp_path: Path):
+    engine = make(1)
+    for key, what in (("a", "broken"), ("b", "ok"), ("c", "ok")):
+        engine.submit(job(key, what, tmp_path / key))
+    first = engine._workers[0].process.pid
+    found = outcomes(engine, 3)
+    # Not by the process that had broken, and not by the second one either.
+    assert found["a"].status == "failed"
+    assert found["a"].reason.startswith("RuntimeError: CUDA error")
+    assert found["a"].reason.endswith("(twice)")
+    assert str(first) not in found["a"].reason
+    assert found["b"].status == found["c"].status == "complete"
+    assert found["b"].reason == found["c"].reason != str(first)
+
+
+def test_a_worker_that_starts_no_more_is_done_without(make, tmp_path: Path):
+    engine = make(2, main="lost")
+    for key, what in (("a", "kill"), ("b", "kill"), ("c", "ok"), ("d", "ok"), ("e", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 5)
+    # A death costs the job that it had, and no other.
+    assert [found[key].status for key in "abcde"] == ["failed"] * 2 + ["complete"] * 3
+    deadline = time.monotonic() + 30
+    while engine.workers > 1 and time.monotonic() < deadline:
+        engine.submit(job("more"))
+        assert outcomes(engine, 1)["more"].status == "complete"
+    assert engine.workers == 1
+
+
+def test_a_job_that_was_to_stop_before_its_worker_had_started_does_not_train(make):
+    engine = make(2, main="lost")  # the first one starts no more
+    first = engine._workers[0]
+    first.log.with_suffix(".lost").write_text("")
+    engine.submit(job("a", "long"))
+    assert first.job.key == "a"
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"
+
+
+def test_a_worker_that_dies_within_a_word_costs_its_job(make):
+    engine = make(1, main="cut_off")
+    engine.submit(job("a"))
+    assert outcomes(engine, 1)["a"].reason.startswith("worker died: exit status 0")
+
+
+def test_a_worker_that_says_that_it_goes_on_is_not_silent(make):
+    engine = make(1, silence_s=1.5)
+    engine.submit(job("a", "alive"))
+    assert outcomes(engine, 1)["a"].status == "complete"
+
+
+def test_a_silent_worker_is_ended(make):
+    engine = make(1, silence_s=1.5)
+    engine.submit(job("a", "sleep"))
+    engine.submit(job("b"))
+    found = outcomes(engine, 2)
+    assert "said nothing for 2 s" in found["a"].reason
+    assert found["b"].status == "complete"
+
+
+def test_workers_that_do_not_start_are_not_started_for_ever(make):
+    engine = make(1, main="stillborn")
+    engine.submit(job("a"))
+    with pytest.raises(ArchsearchError, match="do not start: exit status 1, ImportError"):
+        outcomes(engine, 2)
+
+
+def test_close_ends_all_processes_and_may_be_called_twice(make):
+    engine = make(2)
+    engine.submit(job("a", "sleep"))
+    processes = [each.process.pid for each in engine._workers]
+    engine.close()
+    engine.close()
+    for pid in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_workers_ignore_ctrl_c(make):
+    engine = make(1)
+    engine.submit(job("a", "long"))
+    while not engine.events(1):
+        pass
+    os.kill(engine._workers[0].process.pid, signal.SIGINT)
+    engine.stop("a")
+    assert outcomes(engine, 1)["a"].status == "pruned"

@@ -1,0 +1,99 @@
+"""Worker processes that train nothing: what `test_local` has its engine run."""
+
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+from archsearch.archive.lock import locked
+from archsearch.training.job import EpochReport, Outcome, from_json, to_json
+from archsearch.training.worker import ALIVE
+
+
+def worker(pipe, setup, log: str) -> None:
+    """Does what a job's `graph` says: `ok`, `kill`, `once`, `broken`, `exit`, `sleep`, `alive`, …"""
+    Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
+    pipe.send(ALIVE)
+    while True:
+        try:
+            kind, text = pipe.recv()
+        except EOFError:
+            return
+        if kind != "job":
+            continue
+        job = from_json(text)
+        if job.graph == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        mark = Path(job.checkpoint or log).with_suffix(".died")
+        if job.graph in ("once", "stopped") and not mark.exists():
+            pipe.send(to_json(report(job.key, 1)))
+            if job.graph == "stopped":
+                pipe.recv()
+            mark.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.graph in ("exit", "sleep"):
+            time.sleep(60 if job.graph == "sleep" else 0)
+            sys.exit(3)
+        if job.graph == "alive":
+            live(pipe)
+        if job.graph == "broken":
+            reason = f"RuntimeError: CUDA error in {os.getpid()}"
+            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, broken=True)))
+            return
+        status = "complete"
+        for epoch in range(1, 1000 if job.graph == "long" else 3):
+            pipe.send(to_json(report(job.key, epoch)))
+            if job.graph == "long":
+                time.sleep(0.02)
+                if pipe.poll() and pipe.recv() == ("stop", job.key):
+                    status = "pruned"
+                    break
+        fat = 10**15 if job.graph == "fat" else 10**6
+        reason = str(setup) if job.graph == "setup" else str(os.getpid())
+        outcome = Outcome(
+            key=job.key, status=status, reason=reason, val_accuracy=0.5, held_bytes=fat
+        )
+        pipe.send(to_json(outcome))
+
+
+def live(pipe) -> None:
+    for _ in range(10):
+        time.sleep(0.3)
+        pipe.send(ALIVE)
+
+
+def stillborn(pipe, setup, log: str) -> None:
+    Path(log).write_text("ImportError: no tensorflow")
+    sys.exit(1)
+
+
+def lost(pipe, setup, log: str) -> None:
+    """A worker that starts once: the second time its GPU is gone. Others start always."""
+    mark = Path(log).with_suffix(".lost")
+    if Path(log).stem == "worker-0":
+        if mark.exists():
+            sys.exit("RuntimeError: no CUDA-capable device is detected")
+        mark.write_text("")
+    worker(pipe, setup, log)
+
+
+def cut_off(pipe, setup, log: str) -> None:
+    """A worker that dies in the middle of a word."""
+    pipe.send(ALIVE)
+    pipe.recv()
+    os.write(pipe.fileno(), struct.pack("!i", 1000) + b"half of it")
+
+
+def report(key: str, epoch: int) -> EpochReport:
+    return EpochReport(
+        key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0,
+        images_per_s=1, learning_rate=1, wall_s=1,
+    )  # fmt: skip
+
+
+def hold_lock(path: str, pipe) -> None:
+    with locked(Path(path), study="s"):
+        pipe.send("held")
+        pipe.recv()

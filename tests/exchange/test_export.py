@@ -1,0 +1,170 @@
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from archsearch.data.dataset import load
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.export import ExportRequest, check_out, export
+from archsearch.exchange.latency import LatencyRequest
+from archsearch.exchange.model_process import ModelProcess
+from archsearch.ir.codec import to_json
+from archsearch.training.weights import get_weights, save_weights
+from tests.images import CLASSES
+from tests.networks import resnext_like, vgg_like
+
+PLAIN_TENSORFLOW = """
+import sys
+sys.modules["archsearch"] = None  # as if it were not installed: importing it fails
+import numpy as np, tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serve"]
+data = np.load(sys.argv[2])
+for n in (1, 7):
+    answer = serve(images=tf.constant(data["images"][:n]))
+    np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"][:n], atol=1e-4)
+    assert [name.decode() for name in answer["class_name"].numpy()] == [
+        data["classes"][i] for i in answer["class_index"].numpy()
+    ]
+"""
+
+
+def request_for(graph, data, folder, **changes):
+    """An export of the graph with weights that are not a fresh model's."""
+    from archsearch.training.lowering.keras_model import build_model
+
+    model = build_model(graph, lowering="train")
+    rng = np.random.default_rng(0)
+    weights = [w * (1 + rng.random(w.shape, np.float32)) for w in model.get_weights()]
+    # Small last layers, so that the probabilities are neither 0 nor 1.
+    model.set_weights([w * np.float32(0.02) if w.ndim == 2 else w for w in weights])
+    save_weights(get_weights(model), folder / "w.npz")
+    values = {"out": str(folder / "model"), "format": "saved_model", **changes}
+    request = ExportRequest(
+        graph=to_json(graph), weights=str(folder / "w.npz"), dataset=str(data), **values
+    )
+    return request, model
+
+
+@pytest.mark.keras
+def test_plain_tensorflow_calls_a_grouped_network(colour_dataset, tmp_path):
+    request, model = request_for(resnext_like(), colour_dataset, tmp_path)
+    out = export(request)
+    data = load(colour_dataset)
+    images = data.test.images[:7]
+    x = (images - np.float32(data.mean)) / np.float32(data.std)
+    logits = np.asarray(model(x, training=False))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    wanted = powers / powers.sum(axis=1, keepdims=True)
+    assert wanted.max() < 0.99  # probabilities that can tell a difference
+    np.savez(tmp_path / "data.npz", images=images, wanted=wanted, classes=CLASSES)
+    # -I: neither the working directory nor PYTHONPATH is searched.
+    command = [sys.executable, "-I", "-c", PLAIN_TENSORFLOW, str(out), str(tmp_path / "data.npz")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((out / "assets.extra" / "archsearch.json").read_text())
+    assert facts["classes"] == list(CLASSES)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "model", "w.npz"]
+
+
+@pytest.mark.keras
+def test_a_keras_file_takes_uint8_images_and_lists_its_classes(dataset, tmp_path):
+    import keras
+
+    request, _ = request_for(
+        vgg_like(), dataset, tmp_path, out=str(tmp_path / "model.keras"), format="keras"
+    )
+    out = export(request)
+    model = keras.models.load_model(out)
+    probabilities = np.asarray(model(load(dataset).test.images[:3]))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    with zipfile.ZipFile(out) as file:
+        assert json.loads(file.read("archsearch.json"))["classes"] == list(CLASSES)
+
+
+@pytest.mark.keras
+def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path):
+    request, _ = request_for(vgg_like(), dataset, tmp_path)
+    other = ExportRequest(
+        graph=to_json(vgg_like(classes=7)),
+        weights=request.weights,
+        dataset=str(dataset),
+        out=str(tmp_path / "other"),
+    )
+    with ModelProcess(log=tmp_path / "log") as process:
+        wrong = "weights are another network's: dense2:0 has shape"
+        with pytest.raises(ArchsearchError, match=wrong):
+            process.export(other)
+        assert process.export(request) == tmp_path / "model"
+        # The same process measures.
+        started = process.process_id
+        assert process.measure(LatencyRequest(graph=request.graph, seconds=0.1)).device == "cpu"
+        assert process.process_id == started
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "model", "w.npz"]
+
+
+@pytest.mark.keras
+def test_a_model_that_disagrees_is_not_kept(dataset, tmp_path, monkeypatch):
+    from archsearch.exchange import export as module
+
+    original = module._trained_probabilities
+    monkeypatch.setattr(module, "_trained_probabilities", lambda *a: original(*a) + 0.01)
+    request, _ = request_for(vgg_like(), dataset, tmp_path)
+    with pytest.raises(ArchsearchError, match="disagrees with the trained one"):
+        export(request)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
+
+
+@pytest.mark.keras
+def test_replacing_is_asked_for_and_leaves_nothing_of_the_old(dataset, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old.txt").write_text("old")
+    request, _ = request_for(vgg_like(), dataset, tmp_path, overwrite=True)
+    out = export(request)
+    assert not (out / "old.txt").exists()
+    assert (out / "saved_model.pb").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "w.npz"]
+
+
+def test_what_exists_is_not_replaced(tmp_path):
+    def request(out, form="saved_model"):
+        return ExportRequest(graph="", weights="", dataset="", out=str(out), format=form)
+
+    (tmp_path / "empty").mkdir()
+    assert check_out(request(tmp_path / "empty")) == tmp_path / "empty"
+    with pytest.raises(UserError, match="exists; give another --out, or --force"):
+        check_out(request(tmp_path))
+    with pytest.raises(UserError, match=r"a \.keras file's name ends in \.keras"):
+        check_out(request(tmp_path / "model", "keras"))
+    with pytest.raises(UserError, match="there are saved_model and keras"):
+        check_out(request(tmp_path / "model", "onnx"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("FILE/x", "FILE is no folder"),
+        ("FILE/x/y", "FILE/x is no folder"),
+        ("/proc/x", r"can't be written \(No such file or directory\); give another --out"),
+        ("x" * 255, "File name too long"),
+        ("a\0", "null byte"),
+        (".", "give a folder of its own, like model"),
+        ("..", "give a folder of its own, like ../model"),
+        ("/", "give a folder of its own, like /model"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_started(
+    tmp_path, monkeypatch, out, message, force
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("")
+    request = ExportRequest(graph="", weights="", dataset="", out=out, overwrite=force)
+    with ModelProcess(log=tmp_path / "log") as process:
+        with pytest.raises(UserError, match=message) as error:
+            process.export(request)
+        assert process.process_id is None
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"]

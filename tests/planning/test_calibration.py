@@ -1,0 +1,283 @@
+"""Ways to share a machine, measured by engines whose speed is made up."""
+
+from dataclasses import replace
+
+import pytest
+
+from archsearch.errors import ArchsearchError
+from archsearch.planning import sharing
+from archsearch.planning.calibration import Calibration
+from archsearch.planning.problem import prepare_run
+from archsearch.report.plan import plan_lines
+from archsearch.settings import RunSettings
+from archsearch.testing.fake_engine import FakeEngine
+from archsearch.training.job import Outcome
+
+MEASUREMENT_S = 10.0
+
+
+class Machine:
+    """Eight cores; a clock that measuring moves on; workers of so many images a second."""
+
+    def __init__(self, images_per_s, start_s=1.0):
+        self.images_per_s = images_per_s
+        self.start_s = start_s
+        self.now = 0.0
+        self.opened = []
+        self.open = 0
+        self.told = []
+
+    def engine(self, shared):
+        machine = self
+        self.opened.append(shared.workers)
+        self.open += 1
+        assert self.open == 1, "two engines at a time"
+
+        class Engine(FakeEngine):
+            closed = False
+
+            def _pace(self, job):
+                machine.now += MEASUREMENT_S / max(2, shared.workers)
+                return replace(
+                    super()._pace(job),
+                    images_per_s=machine.images_per_s(shared),
+                    start_s=machine.start_s,
+                )
+
+            def close(self):
+                machine.open -= not self.closed
+                self.closed = True
+
+        return Engine(shared.workers)
+
+    def calibration(self, stopped=lambda: False):
+        return Calibration(
+            open_engine=self.engine,
+            clock=lambda: self.now,
+            began=0.0,
+            stopped=stopped,
+            tell=self.told.append,
+        )
+
+    def chosen(self, prepared):
+        with self.calibration().run(prepared) as found:
+            assert self.open == 1
+            assert found.engine.workers == found.prepared.sharing.workers
+        assert self.open == 0
+        return found
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(sharing, "cores", lambda: 8)
+
+    def make(**changes):
+        settings = RunSettings(
+            space="vgg", flops="20M", trials=100, backend="tensorflow", home=str(tmp_path)
+        )
+        return prepare_run(replace(settings, **changes))
+
+    return make
+
+
+def alone(shared):
+    """One thread trains as fast as many: the more workers, the better."""
+    return 100.0
+
+
+def together(shared):
+    """Workers get in each other's way."""
+    return 2000.0 / shared.workers**2
+
+
+def test_workers_are_doubled_as_long_as_that_is_faster(prepared):
+    machine = Machine(alone)
+    found = machine.chosen(prepared())
+    assert found.prepared.sharing.workers == 8
+    assert machine.opened == [4, 8]  # the last one goes on, nothing is left to try beyond it
+    # 13 rounds of trials and one of finals, where 4 workers take 25 and one.
+    assert found.forecast.tried == {
+        "4 workers of 2 threads, tensorflow, float32": pytest.approx(14 / 26)
+    }
+    assert found.forecast.workers == 8
+    (line,) = [line for line in plan_lines(found.forecast) if line.startswith("machine")]
+    assert line.endswith(
+        "Measured, by its speed: 4 workers of 2 threads, tensorflow, float32 0.54×"
+    )
+
+
+def test_they_are_halved_where_that_is_faster(prepared):
+    machine = Machine(together)
+    found = machine.chosen(prepared(epochs=40))
+    assert found.prepared.sharing.workers == 2  # one alone is not even tried
+    assert machine.opened == [4, 8, 2]
+    assert len(found.forecast.tried) == 2
+
+
+def test_the_best_is_opened_again_where_it_is_not_the_last(prepared):
+    machine = Machine(lambda shared: 100.0 if shared.workers == 4 else 10.0)
+    found = machine.chosen(prepared())
+    assert found.prepared.sharing.workers == 4
+    assert machine.opened == [4, 8, 2, 4]
+
+
+def test_a_little_faster_is_not_faster(prepared):
+    machine = Machine(lambda shared: 105.0 * 4 / shared.workers if shared.workers == 8 else 100.0)
+    assert machine.chosen(prepared()).prepared.sharing.workers == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "opened"),
+    [
+        # 100 trials of 4 epochs take 4 workers two minutes: not worth 10 s.
+        ({}, [4]),
+        # Five times that is worth one other measurement, ten times both.
+        ({"epochs": 18}, [4, 8, 4]),
+        ({"epochs": 60}, [4, 8, 2, 4]),
+        # Where it is said there is nothing to choose.
+        ({"epochs": 400, "workers": 4}, [4]),
+        # A bounded run is no longer than its bound.
+        ({"epochs": 18, "max_time": "4min"}, [4]),
+        ({"epochs": 60, "max_time": "2h"}, [4, 8, 2, 4]),
+    ],
+)
+def test_measuring_takes_a_small_part_of_the_run(prepared, changes, opened):
+    machine = Machine(lambda shared: 1000.0 * 4 / shared.workers, start_s=0.0)
+    found = machine.chosen(prepared(**changes))
+    assert machine.opened == opened
+    assert found.prepared.sharing.workers == 4
+    if len(opened) > 1:
+        assert (len(machine.told) - 1) * MEASUREMENT_S <= 0.021 * found.forecast.total_s
+
+
+def test_what_cannot_be_measured_is_not_chosen(prepared):
+    machine = Machine(lambda shared: 0.0 if shared.workers == 8 else 100.0)
+    found = machine.chosen(prepared(epochs=100))
+    assert found.prepared.sharing.workers != 8
+    assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
+
+
+def test_what_takes_too_long_is_given_up(prepared):
+    machine = Machine(lambda shared: 1000.0 * 4 / shared.workers)
+    measured = machine.engine
+
+    def engine(shared):
+        if shared.workers == 8:
+            machine.now += 20.0  # its workers are slow to start
+        return measured(shared)
+
+    machine.engine = engine
+    found = machine.chosen(prepared(epochs=20))
+    assert machine.opened == [4, 8, 4]
+    assert found.forecast.tried == {"8 workers of 1 thread, tensorflow, float32": 0.0}
+    assert machine.now < 40
+
+
+@pytest.mark.parametrize(("broken", "ends"), [(8, False), (4, True)])
+def test_workers_that_do_not_start_end_only_a_run_that_needs_them(prepared, broken, ends):
+    machine = Machine(alone)
+    whole = machine.engine
+
+    def engine(shared):
+        made = whole(shared)
+        if shared.workers == broken:
+
+            def events(timeout_s):
+                raise ArchsearchError("worker processes do not start")
+
+            made.events = events
+        return made
+
+    machine.engine = engine
+    if ends:
+        with pytest.raises(ArchsearchError, match="do not start"):
+            machine.chosen(prepared(epochs=60))
+    else:
+        found = machine.chosen(prepared(epochs=60))
+        assert found.prepared.sharing.workers == 4
+        assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
+    assert machine.open == 0
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Memory for two trainings at a time."""
+
+    def make(machine, room=2):
+        whole = machine.engine
+
+        def engine(shared):
+            made = whole(shared)
+            pace = made._pace
+
+            def limited(job):
+                if int(job.key.rpartition("-")[2]) < room:
+                    return pace(job)
+                return Outcome(key=job.key, status="failed", reason="CUDA out of memory")
+
+            made._pace = limited
+            return made
+
+        machine.engine = engine
+        return machine
+
+    return make
+
+
+def test_workers_that_do_not_all_find_memory_are_not_chosen(prepared, crowded):
+    machine = crowded(Machine(alone), room=4)
+    found = machine.chosen(prepared(epochs=60))
+    assert found.prepared.sharing.workers == 4
+    assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
+    assert not [note for note in found.forecast.notes if "failed" in note]
+
+
+def test_the_first_guess_is_halved_until_all_find_memory(prepared, crowded):
+    machine = crowded(Machine(alone))
+    found = machine.chosen(prepared())
+    assert found.prepared.sharing.workers == 2
+    assert machine.opened == [4, 2]
+    assert found.forecast.tried == {"4 workers of 2 threads, tensorflow, float32": 0.0}
+
+
+def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(prepared, crowded):
+    machine = crowded(Machine(alone), room=1)  # the second network fails always
+    found = machine.chosen(prepared())
+    assert machine.opened == [4, 2, 1, 4]
+    assert found.prepared.sharing.workers == 4
+    assert "of 4 trainings failed: CUDA out of memory" in " ".join(found.forecast.notes)
+    (line,) = [line for line in plan_lines(found.forecast) if line.startswith("machine")]
+    assert line.endswith("1 worker of 8 threads, tensorflow, float32 given up")
+
+
+def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(prepared, crowded):
+    machine = crowded(Machine(alone))
+    found = machine.chosen(prepared(workers=4))
+    assert found.prepared.sharing.workers == 4
+    (note,) = [note for note in found.forecast.notes if "failed" in note]
+    assert note.startswith("2 of 4 trainings failed: CUDA out of memory; with fewer --workers")
+
+
+def test_no_pace_no_choice(prepared):
+    machine = Machine(lambda shared: 0.0)
+    found = machine.chosen(prepared(epochs=100))
+    # Fewer workers do no better, so that it is not their number.
+    assert machine.opened == [4, 2, 1, 4]
+    assert found.prepared.sharing.workers == 4
+    assert found.forecast.total_s is None
+
+
+def test_stopping_ends_it(prepared):
+    machine = Machine(alone)
+    with machine.calibration(stopped=lambda: True).run(prepared(epochs=400)):
+        pass
+    assert machine.opened == [4]
+    assert machine.open == 0
+
+
+def test_an_engine_does_not_outlive_an_error(prepared):
+    machine = Machine(alone)
+    with pytest.raises(ZeroDivisionError), machine.calibration().run(prepared()):
+        raise ZeroDivisionError
+    assert machine.open == 0

@@ -1,0 +1,459 @@
+"""Bounds with an engine whose every epoch moves a clock of its own."""
+
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archsearch.archive.store import StudyStore, default_url, opened
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.planning.limits import Limits, Load, spent_flops
+from archsearch.settings import RunSettings
+from archsearch.strategy.search import Interrupted
+from archsearch.study import driver
+from archsearch.study.events import JobEnded, Notice
+from archsearch.study.ports import Services
+from archsearch.study.winner import export_study
+from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.training.job import EpochReport, Outcome
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TimedEngine(FakeEngine):
+    """One worker; an epoch takes `epoch_s`, of which the measured pace knows `told` times that."""
+
+    def __init__(self, clock: Clock, epoch_s, *, told: float = 1.0) -> None:
+        super().__init__(1, train_images=1259)
+        self.clock, self.epoch_s, self.told = clock, epoch_s, told
+        self._walls_s: dict[str, float] = {}
+
+    def events(self, timeout_s):
+        found = super().events(timeout_s)
+        if not found:
+            self.clock.now += timeout_s
+        return found
+
+    def _pace(self, job):
+        self.clock.now += 1
+        return replace(super()._pace(job), images_per_s=1259 / (self.told * self.epoch_s))
+
+    def _advance(self, job):
+        event = super()._advance(job)
+        if job.measure_s is None and hasattr(event, "epoch"):
+            self.clock.now += self.epoch_s
+            self._walls_s[job.key] = self._walls_s.get(job.key, 0.0) + self.epoch_s
+            event = replace(event, wall_s=self._walls_s[job.key])
+        if hasattr(event, "total_s") and job.measure_s is None:
+            event = replace(event, total_s=self.epoch_s * event.epochs, train_s=event.epochs / 100)
+        return event
+
+
+class Uneven(TimedEngine):
+    """Every second trial is slow, so that the search ends earlier than the finals would need."""
+
+    @property
+    def epoch_s(self):
+        key = next(iter(self._jobs), "")
+        return 25.0 if key.startswith("trial") and int(key[-2:]) % 2 else 5.0
+
+    @epoch_s.setter
+    def epoch_s(self, value):
+        pass
+
+
+class SlowFinals(TimedEngine):
+    """Finals begin with two slow epochs, as where other work comes and goes."""
+
+    @property
+    def epoch_s(self):
+        key = next(iter(self._jobs), "")
+        return 30.0 if key.startswith("final") and self._epochs[key] <= 2 else 10.0
+
+    @epoch_s.setter
+    def epoch_s(self, value):
+        pass
+
+
+class World:
+    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=2.5) -> None:
+        self.clock = Clock()
+        self.events: list[object] = []
+        self.engine = TimedEngine(self.clock, epoch_s, told=told)
+        self.export_s = export_s
+
+    def services(self) -> Services:
+        return Services(
+            engine=lambda setups, folder: self.engine,
+            tracker=lambda settings, warn: MemoryTracker(),
+            export=self._export,
+            clock=self.clock,
+        )
+
+    def run(self, settings: RunSettings):
+        return driver.run(settings, on_event=self.events.append, services=self.services())
+
+    def _export(self, store, folder, gauge):
+        self.clock.now += self.export_s
+        return folder.exports
+
+
+class Slowing(World):
+    """From a moment on, an epoch takes two and a half times as long."""
+
+    def __init__(self):
+        super().__init__()
+
+        class Engine(TimedEngine):
+            @property
+            def epoch_s(self):
+                return 10.0 if self.clock.now < 1500 else 25.0
+
+            @epoch_s.setter
+            def epoch_s(self, value):
+                pass
+
+        self.engine = Engine(self.clock, 10.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings.from_dict(
+        {"space": "vgg", "flops": "20M", "epochs": 4, "workers": 1, "seeds": 2, "finalists": 2,
+         "home": str(tmp_path), "max_time": "20min", "prune": False}
+    )  # fmt: skip
+
+
+def test_a_bounded_search_tries_what_fits(settings: RunSettings):
+    assert settings.trials == 1000
+    world = World()
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1200
+    assert world.clock.now - 1000 > 0.95 * 1200
+    # 40 s a training, six of them finals.
+    assert len(result.rows) == (1200 - 6 * 40 - 3 - 2) // 40
+    assert all(row.status == "complete" for row in result.rows)
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    assert "no other fits into --max-time 20min" in result.ended
+    assert any(isinstance(e, Notice) and "no other fits" in e.text for e in world.events)
+
+
+@pytest.mark.parametrize("told", [0.3, 3.0])
+def test_the_bound_holds_where_the_pace_was_misjudged(settings: RunSettings, told: float):
+    world = World(told=told)
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert result.winner is not None
+    assert len(result.rows) > 10
+
+
+def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSettings):
+    world = Slowing()
+    result = world.run(settings)
+    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert result.winner is not None
+    assert result.winner.test.n >= 1
+
+
+def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSettings):
+    asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="24min")
+    wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 24min"
+    with pytest.raises(ArchsearchError, match=wanted) as found:
+        Slowing().run(asked)
+    assert "`archsearch resume vgg-20M-digits --home" in str(found.value)
+    # No export is promised by going on without more time, and with more there is a result.
+    with pytest.raises(UserError, match="has no winner: no finalist trained to its end"):
+        export_study("vgg-20M-digits", home=Path(settings.home))
+    with pytest.raises(ArchsearchError, match="no finalist trained to its end"):
+        resumed(World(), settings)
+    again = World()
+    result = resumed(again, settings, max_time="40min")
+    assert result.winner is not None
+    assert "trainings left" not in result.ended
+    assert [job.key for job in again.engine.submitted if job.key.startswith("trial")] == []
+
+
+def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
+    world = World()
+    world.engine = SlowFinals(world.clock, 10.0)
+    # Two trials of 40 s, two finals that take 80 s, not 40: the first seems not to fit, but does.
+    result = world.run(replace(settings, seeds=1, finalists=1, max_time="200s"))
+    assert result.winner is not None
+    assert result.ended.endswith(
+        "finals end with 1 training left: no other fits into --max-time 200s"
+    )
+    assert world.clock.now - 1000 <= 1.05 * 200
+    ends = {e.key: e.status for e in world.events if isinstance(e, JobEnded) and "final" in e.key}
+    assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
+    assert resumed(World(), settings) == result  # it has ended
+    with pytest.raises(UserError, match="soon"):
+        resumed(World(), settings, max_time="soon")
+    done = resumed(World(), settings, max_time="5min")
+    assert (
+        len([row for row in done.rows if row.test]) == 2
+    )  # and what is left goes into further seeds
+    assert "training left" not in done.ended
+
+
+def test_more_time_is_remembered_and_no_weights_that_may_win_are_removed(settings):
+    class Recording(TimedEngine):
+        def submit(self, job):
+            super().submit(job)
+            if job.weights:
+                Path(job.weights).write_bytes(b"weights")
+
+    class Struck(Recording):
+        def events(self, timeout_s):
+            if any(key.startswith("final") for key in self._jobs) and not self._stopped:
+                signal.raise_signal(signal.SIGINT)
+            return super().events(timeout_s)
+
+    def world(kind):
+        made = World()
+        made.engine = kind(made.clock, 10.0)
+        return made
+
+    asked = replace(settings, seeds=8, max_time="6min")
+    result = world(Recording).run(asked)
+    assert "left" in result.ended
+    weights = Path(settings.home) / "studies" / "vgg-20M-digits" / "weights"
+    first = sorted(path.stem for path in weights.glob("final-*"))
+    assert len(first) == sum(row.test.n for row in result.rows if row.test) > 1
+    with pytest.raises(Interrupted):
+        resumed(world(Struck), settings, max_time="1h")
+    done = resumed(world(Recording), settings)  # which goes on under that bound
+    assert [row.test.n for row in done.rows if row.test] == [8, 8, 8]
+    assert "left" not in done.ended
+    assert [path.stem for path in weights.glob("final-*")] == [done.best_key]
+
+
+def test_a_stop_that_comes_too_late_leaves_nothing_to_do(settings):
+    class Late(SlowFinals):
+        """Ends jobs as they would have ended, whenever they are stopped."""
+
+        def stop(self, key):
+            pass
+
+    world = World()
+    world.engine = Late(world.clock, 10.0)
+    result = world.run(replace(settings, trials=2, seeds=1, finalists=1, max_time="250s"))
+    assert [row.test.n for row in result.rows if row.test] == [1, 1]
+    assert "left" not in result.ended
+
+
+def test_a_search_that_its_bound_ended_within_an_epoch_has_ended(settings):
+    class Stuck(TimedEngine):
+        """Its third trial's second epoch takes an hour."""
+
+        @property
+        def epoch_s(self):
+            return 3600.0 if "trial-0002" in self._jobs and self._epochs["trial-0002"] > 1 else 10.0
+
+        @epoch_s.setter
+        def epoch_s(self, value):
+            pass
+
+    world = World()
+    world.engine = Stuck(world.clock, 10.0)
+    with pytest.raises(
+        ArchsearchError, match="the search ends within an epoch: --max-time 20min is over"
+    ):
+        world.run(settings)
+    again = World()
+    assert resumed(again, settings, max_time="20min").winner is not None
+    assert not [job for job in again.engine.submitted if job.key.startswith("trial")]
+
+
+def test_a_study_whose_storage_is_gone_is_not_begun_anew(settings):
+    World().run(replace(settings, max_time=None, trials=2))
+    database = Path(settings.home) / "optuna.db"
+    database.unlink()
+    with pytest.raises(UserError, match=r"'vgg-20M-digits' lies in the storage .* which is gone"):
+        resumed(World(), settings)
+    assert not database.exists()
+
+
+def resumed(world: World, settings: RunSettings, **options):
+    return driver.resume(
+        "vgg-20M-digits", home=Path(settings.home), on_event=world.events.append,
+        services=world.services(), **options,
+    )  # fmt: skip
+
+
+def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
+    world = World()
+    world.engine = Uneven(world.clock, 10.0, told=1.5)
+    result = world.run(settings)
+    assert 0.97 * 1200 <= world.clock.now - 1000 <= 1.02 * 1200
+    counts = [row.test.n for row in result.rows if row.test]
+    assert min(counts) > 2
+    assert max(counts) <= min(counts) + 1
+    assert re.search(r"no other fits.*what was left went into \d+ further trainings", result.ended)
+    assert all(row.status == "complete" for row in result.rows)
+    seeds = {job.key: job.seed for job in world.engine.submitted if job.key.startswith("final")}
+    assert len({seed for key, seed in seeds.items() if key.endswith("seed3")}) == 1
+
+
+def test_a_search_that_ends_by_itself_takes_no_more_than_asked_for(settings: RunSettings):
+    world = World()
+    result = world.run(replace(settings, trials=5))
+    assert world.clock.now - 1000 < 0.5 * 1200
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    assert result.ended == ""
+
+
+def test_the_time_for_the_export_is_learnt_from_how_trainings_start():
+    limits = Limits(time_s=100.0, export=True, start_s=9.0)
+    before = limits.closing_s
+    for key in ("a", "b", "c"):
+        limits.started(key, 1.0, 3)
+        for epoch, wall_s in enumerate((5.0, 8.0, 11.0), start=1):  # 2 s to start, 3 s an epoch
+            limits.reported(report(key, epoch, wall_s))
+    assert limits.closing_s == pytest.approx(before - 2 * 7.0)
+    assert Limits(time_s=100.0, start_s=9.0).closing_s == 0
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_what_a_training_needs_to_start_is_not_taken_for_an_epoch(final: bool):
+    clock = Clock()
+    limits = Limits(time_s=200.0, clock=clock, began=1000.0, start_s=58.0)
+    cuts = limits.cuts_final if final else limits.cuts_trial
+    limits.started("a", 1.0, 30)
+    for epoch, wall_s in ((1, 61.0), (2, 63.0), (20, 99.0)):  # 59 s to start, 2 s an epoch
+        clock.now = 1000 + wall_s
+        found = report("a", epoch, wall_s)
+        limits.reported(found)
+        assert not cuts(found)
+    limits.started("b", 1.0, 30)
+    for epoch, wall_s in ((1, 65.0), (2, 72.0)):  # 7 s an epoch
+        found = report("b", epoch, wall_s)
+        limits.reported(found)
+    assert cuts(found)
+
+
+def test_flops_of_a_training_that_failed_late_are_spent():
+    limits = Limits(flops=1000.0, clock=Clock())
+    limits.started("a", 400.0, 10)
+    for epoch in range(1, 9):
+        limits.reported(report("a", epoch, 1.0 * epoch))
+    limits.ended(Outcome(key="a", status="failed", reason="worker died"), trial=True)
+    assert limits.spent_flops == pytest.approx(320)
+
+
+def test_a_training_taken_up_again_is_judged_by_where_it_stands():
+    clock = Clock()
+    limits = Limits(time_s=100.0, clock=clock, began=1000.0)
+    clock.now = 1090.0  # its 30 epochs took 2 s each; it goes on after the 28th
+    limits.started("a", 1.0, 30)
+    for epoch in range(1, 29):
+        found = report("a", epoch, 2.0 * epoch, outdated=epoch < 28)
+        limits.reported(found)
+        assert not limits.cuts_trial(found)
+    clock.now = 1099.0
+    assert limits.cuts_trial(found)
+
+
+def report(key: str, epoch: int, wall_s: float, *, outdated: bool = False) -> EpochReport:
+    return EpochReport(
+        key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0, images_per_s=1,
+        learning_rate=1, wall_s=wall_s, outdated=outdated,
+    )  # fmt: skip
+
+
+def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings):
+    class Struck(Uneven):
+        def events(self, timeout_s):
+            if any(key.endswith("seed3") for key in self._jobs) and not self._stopped:
+                signal.raise_signal(signal.SIGINT)
+            return super().events(timeout_s)
+
+    world = World()
+    world.engine = Struck(world.clock, 10.0, told=1.5)
+    with pytest.raises(Interrupted):
+        world.run(settings)
+    again = World()
+    again.engine = Uneven(again.clock, 10.0, told=1.5)
+    result = resumed(again, settings)
+    # Nothing is trained twice, no other trial is begun.
+    before = [job.key for job in world.engine.submitted]
+    after = [job.key for job in again.engine.submitted]
+    assert [key for key in after if key in before] == before[-1:]
+    assert not [key for key in after if key.startswith("trial")]
+    counts = [row.test.n for row in result.rows if row.test]
+    assert min(counts) >= 3
+    assert result.ended.count("further training") == 1
+
+
+def test_finals_take_half_of_the_time_at_most_and_each_network_comes_once_first(settings):
+    world = World()
+    result = world.run(replace(settings, max_time="6min", seeds=20))
+    assert world.clock.now - 1000 <= 360
+    assert len(result.rows) >= 3
+    finals = [e.key for e in world.events if isinstance(e, JobEnded) and e.key.startswith("final")]
+    assert all(key.endswith("seed1") for key in finals[:3])
+    assert "trainings left" in result.ended
+
+
+def test_a_bound_that_is_too_small_is_refused_with_what_is_needed(settings, tmp_path):
+    with pytest.raises(
+        UserError, match=r"--max-time 30s is too little .* at least --max-time"
+    ) as e:
+        World().run(replace(settings, max_time="30s"))
+    assert not (tmp_path / "studies" / "vgg-20M-digits").exists()
+    needed = str(e.value).split("at least --max-time ")[1].split(",")[0]
+    assert World().run(replace(settings, max_time=needed)).winner is not None
+    with pytest.raises(UserError, match=r"at least --search-flops") as e:
+        World().run(replace(settings, max_time=None, search_flops="1G", name="f"))
+    needed = str(e.value).split("at least --search-flops ")[1].split(",")[0]
+    done = World().run(replace(settings, max_time=None, search_flops=needed, name="f"))
+    assert done.winner is not None
+
+
+def test_the_flops_of_a_whole_search_are_bounded(settings: RunSettings, tmp_path: Path):
+    world = World()
+    one = 3 * 20_000_000 * 4 * 1259
+    bound = 12.5 * one
+    asked = replace(settings, max_time=None, search_flops=f"{bound / 1e9:.0f}G")
+    result = world.run(asked)
+    # Six finals are reserved for.
+    assert len(result.rows) == 6
+    assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
+    with opened(default_url(tmp_path)) as storage:
+        spent = spent_flops(StudyStore.open(storage, result.study))
+    assert 0.8 * bound < spent <= bound
+    assert "--search-flops" in result.ended
+
+
+def test_without_bounds_nothing_is_counted(settings: RunSettings):
+    world = World()
+    result = world.run(replace(settings, max_time=None, trials=3))
+    assert result.ended == ""
+    assert len(result.rows) == 3
+
+
+def test_no_latency_is_measured_that_would_make_a_run_late():
+    clock = Clock()
+    limits = Limits(
+        time_s=100.0, clock=clock, began=1000.0, export=True, start_s=2.0, process_s=5.0
+    )
+    # A process and a network in it; the export: 2 s, two starts; a latency: 2 s.
+    clock.now = 1086.5
+    assert limits.admits_latency()
+    clock.now = 1087.5
+    assert not limits.admits_latency()
+    assert limits.admits_latency(under_way=True)
+    clock.now = 1091.5
+    assert not limits.admits_latency(under_way=True)
+    limits.trial = Load(30.0)  # all but the export and the calls went on beside the last training
+    assert limits.admits_latency()
+    clock.now = 1094.5
+    assert not limits.admits_latency()
+    assert Limits().admits_latency()

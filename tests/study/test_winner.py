@@ -1,0 +1,96 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archsearch.archive.folder import StudyFolder
+from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.model_process import ModelProcess
+from archsearch.settings import RunSettings
+from archsearch.study import catalogue as studies
+from archsearch.study import winner as exporting
+from archsearch.study.events import Notice
+from archsearch.study.winner import export_study
+from tests.study.test_driver import World
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[exporting.ExportRequest]:
+    requests = []
+
+    class Process(ModelProcess):
+        def export(self, request):
+            requests.append(request)
+            return Path(request.out)
+
+    monkeypatch.setattr(exporting, "ModelProcess", Process)
+    return requests
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    settings = RunSettings(
+        space="vgg", flops="20M", trials=3, epochs=1, workers=1, seeds=2, home=str(tmp_path)
+    )
+    result = World().run(settings)
+    for key in ("final-0000-seed1", result.best_key):
+        path = StudyFolder(tmp_path, result.study).weights(key)
+        path.write_text("weights")
+    return result.study
+
+
+def test_exports_the_winners_best_training(study: str, asked, tmp_path: Path):
+    result = studies.load_result(study, home=tmp_path)
+    path = export_study(study, home=tmp_path)
+    folder = StudyFolder(tmp_path, study)
+    assert path == folder.exports / "saved_model"
+    assert asked[0].weights == str(folder.weights(result.best_key))
+    assert asked[0].graph == folder.read_graph(result.winner.graph)
+    assert asked[0].overwrite
+    assert (Path(asked[0].dataset) / "dataset.json").is_file()
+    assert studies.load_result(study, home=tmp_path).exports == {"saved_model": str(path)}
+
+
+def test_a_place_of_the_users_own_is_not_overwritten_unasked(study: str, asked, tmp_path: Path):
+    export_study(study, home=tmp_path, form="keras", out=tmp_path / "x.keras")
+    assert (asked[0].format, asked[0].overwrite) == ("keras", False)
+    assert studies.load_result(study, home=tmp_path).exports == {}
+
+
+def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
+    with pytest.raises(UserError, match="did you mean"):
+        export_study(study + "x", home=tmp_path)
+    with pytest.raises(UserError, match="no format"):
+        export_study(study, home=tmp_path, form="onnx")
+    for path in (StudyFolder(tmp_path, study).path / "weights").iterdir():
+        path.unlink()
+    with pytest.raises(ArchsearchError, match=r"weights of .* are gone"):
+        export_study(study, home=tmp_path)
+    failing = World(failures={f"trial-{n:04d}": "NaN" for n in range(3)})
+    settings = RunSettings(
+        space="vgg", flops="20M", trials=3, epochs=2, workers=1, home=str(tmp_path), name="bad"
+    )
+    with pytest.raises(ArchsearchError, match="no network trained"):
+        failing.run(replace(settings))
+    with pytest.raises(UserError, match="'bad' has no winner: no network trained to its end"):
+        export_study("bad", home=tmp_path)
+    assert asked == []
+
+
+def test_without_tensorflow_there_is_a_result_but_no_export(
+    study: str, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    says = f"pip install tensorflow, then archsearch export {study}"
+    with pytest.raises(UserError, match=says):
+        export_study(study, home=tmp_path)
+    world = World()
+    monkeypatch.setattr(
+        world, "_export", lambda store, folder, gauge: export_study(study, home=tmp_path)
+    )
+    settings = RunSettings(space="vgg", flops="20M", trials=3, epochs=1, home=str(tmp_path))
+    result = world.run(replace(settings, workers=1, name="another"))
+    assert result.winner is not None
+    warnings = [event.text for event in world.events if isinstance(event, Notice)]
+    assert any(says in text for text in warnings)
+    assert asked == []

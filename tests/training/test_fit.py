@@ -1,0 +1,240 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from archsearch.data.dataset import load
+from archsearch.ir.codec import to_json
+from archsearch.ir.tracer import Tracer
+from archsearch.training.job import Job
+from archsearch.training.job import to_json as to_json_line
+from archsearch.training.recipe import Recipe
+from archsearch.training.weights import load_weights
+from tests.images import write_dataset
+from tests.networks import resnext_like, vgg_like
+
+pytestmark = pytest.mark.keras
+
+RECIPE = Recipe(batch=16)
+
+
+def job_for(dataset, graph, *, epochs=3, **changes):
+    job = Job(
+        key="trial-0001",
+        graph=to_json(graph),
+        dataset=str(dataset),
+        recipe=RECIPE,
+        images=int(epochs * 96),
+        seed=0,
+    )
+    return replace(job, **changes)
+
+
+def trained(job, go_on=lambda report: True):
+    from archsearch.training.fit import train
+
+    reports = []
+
+    def on_epoch(report):
+        reports.append(report)
+        return go_on(report)
+
+    return train(job, on_epoch), reports
+
+
+@pytest.mark.parametrize(
+    ("graph", "data"), [(resnext_like(), "colour_dataset"), (vgg_like(), "dataset")]
+)
+def test_a_few_epochs_learn_what_is_easy(graph, data, request):
+    outcome, reports = trained(job_for(request.getfixturevalue(data), graph, epochs=6, test=True))
+    assert outcome.status == "complete", outcome.reason
+    assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert outcome.epochs == 6
+    assert outcome.val_accuracy == reports[-1].val_accuracy > 0.8
+    assert outcome.test_accuracy > 0.8
+    assert 0 < outcome.train_s < outcome.total_s
+    assert outcome.images_per_s > 0
+    assert outcome.peak_rss_bytes > 50_000_000
+    assert reports[-1].loss < reports[0].loss
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_one_others(colour_dataset):
+    job = job_for(colour_dataset, resnext_like(), epochs=2)
+    first, again, other = (
+        [(r.loss, r.val_loss) for r in trained(one)[1]] for one in (job, job, replace(job, seed=1))
+    )
+    np.testing.assert_allclose(first, again, rtol=1e-4)
+    assert abs(first[0][0] - other[0][0]) > 1e-3
+
+
+def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
+    from archsearch.training import fit
+
+    seen = []
+    original = fit.evaluate
+    monkeypatch.setattr(
+        fit,
+        "evaluate",
+        lambda steps, split, tell: seen.append(len(split)) or original(steps, split),
+    )
+    outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1))
+    data = load(dataset)
+    assert seen == [len(data.val)]
+    assert outcome.test_accuracy is None
+
+
+def test_an_infinite_test_loss_is_told_as_none(dataset, monkeypatch):
+    from archsearch.training import fit
+
+    monkeypatch.setattr(fit, "evaluate", lambda steps, split, on_progress: (1.0, 0.5, 0.5))
+    outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
+    assert outcome.test_loss == 1.0
+    infinite = iter([1.0, float("inf")])
+    monkeypatch.setattr(fit, "evaluate", lambda *arguments: (next(infinite), 0.5, 0.5))
+    outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
+    assert (outcome.status, outcome.test_loss, outcome.test_accuracy) == ("complete", None, 0.5)
+    assert to_json_line(outcome)
+
+
+def test_progress_is_told_within_an_epoch(dataset):
+    from archsearch.training.fit import train
+
+    told = []
+    train(job_for(dataset, vgg_like(), epochs=1), lambda report: True, lambda: told.append(1))
+    assert len(told) >= 2
+
+
+def test_a_stopped_job_is_pruned_and_leaves_no_weights(dataset, tmp_path):
+    weights = tmp_path / "w.npz"
+    job = job_for(dataset, vgg_like(), epochs=3, test=True, weights=str(weights))
+    outcome, reports = trained(job, go_on=lambda report: report.epoch < 2)
+    assert (outcome.status, outcome.epochs, len(reports)) == ("pruned", 2, 2)
+    assert outcome.test_accuracy is None
+    assert not weights.exists()
+
+
+def test_a_loss_that_is_no_number_fails_the_job_with_its_epoch(dataset):
+    net = Tracer("explodes", (16, 16, 1))
+    x = net.input
+    for _ in range(12):
+        x = net.conv(x, 8, kernel=3)
+    graph = net.finish(net.dense(net.flatten(x), 5))
+    recipe = Recipe(batch=16, base_lr=1e9, warmup=0.0, clip_norm=None)
+    outcome, _ = trained(job_for(dataset, graph, recipe=recipe))
+    assert outcome.status == "failed"
+    assert outcome.reason in {
+        f"loss became {value} at epoch 1" for value in ("NaN", "infinite")
+    } | {"validation loss became NaN at epoch 1"}
+
+
+def test_the_last_epoch_may_be_partial_and_a_batch_larger_than_the_data(dataset):
+    outcome, reports = trained(job_for(dataset, vgg_like(), epochs=1.5))
+    assert (outcome.epochs, len(reports)) == (2, 2)
+    outcome, reports = trained(job_for(dataset, vgg_like(), epochs=4, recipe=Recipe(batch=128)))
+    assert outcome.status == "complete"
+    assert len(reports) == 3  # 384 images are 3 steps
+
+
+def test_final_weights_are_those_of_every_layer(dataset, tmp_path):
+    graph = vgg_like()
+    path = tmp_path / "weights" / "w.npz"
+    trained(job_for(dataset, graph, epochs=1, weights=str(path)))
+    weights = load_weights(path)
+    assert {key.split(":")[0] for key in weights} >= {"conv1", "conv2", "dense1", "dense2"}
+    assert [p.name for p in path.parent.iterdir()] == ["w.npz"]
+
+
+def test_a_step_is_compiled_once_a_job_and_never_by_xla(dataset, monkeypatch):
+    from archsearch.training import fit
+    from archsearch.training.backends.tensorflow import TensorFlowSteps
+
+    made = []
+
+    def recording(*arguments, **keywords):
+        made.append(TensorFlowSteps(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr("archsearch.training.backends.tensorflow.TensorFlowSteps", recording)
+    assert fit.train(job_for(dataset, vgg_like(), epochs=2), lambda report: True).epochs == 2
+    (steps,) = made
+    for function in (steps._train, steps._evaluate):
+        assert function.experimental_get_tracing_count() == 1
+        assert not function._jit_compile
+
+
+def test_class_weights_make_a_rare_class_count(tmp_path):
+    folder = write_dataset(tmp_path / "rare", counts=(96, 60, 10))
+    # Class 1 keeps two training images: without weights the others drown it.
+    labels = np.load(folder / "train_labels.npy")
+    images = np.load(folder / "train_images.npy")
+    kept = np.flatnonzero((labels != 1) | (np.cumsum(labels == 1) <= 2))
+    kept = np.resize(kept, 96)
+    np.save(folder / "train_labels.npy", labels[kept])
+    np.save(folder / "train_images.npy", images[kept])
+    accuracies = {}
+    for weighted in (False, True):
+        recipe = replace(RECIPE, class_weights=weighted)
+        outcome, reports = trained(job_for(folder, vgg_like(), epochs=3, recipe=recipe))
+        assert outcome.status == "complete"
+        # The validation split has as many images of every class.
+        for report in reports:
+            assert report.val_balanced_accuracy == pytest.approx(report.val_accuracy)
+        accuracies[weighted] = [report.loss for report in reports]
+    assert accuracies[False] != accuracies[True]
+
+
+def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkeypatch):
+    from archsearch.training import fit
+
+    job = job_for(dataset, vgg_like(), epochs=5)
+    every, reports = trained(job)
+    calls = []
+    original = fit.evaluate
+    monkeypatch.setattr(
+        fit, "evaluate", lambda steps, split, tell: calls.append(1) or original(steps, split)
+    )
+    third, seldom = trained(replace(job, val_every=3))
+    assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]
+    assert [r.epoch for r in seldom if r.val_accuracy is not None] == [1, 3, 5]
+    assert len(calls) == 3
+    assert third.val_accuracy == every.val_accuracy
+    assert [r.loss for r in seldom] == [r.loss for r in reports]
+    # One that is stopped in between says what it was worth when that was last looked at.
+    stopped, seen = trained(replace(job, val_every=3), lambda report: report.epoch < 4)
+    assert (stopped.status, stopped.epochs) == ("pruned", 4)
+    assert stopped.val_accuracy == seen[2].val_accuracy is not None
+
+
+def test_a_first_step_that_compiles_counts_as_long_as_the_others(dataset, monkeypatch):
+    from archsearch.training import fit
+
+    class Compiling:
+        device = ""
+        steps = 0
+
+        def hold(self, split, policy):
+            return None
+
+        def train(self, images, labels, rates):
+            self.steps += 1
+            time.sleep(0.6 if self.steps == 1 else 0.005)
+            return np.zeros(2)
+
+        def read(self, results):
+            return np.sum(results, axis=0)
+
+    monkeypatch.setattr(fit, "make_steps", lambda name, task: Compiling())
+    job = job_for(dataset, vgg_like())
+    with fit.train_steps(job, load(dataset)) as (_, take):
+        assert take(6) < 0.3
+        assert 0.03 < take(6) < 0.3
+
+
+def test_a_network_of_kernels_alone_trains(dataset):
+    net = Tracer("kernels", (16, 16, 1))
+    x = net.relu(net.conv(net.input, 8, kernel=3, bias=False))
+    graph = net.finish(net.dense(net.global_avg_pool(x), 5, bias=False))
+    outcome, reports = trained(job_for(dataset, graph, epochs=3))
+    assert outcome.status == "complete", outcome.reason
+    assert reports[-1].loss < reports[0].loss

@@ -1,0 +1,92 @@
+import os
+import signal
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+
+from archsearch.ir.codec import to_json
+from archsearch.training.job import EpochReport, Job, Outcome, from_json
+from archsearch.training.job import to_json as job_json
+from archsearch.training.recipe import Recipe
+from archsearch.training.setup import WorkerSetup
+from archsearch.training.worker import ALIVE, main
+from tests.networks import resnext_like, vgg_like
+
+pytestmark = pytest.mark.keras
+
+TIMEOUT_S = 120
+
+
+@pytest.fixture
+def worker(tmp_path):
+    context = get_context("spawn")
+    pipe, theirs = context.Pipe()
+    process = context.Process(
+        target=main, args=(theirs, WorkerSetup(), str(tmp_path / "worker.log"))
+    )
+    process.start()
+    theirs.close()
+    pipe.process = process
+    yield pipe
+    pipe.close()
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def hear(pipe):
+    assert pipe.poll(TIMEOUT_S)
+    text = pipe.recv()
+    return from_json(text) if text != ALIVE else hear(pipe)
+
+
+def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
+    assert "tensorflow" not in sys.modules or "PYTEST_CURRENT_TEST" in os.environ
+    job = Job(
+        key="trial-0001",
+        graph=to_json(vgg_like()),
+        dataset=str(dataset),
+        recipe=Recipe(batch=16),
+        images=2 * 96,
+        seed=0,
+    )
+    worker.send(("job", job_json(job)))
+    heard = [hear(worker) for _ in range(3)]
+    assert [type(message) for message in heard] == [EpochReport, EpochReport, Outcome]
+    assert heard[-1].status == "complete"
+
+    # A job that cannot be done costs its outcome; Ctrl-C is none of the worker's business.
+    os.kill(worker.process.pid, signal.SIGINT)
+    worker.send(("job", job_json(replace(job, key="bad", dataset=str(tmp_path)))))
+    outcome = hear(worker)
+    assert (outcome.key, outcome.status) == ("bad", "failed")
+    assert "no prepared dataset" in outcome.reason
+
+    worker.send(("stop", "trial-0001"))  # too late for that one, and nothing to this one
+    worker.send(("job", job_json(replace(job, key="long", images=2000 * 96))))
+    assert hear(worker).epoch == 1
+    worker.send(("stop", "long"))
+    message = hear(worker)
+    while isinstance(message, EpochReport):
+        message = hear(worker)
+    assert (message.key, message.status) == ("long", "pruned")
+    assert message.reason.startswith("stopped after epoch")
+
+
+def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dataset):
+    job = Job(
+        key="trial-0001",
+        graph=to_json(resnext_like()),  # for colours, which this data has not
+        dataset=str(dataset),
+        recipe=Recipe(batch=16),
+        images=96,
+        seed=0,
+    )
+    worker.send(("job", job_json(job)))
+    outcome = hear(worker)
+    assert (outcome.status, outcome.broken) == ("failed", True)
+    assert outcome.held_bytes > 50_000_000
+    assert "Error: " in outcome.reason
+    worker.process.join(30)
+    assert worker.process.exitcode == 0
