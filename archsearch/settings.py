@@ -73,6 +73,12 @@ class RunSettings:
     val_every: int | None = None
     """Epochs from one evaluation of the validation images to the next; None: every epoch in short
     trainings, every second or third in longer ones, where evaluating would take a good part of the time."""
+    sampler: str = "tpe"
+    """What proposes knobs (archsearch.strategy.sampler)."""
+    fidelity: str = "median"
+    """What decides on lengths of trainings (archsearch.strategy.fidelity)."""
+    engine: str = "local"
+    """What trains (archsearch.engines.engine)."""
     seed: int = 0
     seeds: int = 2
     """Seeds each finalist is retrained with."""
@@ -195,7 +201,19 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
         **dict.fromkeys(("relax", "max_time", "search_flops", "max_latency"), str),
-        **dict.fromkeys(("storage", "tracking_uri", "home", "backend", "precision"), str),
+        **dict.fromkeys(
+            (
+                "storage",
+                "tracking_uri",
+                "home",
+                "backend",
+                "precision",
+                "sampler",
+                "fidelity",
+                "engine",
+            ),
+            str,
+        ),
         **dict.fromkeys(
             (
                 "trials",

@@ -129,3 +129,8 @@ def format_duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def training_flops(flops: int, images: int) -> int:
+    """Return the FLOPs of training on so many images: a backward pass costs twice the forward one."""
+    return 3 * flops * images

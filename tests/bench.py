@@ -10,25 +10,35 @@ from typing import Any
 
 import pytest
 
-from archsearch.archive import store as storages
+from archsearch.archive import databases
+from archsearch.archive.facts import DatasetFacts, StudyFacts
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
+from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
 from archsearch.ir.tracer import Tracer
-from archsearch.planning.limits import Limits
+from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
-from archsearch.strategy.finals import Finals, run_finals
-from archsearch.strategy.proposals import Plan
-from archsearch.strategy.search import Search
+from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.fidelity import Fidelity
+from archsearch.strategy.median import MedianPruning
+from archsearch.strategy.phase import Phase
+from archsearch.strategy.sampler import Choices, find_sampler
+from archsearch.strategy.search import Search, SearchPlan
 from archsearch.study.events import Event
-from archsearch.study.journal import Journal
+from archsearch.study.finalists import ended_before, finals_of
+from archsearch.study.interrupt import Interrupted
+from archsearch.study.loop import Loop
+from archsearch.study.observers import TrackingObserver
+from archsearch.study.recorder import StudyRecorder
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.memory_tracker import MemoryTracker
 from archsearch.tracking.records import StudyRecord
+from archsearch.training.job import Job
 from archsearch.training.recipe import Recipe
 
 REQUEST = Request(input=(8, 8, 1), classes=3, budget=Budget(900_000, 1_000_000))
@@ -81,14 +91,16 @@ class Bench:
     seed: int = 0
     seeds: int = 2
     prune: bool = True
-    storage: Any = field(default_factory=storages.in_memory)
+    storage: Any = field(default_factory=databases.in_memory)
     space: Space = field(default_factory=Toy)
     knobs: tuple[Any, ...] | None = None
+    sampler: str = "tpe"
+    fidelity: Callable[[int], Fidelity] = MedianPruning
     engine: FakeEngine | None = None
     tracker: MemoryTracker | None = None
     store: StudyStore | None = None
     events: list[Event] = field(default_factory=list)
-    limits: Limits | None = None
+    bounds: Bounds | None = None
     val_every: int = 1
     stopped: Callable[[], bool] = lambda: False
     solve: Callable[[Mapping[str, Any]], Candidate] | None = None
@@ -99,20 +111,24 @@ class Bench:
 
     def fresh(self, **changes: Any) -> "Bench":
         """The same settings for another study: nothing is shared."""
-        bench = replace(self, storage=storages.in_memory(), events=[], engine=None, **changes)
+        bench = replace(self, storage=databases.in_memory(), events=[], engine=None, **changes)
         bench.home = self.home / f"other{random.randrange(10**9)}"
         return bench
 
+    @property
+    def settings(self) -> RunSettings:
+        return RunSettings(
+            space="toy", flops="1M", trials=self.trials, seed=self.seed, seeds=self.seeds,
+            finalists=2,
+        )  # fmt: skip
+
     def begin(self) -> StudyStore:
         self.folder.create()
-        attributes = {
-            "settings": {"space": "toy", "flops": "1M", "trials": self.trials, "seed": self.seed},
-            "dataset": {"name": "none"},
-        }
         try:
             self.store = StudyStore.open(self.storage, self.name)
         except UserError:
-            self.store = StudyStore.create(self.storage, self.name, attributes)
+            facts = StudyFacts(settings=self.settings, dataset=DatasetFacts(name="none"))
+            self.store = StudyStore.create(self.storage, self.name, facts)
         return self.store
 
     def run(self, *, finals: bool = True, engine: FakeEngine | None = None) -> StudyResult:
@@ -120,43 +136,61 @@ class Bench:
         self.engine = engine or FakeEngine(self.window, train_images=TRAIN)
         self.tracker = MemoryTracker()
         self.tracker.start_study(StudyRecord(name=self.name, space="toy", budget="1M"))
-        journal = Journal(
-            folder=self.folder,
-            tracker=self.tracker,
-            dataset="none",
-            recipe=Recipe(),
-            val_every=lambda epochs: self.val_every,
-            tags={},
-            on_event=self.events.append,
+        observer = TrackingObserver(self.tracker, folder=self.folder, tags={})
+
+        def emit(event: Event) -> None:
+            observer(event)
+            self.events.append(event)
+
+        recorder = StudyRecorder(
+            store=store, folder=self.folder, make_job=self.job, knobs=self.choices.knobs, emit=emit
         )
-        parts = {"store": store, "folder": self.folder, "engine": self.engine, "journal": journal}
-        Search(self.plan(), **parts, limits=self.limits).run()
+        loop = Loop(self.engine, recorder, clock=lambda: 0.0, stopped=self.stopped)
+        bounds = self.bounds or Bounds()
+        trainings = [training for trial in store.trials for training in trial.trainings]
+        recorder.recall(trainings)
+        self._run(loop, self.search(store, bounds))
+        for trial in store.trials:
+            store.finish(trial.number)
         if finals:
-            plan = Finals(
-                finalists=2,
-                seeds=self.seeds,
-                seed=self.seed,
-                length=self.length,
-                stopped=self.stopped,
-            )
-            run_finals(plan, **parts)
+            phase = finals_of(store, self.settings, bounds, self.length)
+            recorder.recall(ended_before(store, phase))
+            self._run(loop, phase)
         return read_result(store)
 
-    def plan(self) -> Plan:
-        return Plan(
+    def _run(self, loop: Loop, phase: Phase) -> None:
+        if not loop.run(phase):
+            raise Interrupted("interrupted")
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(
             knobs=self.knobs or self.space.knobs(REQUEST),
             solve=self.solve or (lambda knobs: solve(self.space, knobs, REQUEST)),
-            length=self.length,
             classic=self.space.classic_knobs(REQUEST),
             trials=self.trials,
-            window=self.window,
             seed=self.seed,
-            prune=self.prune,
-            stopped=self.stopped,
         )
 
-    def length(self, flops: int) -> tuple[int, int]:
-        return self.epochs * TRAIN, self.epochs
+    def search(self, store: StudyStore, bounds: Bounds) -> Search:
+        plan = SearchPlan(
+            choices=self.choices,
+            sampler=find_sampler(self.sampler)(self.choices),
+            fidelity=self.fidelity(self.choices.startup),
+            length=self.length,
+            window=self.window,
+            prune=self.prune,
+        )
+        return Search(plan, bounds=bounds, trials=store.trials, closed=bool(store.facts.ended))
+
+    def length(self, flops: int) -> Length:
+        return Length(self.epochs * TRAIN, self.epochs)
+
+    def job(self, order: Order, graph: str, **more: Any) -> Job:
+        return Job(
+            key=str(order.key), graph=graph, dataset="none", recipe=Recipe(),
+            images=order.length.images, seed=order.seed, val_every=self.val_every, **more,
+        )  # fmt: skip
 
 
 @pytest.fixture

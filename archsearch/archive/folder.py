@@ -16,6 +16,7 @@ class StudyFolder:
 
     def __init__(self, home: Path, study: str) -> None:
         check_study_name(study)
+        self.home = home
         self.path = home / "studies" / study
 
     @property

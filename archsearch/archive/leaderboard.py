@@ -3,31 +3,24 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
-from archsearch.archive.store import StudyStore, Trial
+from archsearch.archive.design import Departure, Design, Origin, Role
+from archsearch.archive.facts import DatasetFacts
+from archsearch.archive.keys import JobKey
+from archsearch.archive.orders import Trial
+from archsearch.archive.records import kept_settings
+from archsearch.archive.store import StudyStore
+from archsearch.exchange.latency import Latency
+from archsearch.settings import RunSettings
+from archsearch.training.job import Outcome
 from archsearch.units import format_ms, parse_latency
 
-Origin = Literal["search", "matched", "published"]
-"""Proposed by the sampler; the space's classic scaled to the budget; a network as published."""
-
-FINAL: str = "final:"
-"""Study attributes of this beginning hold the outcome of a finalist's training, by key."""
-
-
-LATENCY: str = "latency:"
-"""Study attributes of this beginning hold the latency of a finalist's network, by its name."""
-
-SPARE_LATENCY: float = 1.1
+SPARE_LATENCY: Final = 1.1
 """A finalist may be this much slower than the bound: two measurements differ by as much."""
 
-FULL: str = "full"
-"""Study attribute: the search ended as no other trial fitted into the bounds of the run."""
-MORE_TIME: str = "more_time"
-"""Study attribute: the bound that it was given later, and the time it had taken until then."""
-LEFT: str = "finals_left"
-"""Study attribute: why finals are left to do; empty where none is."""
+Finals = Mapping[JobKey, Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +50,11 @@ class Row:
         name: `trial-0007`, or a published network's name.
         label: the design in a few words.
         fill: FLOPs as a share of the budget; above 1 for some published networks.
-        epochs: epochs of the trial that were counted; of one that has not ended, the last one after which
-            the validation images were evaluated.
-        val_accuracy: of the trial in the search (published networks have none).
+        epochs: epochs of the trial's longest training that were counted; of one that has not ended, the
+            last one after which the validation images were evaluated.
+        val_accuracy: of that training (published networks have none).
+        rung: the step of the ladder of lengths it stands on; 0 where trainings have one length.
+        trainings: of the network in all, those of the finals too.
         final_val: validation accuracy of the retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
         latency_ms: median of a call of one image, exported, measured when nothing else ran
@@ -70,6 +65,7 @@ class Row:
         status: `waiting`, `running`, `complete`, `pruned` or `failed`.
         too_slow: it took more than the bound on latency when it was measured after the finals;
             it does not win while another one is within.
+        findings: departures from the rules of its space; None: an earlier version did not look.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -77,7 +73,7 @@ class Row:
     rank: int | None = None
     name: str
     label: str
-    role: Literal["candidate", "baseline"]
+    role: Role
     origin: Origin
     knobs: Mapping[str, Any] = field(default_factory=dict)
     flops: int
@@ -86,6 +82,8 @@ class Row:
     activation_bytes: int
     epochs: int = 0
     val_accuracy: float | None = None
+    rung: int = 0
+    trainings: int = 0
     final_val: Score | None = None
     test: Score | None = None
     latency_ms: float | None = None
@@ -96,6 +94,7 @@ class Row:
     reason: str = ""
     winner: bool = False
     too_slow: bool = False
+    findings: tuple[Departure, ...] | None = None
     graph: str
 
 
@@ -109,24 +108,33 @@ class StudyResult:
         best_key: key of the winner's training whose weights are kept for export.
         exports: folder or file by format.
         trials: how many trials were asked for.
+        train_flops: training FLOPs that went into it, all trainings together.
         ended: why it ended before that many, or before all finals; empty where it did not.
     """
 
     study: str
     status: str
-    space: str
-    budget: str
-    settings: Mapping[str, Any]
-    dataset: Mapping[str, Any]
+    settings: RunSettings
+    dataset: DatasetFacts
     rows: tuple[Row, ...]
     best_key: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     trials: int = 0
     train_s: float = 0.0
+    train_flops: int = 0
     wall_s: float = 0.0
     created: str = ""
     ended: str = ""
+
+    @property
+    def space(self) -> str:
+        """The design space that was searched."""
+        return self.settings.space
+
+    @property
+    def budget(self) -> str:
+        """The budget as it was written."""
+        return self.settings.flops
 
     @property
     def winner(self) -> Row | None:
@@ -136,45 +144,55 @@ class StudyResult:
     @property
     def training_share(self) -> float:
         """Training steps' part of the time the workers had, from the run's start to its end."""
-        had_s = self.wall_s * int(self.settings.get("workers") or 1)
+        had_s = self.wall_s * (self.settings.workers or 1)
         return min(1.0, self.train_s / had_s) if had_s > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
-        return {**asdict(self), "training_share": self.training_share}
+        return {
+            **asdict(self),
+            "space": self.space,
+            "budget": self.budget,
+            "settings": kept_settings(self.settings),
+            "training_share": self.training_share,
+        }
 
 
 def read_result(store: StudyStore) -> StudyResult:
-    """Put a study's result together from what its storage holds."""
-    facts = store.attributes
-    finals = final_outcomes(store)
+    """Return a study's result, put together from what its storage holds."""
+    facts, finals = store.facts, store.finals
     rows = [_trial_row(trial, finals) for trial in store.trials]
-    rows += [_published_row(name, row, finals) for name, row in published(store).items()]
-    rows = _with_latency(rows, latencies(store), facts["settings"].get("max_latency"))
+    rows += [_published_row(design, finals) for design in facts.baselines]
+    rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
     best = _winner(rows)
-    ordered = sorted(rows, key=_order)
     ranked = []
-    for place, row in enumerate(ordered, start=1):
+    for place, row in enumerate(sorted(rows, key=_order), start=1):
         scored = row.final_val is not None or row.val_accuracy is not None
-        ranked.append(_with(row, rank=place if scored else None, winner=row.name == best))
-    outcomes = [t.notes["outcome"] for t in store.trials if "outcome" in t.notes]
-    outcomes += finals.values()
+        ranked.append(replace(row, rank=place if scored else None, winner=row.name == best))
     return StudyResult(
         study=store.name,
-        status=facts.get("status", "running"),
-        space=facts["settings"]["space"],
-        budget=facts["settings"]["flops"],
-        settings=facts["settings"],
-        dataset=facts["dataset"],
+        status=facts.status,
+        settings=facts.settings,
+        dataset=facts.dataset,
         rows=tuple(ranked),
-        best_key=None if best is None else best_final_key(best, finals),
-        exports=facts.get("exports", {}),
-        notes=tuple(facts.get("notes", ())),
-        trials=facts["settings"]["trials"],
-        train_s=sum(outcome.get("train_s", 0.0) for outcome in outcomes),
-        wall_s=facts.get("wall_s", 0.0),
-        created=facts.get("created", ""),
-        ended="; ".join(filter(None, (facts.get("ended"), facts.get(LEFT)))),
+        best_key=None if best is None else str(best_final_key(best, finals)),
+        exports=facts.exports,
+        trials=facts.settings.trials,
+        train_s=sum(outcome.train_s for outcome in _outcomes(store)),
+        train_flops=spent_flops(store),
+        wall_s=facts.wall_s,
+        created=facts.created,
+        ended="; ".join(filter(None, (facts.ended, facts.left))),
+    )
+
+
+def spent_flops(store: StudyStore) -> int:
+    """Return the training FLOPs that went into a study: a sum over its trainings, of images seen."""
+    designs = {trial.design.name: trial.design for trial in store.trials}
+    designs |= {design.name: design for design in store.facts.baselines}
+    searched = sum(training.spent_flops for trial in store.trials for training in trial.trainings)
+    return searched + sum(
+        designs[key.name].training_flops(outcome.images) for key, outcome in store.finals.items()
     )
 
 
@@ -187,33 +205,10 @@ def why_no_winner(result: StudyResult) -> str:
     return f"no {what} trained to its end{last}{ended}"
 
 
-def final_outcomes(store: StudyStore) -> dict[str, Mapping[str, Any]]:
-    """Return the outcomes of finalists' trainings by key."""
-    found = {k: v for k, v in store.attributes.items() if k.startswith(FINAL)}
-    return {key.removeprefix(FINAL): found[key] for key in sorted(found)}
-
-
-def latencies(store: StudyStore) -> dict[str, Mapping[str, Any]]:
-    """Return what came of measuring the finalists, by name: a latency's values, or `failed`."""
-    found = {k: v for k, v in store.attributes.items() if k.startswith(LATENCY)}
-    return {key.removeprefix(LATENCY): found[key] for key in sorted(found)}
-
-
-def published(store: StudyStore) -> Mapping[str, Mapping[str, Any]]:
-    """Return the facts of the published baselines a study trains, by name."""
-    found: Mapping[str, Mapping[str, Any]] = store.attributes.get("published", {})
-    return found
-
-
-def final_key(name: str, seed: int) -> str:
-    """Name a finalist's training: `trial-0007`, seed 1 → `final-0007-seed1`."""
-    return f"final-{name.removeprefix('trial-')}-seed{seed}"
-
-
-def best_final_key(name: str, finals: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the key of a network's training with the best validation accuracy."""
-    mine = _finals_of(name, finals)
-    return max(mine, key=lambda key: (mine[key]["val_accuracy"], -list(mine).index(key)))
+def best_final_key(name: str, finals: Finals) -> JobKey:
+    """Return the key of a network's training with the best validation accuracy; the first of equals."""
+    mine = _complete(name, finals)
+    return max(mine, key=lambda key: (mine[key].val_accuracy or 0.0, -list(mine).index(key)))
 
 
 def best_of(rows: Sequence[Row]) -> Row | None:
@@ -222,86 +217,87 @@ def best_of(rows: Sequence[Row]) -> Row | None:
     return next(able, None)
 
 
-def _finals_of(name: str, finals: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    stem = final_key(name, 0)[:-1]
-    return {
-        key: outcome
-        for key, outcome in finals.items()
-        if key.rstrip("0123456789") == stem and outcome["status"] == "complete"
-    }
+def _outcomes(store: StudyStore) -> list[Outcome]:
+    trainings = (training for trial in store.trials for training in trial.trainings)
+    ended = [training.outcome for training in trainings if training.outcome is not None]
+    return [*ended, *store.finals.values()]
 
 
-def _trial_row(trial: Trial, finals: Mapping[str, Mapping[str, Any]]) -> Row:
-    facts = trial.notes
-    outcome = facts.get("outcome", {})
-    return _row(
-        facts,
-        finals,
+def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
+    """Return a network's retrainings that came to their ends."""
+    mine = {key: outcome for key, outcome in finals.items() if key.name == name}
+    return {key: outcome for key, outcome in mine.items() if outcome.status == "complete"}
+
+
+def _trial_row(trial: Trial, finals: Finals) -> Row:
+    known = trial.best_known or trial.last
+    outcome = known.outcome
+    row = replace(
+        _row(trial.design, finals),
         knobs=trial.knobs,
-        epochs=outcome.get("epochs", max(trial.reports, default=0)),
-        val_accuracy=outcome.get("val_accuracy"),
-        status=outcome.get("status", trial.state),
-        reason=outcome.get("reason", ""),
+        rung=known.order.key.rung,
+        status=trial.state if outcome is None else outcome.status,
+        epochs=max(known.reports, default=0) if outcome is None else outcome.epochs,
+    )
+    if outcome is not None:
+        row = replace(row, val_accuracy=outcome.val_accuracy, reason=outcome.reason)
+    return replace(row, trainings=row.trainings + len(trial.trainings))
+
+
+def _published_row(design: Design, finals: Finals) -> Row:
+    mine = [outcome for key, outcome in finals.items() if key.name == design.name]
+    complete = [outcome for outcome in mine if outcome.status == "complete"]
+    return replace(
+        _row(design, finals),
+        epochs=max((outcome.epochs for outcome in mine), default=0),
+        status="complete" if complete else "failed" if mine else "waiting",
+        reason=mine[0].reason if mine and not complete else "",
     )
 
 
-def _published_row(
-    name: str, facts: Mapping[str, Any], finals: Mapping[str, Mapping[str, Any]]
-) -> Row:
-    mine = [outcome for key, outcome in finals.items() if key.startswith(final_key(name, 0)[:-1])]
-    complete = [outcome for outcome in mine if outcome["status"] == "complete"]
-    status = "complete" if complete else "failed" if mine else "waiting"
-    return _row(
-        facts,
-        finals,
-        epochs=max((outcome["epochs"] for outcome in mine), default=0),
-        status=status,
-        reason=mine[0]["reason"] if mine and not complete else "",
-    )
-
-
-def _row(facts: Mapping[str, Any], finals: Mapping[str, Mapping[str, Any]], **known: Any) -> Row:
-    mine = _finals_of(facts["name"], finals).values()
+def _row(design: Design, finals: Finals) -> Row:
+    mine = _complete(design.name, finals).values()
+    fit = design.latency_fit
     return Row(
-        name=facts["name"],
-        label=facts["label"],
-        role=facts["role"],
-        origin=facts["origin"],
-        flops=facts["flops"],
-        fill=facts["fill"],
-        params=facts["params"],
-        activation_bytes=facts["activation_bytes"],
-        graph=facts["graph"],
-        bound_by=facts.get("latency_fit", {}).get("bound_by", ""),
-        final_val=Score.of([o["val_accuracy"] for o in mine]),
-        test=Score.of([o["test_accuracy"] for o in mine if o["test_accuracy"] is not None]),
-        **known,
+        name=design.name,
+        label=design.label,
+        role=design.role,
+        origin=design.origin,
+        flops=design.flops,
+        fill=design.fill,
+        params=design.params,
+        activation_bytes=design.activation_bytes,
+        graph=design.graph,
+        findings=design.findings,
+        bound_by="" if fit is None else fit.bound_by,
+        trainings=sum(key.name == design.name for key in finals),
+        final_val=Score.of([o.val_accuracy for o in mine if o.val_accuracy is not None]),
+        test=Score.of([o.test_accuracy for o in mine if o.test_accuracy is not None]),
+        status="waiting",
     )
 
 
 def _with_latency(
-    rows: Sequence[Row], found: Mapping[str, Mapping[str, Any]], bound: str | None
+    rows: Sequence[Row], found: Mapping[str, Latency | str], bound: str | None
 ) -> list[Row]:
     """Return the rows with their latencies; those that are slower than the bound say so."""
     done = []
     for row in rows:
-        known = found.get(row.name, {})
-        if "median_ms" not in known:
+        known = found.get(row.name)
+        if not isinstance(known, Latency):
             done.append(row)
             continue
-        ms = known["median_ms"]
+        ms = known.median_ms
         slow = bound is not None and ms > SPARE_LATENCY * parse_latency(bound)
-        why = (
-            f"too slow: {format_ms(ms)} ms a call, --max-latency is {bound}" if slow else row.reason
-        )
+        why = f"too slow: {format_ms(ms)} ms a call, --max-latency is {bound}"
         done.append(
-            _with(
+            replace(
                 row,
                 latency_ms=ms,
-                latency_p10_ms=known["p10_ms"],
-                latency_p90_ms=known["p90_ms"],
+                latency_p10_ms=known.p10_ms,
+                latency_p90_ms=known.p90_ms,
                 too_slow=slow,
-                reason=why,
+                reason=why if slow else row.reason,
             )
         )
     return done
@@ -319,16 +315,10 @@ def _winner(rows: Sequence[Row]) -> str | None:
     return min(able, key=lambda row: (-(row.final_val.mean if row.final_val else 0), row.name)).name
 
 
-def _order(row: Row) -> tuple[int, float, int, str]:
+def _order(row: Row) -> tuple[int, float, float, int, str]:
     """Finalists first: one lucky trial must not stand above a mean over seeds."""
     if row.final_val is not None:
-        return (0, -row.final_val.mean, 0, row.name)
+        return (0, 0, -row.final_val.mean, 0, row.name)
     group = {"complete": 1, "pruned": 2}.get(row.status, 3)
     accuracy = row.val_accuracy if row.val_accuracy is not None else -math.inf
-    return (group, -accuracy, -row.epochs, row.name)
-
-
-def _with(row: Row, **changes: Any) -> Row:
-    from dataclasses import replace
-
-    return replace(row, **changes)
+    return (group, -row.rung, -accuracy, -row.epochs, row.name)

@@ -1,54 +1,29 @@
-"""What a study remembers, in any storage Optuna can open: trials, their knobs, reports and ends.
+"""What a study remembers, in any storage Optuna can open: its facts, its trials, their trainings.
 
-The storage is a log: what is asked and told goes through it once, in order, so that a process
-that dies loses nothing that was said. Decisions are made from this log's plain records (see
-`sampler`), never from the state of a live study.
+The storage is a log: what is ordered and told goes through it once, so that a process that dies loses
+nothing that was said. Decisions are made from the values read here, never from the state of a live study.
 """
 
-import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from archsearch.archive.lock import alone
+from archsearch.archive import records
+from archsearch.archive.databases import MARK, study_names, troubles
+from archsearch.archive.facts import StudyFacts
+from archsearch.archive.keys import JobKey
+from archsearch.archive.optuna_terms import distributions, states
+from archsearch.archive.orders import Order, State, Training, Trial
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.latency import Latency
 from archsearch.settings import nearest
-from archsearch.space.knobs import Knob, Knobs, KnobValue
-from archsearch.tracking.connect import shown_uri
+from archsearch.space.knobs import Knob
+from archsearch.training.job import Outcome
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage, RDBStorage
-    from optuna.trial import TrialState
-
-State = Literal["waiting", "running", "complete", "pruned", "failed"]
-UNFINISHED: Final = ("waiting", "running")
-MARK: Final = "archsearch"
-"""Studies of this program carry this attribute: what was known when they were made."""
-FORMAT: Final = 1
-_SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
-"""An SQLite database in a file: its URL up to the path, the path, the options."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What is kept of one trial: `reports` is validation accuracy by 1-based epoch."""
-
-    number: int
-    state: State
-    knobs: Knobs
-    accuracy: float | None = None
-    reports: Mapping[int, float] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has been told; it changes no more."""
-        return self.state not in UNFINISHED
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 
 class StudyStore:
@@ -59,25 +34,22 @@ class StudyStore:
         self._storage = storage
         self._study_id = study_id
         kept = dict(storage.get_study_user_attrs(study_id))
-        self._attributes = {**kept.pop(MARK, {}), **kept}
+        kept = {**kept.pop(MARK, {}), **kept}
+        self._format = kept.get("format")
+        if self._format not in records.READABLE:
+            raise UserError(_of_another_version(name, self._format))
+        self._facts = records.facts_of(kept)
+        self._finals = _by_prefix(kept, records.FINAL, records.outcome_of)
+        self._latencies = _by_prefix(kept, records.LATENCY, records.latency_of)
+        further = _by_name(kept)
         self._ids: list[int] = []
         self._trials: list[Trial] = []
         for stored in sorted(storage.get_all_trials(study_id, deepcopy=False), key=_number):
             self._ids.append(stored._trial_id)
-            self._trials.append(
-                Trial(
-                    number=stored.number,
-                    state=_states()[stored.state],
-                    knobs=dict(stored.params),
-                    # A pruned trial's value is what it last reported; failed ones have none.
-                    accuracy=stored.values[0] if stored.values else None,
-                    reports=dict(stored.intermediate_values),
-                    notes=dict(stored.user_attrs),
-                )
-            )
+            self._trials.append(_trial_of(stored, further))
 
     @classmethod
-    def create(cls, storage: "BaseStorage", name: str, attributes: Mapping[str, Any]) -> Self:
+    def create(cls, storage: "BaseStorage", name: str, facts: StudyFacts) -> Self:
         """Make a new study.
 
         Raises:
@@ -86,7 +58,7 @@ class StudyStore:
         from optuna.exceptions import DuplicatedStudyError
         from optuna.study import StudyDirection
 
-        with _troubles():
+        with troubles():
             try:
                 study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
             except DuplicatedStudyError:
@@ -97,7 +69,7 @@ class StudyStore:
                         f"there is a study {name!r} already; --name gives this one another name"
                     ) from None
             # All in one, so that a study has all of it or is not made yet.
-            storage.set_study_user_attr(study_id, MARK, {"format": FORMAT, **attributes})
+            storage.set_study_user_attr(study_id, MARK, records.mark_of(facts))
             return cls(storage, study_id, name)
 
     @classmethod
@@ -105,24 +77,36 @@ class StudyStore:
         """Open the study of that name.
 
         Raises:
-            UserError: there is none, or it was not made by this program.
+            UserError: there is none, or this version does not read it.
         """
-        with _troubles():
+        with troubles():
             try:
                 study_id = storage.get_study_id_from_name(name)
             except KeyError:
                 known = study_names(storage)
                 hint = nearest(name, tuple(known)) if known else "there are none yet"
                 raise UserError(f"no study {name!r}; {hint}") from None
-            store = cls(storage, study_id, name)
-        if store.attributes.get("format") != FORMAT:
-            raise UserError(f"study {name!r} was not made by this version of archsearch")
-        return store
+            return cls(storage, study_id, name)
+
+    # --- the study itself -----------------------------------------------------------------------
 
     @property
-    def attributes(self) -> Mapping[str, Any]:
-        """Facts about the whole study, by name."""
-        return self._attributes
+    def facts(self) -> StudyFacts:
+        """What the study says of itself."""
+        return self._facts
+
+    def keep(self, facts: StudyFacts) -> None:
+        """Write those of its facts that have changed."""
+        for attribute, value in records.changes(self._facts, facts).items():
+            self._set(attribute, value)
+        self._facts = facts
+
+    def delete(self) -> None:
+        """Remove the study and all its trials from the storage."""
+        with troubles():
+            self._storage.delete_study(self._study_id)
+
+    # --- trials ---------------------------------------------------------------------------------
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -135,221 +119,184 @@ class StudyStore:
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
 
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Keep a fact about the study: any JSON value."""
-        with _troubles():
-            self._storage.set_study_user_attr(self._study_id, key, value)
-        self._attributes[key] = value
-
-    def add(self, knobs: Knobs, space: tuple[Knob, ...], notes: Mapping[str, Any]) -> Trial:
-        """Begin the next trial: number, knobs and notes are kept in one go, or not at all."""
-        from optuna.trial import FrozenTrial, TrialState
-
-        template = FrozenTrial(
-            number=len(self),
-            trial_id=0,  # the storage gives the real one
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=_now(),
-            datetime_complete=None,
-            params=dict(knobs),
-            distributions=distributions(space),
-            user_attrs=dict(notes),
-            system_attrs={},
-            intermediate_values={},
-        )
-        with _troubles():
-            identity = self._storage.create_new_trial(self._study_id, template)
-            number = self._storage.get_trial_number_from_id(identity)
-        if number != len(self):
-            raise ArchsearchError(f"study {self.name!r}: someone else added trial {number} to it")
+    def begin_trial(self, order: Order, space: tuple[Knob, ...], *, skipped: int = 0) -> Trial:
+        """Begin the next trial: knobs, network and first training are kept in one go, or not at all."""
+        number, notes = len(self), records.first_record(order, skipped=skipped)
+        with troubles():
+            identity = self._storage.create_new_trial(
+                self._study_id, _template(number, order, space, notes)
+            )
+            given = self._storage.get_trial_number_from_id(identity)
+        if given != number:
+            raise ArchsearchError(f"study {self.name!r}: someone else added trial {given} to it")
         self._ids.append(identity)
-        trial = Trial(number=number, state="running", knobs=dict(knobs), notes=dict(notes))
+        trial = Trial(
+            number=number,
+            knobs=dict(order.knobs),
+            design=order.design,
+            skipped=skipped,
+            trainings=(Training(order=order),),
+        )
         self._trials.append(trial)
         return trial
 
-    def report(self, number: int, epoch: int, accuracy: float) -> None:
-        """Keep the validation accuracy after an epoch; the same epoch again replaces it."""
-        with _troubles():
-            self._storage.set_trial_intermediate_value(self._ids[number], epoch, accuracy)
-        reports = {**self._trials[number].reports, epoch: accuracy}
-        self._replace(number, reports=reports)
+    def begin_training(self, number: int, order: Order) -> None:
+        """Begin a further training of a trial's network."""
+        self._put_training(number, Training(order=order))
 
-    def note(self, number: int, key: str, value: Any) -> None:
-        """Keep a fact about a trial: any JSON value."""
-        with _troubles():
-            self._storage.set_trial_user_attr(self._ids[number], key, value)
-        self._replace(number, notes={**self._trials[number].notes, key: value})
+    def report(self, number: int, order: Order, epoch: int, accuracy: float) -> None:
+        """Keep the validation accuracy after an epoch; the same epoch again replaces it."""
+        training = self._training(number, order)
+        training = replace(training, reports={**training.reports, epoch: accuracy})
+        if order.key.rung:
+            self._replace_training(number, training)  # written as it ends
+            return
+        with troubles():
+            self._storage.set_trial_intermediate_value(self._ids[number], epoch, accuracy)
+        self._replace_training(number, training)
+
+    def end_training(self, number: int, order: Order, outcome: Outcome) -> None:
+        """Keep how one of a trial's trainings ended."""
+        training = replace(self._training(number, order), outcome=outcome)
+        if order.key.rung:
+            self._put_training(number, training)
+            return
+        with troubles():
+            record = records.outcome_record(outcome)
+            self._storage.set_trial_user_attr(self._ids[number], "outcome", record)
+        self._replace_training(number, training)
 
     def move(self, number: int, state: State, accuracy: float | None = None) -> None:
         """Change a trial's state: on its way (`waiting`, `running`), or finished for good."""
         if self._trials[number].state == state:
             return
         values = None if accuracy is None else [accuracy]
-        with _troubles():
-            wanted = next(theirs for theirs, ours in _states().items() if ours == state)
+        with troubles():
+            wanted = next(theirs for theirs, ours in states().items() if ours == state)
             self._storage.set_trial_state_values(self._ids[number], wanted, values)
-        self._replace(number, state=state, accuracy=accuracy)
+        self._trials[number] = replace(self._trials[number], state=state)
 
-    def delete(self) -> None:
-        """Remove the study and all its trials from the storage."""
-        with _troubles():
-            self._storage.delete_study(self._study_id)
+    def finish(self, number: int) -> None:
+        """Finish a trial as its longest training ended."""
+        trial = self._trials[number]
+        ended = trial.best_known
+        if trial.finished or ended is None or ended.outcome is None:
+            return
+        accuracy = None if ended.outcome.status == "failed" else ended.outcome.val_accuracy
+        self.move(number, ended.outcome.status, accuracy)
 
-    def _replace(self, number: int, **changes: Any) -> None:
-        self._trials[number] = replace(self._trials[number], **changes)
+    # --- the finals -----------------------------------------------------------------------------
 
+    @property
+    def finals(self) -> Mapping[JobKey, Outcome]:
+        """How the finalists' trainings ended."""
+        return {JobKey.parse(text): self._finals[text] for text in sorted(self._finals)}
 
-@contextmanager
-def opened(url: str) -> Iterator["BaseStorage"]:
-    """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
+    def keep_final(self, key: JobKey, outcome: Outcome) -> None:
+        """Keep how a finalist's training ended."""
+        self._set(records.FINAL + str(key), records.outcome_record(outcome))
+        self._finals[str(key)] = outcome
 
-    Raises:
-        UserError: the URL is none, or the database does not open.
-    """
-    import optuna
+    @property
+    def latencies(self) -> Mapping[str, Latency | str]:
+        """Latency of the finalists' networks by name, or why it could not be measured."""
+        return dict(self._latencies)
 
-    hush()
-    try:
-        database = _database(url)
-    except Exception as error:  # SQLAlchemy and the database's driver have hundreds
-        raise UserError(
-            f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
-            "database URL such as sqlite:///studies.db or postgresql://user@host/name"
-        ) from error
-    try:
-        yield optuna.storages.get_storage(database)
-    finally:
-        database.remove_session()
-        database.engine.dispose()
+    def keep_latency(self, name: str, found: Latency | str) -> None:
+        """Keep a network's latency, or why it could not be measured."""
+        self._set(records.LATENCY + name, records.latency_record(found))
+        self._latencies[name] = found
 
+    # --- writing --------------------------------------------------------------------------------
 
-def _database(url: str) -> "RDBStorage":
-    from optuna.storages import RDBStorage
+    def _set(self, attribute: str, value: Any) -> None:
+        with troubles():
+            if self._format != records.FORMAT:  # an earlier version would misread what comes now
+                self._storage.set_study_user_attr(self._study_id, "format", records.FORMAT)
+                self._format = records.FORMAT
+            self._storage.set_study_user_attr(self._study_id, attribute, value)
 
-    found = _SQLITE.fullmatch(url)
-    if found is None:
-        return RDBStorage(url)
-    path = Path(found[2])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A new one gets its tables here, and Optuna fails where two processes make them at once.
-    with alone(path.with_name(f".{path.name}.lock")):
-        # Someone may be looking at the file with another tool: wait for them.
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+    def _training(self, number: int, order: Order) -> Training:
+        return next(t for t in self._trials[number].trainings if t.order.key == order.key)
 
+    def _put_training(self, number: int, training: Training) -> None:
+        self._set(records.TRAINING + str(training.order.key), records.training_record(training))
+        self._replace_training(number, training)
 
-def in_memory() -> "BaseStorage":
-    """Return a storage that ends with the process, for tests."""
-    import optuna
-
-    hush()
-    return optuna.storages.InMemoryStorage()
+    def _replace_training(self, number: int, training: Training) -> None:
+        trial = self._trials[number]
+        by_key = {t.order.key: t for t in trial.trainings} | {training.order.key: training}
+        self._trials[number] = replace(trial, trainings=tuple(by_key.values()))
 
 
-def default_url(home: Path) -> str:
-    """Return the URL of the storage kept in `home`.
+def _template(
+    number: int, order: Order, space: tuple[Knob, ...], notes: Mapping[str, Any]
+) -> "FrozenTrial":
+    from optuna.trial import FrozenTrial, TrialState
 
-    Raises:
-        UserError: the home's path would end early in a URL.
-    """
-    if set("?\n") & set(str(home)):
-        raise UserError(
-            f"home {str(home)!r}: Optuna's storage can't be kept under a path with ? or a line"
-            " break; choose another --home, or give --storage"
+    return FrozenTrial(
+        number=number,
+        trial_id=0,  # the storage gives the real one
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=_now(),
+        datetime_complete=None,
+        params=dict(order.knobs),
+        distributions=distributions(space),
+        user_attrs=dict(notes),
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def _trial_of(stored: "FrozenTrial", further: Mapping[str, Mapping[JobKey, Any]]) -> Trial:
+    knobs, notes = dict(stored.params), stored.user_attrs
+    first = records.first_training(stored.number, knobs, dict(stored.intermediate_values), notes)
+    design = first.order.design
+    more = [
+        records.training_of(key, first.order, record)
+        for key, record in further.get(design.name, {}).items()
+    ]
+    return Trial(
+        number=stored.number,
+        state=states()[stored.state],
+        knobs=knobs,
+        design=design,
+        skipped=notes.get("duplicates_skipped", 0),
+        trainings=(first, *sorted(more, key=lambda training: training.order.key.rung)),
+    )
+
+
+def _by_prefix(attributes: Mapping[str, Any], prefix: str, read: Any) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): read(value)
+        for name, value in attributes.items()
+        if name.startswith(prefix)
+    }
+
+
+def _by_name(attributes: Mapping[str, Any]) -> dict[str, dict[JobKey, Any]]:
+    """Sort what is kept of further trainings by the name of their network."""
+    found: dict[str, dict[JobKey, Any]] = {}
+    for text, record in _by_prefix(attributes, records.TRAINING, dict).items():
+        key = JobKey.parse(text)
+        found.setdefault(key.name, {})[key] = record
+    return found
+
+
+def _of_another_version(name: str, found: object) -> str:
+    if isinstance(found, int) and found > records.FORMAT:
+        return (
+            f"study {name!r} was not made by this version of archsearch but by a later one (format {found}; "
+            f"this one reads up to {records.FORMAT}): pip install --upgrade archsearch"
         )
-    return f"sqlite:///{home / 'optuna.db'}"
+    return f"study {name!r} was not made by this version of archsearch"
 
 
-def absolute_url(url: str) -> str:
-    """Return a database's URL with the path of an SQLite file made absolute: the same from any folder."""
-    found = _SQLITE.fullmatch(url)
-    return url if found is None else f"{found[1]}{Path(found[2]).absolute()}{found[3]}"
-
-
-def missing(url: str) -> bool:
-    """Whether the URL is of an SQLite file that is not there: to open it would make it."""
-    found = _SQLITE.fullmatch(url)
-    return found is not None and not Path(found[2]).exists()
-
-
-def check_there(study: str, url: str) -> None:
-    """Refuse to look for a study in an SQLite file that is gone.
-
-    Raises:
-        UserError: it is.
-    """
-    if missing(url):
-        raise UserError(f"study {study!r} lies in the storage {shown_uri(url)}, which is gone")
-
-
-def study_names(storage: "BaseStorage") -> list[str]:
-    """List this program's studies in a storage, oldest first."""
-    with _troubles():
-        studies = storage.get_all_studies()
-    return [study.study_name for study in studies if MARK in study.user_attrs]
-
-
-def distributions(knobs: tuple[Knob, ...]) -> "dict[str, BaseDistribution]":
-    """Say in Optuna's terms what values the knobs have."""
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    from archsearch.space.knobs import IntKnob
-
-    return {
-        knob.name: IntDistribution(knob.low, knob.high)
-        if isinstance(knob, IntKnob)
-        else CategoricalDistribution(knob.choices)
-        for knob in knobs
-    }
-
-
-def plain(value: KnobValue) -> KnobValue:
-    """Return a knob's value as JSON holds it: samplers may give NumPy numbers."""
-    item = getattr(value, "item", None)
-    return value if item is None else item()
-
-
-def hush() -> None:
-    """Keep Optuna's own lines and notices of experimental features from the user."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    optuna.logging.disable_default_handler()
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
-
-def _states() -> "dict[TrialState, State]":
-    from optuna.trial import TrialState
-
-    return {
-        TrialState.WAITING: "waiting",
-        TrialState.RUNNING: "running",
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
-
-
-@contextmanager
-def _troubles() -> Iterator[None]:
-    """Turn a database that fails midway into one line."""
-    from optuna.exceptions import StorageInternalError
-
-    try:
-        yield
-    except StorageInternalError as error:
-        reason = _first_line(error.__cause__ or error)
-        raise ArchsearchError(f"the study's storage failed: {reason}") from error
-
-
-def _number(trial: Any) -> int:
+def _number(trial: "FrozenTrial") -> int:
     return int(trial.number)
 
 
 def _now() -> datetime:
     # Optuna's columns hold naive local times.
     return datetime.now(UTC).astimezone().replace(tzinfo=None)
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]

@@ -56,6 +56,11 @@ _watching = _options(
 @click.option("--class-weights/--no-class-weights", default=None, help="Count all classes alike.")
 @click.option("--mirror/--no-mirror", default=None, help="Mirror images in training, or never.")
 @click.option("--strict/--no-strict", default=None, help="Refuse data with a single bad image.")
+@click.option("--sampler", metavar="NAME", help="What proposes networks: tpe (default), random.")
+@click.option(
+    "--fidelity", metavar="NAME", help="Which trainings are cut short: median (default), none."
+)
+@click.option("--engine", metavar="NAME", help="What trains: local (default).")
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--workers", type=click.IntRange(1), help="Trials at the same time.")
 @click.option("--workers-per-gpu", type=click.IntRange(1), help="Trials that share a GPU.")
@@ -114,7 +119,7 @@ def resume(
 
 
 def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-    from archsearch.planning.plan import plan
+    from archsearch.study.dry_run import plan
 
     with _watched(quiet=quiet, verbose=verbose) as told:
         found = plan(settings, on_event=told)

@@ -1,10 +1,39 @@
-"""The seam between a search and whatever trains its networks."""
+"""The seam between deciding and whatever trains networks; an engine answers for its own machine.
 
-from typing import Protocol
+To add an engine: a module with an `EngineKind`, and a line under the entry-point group `archsearch.engines`,
+here or in a package of your own. `archsearch.testing.engine_case` checks it.
+"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+from archsearch.plugins import find, load
 from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.setup import WorkerSetup
 
-Event = EpochReport | Outcome
+GROUP: Final = "archsearch.engines"
+
+Message: TypeAlias = EpochReport | Outcome
+"""What an engine says of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an engine can train on.
+
+    Attributes:
+        cores: CPU cores it may use.
+        gpus: numbers of its GPUs, as CUDA counts them.
+        memory_bytes: main memory that is free now.
+        gpu_memory_bytes: of its first GPU; None where it does not tell.
+    """
+
+    cores: int
+    gpus: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    gpu_memory_bytes: int | None = None
 
 
 class Engine(Protocol):
@@ -32,10 +61,37 @@ class Engine(Protocol):
         """End a job after the epoch it is in (outcome `pruned`); nothing for one that has ended."""
         ...
 
-    def events(self, timeout_s: float) -> list[Event]:
-        """Wait up to `timeout_s` for at least one event; empty when there was none."""
+    def events(self, timeout_s: float) -> Sequence[Message]:
+        """Wait up to `timeout_s` for at least one message; empty when there was none."""
         ...
 
     def close(self) -> None:
         """End the workers at once; outcomes that have not been told are lost."""
         ...
+
+
+class EngineKind(Protocol):
+    """Opens engines of one kind."""
+
+    def machine(self) -> Machine:
+        """Return what its engines can train on, without starting a worker."""
+        ...
+
+    def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> Engine:
+        """Start workers, one for each setup; what they and their libraries say goes into `folder`."""
+        ...
+
+
+def find_engine(name: str) -> EngineKind:
+    """Return the kind of engine of that name.
+
+    Raises:
+        UserError: there is none; says the nearest.
+    """
+    kind: EngineKind = find(GROUP, name, what="engine")
+    return kind
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the names of the engines installed."""
+    return tuple(load(GROUP, what="engine"))

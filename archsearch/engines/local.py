@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from archsearch.engines import mps
-from archsearch.engines.engine import Event
+from archsearch.engines.engine import Machine, Message
 from archsearch.errors import ArchsearchError
+from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
 from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.processes import no_signals, why_ended
 from archsearch.training.setup import WorkerSetup
@@ -81,7 +82,7 @@ class LocalEngine:
         self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
         self._silence_s = silence_s
         self._queue: deque[Job] = deque()
-        self._ready: deque[Event] = deque()
+        self._ready: deque[Message] = deque()
         self._tried: set[str] = set()  # jobs whose worker has died once
         self._stopping: set[str] = set()
         self._start_failures = [0] * len(setups)
@@ -114,7 +115,7 @@ class LocalEngine:
                 self._stopping.add(key)
                 self._send(worker, ("stop", key))
 
-    def events(self, timeout_s: float) -> list[Event]:
+    def events(self, timeout_s: float) -> list[Message]:
         """Wait up to `timeout_s` for at least one event.
 
         Raises:
@@ -282,3 +283,25 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
         worker.process.close()
+
+
+class LocalKind:
+    """Engines of worker processes on this machine."""
+
+    def machine(self) -> Machine:
+        """Return this machine, as far as this process may use it."""
+        import psutil
+
+        return Machine(
+            cores=cores(),
+            gpus=gpu_numbers(),
+            memory_bytes=psutil.virtual_memory().available,
+            gpu_memory_bytes=gpu_memory_bytes(),
+        )
+
+    def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> LocalEngine:
+        """Start worker processes."""
+        return LocalEngine(setups, logs=folder)
+
+
+LOCAL: Final = LocalKind()

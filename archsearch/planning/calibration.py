@@ -10,9 +10,10 @@ from archsearch.archive.store import StudyStore
 from archsearch.engines.engine import Engine
 from archsearch.errors import ArchsearchError
 from archsearch.planning.forecast import Forecast, expected
-from archsearch.planning.pace import Pace, measure_pace
-from archsearch.planning.problem import Prepared
+from archsearch.planning.pace import Pace, PaceMeasuring
+from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing, half_sharing, other_sharings
+from archsearch.strategy.phase import Phase
 
 MEASURING: Final = "measuring how fast this machine trains"
 WORTH: Final = 0.02
@@ -27,12 +28,12 @@ class Calibrated:
 
     Attributes:
         engine: of the workers.
-        prepared: with the way that was chosen.
+        problem: with the way that was chosen.
         forecast: what the run will take.
     """
 
     engine: Engine
-    prepared: Prepared
+    problem: Problem
     forecast: Forecast
 
 
@@ -45,6 +46,7 @@ class Calibration:
 
     Attributes:
         open_engine: starts workers.
+        drive: runs a phase on an engine until it is done, or until it is told to stop.
         clock: seconds.
         began: when the run did, by that clock.
         stopped: whether to end at once.
@@ -53,6 +55,7 @@ class Calibration:
     """
 
     open_engine: Callable[[Sharing], Engine]
+    drive: Callable[[Engine, Problem, Phase, Callable[[], bool]], None]
     clock: Callable[[], float]
     began: float
     stopped: Callable[[], bool]
@@ -60,74 +63,73 @@ class Calibration:
     store: StudyStore | None = None
 
     @contextmanager
-    def run(self, prepared: Prepared) -> Iterator[Calibrated]:
+    def run(self, problem: Problem) -> Iterator[Calibrated]:
         """Give the quickest way found while the block runs, then end its workers."""
         self.tell(MEASURING)
-        since = self.clock()
-        first = found = self._measured(prepared)
-        tried = {str(prepared.sharing): found.forecast}
+        workers = _Workers(self)
         try:
-            while (fewer := _fewer(found)) is not None and not self.stopped():
-                found.engine.close()
-                self.tell(f"{MEASURING} with {fewer.sharing}")
-                since = self.clock()
-                found = self._measured(fewer)
-                tried[str(fewer.sharing)] = found.forecast
-            if found is not first and _fails(found.forecast):  # it is not their number
-                found.engine.close()
-                found = replace(first, engine=self.open_engine(prepared.sharing))
-            took_s = self.clock() - since
-            best = found
-            spent_s = 0.0
-            while not self.stopped() and not _fails(best.forecast):
-                other = self._next(best, tried)
-                worth_s = WORTH * (best.forecast.total_s or 0.0)
-                if other is None or spent_s + took_s > worth_s:
-                    break
-                # Workers that wait hold memory of a GPU that the others would have to do without.
-                found.engine.close()
-                self.tell(f"{MEASURING} with {other}")
-                since = self.clock()
-                end = since + worth_s - spent_s
-                found = self._measured(replace(best.prepared, sharing=other), end=end)
-                took_s = max(took_s, self.clock() - since)
-                spent_s += self.clock() - since
-                tried[str(other)] = found.forecast
-                if CLEARLY * _length(found.forecast) < _length(best.forecast):
-                    best = found
-            if found is not best:
-                found.engine.close()
-                found = replace(best, engine=self.open_engine(best.prepared.sharing))
-            yield self._told(found, tried)
+            found, took_s = self._all_train(problem, workers)
+            best = self._quickest(found, took_s, workers)
+            yield self._told(workers.of(best), workers.tried)
         finally:
-            found.engine.close()
+            workers.close()
 
-    def _measured(self, prepared: Prepared, *, end: float = math.inf) -> Calibrated:
+    def _all_train(self, problem: Problem, workers: "_Workers") -> tuple[Calibrated, float]:
+        """Return a way in which all workers train at a time, if there is one, and what measuring took."""
+        since = self.clock()
+        first = found = workers.measured(problem)
+        while (fewer := _fewer(found)) is not None and not self.stopped():
+            self.tell(f"{MEASURING} with {fewer.sharing}")
+            since = self.clock()
+            found = workers.measured(fewer)
+        if found is not first and _fails(found.forecast):  # it is not their number
+            found = workers.of(first)
+        return found, self.clock() - since
+
+    def _quickest(self, best: Calibrated, took_s: float, workers: "_Workers") -> Calibrated:
+        """Go uphill from one way to its neighbours, as long as that is worth its time."""
+        spent_s = 0.0
+        while not self.stopped() and not _fails(best.forecast):
+            other = self._next(best, workers.tried)
+            worth_s = WORTH * (best.forecast.total_s or 0.0)
+            if other is None or spent_s + took_s > worth_s:
+                break
+            self.tell(f"{MEASURING} with {other}")
+            since = self.clock()
+            end = since + worth_s - spent_s
+            found = workers.measured(replace(best.problem, sharing=other), end=end)
+            took_s = max(took_s, self.clock() - since)
+            spent_s += self.clock() - since
+            if CLEARLY * _length(found.forecast) < _length(best.forecast):
+                best = found
+        return best
+
+    def measured(self, problem: Problem, *, end: float = math.inf) -> Calibrated:
         """Start workers and measure them; what is tried beside, until `end`, may fail or be given up."""
-        engine = self.open_engine(prepared.sharing)
+        engine = self.open_engine(problem.sharing)
         pace: Pace | str
         try:
             try:
-                pace = measure_pace(
-                    engine, prepared, stopped=lambda: self.stopped() or self.clock() > end
-                )
+                phase = PaceMeasuring(problem, workers=engine.workers)
+                self.drive(engine, problem, phase, lambda: self.stopped() or self.clock() > end)
+                pace = phase.found
             except ArchsearchError as error:
                 if math.isinf(end):
                     raise
                 pace = str(error)
-            return Calibrated(engine, prepared, self._expected(prepared, pace))
+            return Calibrated(engine, problem, self._expected(problem, pace))
         except BaseException:
             engine.close()
             raise
 
-    def _expected(self, prepared: Prepared, pace: Pace | str) -> Forecast:
+    def _expected(self, problem: Problem, pace: Pace | str) -> Forecast:
         elapsed_s = self.clock() - self.began
-        return expected(prepared, pace, elapsed_s=elapsed_s, store=self.store)
+        return expected(problem, pace, elapsed_s=elapsed_s, store=self.store)
 
     def _next(self, best: Calibrated, tried: dict[str, Forecast]) -> Sharing | None:
         """Return a neighbour that has not been measured; None where there is no other."""
-        prepared = best.prepared
-        others = other_sharings(prepared.settings, prepared.sharing)
+        problem = best.problem
+        others = other_sharings(problem.settings, problem.machine, problem.sharing)
         return next((other for other in others if str(other) not in tried), None)
 
     def _told(self, found: Calibrated, tried: dict[str, Forecast]) -> Calibrated:
@@ -136,18 +138,51 @@ class Calibration:
         others = {
             words: 0.0 if math.isinf(_length(other)) else _length(own) / _length(other)
             for words, other in tried.items()
-            if words != str(found.prepared.sharing)
+            if words != str(found.problem.sharing)
         }
-        fresh = own if own.pace is None else self._expected(found.prepared, own.pace)
+        fresh = own if own.pace is None else self._expected(found.problem, own.pace)
         return replace(found, forecast=replace(fresh, tried=others))
 
 
-def _fewer(found: Calibrated) -> Prepared | None:
+class _Workers:
+    """The workers that are there, those of one way at a time.
+
+    Workers that wait hold memory of a GPU that the others would have to do without.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.tried: dict[str, Forecast] = {}
+        self._calibration = calibration
+        self._there: Calibrated | None = None
+
+    def measured(self, problem: Problem, *, end: float = math.inf) -> Calibrated:
+        """Start a way's workers and measure them."""
+        self.close()
+        self._there = self._calibration.measured(problem, end=end)
+        self.tried[str(problem.sharing)] = self._there.forecast
+        return self._there
+
+    def of(self, found: Calibrated) -> Calibrated:
+        """Return a way that was measured with its workers there."""
+        if self._there is not found:
+            self.close()
+            engine = self._calibration.open_engine(found.problem.sharing)
+            self._there = replace(found, engine=engine)
+        return self._there
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._there is not None:
+            self._there.engine.close()
+            self._there = None
+
+
+def _fewer(found: Calibrated) -> Problem | None:
     """Return half as many workers where so many at a time did not all train; None where they did."""
     if not _fails(found.forecast):
         return None
-    half = half_sharing(found.prepared.settings, found.prepared.sharing)
-    return None if half is None else replace(found.prepared, sharing=half)
+    half = half_sharing(found.problem.settings, found.problem.machine, found.problem.sharing)
+    return None if half is None else replace(found.problem, sharing=half)
 
 
 def _fails(found: Forecast) -> bool:

@@ -6,17 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from archsearch.archive.leaderboard import final_outcomes
 from archsearch.archive.store import StudyStore
-from archsearch.exchange.gauge import READY
+from archsearch.data.dataset import SPLITS
 from archsearch.planning.baselines import scaled_up, wants_matched
 from archsearch.planning.pace import Pace
-from archsearch.planning.problem import Prepared
+from archsearch.planning.problem import Problem
+from archsearch.planning.sharing import Sharing
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
-from archsearch.training.devices import gpu_memory_bytes
+from archsearch.strategy.closing import closing_s
 from archsearch.training.job import evaluation_count
-from archsearch.units import format_count, format_duration, parse_duration, parse_flops
+from archsearch.units import (
+    format_count,
+    format_duration,
+    parse_duration,
+    parse_flops,
+    training_flops,
+)
 
 LONG_S: Final = 4 * 3600.0
 """From here on a forecast comes with advice on what would be quicker."""
@@ -24,16 +30,6 @@ SENSIBLE_S: Final = 3 * 3600.0
 FEW_STEPS: Final = 100
 """With fewer training steps a trial tells little; where nothing was asked for, that is said."""
 _ENOUGH_STEPS: Final = 300
-_EXPORT_S: Final = 2.0
-"""Writing and comparing a model, and this many times"""
-_EXPORT_STARTS: Final = 2.0
-"""what a training needs to start: building, tracing and loading take longer for larger networks."""
-_GAUGED_S: Final = 2.0
-"""Measuring a network's latency, besides building and tracing it."""
-_LEAST_PROCESS_S: Final = 4.5
-"""Importing TensorFlow, where another backend, which is quicker to import, has trained;"""
-_LEAST_START_S: Final = 1.0
-"""and building a network there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +105,7 @@ class Forecast:
 
 
 def expected(
-    prepared: Prepared,
+    problem: Problem,
     pace: Pace | str,
     *,
     elapsed_s: float,
@@ -120,132 +116,124 @@ def expected(
     `pace` is as measured, or says why there is none; `elapsed_s` is what the run has taken so far.
     """
     counted = forecast(
-        prepared,
+        problem,
         trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
-        finals_done=0 if store is None else len(final_outcomes(store)),
+        finals_done=0 if store is None else len(store.finals),
     )
-    counted = replace(counted, notes=(*counted.notes, *scaled_up(prepared.published)))
+    counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.published)))
     if isinstance(pace, Pace):
-        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, prepared)))
-        return timed(counted, pace, prepared, elapsed_s=elapsed_s)
+        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, problem)))
+        return timed(counted, pace, problem, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))
 
 
-def _troubles(pace: Pace, prepared: Prepared) -> Iterator[str]:
+def _troubles(pace: Pace, problem: Problem) -> Iterator[str]:
     """Say what went wrong as the pace was measured."""
     if pace.failed:
         yield f"{pace.failed}; with fewer --workers or a smaller --batch-size they may not"
-    if prepared.sharing.setups[0].gpu is not None and not pace.device:
+    if problem.sharing.setups[0].gpu is not None and not pace.device:
         yield (
-            f"{prepared.sharing.backend} was given a GPU but trains on the processor: it lacks NVIDIA's "
+            f"{problem.sharing.backend} was given a GPU but trains on the processor: it lacks NVIDIA's "
             "libraries, or the driver is too old for it"
         )
 
 
-def forecast(prepared: Prepared, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
-    """Count what a run will take; how long that is on this device `timed` adds."""
-    import psutil
-
-    settings, request, dataset = prepared.settings, prepared.request, prepared.dataset
-    knobs = prepared.space.knobs(request)
-    images, epochs = prepared.length(request.budget.high)
-    trial_flops = 3 * request.budget.high * images
+def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
+    """Return what a run will take, counted; how long that is on this machine `timed` adds."""
+    settings, request, dataset = problem.settings, problem.request, problem.dataset
+    knobs = problem.space.knobs(request)
+    length = problem.length(request.budget.high)
+    trial_flops = training_flops(request.budget.high, length.images)
     trials = max(0, settings.trials - trials_done)
-    own = (settings.finalists + wants_matched(settings)) * settings.seeds
-    finals = own + len(prepared.published) * settings.seeds
-    share = 1 - min(1.0, finals_done / finals) if finals else 0.0
-    measured = settings.finalists + wants_matched(settings) + len(prepared.published)
-    published = sum(
-        3 * flops * prepared.length(flops)[0] * settings.seeds
-        for flops in (cost(graph).flops for graph in prepared.published.values())
-    )
-    finals_flops = round((own * trial_flops + published) * share)
-    memory = training_memory(prepared.classic.graph, batch=prepared.recipe.batch)
+    finals, finals_flops = _finals(problem, trial_flops, finals_done)
+    measured = settings.finalists + wants_matched(settings) + len(problem.published)
+    memory = training_memory(problem.classic.graph, batch=problem.recipe.batch)
     found = Forecast(
-        space=prepared.space.name,
-        title=prepared.space.title,
+        space=problem.space.name,
+        title=problem.space.title,
         knobs={knob.name: _range(knob.values()) for knob in knobs},
         distinct=math.prod(len(knob.values()) for knob in knobs),
         budget=(request.budget.low, request.budget.high),
-        reach=prepared.space.reach(request),
+        reach=problem.space.reach(request),
         input=dataset.input,
         resized=settings.input is not None,
         classes=len(dataset.classes),
-        images={name: len(dataset.split(name)) for name in ("train", "val", "test")},
+        images={name: len(dataset.split(name)) for name in SPLITS},
         trials=trials,
-        finals=max(0, finals - finals_done),
-        workers=prepared.sharing.workers,
-        shares=prepared.sharing.shares,
-        backend=prepared.sharing.backend,
-        backend_why=prepared.sharing.backend_why,
-        precision=prepared.sharing.precision,
-        compiled=prepared.sharing.compiled,
-        batch=prepared.recipe.batch,
-        epochs=epochs,
-        val_every=prepared.val_every(epochs),
-        trial_images=images,
+        finals=finals,
+        **_sharing_facts(problem.sharing),
+        batch=problem.recipe.batch,
+        epochs=length.epochs,
+        val_every=problem.val_every(length.epochs),
+        trial_images=length.images,
         trial_flops=trial_flops,
         finals_flops=finals_flops,
         total_flops=trials * trial_flops + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
-        free_bytes=psutil.virtual_memory().available,
+        free_bytes=problem.machine.memory_bytes,
         closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
         measured=measured,
         max_latency=settings.max_latency,
     )
-    steps = images // prepared.recipe.batch
+    notes = (*_short_notes(found, problem), *_memory_notes(found, problem))
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _finals(problem: Problem, trial_flops: int, done: int) -> tuple[int, int]:
+    """Return how many finals are left to do, and their training FLOPs."""
+    settings = problem.settings
+    own = (settings.finalists + wants_matched(settings)) * settings.seeds
+    count = own + len(problem.published) * settings.seeds
+    share = 1 - min(1.0, done / count) if count else 0.0
+    published = sum(
+        training_flops(flops, problem.length(flops).images) * settings.seeds
+        for flops in (cost(graph).flops for graph in problem.published.values())
+    )
+    return max(0, count - done), round((own * trial_flops + published) * share)
+
+
+def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
+    return {
+        "workers": sharing.workers,
+        "shares": sharing.shares,
+        "backend": sharing.backend,
+        "backend_why": sharing.backend_why,
+        "precision": sharing.precision,
+        "compiled": sharing.compiled,
+    }
+
+
+def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
+    """Say where a trial is so short that a network learns little, if nobody asked for that."""
+    settings = problem.settings
+    steps = found.trial_images // found.batch
     if steps < FEW_STEPS and settings.epochs is None and settings.train_flops is None:
-        more = math.ceil(_ENOUGH_STEPS * prepared.recipe.batch / len(dataset.train))
-        note = (
-            f"a trial takes only {steps} training steps of {prepared.recipe.batch} images, in which "
+        more = math.ceil(_ENOUGH_STEPS * found.batch / found.images["train"])
+        yield (
+            f"a trial takes only {steps} training steps of {found.batch} images, in which "
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
         )
-        found = replace(found, notes=(*found.notes, note))
-    return replace(found, notes=(*found.notes, *_memory_notes(found, prepared)))
 
 
-def _memory_notes(found: Forecast, prepared: Prepared) -> Iterator[str]:
+def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Say where the workers' training steps need more memory than there is."""
-    setups = prepared.sharing.setups
+    setups = problem.sharing.setups
     if setups[0].gpu is None:
         at_once, room, where = found.workers, found.free_bytes, "are free"
     else:
         at_once = max(Counter(setup.gpu for setup in setups).values())
-        room, where = gpu_memory_bytes() or 0, f"has GPU {setups[0].gpu}"
+        room, where = problem.machine.gpu_memory_bytes or 0, f"has GPU {setups[0].gpu}"
     needed = at_once * found.memory["total_bytes"]
     if needed > room > 0:
-        fits = max(1, int(prepared.recipe.batch * room / needed))
+        fits = max(1, int(problem.recipe.batch * room / needed))
         yield (
             f"{at_once} at a time need about {_gigabytes(needed)} for a training step, "
             f"{_gigabytes(room)} {where}; try --batch-size {fits}"
         )
 
 
-def closing_s(
-    export: bool, start_s: float, process_s: float, *, measured: int, training_s: float
-) -> float:
-    """Return what a run takes after its last training: the export and, before it, latencies.
-
-    Importing TensorFlow and building the networks goes on beside the last training, as far as that is long.
-
-    Args:
-        export: whether the best network is exported.
-        start_s: that a training needs before its first step.
-        process_s: that a process needs before it can train.
-        measured: networks whose latency is measured.
-        training_s: that a training takes.
-    """
-    if not export and not measured:
-        return 0.0
-    process_s, start_s = max(process_s, _LEAST_PROCESS_S), max(start_s, _LEAST_START_S)
-    export_s = _EXPORT_S + _EXPORT_STARTS * start_s if export else 0.0
-    ready_s = process_s + min(measured, READY) * start_s
-    late_s = max(0.0, ready_s - training_s) + max(0, measured - READY) * start_s
-    return late_s + export_s + measured * _GAUGED_S
-
-
-def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float = 0.0) -> Forecast:
+def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0.0) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
     evaluations = evaluation_count(epochs=found.epochs, every=found.val_every)
     evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
@@ -259,7 +247,7 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         final_s = pace.start_s + scale * (train_s + evaluations_s)
         final_s += found.images["test"] / pace.evaluated_per_s
         finals_s = math.ceil(found.finals / found.workers) * final_s
-    settings = prepared.settings
+    settings = problem.settings
     after_s = closing_s(
         settings.export,
         pace.start_s,
@@ -268,7 +256,7 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         training_s=pace.start_s + train_s,
     )
     found = replace(found, closing_s=after_s)
-    fit = _fit(found, prepared, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
+    fit = _fit(found, problem, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
     if fit is not None:
         search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s
     total_s = elapsed_s + search_s + finals_s + found.closing_s
@@ -277,15 +265,15 @@ def timed(found: Forecast, pace: Pace, prepared: Prepared, *, elapsed_s: float =
         total_s=total_s, fit=fit,
     )  # fmt: skip
     if total_s > LONG_S and settings.max_time is None:
-        result = replace(result, notes=(*result.notes, _advice(result, prepared)))
+        result = replace(result, notes=(*result.notes, _advice(result, problem)))
     return result
 
 
 def _fit(
-    found: Forecast, prepared: Prepared, *, trial_s: float, finals_s: float, elapsed_s: float
+    found: Forecast, problem: Problem, *, trial_s: float, finals_s: float, elapsed_s: float
 ) -> int | None:
     """Count the trials that fit into the bounds, the finals taking half of them at most."""
-    settings = prepared.settings
+    settings = problem.settings
     counts = []
     if settings.max_time is not None:
         bound_s = parse_duration(settings.max_time)
@@ -297,7 +285,7 @@ def _fit(
     return max(0, min(*counts, found.trials)) if counts else None
 
 
-def _advice(found: Forecast, prepared: Prepared) -> str:
+def _advice(found: Forecast, problem: Problem) -> str:
     """Say what would take a few hours: a smaller budget, or fewer and shorter trainings."""
     assert found.total_s is not None
     assert found.trial_s is not None

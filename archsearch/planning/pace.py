@@ -1,34 +1,39 @@
 """How fast the networks of a study train on its own workers: a few seconds of training thrown away."""
 
 import math
-import time
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, harmonic_mean
 from typing import Final
 
-from archsearch.engines.engine import Engine
-from archsearch.ir.codec import to_json
-from archsearch.ir.graph import Graph
-from archsearch.planning.problem import Prepared
+from archsearch.archive.design import design_of
+from archsearch.archive.keys import JobKey
+from archsearch.archive.orders import Length, Order
+from archsearch.planning.problem import Problem
+from archsearch.seeds import derive_seed
 from archsearch.space.knobs import draw
-from archsearch.space.solve import solve
-from archsearch.strategy.sampler import derive_seed
-from archsearch.training.job import Job, Outcome
+from archsearch.space.solve import Candidate, solve
+from archsearch.strategy.phase import Begin, Phase, Rest, Step
+from archsearch.training.job import Outcome
+from archsearch.units import training_flops
 
 MEASURE_S: Final = 1.5
+"""Seconds a network trains for."""
 _SECOND_FLOPS: Final = 100_000_000_000
-"""A step of more FLOPs takes seconds: one network has to do."""
+"""Training FLOPs of a step that takes seconds: one network has to do then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast networks of the budget train on this device, all workers busy.
+    """How fast networks of the budget train on this machine, all workers busy.
 
     Attributes:
-        start_s: what a training needs before its first step.
-        process_s: what a process needs before it can train anything: it imports the framework.
+        start_s: seconds a training needs before its first step.
+        process_s: seconds a process needs before it can train anything: it imports the framework.
+        images_per_s: images trained on a second, by one worker.
+        evaluated_per_s: images evaluated a second.
+        device: what was trained on; empty for the processor.
         failed: how many of the trainings at a time failed, and why; empty where none did.
     """
 
@@ -40,64 +45,67 @@ class Pace:
     failed: str = ""
 
 
-def measure_pace(
-    engine: Engine, prepared: Prepared, *, stopped: Callable[[], bool] = lambda: False
-) -> Pace | str:
-    """Measure the pace on the engine's own workers, all busy as they will be.
+class PaceMeasuring(Phase):
+    """Trains networks for a moment on the engine's own workers, all busy as they will be.
 
     The classic and a candidate drawn by chance: depth costs time that FLOPs do not show. They are the
     same two however many workers there are, so that ways to share a machine can be compared.
-
-    Returns:
-        The pace; or why there is none.
     """
-    step_flops = 3 * prepared.request.budget.high * prepared.recipe.batch
-    least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
-    jobs = [_measuring(prepared, number) for number in range(max(least, engine.workers))]
-    began = time.monotonic()
-    process_s = math.inf
-    for job in jobs:
-        engine.submit(job)
-    left = {job.key for job in jobs}
-    outcomes: list[Outcome] = []
-    while left:
-        if stopped():
-            return "interrupted"
-        for event in engine.events(0.25):
-            if isinstance(event, Outcome) and event.key in left:
-                left.discard(event.key)
-                outcomes.append(event)
-                process_s = min(process_s, max(0.0, time.monotonic() - began - event.total_s))
-    good = [o for o in outcomes if o.status == "complete" and o.images_per_s > 0]
-    bad = [o for o in outcomes if o not in good]
-    why = next((o.reason for o in bad if o.reason), "no network could be trained")
-    if not good:
-        return why
-    return Pace(
-        start_s=fmean(o.start_s for o in good),
-        process_s=process_s,
-        images_per_s=harmonic_mean([o.images_per_s for o in good]),
-        evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
-        device=good[0].device,
-        failed=f"{len(bad)} of {len(jobs)} trainings failed: {why}" if bad else "",
-    )
+
+    def __init__(self, problem: Problem, *, workers: int) -> None:
+        step_flops = training_flops(problem.request.budget.high, problem.recipe.batch)
+        least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
+        count = max(least, workers)
+        self._waiting = deque(_measuring(problem, number) for number in range(count))
+        self._left = count
+        self._began_s: float | None = None
+        self._process_s = math.inf
+        self._outcomes: list[Outcome] = []
+
+    def next(self, now_s: float, *, room: int) -> Step:
+        """Begin all of them at once."""
+        if self._began_s is None:
+            self._began_s = now_s
+        if self._waiting:
+            return self._waiting.popleft()
+        return Rest.WAIT if self._left else Rest.DONE
+
+    def ended(self, order: Order, outcome: Outcome, now_s: float) -> None:
+        """Take what a worker measured."""
+        assert self._began_s is not None
+        self._left -= 1
+        self._outcomes.append(outcome)
+        self._process_s = min(self._process_s, max(0.0, now_s - self._began_s - outcome.total_s))
+
+    @property
+    def found(self) -> Pace | str:
+        """The pace; or why there is none."""
+        good = [o for o in self._outcomes if o.status == "complete" and o.images_per_s > 0]
+        bad = [o for o in self._outcomes if o not in good]
+        why = next((o.reason for o in bad if o.reason), "no network could be trained")
+        if not good:
+            return why if not self._left else "interrupted"
+        return Pace(
+            start_s=fmean(o.start_s for o in good),
+            process_s=self._process_s,
+            images_per_s=harmonic_mean([o.images_per_s for o in good]),
+            evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
+            device=good[0].device,
+            failed=f"{len(bad)} of {len(self._outcomes)} trainings failed: {why}" if bad else "",
+        )
 
 
-def _measuring(prepared: Prepared, number: int) -> Job:
-    graph: Graph = prepared.classic.graph
+def _measuring(problem: Problem, number: int) -> Begin:
+    candidate: Candidate = problem.classic
     if number % 2:
-        rng = Random(derive_seed(prepared.settings.seed, "pace", 1))
-        knobs = draw(prepared.space.knobs(prepared.request), rng)
-        graph = solve(prepared.space, knobs, prepared.request).graph
-    return Job(
-        key=f"pace-{number}",
-        graph=to_json(graph),
-        dataset=str(prepared.folder),
-        recipe=prepared.recipe,
-        images=prepared.recipe.batch,
-        seed=prepared.settings.seed,
-        backend=prepared.sharing.backend,
-        precision=prepared.sharing.precision,
-        compiled=prepared.sharing.compiled,
-        measure_s=MEASURE_S,
+        rng = Random(derive_seed(problem.settings.seed, "pace", 1))
+        knobs = draw(problem.space.knobs(problem.request), rng)
+        candidate = solve(problem.space, knobs, problem.request)
+    name = f"pace-{number}"
+    order = Order(
+        key=JobKey("pace", name),
+        design=design_of(candidate, name=name, origin="search", rules=()),
+        length=Length(problem.recipe.batch, 1),
+        seed=problem.settings.seed,
     )
+    return Begin(order=order, network=candidate.graph)

@@ -1,13 +1,15 @@
-"""What is known before a study is made, all of it checked."""
+"""The problem a study is to solve, all of it checked before anything is kept."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from archsearch.archive.orders import Length, Order
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
+from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import named_baselines, published_networks
@@ -17,8 +19,11 @@ from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
+from archsearch.strategy.fidelity import find_fidelity
+from archsearch.strategy.sampler import find_sampler
+from archsearch.training.job import Job
 from archsearch.training.recipe import Recipe, find_recipe
-from archsearch.units import format_count
+from archsearch.units import format_count, training_flops
 
 VAL_SHARE: Final = 0.025
 """Of a training's FLOPs, what evaluating the validation images may take,"""
@@ -27,10 +32,11 @@ LEAST_EVALUATIONS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Problem:
     """The space, the data and the networks that are known already.
 
     Attributes:
+        machine: what the engine can train on.
         folder: of the prepared dataset.
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
@@ -38,6 +44,7 @@ class Prepared:
     """
 
     settings: RunSettings
+    machine: Machine
     space: Space
     recipe: Recipe
     folder: Path
@@ -47,32 +54,56 @@ class Prepared:
     classic: Candidate
     sharing: Sharing
 
-    def length(self, flops: int) -> tuple[int, int]:
-        """Return the images a network of so many FLOPs sees in training, and the epochs these are."""
+    def length(self, flops: int) -> Length:
+        """Return how long a network of so many FLOPs is trained."""
         train = len(self.dataset.train)
         images = self.settings.images(flops=flops, train_images=train)
         images = max(images, self.recipe.batch)
-        return images, -(-images // train)
+        return Length(images, -(-images // train))
+
+    def job(self, order: Order, graph: str, **more: Any) -> Job:
+        """Return an order as a worker is given it.
+
+        Args:
+            order: the training.
+            graph: Graph JSON of its network.
+            more: fields of the job that do not follow from these.
+        """
+        return Job(
+            key=str(order.key),
+            graph=graph,
+            dataset=str(self.folder),
+            recipe=self.recipe,
+            images=order.length.images,
+            seed=order.seed,
+            backend=self.sharing.backend,
+            precision=self.sharing.precision,
+            compiled=self.sharing.compiled,
+            val_every=self.val_every(order.length.epochs),
+            **more,
+        )
 
     def val_every(self, epochs: int) -> int:
         """Return the epochs from one evaluation of the validation images to the next, of so many in all."""
         if self.settings.val_every is not None:
             return self.settings.val_every
-        # An image costs its forward pass here, and two more of them for the backward pass in training.
-        share = len(self.dataset.val) / (3 * len(self.dataset.train))
+        # In FLOPs of a forward pass: that is what evaluating an image costs.
+        share = len(self.dataset.val) / training_flops(1, len(self.dataset.train))
         return max(1, min(ceil(share / VAL_SHARE), epochs // LEAST_EVALUATIONS))
 
 
-def prepare_run(
+def pose(
     settings: RunSettings,
+    machine: Machine,
     *,
     kept: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Prepared:
+) -> Problem:
     """Check what is asked for and prepare the data; nothing else is kept.
 
     Args:
         settings: what is asked for.
+        machine: what the engine can train on.
         kept: the images of a study that is gone on with, prepared when it began; they do where the
             data is no longer there.
         progress: called with (images done, images in all) while they are prepared.
@@ -81,6 +112,38 @@ def prepare_run(
         UserError: something asked for does not work.
     """
     space = find_space(settings.space)
+    recipe = _recipe(settings)
+    # Misspelt names show before the data is prepared.
+    first_sharing(settings, machine, step_flops=1)
+    named_baselines(settings)
+    find_sampler(settings.sampler)
+    find_fidelity(settings.fidelity)
+    space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
+    path = _prepared(settings, kept, progress)
+    dataset = load(path)
+    request = Request(
+        input=dataset.input,
+        classes=len(dataset.classes),
+        budget=Budget.parse(settings.flops, dataset.input),
+        relax=settings.relaxed(),
+    )
+    _check_length(settings, recipe, dataset, request.budget)
+    step_flops = training_flops(request.budget.high, recipe.batch)
+    return Problem(
+        settings=settings,
+        machine=machine,
+        space=space,
+        recipe=recipe,
+        folder=path.resolve(),
+        dataset=dataset,
+        request=request,
+        published=published_networks(settings, request),
+        classic=solve(space, space.classic_knobs(request), request),
+        sharing=first_sharing(settings, machine, step_flops=step_flops),
+    )
+
+
+def _recipe(settings: RunSettings) -> Recipe:
     recipe = find_recipe(settings.recipe)
     if settings.batch_size is not None:
         recipe = replace(recipe, batch=settings.batch_size)
@@ -88,12 +151,15 @@ def prepare_run(
         recipe = replace(recipe, ema=settings.ema)
     if settings.class_weights:
         recipe = replace(recipe, class_weights=True)
-    # Misspelt names show before the data is prepared.
-    first_sharing(settings, step_flops=1)
-    named_baselines(settings)
-    space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
+    return recipe
+
+
+def _prepared(
+    settings: RunSettings, kept: Path | None, progress: Callable[[int, int], None] | None
+) -> Path:
+    """Return the folder of the prepared images."""
     try:
-        path = prepare(
+        return prepare(
             settings.data,
             home=Path(settings.home),
             input=settings.image_size,
@@ -107,35 +173,21 @@ def prepare_run(
     except DataError:
         if kept is None or not kept.is_dir() or Path(settings.data).exists():
             raise
-        path = kept
-    dataset = load(path)
-    if recipe.batch > len(dataset.train):
+        return kept
+
+
+def _check_length(settings: RunSettings, recipe: Recipe, dataset: Dataset, budget: Budget) -> None:
+    """Refuse trainings that are not even a batch long."""
+    train = len(dataset.train)
+    if recipe.batch > train:
         raise UserError(
-            f"a batch of {recipe.batch} is larger than the {len(dataset.train)} images to "
+            f"a batch of {recipe.batch} is larger than the {train} images to "
             f"train on; give a smaller --batch-size"
         )
-    budget = Budget.parse(settings.flops, dataset.input)
-    request = Request(
-        input=dataset.input,
-        classes=len(dataset.classes),
-        budget=budget,
-        relax=settings.relaxed(),
-    )
-    images = settings.images(flops=budget.high, train_images=len(dataset.train))
+    images = settings.images(flops=budget.high, train_images=train)
     if images < recipe.batch:
-        least = format_count(3 * budget.high * len(dataset.train))
+        least = format_count(training_flops(budget.high, train))
         raise UserError(
             f"{settings.train_flops} training FLOPs are {images} images of {settings.flops}, not "
             f"even a batch of {recipe.batch}; one epoch takes {least}"
         )
-    return Prepared(
-        settings=settings,
-        space=space,
-        recipe=recipe,
-        folder=path.resolve(),
-        dataset=dataset,
-        request=request,
-        published=published_networks(settings, request),
-        classic=solve(space, space.classic_knobs(request), request),
-        sharing=first_sharing(settings, step_flops=3 * budget.high * recipe.batch),
-    )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from archsearch.engines.engine import Machine
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
 from archsearch.training.backends.choice import (
@@ -14,7 +15,6 @@ from archsearch.training.backends.choice import (
     gpus_for,
     rivals,
 )
-from archsearch.training.devices import cores, gpu_numbers
 from archsearch.training.recipe import Precision
 from archsearch.training.setup import WorkerSetup
 from archsearch.units import counted
@@ -70,19 +70,20 @@ class Sharing:
         return f"{self.shares}, {self.backend}, {how}{self.precision}"
 
 
-def first_sharing(settings: RunSettings, *, step_flops: int) -> Sharing:
+def first_sharing(settings: RunSettings, machine: Machine, *, step_flops: int) -> Sharing:
     """Share the machine as asked for, and as a rule of thumb says where nothing is.
 
     Args:
         settings: what is asked for.
+        machine: what the engine can train on.
         step_flops: training FLOPs of one step.
 
     Raises:
         UserError: workers for GPUs, where there are none; a backend that is not there.
     """
-    gpus = gpus_for(settings.backend)
+    gpus = gpus_for(settings.backend, gpus=machine.gpus)
     if settings.workers_per_gpu is not None and not gpus:
-        lack = f"backend {settings.backend} uses no" if gpu_numbers() else "this machine shows no"
+        lack = f"backend {settings.backend} uses no" if machine.gpus else "this machine shows no"
         raise UserError(
             f"--workers-per-gpu {settings.workers_per_gpu}: {lack} NVIDIA GPU; "
             "--workers says how many trials share its CPU"
@@ -92,41 +93,43 @@ def first_sharing(settings: RunSettings, *, step_flops: int) -> Sharing:
     elif gpus:
         count = (settings.workers_per_gpu or default_per_gpu(step_flops)) * len(gpus)
     else:
-        count = min(default_workers(), settings.trials)
-    return _sharing(settings, count)
+        count = min(default_workers(machine), settings.trials)
+    return _sharing(settings, machine, count)
 
 
-def other_sharings(settings: RunSettings, this: Sharing) -> Iterator[Sharing]:
+def other_sharings(settings: RunSettings, machine: Machine, this: Sharing) -> Iterator[Sharing]:
     """Give the ways next to one, in what is left open: those that gain most often first.
 
     Twice or half as many workers; compiled steps, on a GPU; the other backends installed.
     """
-    gpus = gpus_for(settings.backend)
+    gpus = gpus_for(settings.backend, gpus=machine.gpus)
     if settings.workers is None and settings.workers_per_gpu is None:
         # A worker needs a core, to launch its GPU's work from, too. One that has a processor to itself
         # does not keep it busy.
-        least = len(gpus) or min(2, cores())
-        most = max(cores(), len(gpus))
+        least = len(gpus) or min(2, machine.cores)
+        most = max(machine.cores, len(gpus))
         for count in (2 * this.workers, this.workers // 2):
             if least <= count <= min(most, settings.trials):
-                yield _sharing(_with_measured(settings, this), count, compiled=this.compiled)
+                yield _sharing(
+                    _with_measured(settings, this), machine, count, compiled=this.compiled
+                )
     if settings.compile is None and gpus and not this.compiled:
         yield replace(this, compiled=True)
     # On one thread of a processor the order of the backends is known (benchmarks/RESULTS.md).
     if settings.backend == AUTO and (gpus or this.setups[0].threads > 1):
         for name in rivals(gpu=bool(gpus)):
             if name != this.backend:
-                found = _sharing(replace(settings, backend=name), this.workers)
+                found = _sharing(replace(settings, backend=name), machine, this.workers)
                 yield replace(found, backend_why=MEASURED)
 
 
-def half_sharing(settings: RunSettings, this: Sharing) -> Sharing | None:
+def half_sharing(settings: RunSettings, machine: Machine, this: Sharing) -> Sharing | None:
     """Return half as many workers; None where their number is asked for, or there is one a GPU only."""
-    least = len(gpus_for(settings.backend)) or 1
+    least = len(gpus_for(settings.backend, gpus=machine.gpus)) or 1
     if (settings.workers, settings.workers_per_gpu) != (None, None) or this.workers <= least:
         return None
     count = max(least, this.workers // 2)
-    return _sharing(_with_measured(settings, this), count, compiled=this.compiled)
+    return _sharing(_with_measured(settings, this), machine, count, compiled=this.compiled)
 
 
 def settled(settings: RunSettings, this: Sharing) -> RunSettings:
@@ -140,13 +143,13 @@ def settled(settings: RunSettings, this: Sharing) -> RunSettings:
     )
 
 
-def default_workers() -> int:
+def default_workers(machine: Machine) -> int:
     """Return how many trials run at the same time on a CPU where nothing is said.
 
     One for two cores, but two where there are only two: two trials of one thread each keep both cores busy
     where one trial of two threads does not (benchmarks/RESULTS.md).
     """
-    return max(min(2, cores()), cores() // 2)
+    return max(min(2, machine.cores), machine.cores // 2)
 
 
 def default_per_gpu(step_flops: int) -> int:
@@ -158,9 +161,9 @@ def default_per_gpu(step_flops: int) -> int:
     return max(1, min(GUESSED_PER_GPU, BUSY_STEP_FLOPS // max(1, step_flops)))
 
 
-def worker_setups(workers: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
+def worker_setups(workers: int, *, cores: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
     """Share CPU threads and GPUs equally between so many workers."""
-    threads = max(1, cores() // workers)
+    threads = max(1, cores // workers)
     if not gpus:
         return (WorkerSetup(threads=threads),) * workers
     most = -(-workers // len(gpus))
@@ -175,13 +178,18 @@ def _with_measured(settings: RunSettings, this: Sharing) -> RunSettings:
     return replace(settings, backend=this.backend) if this.backend_why == MEASURED else settings
 
 
-def _sharing(settings: RunSettings, workers: int, *, compiled: bool = False) -> Sharing:
-    setups = worker_setups(workers, gpus_for(settings.backend))
+def _sharing(
+    settings: RunSettings, machine: Machine, workers: int, *, compiled: bool = False
+) -> Sharing:
+    able = gpus_for(settings.backend, gpus=machine.gpus)
+    setups = worker_setups(workers, cores=machine.cores, gpus=able)
     threads = setups[0].threads
-    backend = choose_backend(settings.backend, threads=threads)
+    backend = choose_backend(settings.backend, threads=threads, gpus=machine.gpus)
     return Sharing(
         setups=tuple(replace(setup, backend=backend.name) for setup in setups),
         backend_why=backend.why,
-        precision=choose_precision(settings.precision, backend.name, threads=threads),
+        precision=choose_precision(
+            settings.precision, backend.name, threads=threads, gpus=machine.gpus
+        ),
         compiled=choose_compiled(settings.compile, backend.name) or compiled,
     )

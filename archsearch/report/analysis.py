@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of, final_key
+from archsearch.archive.keys import JobKey
+from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
 from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.units import parse_flops
 
@@ -114,7 +115,7 @@ def curves(result: StudyResult, *, home: Path) -> list[Curve]:
     for row in result.rows:
         if row.final_val is None:
             continue
-        kept = folder.read_epochs(final_key(row.name, 1))
+        kept = folder.read_epochs(str(JobKey("final", row.name, seed=1)))
         accuracies = {r.epoch: r.val_accuracy for r in kept if r.val_accuracy is not None}
         if accuracies:
             found.append(
@@ -138,8 +139,8 @@ def _standing(result: StudyResult) -> Standing:
         study=result.study,
         space=result.space,
         budget=result.budget,
-        data=str(result.dataset.get("name", "")),
-        digest=str(result.dataset.get("digest", "")),
+        data=result.dataset.name,
+        digest=result.dataset.digest,
         status=result.status,
         networks=len(result.rows),
         gain=gain,
@@ -174,9 +175,9 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     found = []
     for what, values in (
         ("budgets", set(budgets.values())),
-        ("data", {f"{r.dataset.get('name')} ({r.dataset.get('digest')})" for r in results}),
-        ("bounds on latency", {str(r.settings.get("max_latency", "none")) for r in results}),
-        ("recipes", {str(result.settings.get("recipe")) for result in results}),
+        ("data", {f"{r.dataset.name} ({r.dataset.digest})" for r in results}),
+        ("bounds on latency", {r.settings.max_latency or "none" for r in results}),
+        ("recipes", {result.settings.recipe for result in results}),
         ("lengths of training", {_length(result) for result in results}),
     ):
         if len(values) > 1:
@@ -188,5 +189,5 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
 
 
 def _length(result: StudyResult) -> str:
-    flops, epochs = result.settings.get("train_flops"), result.settings.get("epochs")
+    flops, epochs = result.settings.train_flops, result.settings.epochs
     return f"{flops} FLOPs" if flops else f"{epochs or DEFAULT_EPOCHS} epochs"

@@ -131,9 +131,9 @@ class _Clock:
         elif isinstance(event, FinalistsStarted):
             self.begin(event.jobs - event.done)
         elif isinstance(event, EpochDone):
-            self._parts[event.report.key] = event.report.epoch / event.epochs
+            self._parts[event.report.key] = event.report.epoch / event.order.length.epochs
         elif isinstance(event, JobEnded):
-            self._parts.pop(event.key, None)
+            self._parts.pop(str(event.order.key), None)
             self._done += event.status != "interrupted"
 
     def begin(self, total: float) -> None:
@@ -211,9 +211,11 @@ class LiveView(View):
         elif isinstance(event, Planned):
             self._begin("search", self._board.done + self._clock.total, self._board.done)
         elif isinstance(event, JobStarted):
-            sizes = f"{format_count(event.flops)} FLOPs, {format_count(event.params)} parameters"
-            self._board.jobs[event.key] = JobLine(_named(event), event.epochs, note=sizes)
-            if event.stage == "final":  # a bound may leave room for more than was planned
+            order, design = event.order, event.order.design
+            sizes = f"{format_count(design.flops)} FLOPs, {format_count(design.params)} parameters"
+            line = JobLine(_named(event), order.length.epochs, note=sizes)
+            self._board.jobs[str(order.key)] = line
+            if order.key.purpose == "final":  # a bound may leave room for more than was planned
                 under_way = self._board.done + len(self._board.jobs)
                 self._board.total = max(self._board.total, under_way)
         elif isinstance(event, EpochDone):
@@ -238,9 +240,10 @@ class LiveView(View):
             job.note = standing(event.report, validated=job.short)
 
     def _job_ended(self, event: JobEnded) -> None:
-        self._board.jobs.pop(event.key, None)
-        if event.best and event.val_accuracy is not None:
-            self._best = f"best {event.val_accuracy:.1%}"
+        self._board.jobs.pop(str(event.order.key), None)
+        outcome = event.outcome
+        if event.best and outcome is not None and outcome.val_accuracy is not None:
+            self._best = f"best {outcome.val_accuracy:.1%}"
         self._board.done += event.status != "interrupted"
         self._board.note = self._note()
 
@@ -253,8 +256,10 @@ class LiveView(View):
 
 def _named(event: JobStarted | JobEnded) -> str:
     """Name a network; in the finals also the seed, as it is trained with several."""
-    _, seed, number = event.key.rpartition("-seed")
-    return f"{event.label} seed {number}" if seed else event.label
+    key, label = event.order.key, event.order.design.label
+    if key.seed is not None:
+        return f"{label} seed {key.seed}"
+    return f"{label} rung {key.rung}" if key.rung else label
 
 
 def event_lines(event: Event) -> list[str]:
@@ -264,11 +269,13 @@ def event_lines(event: Event) -> list[str]:
     if isinstance(event, Planned):
         return plan_lines(event.forecast)
     if isinstance(event, JobStarted):
-        return [f"{event.key}: {event.label} ({format_count(event.flops)} FLOPs) starts"]
+        design = event.order.design
+        flops = format_count(design.flops)
+        return [f"{event.order.key}: {design.label} ({flops} FLOPs) starts"]
     if isinstance(event, EpochDone):
         return [f"{event.report.key}: {progress_text(event)}"]
     if isinstance(event, JobEnded):
-        return [f"{event.key}: {ended_text(event)}"]
+        return [f"{event.order.key}: {ended_text(event)}"]
     if isinstance(event, FinalistsStarted):
         return [finals_text(event)] if event.jobs else []
     if isinstance(event, ExportStarted):
@@ -293,8 +300,8 @@ def headline(event: StudyStarted) -> str:
 
 def progress_text(event: EpochDone) -> str:
     """Say how a network stands after an epoch, and which one."""
-    report = event.report
-    return f"epoch {report.epoch}/{event.epochs}  {standing(report, validated=_validated(report))}"
+    report, epochs = event.report, event.order.length.epochs
+    return f"epoch {report.epoch}/{epochs}  {standing(report, validated=_validated(report))}"
 
 
 def standing(report: EpochReport, *, validated: str) -> str:
@@ -309,13 +316,15 @@ def _validated(report: EpochReport) -> str:
 
 def ended_text(event: JobEnded) -> str:
     """Say how a network's training ended."""
-    parts = [event.status if not event.reason else f"{event.status} ({event.reason})"]
-    if event.val_accuracy is not None:
-        parts.append(f"val {event.val_accuracy:.1%}")
-    if event.test_accuracy is not None:
-        parts.append(f"test {event.test_accuracy:.1%}")
-    if event.status != "interrupted":
-        parts.append(format_duration(event.total_s))
+    outcome = event.outcome
+    if outcome is None:
+        return event.status
+    parts = [f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status]
+    if outcome.val_accuracy is not None:
+        parts.append(f"val {outcome.val_accuracy:.1%}")
+    if outcome.test_accuracy is not None:
+        parts.append(f"test {outcome.test_accuracy:.1%}")
+    parts.append(format_duration(outcome.total_s))
     return ", ".join(parts) + (" - best so far" if event.best else "")
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.archive.records import kept_settings
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.picture import draw_complexity, draw_curves
@@ -50,7 +51,7 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     if pictured:
         parts.append("![Learning curves](curves.png)")
     parts += ["## Networks", _table(result.rows)]
-    bound = result.settings.get("max_latency")
+    bound = result.settings.max_latency
     if bound is not None:
         parts.append(
             f"A call of one image may take {bound}. Networks that are latency-bound were solved for fewer "
@@ -63,7 +64,7 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
 
 
 def _summary(result: StudyResult, standing: Standing) -> str:
-    size = format_size(tuple(result.dataset.get("input", ())))
+    size = format_size(result.dataset.input)
     lines = [
         f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs on "
         f"{_safe(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
@@ -115,7 +116,7 @@ def _speed(standing: Standing) -> str:
 
 
 def _settings(result: StudyResult) -> str:
-    return "\n".join(f"- {key}: `{value}`" for key, value in result.settings.items())
+    return "\n".join(f"- {key}: `{value}`" for key, value in kept_settings(result.settings).items())
 
 
 def score(found: Score | None) -> str:

@@ -1,353 +1,231 @@
-"""The finals: the best few and the baselines, retrained from scratch with several seeds.
+"""The finals as a phase: the best few and the baselines, retrained from scratch with several seeds.
 
 Only here is the test split touched, once per training; it decides nothing. A network's place and
 the winner follow from validation accuracy.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
-from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import (
-    FINAL,
-    FULL,
-    LEFT,
-    MORE_TIME,
-    Row,
-    final_key,
-    final_outcomes,
-    published,
-    read_result,
-)
-from archsearch.archive.store import StudyStore
-from archsearch.engines.engine import Engine
-from archsearch.exchange.gauge import Gauge
-from archsearch.planning.limits import Limits, Load
-from archsearch.strategy.latencies import get_ready, measure_finalists
-from archsearch.strategy.sampler import derive_seed
-from archsearch.strategy.search import POLL_S, STOPPING, checked, halt, interrupted
-from archsearch.study.events import FinalistsStarted
-from archsearch.study.journal import Entry, Journal
+from archsearch.archive.design import Design
+from archsearch.archive.keys import JobKey
+from archsearch.archive.leaderboard import Row
+from archsearch.archive.orders import Length, Order
+from archsearch.seeds import derive_seed
+from archsearch.space.knobs import Knobs
+from archsearch.strategy.bounds import Bounds, Load
+from archsearch.strategy.phase import Abandon, Begin, Phase, Rest, Say, Step, Stop, Verdict
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finals:
-    """How finalists are chosen and retrained.
-
-    Attributes:
-        finalists: how many of the search's candidates.
-        seeds: trainings of each.
-        length: images and epochs of a training, from a network's FLOPs.
-        stopped: asked between events; true once the user wants to stop.
-    """
-
-    finalists: int
-    seeds: int
-    seed: int
-    length: Callable[[int], tuple[int, int]]
-    stopped: Callable[[], bool] = field(default=lambda: False)
-
-
-def run_finals(
-    plan: Finals,
-    *,
-    store: StudyStore,
-    folder: StudyFolder,
-    engine: Engine,
-    journal: Journal,
-    limits: Limits | None = None,
-    gauge: Gauge | None = None,
-) -> None:
-    """Retrain the finalists and the baselines, as far as that has not been done yet and fits.
-
-    Under a bound every network's first training comes before any second one; and where it was the
-    bound that ended the search, what is left of it goes into further seeds of all of them.
-    Then the `gauge` measures how quick they are, and only the weights of the winner's best training
-    (by validation) are kept.
-
-    Raises:
-        Interrupted: the plan's `stopped` said so; trainings that have ended are kept.
-    """
-    limits = limits or Limits()
-    rows = read_result(store).rows
-    entrants = choose(rows, plan.finalists)
-    entries = [
-        _entry(plan, row, store, number) for row in entrants for number in range(1, plan.seeds + 1)
-    ]
-    if limits.bounded:
-        entries.sort(key=lambda entry: entry.seed_number or 0)
-    done = final_outcomes(store)
-    journal.emit(
-        FinalistsStarted(
-            rows=rows,
-            entrants=tuple(row.label for row in entrants),
-            jobs=len(entries),
-            done=sum(entry.key in done for entry in entries),
-        )
-    )
-    for entry in entries:
-        if entry.key in done:
-            journal.replay(entry, Outcome(**done[entry.key]))
-    waiting = [entry for entry in entries if entry.key not in done]
-
-    def further(number: int) -> list[Entry]:
-        """Return the trainings of seed `number`, beyond those asked for, that are left to do."""
-        kept = final_outcomes(store)
-        failed = {key.rpartition("-seed")[0] for key in kept if kept[key]["status"] == "failed"}
-        able = [r for r in entrants if final_key(r.name, 0).rpartition("-seed")[0] not in failed]
-        found = [_entry(plan, row, store, number) for row in able]
-        for entry in found:
-            if entry.key in done:
-                journal.replay(entry, Outcome(**done[entry.key]))
-        return [entry for entry in found if entry.key not in kept]
-
-    # More time is for what was left, not for more than was asked for.
-    filled = store.attributes.get(FULL) and not store.attributes.get(MORE_TIME)
-    spare = _Spare(further, plan.seeds) if filled else None
-
-    def all_begun() -> None:
-        if gauge is not None:
-            get_ready(gauge, entrants, store=store, folder=folder)
-
-    stage = _Stage(store, engine, journal, limits, waiting, spare, all_begun)
-    stage.run(plan.stopped)
-    _tell_further(store, journal, plan.seeds)
-    if gauge is not None and not measure_finalists(
-        gauge, store=store, folder=folder, journal=journal, limits=limits, stopped=plan.stopped
-    ):
-        raise interrupted(store)
-    best = read_result(store).best_key
-    if best is not None and not store.attributes.get(LEFT):  # another may yet be the best
-        folder.keep_weights(best)
-
 
 _MOST_SEEDS: Final = 100
 
 
-class _Spare:
-    """Further seeds of all finalists, one seed after another, without end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A network that is retrained.
 
-    def __init__(self, entries: Callable[[int], list[Entry]], seeds: int) -> None:
-        self._entries = entries
-        self._seed = seeds
-        self._round: list[Entry] = []
+    Attributes:
+        trial_s: seconds its training took in the search; None: it was not in the search.
+    """
 
-    def take(self, fits: Callable[[Entry], bool]) -> Entry | None:
-        """Return the first of a round's trainings that fits; None where none does."""
-        while not self._round:
-            self._seed += 1
-            if self._seed > _MOST_SEEDS:
-                return None
-            self._round = self._entries(self._seed)
-        for entry in self._round:
-            if fits(entry):
-                self._round.remove(entry)
-                return entry
-        return None
+    design: Design
+    knobs: Knobs
+    trial_s: float | None = None
 
 
-class _Stage:
-    """The trainings that are left, as they come to their ends."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalsPlan:
+    """How finalists are retrained.
 
-    def __init__(
-        self,
-        store: StudyStore,
-        engine: Engine,
-        journal: Journal,
-        limits: Limits,
-        waiting: list[Entry],
-        spare: _Spare | None = None,
-        all_begun: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._journal = journal
-        self._limits = limits
-        self._waiting = waiting
-        self._left = {entry.key for entry in waiting}  # of what was asked for
-        self._spare = spare
-        self._all_begun: Callable[[], None] | None = all_begun
-        self._running: dict[str, Entry] = {}
-        self._epochs: dict[str, int] = {}
-        self._cut: set[str] = set()
-        # What a network's training took in the search, it will take again; and then in the finals.
-        self._trial_s = {
-            trial.notes["name"]: trial.notes["outcome"]["total_s"]
-            for trial in store.trials
-            if trial.notes.get("outcome", {}).get("status") == "complete"
-        }
-        self._final_s: dict[str, list[float]] = defaultdict(list)
+    Attributes:
+        entrants: the networks.
+        seeds: trainings of each that are asked for.
+        seed: of the study.
+        length: of a training, from a network's FLOPs.
+        further: whether what is left of a bound goes into further seeds of all of them.
+    """
 
-    def run(self, stopped: Callable[[], bool]) -> None:
-        """Run until nothing is left that fits.
+    entrants: tuple[Entrant, ...]
+    seeds: int
+    seed: int
+    length: Callable[[int], Length]
+    further: bool = False
 
-        Raises:
-            Interrupted: `stopped` said so; trainings that have ended are kept.
-        """
-        self._limits.no_result = not self._has_result
-        while not stopped() and self._begin():
-            for event in self._engine.events(POLL_S):
-                if isinstance(event, EpochReport):
-                    self._report(event)
-                else:
-                    self._take(event)
-            if self._limits.over:
-                for key in list(self._running):
-                    self._cut.add(key)
-                    self._take(Outcome(key=key, status="pruned"))
-        if stopped() and (self._running or self._waiting):
-            if self._running:
-                self._journal.notice(STOPPING)
-            halt(self._engine, list(self._running), self._report, self._take_halted)
-            for entry in self._running.values():
-                self._journal.end(entry, None)
-            raise interrupted(self._store)
-
-    def _begin(self) -> bool:
-        """Start what the workers have room for and what fits; False when there is nothing left."""
-        while len(self._running) < self._engine.workers:
-            entry = self._next()
-            if entry is None:
-                break
-            self._running[entry.key] = entry
-            self._limits.started(entry.key, self._load(entry).flops, entry.epochs)
-            self._engine.submit(self._journal.start(entry))
-        if not self._running:
-            self._tell_left()
-        if self._running and not self._waiting and self._all_begun is not None:
-            # What comes after the finals gets ready beside the last of them.
-            self._all_begun()
-            self._all_begun = None
-        return bool(self._running)
-
-    def _next(self) -> Entry | None:
-        """Take the next training, if there is one and it fits."""
-        if self._waiting:
-            return self._waiting.pop(0) if self._fits(self._waiting[0]) else None
-        if self._spare is None or self._cut:
-            return None
-        return self._spare.take(self._fits)
-
-    def _fits(self, entry: Entry) -> bool:
-        return self._limits.admits_final(self._load(entry))
-
-    def _load(self, entry: Entry) -> Load:
-        name, flops = entry.facts["name"], 3 * entry.facts["flops"] * entry.images
-        if known := self._final_s.get(name):
-            seconds = fmean(known)
-        elif name in self._trial_s:
-            seconds = self._trial_s[name]
-        else:  # a published network; its FLOPs are its own
-            least = self._limits.trial.flops or flops
-            seconds = self._limits.trial_s * max(1.0, flops / least)
-        return Load(seconds, flops)
-
-    def _tell_left(self) -> None:
-        """Say how many of the trainings that were asked for are not done, or not to their ends."""
-        count = len(self._left)
-        why = f"the finals end with {counted(count, 'training')} left: no other fits into {self._limits.text}"
-        self._store.set_attribute(LEFT, why if count else "")
-        if count:
-            self._journal.notice(why)
-
-    def _report(self, event: EpochReport) -> None:
-        # Where a worker died and another one went on, epochs are reported once more.
-        if event.key not in self._running or event.epoch <= self._epochs.get(event.key, 0):
-            return
-        self._epochs[event.key] = event.epoch
-        self._journal.epoch(event)
-        self._limits.reported(event)
-        if event.key not in self._cut and self._limits.cuts_final(event):
-            self._cut.add(event.key)
-            self._engine.stop(event.key)
-
-    def _take(self, outcome: Outcome) -> None:
-        entry = self._running.pop(outcome.key, None)
-        if entry is None:
-            return
-        self._limits.ended(outcome, trial=False)
-        if outcome.status == "complete":
-            self._final_s[entry.facts["name"]].append(outcome.total_s)
-        if outcome.status == "pruned" and outcome.key in self._cut:
-            reason = f"cut short by {self._limits.text}"
-            given_up = replace(outcome, status="failed", reason=reason)
-            # What was asked for stays to be done, from its checkpoint on, where the study is given more time.
-            self._journal.end(entry, None if entry.key in self._left else given_up)
-            return
-        self._left.discard(entry.key)
-        kept = checked_final(outcome)
-        self._store.set_attribute(FINAL + outcome.key, asdict(kept))
-        self._journal.end(entry, kept)
-        self._limits.no_result = not self._has_result
-
-    @property
-    def _has_result(self) -> bool:
-        """Whether a training has come to its end: without one all others were in vain."""
-        kept = final_outcomes(self._store).values()
-        return any(outcome["status"] == "complete" for outcome in kept)
-
-    def _take_halted(self, outcome: Outcome) -> None:
-        if outcome.status == "complete":
-            self._take(outcome)
+    def order(self, entrant: Entrant, number: int) -> Order:
+        """Return a network's training with the seed of that number, from 1."""
+        return Order(
+            key=JobKey("final", entrant.design.name, seed=number),
+            design=entrant.design,
+            knobs=entrant.knobs,
+            length=self.length(entrant.design.flops),
+            # The same seeds for every network: they see the same images in the same order.
+            seed=derive_seed(self.seed, "final", number),
+        )
 
 
-def choose(rows: tuple[Row, ...], count: int) -> list[Row]:
+def choose(rows: Sequence[Row], count: int) -> list[Row]:
     """Choose who is retrained: the best candidates by validation, and every baseline."""
     complete = [row for row in rows if row.status == "complete" and row.val_accuracy is not None]
     candidates = [row for row in complete if row.role == "candidate"]
-    candidates.sort(key=lambda row: (-(row.val_accuracy or 0), row.name))
+    # Accuracies after trainings of different length are not to be compared.
+    candidates.sort(key=lambda row: (-row.rung, -(row.val_accuracy or 0), row.name))
     matched = [row for row in complete if row.origin == "matched"]
     others = sorted((row for row in rows if row.origin == "published"), key=lambda row: row.name)
     return [*candidates[:count], *matched, *others]
 
 
-def checked_final(outcome: Outcome) -> Outcome:
-    """Return the outcome, as `failed` if it lacks what a finalist must have."""
-    if outcome.status == "pruned":
-        outcome = replace(outcome, status="failed", reason="stopped without being asked to")
-    elif outcome.status == "complete" and not _finite(outcome.test_accuracy):
-        reason = f"its test accuracy is {outcome.test_accuracy}"
-        outcome = replace(outcome, status="failed", reason=reason)
-    return checked(outcome)
+class Finals(Phase):
+    """Decides on the retrainings that are left (see `Phase`).
 
+    Under a bound every network's first training comes before any second one.
 
-def _tell_further(store: StudyStore, journal: Journal, seeds: int) -> None:
-    """Say how many trainings the time that was left over went into."""
-    count = sum(
-        outcome["status"] == "complete" and int(key.rpartition("-seed")[2]) > seeds
-        for key, outcome in final_outcomes(store).items()
-    )
-    if count:
-        why = f"what was left went into {counted(count, 'further training')} of the finalists"
-        earlier = store.attributes.get("ended", "")
-        if why not in earlier:
-            store.set_attribute("ended", "; ".join(filter(None, (earlier, why))))
-            journal.notice(why)
+    Args:
+        plan: what is asked for.
+        bounds: on time and FLOPs.
+        done: retrainings of an earlier process.
+    """
 
+    def __init__(self, plan: FinalsPlan, *, bounds: Bounds, done: Mapping[JobKey, Outcome]) -> None:
+        self.plan = plan
+        self._bounds = bounds
+        self._done = dict(done)
+        orders = [
+            plan.order(entrant, number)
+            for entrant in plan.entrants
+            for number in range(1, plan.seeds + 1)
+        ]
+        if bounds.bounded:
+            orders.sort(key=lambda order: order.key.seed or 0)
+        self._waiting = deque(order for order in orders if order.key not in self._done)
+        self._asked = {order.key for order in self._waiting}  # for, and not done yet
+        self._spare: list[Order] = []
+        self._spare_seed = plan.seeds
+        self._running: dict[JobKey, Order] = {}
+        self._cut = False
+        # What a network's training took in the search, it will take again; and then in the finals.
+        self._trial_s = {entrant.design.name: entrant.trial_s for entrant in plan.entrants}
+        self._final_s: dict[str, list[float]] = defaultdict(list)
+        self._told_left = False
+        self._note_result()
 
-def _entry(plan: Finals, row: Row, store: StudyStore, number: int) -> Entry:
-    facts: dict[str, Any] = dict(published(store).get(row.name, {}))
-    if not facts:
-        facts = dict(next(t.notes for t in store.trials if t.notes["name"] == row.name))
-    images, epochs = plan.length(row.flops)
-    return Entry(
-        key=final_key(row.name, number),
-        stage="final",
-        facts=facts,
-        knobs=row.knobs,
-        images=images,
-        epochs=epochs,
-        # The same seeds for every network: they see the same images in the same order.
-        seed=derive_seed(plan.seed, "final", number),
-        seed_number=number,
-    )
+    @property
+    def left(self) -> str:
+        """Why trainings that were asked for are not done, or not to their ends; empty: all are."""
+        if not self._asked:
+            return ""
+        count = counted(len(self._asked), "training")
+        return f"the finals end with {count} left: no other fits into {self._bounds.text}"
 
+    @property
+    def further(self) -> str:
+        """What the time that was left over went into; empty: nothing was."""
+        count = sum(
+            outcome.status == "complete" and (key.seed or 0) > self.plan.seeds
+            for key, outcome in self._done.items()
+        )
+        if not count:
+            return ""
+        return f"what was left went into {counted(count, 'further training')} of the finalists"
 
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    def next(self, now_s: float, *, room: int) -> Step:
+        """Return what to do now."""
+        self._bounds.at(now_s)
+        if self._bounds.over and self._running:
+            self._cut = True
+            asked = frozenset(key for key in self._running if key in self._asked)
+            return Abandon(f"cut short by {self._bounds.text}", open=asked)
+        order = self._next() if room > 0 else None
+        if order is not None:
+            self._running[order.key] = order
+            self._bounds.started(str(order.key), order.flops, order.length.epochs)
+            return Begin(order=order)
+        if self._running:
+            return Rest.WAIT
+        if self.left and not self._told_left:
+            self._told_left = True
+            return Say(self.left)
+        return Rest.DONE
+
+    def heard(self, report: EpochReport, now_s: float) -> Verdict:
+        """Take a report; say whether its training's rest does not fit."""
+        self._bounds.at(now_s)
+        self._bounds.reported(report)
+        if not self._bounds.cuts_final(report):
+            return None
+        self._cut = True
+        # What was asked for stays to be done, where the study is given more time.
+        asked = JobKey.parse(report.key) in self._asked
+        return Stop(f"cut short by {self._bounds.text}", open=asked)
+
+    def ended(self, order: Order, outcome: Outcome, now_s: float) -> None:
+        """Take how a training ended."""
+        self._take(order, now_s, outcome)
+        if outcome.status == "complete":
+            self._final_s[order.design.name].append(outcome.total_s)
+        self._asked.discard(order.key)
+        self._done[order.key] = outcome
+        self._note_result()
+
+    def left_open(self, order: Order, now_s: float) -> None:
+        """Take note that a training was stopped and stays to be done."""
+        self._take(order, now_s, Outcome(key=str(order.key), status="pruned"))
+
+    def gets_ready(self, workers: int) -> bool:
+        """Whether the last training that was asked for has begun."""
+        return bool(self._running) and not self._waiting
+
+    def _take(self, order: Order, now_s: float, outcome: Outcome) -> None:
+        self._bounds.at(now_s)
+        self._running.pop(order.key)
+        spent = order.design.training_flops(outcome.images)
+        self._bounds.ended(outcome, spent_flops=spent, trial=False)
+
+    def _next(self) -> Order | None:
+        """Take the next training, if there is one and it fits."""
+        if self._waiting:
+            return self._waiting.popleft() if self._fits(self._waiting[0]) else None
+        if not self.plan.further or self._cut:
+            return None
+        return self._next_spare()
+
+    def _next_spare(self) -> Order | None:
+        """Take the first training of a further seed that fits; None where none does."""
+        while not self._spare:
+            self._spare_seed += 1
+            if self._spare_seed > _MOST_SEEDS:
+                return None
+            self._spare = self._further(self._spare_seed)
+        for order in self._spare:
+            if self._fits(order):
+                self._spare.remove(order)
+                return order
+        return None
+
+    def _further(self, number: int) -> list[Order]:
+        """Return the trainings of a seed, beyond those asked for, that are left to do."""
+        failed = {key.name for key, outcome in self._done.items() if outcome.status == "failed"}
+        able = [entrant for entrant in self.plan.entrants if entrant.design.name not in failed]
+        found = [self.plan.order(entrant, number) for entrant in able]
+        return [order for order in found if order.key not in self._done]
+
+    def _fits(self, order: Order) -> bool:
+        return self._bounds.admits_final(Load(self._seconds(order), order.flops))
+
+    def _seconds(self, order: Order) -> float:
+        name = order.design.name
+        if known := self._final_s.get(name):
+            return fmean(known)
+        if (trial_s := self._trial_s[name]) is not None:
+            return trial_s
+        # A published network; its FLOPs are its own.
+        least = self._bounds.trial.flops or order.flops
+        return self._bounds.trial_s * max(1.0, order.flops / least)
+
+    def _note_result(self) -> None:
+        """Tell the bounds whether a training has come to its end: without one all others were in vain."""
+        complete = any(outcome.status == "complete" for outcome in self._done.values())
+        self._bounds.no_result = not complete

@@ -1,102 +1,60 @@
-"""How quick the finalists are, measured when their trainings have ended and the machine is idle."""
+"""Measuring the finalists as a phase: how quick they are, when their trainings have ended."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Sequence
 
-from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import (
-    LATENCY,
-    Row,
-    final_key,
-    final_outcomes,
-    latencies,
-    read_result,
-)
-from archsearch.archive.store import StudyStore
-from archsearch.errors import ArchsearchError
-from archsearch.exchange.gauge import READY, Gauge, wait_for
-from archsearch.exchange.latency import LatencyRequest, is_calm
-from archsearch.planning.limits import Limits
-from archsearch.study.journal import Journal
-from archsearch.units import format_ms
+from archsearch.archive.leaderboard import Row
+from archsearch.exchange.latency import Latency
+from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.phase import DropMeasurement, Keep, Measure, Phase, Rest, Say, Step
 
 
-def get_ready(gauge: Gauge, rows: Sequence[Row], *, store: StudyStore, folder: StudyFolder) -> None:
-    """Have the gauge get ready for these networks: when they have trained, only calls are left to time."""
-    left = [row for row in rows if row.name not in latencies(store)]
-    gauge.warm_up([latency_request(row, folder) for row in left[:READY]])
-
-
-def latency_request(row: Row, folder: StudyFolder) -> LatencyRequest:
-    """Return what to measure of a network."""
-    return LatencyRequest(graph=folder.read_graph(row.graph))
-
-
-def measure_finalists(
-    gauge: Gauge,
-    *,
-    store: StudyStore,
-    folder: StudyFolder,
-    journal: Journal,
-    limits: Limits,
-    stopped: Callable[[], bool],
-) -> bool:
-    """Measure every network that was retrained and has not been measured yet, the best first.
+class Latencies(Phase):
+    """Has networks measured, the best first, as long as there is time (see `Phase`).
 
     A network that cannot be measured costs a notice.
 
-    Returns:
-        False where `stopped` said so before the end; what was measured is kept.
+    Args:
+        rows: the networks.
+        bounds: on time.
     """
-    rows = [row for row in read_result(store).rows if row.final_val is not None]
-    for row in rows:
-        if row.name in latencies(store):
-            continue
-        if not limits.admits_latency():
-            journal.notice(f"{row.label}: no time is left to measure its latency")
-            break
-        try:
-            found = wait_for(
-                gauge,
-                latency_request(row, folder),
-                stopped=lambda: stopped() or not limits.admits_latency(under_way=True),
-            )
-        except ArchsearchError as error:
-            store.set_attribute(LATENCY + row.name, {"failed": str(error)})
-            journal.notice(f"{row.label}: {error}")
-            continue
-        if found is None and stopped():
-            return False
-        if found is None:
-            journal.notice(f"{row.label}: no time is left to measure its latency")
-            break
-        store.set_attribute(LATENCY + row.name, asdict(found))
-    _tell(rows, store, journal)
-    return True
 
+    def __init__(self, rows: Sequence[Row], *, bounds: Bounds) -> None:
+        self._rows = deque(rows)
+        self._bounds = bounds
+        self._current: Row | None = None
+        self._said: deque[Step] = deque()
 
-def _tell(before: list[Row], store: StudyStore, journal: Journal) -> None:
-    """Pass the latencies on to the tracker, all of them: one before may have died too early."""
-    keys = list(final_outcomes(store))
-    known = {row.name: row for row in read_result(store).rows}
-    for row in (known[row.name] for row in before):
-        if row.latency_ms is not None:
-            stem = final_key(row.name, 0)[:-1]
-            for key in keys:
-                if key.rstrip("0123456789") == stem:
-                    journal.latency(key, {"latency_ms": row.latency_ms})
-        if row.too_slow and row.origin != "published":
-            wins = "; it wins nevertheless: none is quicker" if row.winner else ""
-            journal.notice(f"{row.label} is {row.reason}{_disturbed(row)}{wins}")
+    def next(self, now_s: float, *, room: int) -> Step:
+        """Return what to do now."""
+        self._bounds.at(now_s)
+        if self._said:
+            return self._said.popleft()
+        if self._current is not None:
+            if self._bounds.admits_latency(under_way=True):
+                return Rest.WAIT
+            self._give_up(self._current)
+            self._current = None
+            return DropMeasurement()
+        if not self._rows:
+            return Rest.DONE
+        row = self._rows.popleft()
+        if not self._bounds.admits_latency():
+            self._give_up(row)
+            return self._said.popleft()
+        self._current = row
+        return Measure(graph=row.graph)
 
+    def measured(self, found: Latency | str, now_s: float) -> None:
+        """Take what was measured of the current network, or why it could not be."""
+        self._bounds.at(now_s)
+        row, self._current = self._current, None
+        if row is None:
+            return
+        self._said.append(Keep(row.name, found))
+        if isinstance(found, str):
+            self._said.append(Say(f"{row.label}: {found}"))
 
-def _disturbed(row: Row) -> str:
-    """Say where the measurement is not to be trusted much."""
-    if row.latency_ms is None or row.latency_p10_ms is None:
-        return ""
-    if is_calm(row.latency_ms, p10=row.latency_p10_ms):
-        return ""
-    return (
-        f" (though a tenth of its calls took less than {format_ms(row.latency_p10_ms)} ms: other work "
-        "disturbed them)"
-    )
+    def _give_up(self, row: Row) -> None:
+        self._said.append(Say(f"{row.label}: no time is left to measure its latency"))
+        self._rows.clear()

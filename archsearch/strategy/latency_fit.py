@@ -8,12 +8,11 @@ again when nothing else runs, and decide.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
-from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.gauge import Gauge
-from archsearch.exchange.latency import LatencyRequest
-from archsearch.ir.codec import to_json
+from archsearch.archive.design import LatencyFit
+from archsearch.errors import UserError
+from archsearch.exchange.latency import Latency
 from archsearch.space.knobs import Knobs
 from archsearch.space.solve import Candidate
 from archsearch.units import format_count, format_ms
@@ -24,7 +23,7 @@ AIM: Final = 0.95
 MOST: Final = 7
 """Measurements of a candidate, before the best of those that were quick enough is taken."""
 QUANTILE: Final = "p10"
-_MEASURE_S: Final = 0.5
+MEASURE_S: Final = 0.5
 _STEEP: Final = 1.15
 """A network that is slower than in proportion to its FLOPs, by so much, is measured once more."""
 _CLOSE: Final = 0.95
@@ -43,7 +42,6 @@ class LatencyBound:
 
     max_ms: float
     text: str
-    gauge: Gauge
     solve: Callable[[Knobs, int], Candidate]
 
 
@@ -158,7 +156,7 @@ class Fit:
 
 
 class Fitting:
-    """A fit under way: has its candidates measured, as the gauge gets to it."""
+    """A fit under way: says what to measure, and takes what was measured."""
 
     def __init__(self, bound: LatencyBound, knobs: Knobs, first: Candidate) -> None:
         self._bound = bound
@@ -166,31 +164,26 @@ class Fitting:
         self._fit = Fit(first, bound.max_ms, lambda flops: bound.solve(knobs, flops))
         self._trouble = ""
         self._tried_again = False
-        self._ask()
 
-    def poll(self) -> bool:
-        """Take what the gauge has to say; true when the fit is over."""
-        if self._trouble or self._fit.done:
-            return True
-        try:
-            found = self._bound.gauge.poll()
-        except ArchsearchError as error:
-            if self._tried_again:
-                return self._give_up(error)
-            self._tried_again = True  # it may be no fault of the network's
-            self._ask()
-            return False
-        if found is None:
-            return False
+    @property
+    def wanted(self) -> Candidate:
+        """The candidate to measure next."""
+        return self._fit.candidate
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to measure."""
+        return bool(self._trouble) or self._fit.done
+
+    def tell(self, found: Latency) -> None:
+        """Take the latency of `wanted`."""
         self._fit.tell(found.p10_ms)
-        if not self._fit.done:
-            self._ask()
-        return self._fit.done or bool(self._trouble)
 
-    def close(self) -> None:
-        """Give up what is being measured."""
-        if not self._fit.done and not self._trouble:
-            self._bound.gauge.close()
+    def fail(self, why: str) -> None:
+        """Take note that `wanted` could not be measured; the first time it may be no fault of its."""
+        if self._tried_again:
+            self._trouble = f"its latency could not be measured: {why}"
+        self._tried_again = True
 
     @property
     def candidate(self) -> Candidate:
@@ -214,25 +207,12 @@ class Fitting:
         return self._fit.best is not None and self._fit.best is not self._first
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Return what the storage keeps of it: JSON values."""
-        measured = [[m.flops, round(m.ms, 4)] for m in self._fit.measured]
-        return {
-            "bound_by": "latency" if self.bound else "flops",
-            "max_ms": self._bound.max_ms,
-            "quantile": QUANTILE,
-            "ms": self._fit.best_ms,
-            "measured": measured,
-        }
-
-    def _ask(self) -> None:
-        graph = to_json(self._fit.candidate.graph)
-        request = LatencyRequest(graph=graph, seconds=_MEASURE_S, attempts=1)
-        try:
-            self._bound.gauge.ask(request)
-        except ArchsearchError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: ArchsearchError) -> bool:
-        self._trouble = f"its latency could not be measured: {error}"
-        return True
+    def result(self) -> LatencyFit:
+        """Return what is kept of it."""
+        return LatencyFit(
+            bound_by="latency" if self.bound else "flops",
+            max_ms=self._bound.max_ms,
+            quantile=QUANTILE,
+            ms=self._fit.best_ms,
+            measured=tuple((m.flops, round(m.ms, 4)) for m in self._fit.measured),
+        )

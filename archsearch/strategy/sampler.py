@@ -1,137 +1,134 @@
-"""Which knobs to try next, and which trials to cut short: Optuna's choices, made repeatable.
+"""The seam for samplers: what is to be chosen from, what is known, what is proposed.
 
-A choice for trial n depends on the seed, n, and what trials up to n − window had given; the
-trials between them count as running. So workers may end in any order, or die and be resumed,
-and the choices stay the same. Each choice is made in a small study in memory, never in the
-storage: a database takes a tenth of a second per question.
+To add a sampler: a module like `strategy/tpe.py`, and a line under the entry-point group
+`archsearch.samplers`, here or in a package of your own. `archsearch.testing.sampler_case` checks it.
 """
 
-import hashlib
-import warnings
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from random import Random
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeAlias
 
-from archsearch.archive.store import Trial, distributions, hush, plain
-from archsearch.space.knobs import Knob, KnobValue, draw
+from archsearch.archive.orders import Training, Trial
+from archsearch.plugins import find, load
+from archsearch.seeds import derive_seed
+from archsearch.space.knobs import Knob, Knobs
+from archsearch.space.solve import Candidate
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
-
-TPE_ATTEMPTS = 8
-"""Proposals of the model per trial, before chance takes over when they have all been tried."""
+GROUP: Final = "archsearch.samplers"
 
 
-def derive_seed(seed: int, *parts: object) -> int:
-    """Return a seed in [0, 2³¹) for one purpose, independent of those for other purposes."""
-    text = ":".join(map(str, (seed, *parts)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a sampler chooses from.
 
-
-class View:
-    """What may be known when trial `number` is decided on: the trials `window` and more before it.
-
-    Args:
-        trials: all earlier trials.
-        window: trials whose results are not to be known, this one included.
-        startup: finished trials before the model proposes; chance does until then.
+    Attributes:
+        knobs: with their ranges at this budget.
+        solve: from knobs to the candidate that fills the budget, in a millisecond or two; a UserError
+            where there is none.
+        classic: the knobs of the matched baseline.
+        trials: networks to be tried, the baseline included where it is trained.
+        seed: of the study.
     """
 
-    def __init__(
-        self,
+    knobs: tuple[Knob, ...]
+    solve: Callable[[Knobs], Candidate]
+    classic: Knobs | None = None
+    trials: int = 1
+    seed: int = 0
+
+    @property
+    def startup(self) -> int:
+        """Trials chosen by chance before a model of what is good proposes."""
+        return max(4, min(10, self.trials // 3))
+
+    @property
+    def combinations(self) -> int:
+        """Combinations of knob values there are."""
+        return math.prod(len(knob.values()) for knob in self.knobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What may be known when a decision is made: what the decisions `window` before it gave.
+
+    Trainings ordered since then are there without reports and outcome: they may have ended already, on
+    one machine and not on another, and decisions must not depend on that.
+
+    Attributes:
+        decision: the number of the decision that is made now.
+        trials: all earlier ones, by number, their networks' costs and findings among their facts.
+        seed: of the study.
+    """
+
+    decision: int
+    trials: tuple[Trial, ...]
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
         trials: Sequence[Trial],
         *,
-        number: int,
+        decision: int,
         window: int,
-        knobs: tuple[Knob, ...],
         seed: int,
-        startup: int,
-    ) -> None:
-        import optuna
-
-        hush()
-        self.number = number
-        self._knobs = knobs
-        self._seed = seed
-        self._startup = startup
-        self._study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), direction="maximize"
-        )
-        space = distributions(knobs)
-        for trial in trials[:number]:
-            known = trial.number <= number - window
-            self._study.add_trial(_frozen(trial, space, known=known))
-
-    def propose(self, attempt: int) -> dict[str, KnobValue]:
-        """Choose knobs; a later attempt follows another that was of no use, and looks elsewhere."""
-        seed = derive_seed(self._seed, "knobs", self.number, attempt)
-        if attempt >= TPE_ATTEMPTS:
-            return draw(self._knobs, Random(seed))
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            # Multivariate: knobs interact, a deep network wants another ratio than a shallow one.
-            # Constant liar: what runs already is assumed to be bad, so that workers spread out.
-            self._study.sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=self._startup
-            )
-        params = self._study.ask(distributions(self._knobs)).params
-        return {knob.name: plain(params[knob.name]) for knob in self._knobs}
-
-    def hopeless(self, reports: Mapping[int, float], *, warmup: int) -> bool:
-        """Say whether accuracies by epoch are below the median of the complete trials so far.
+        recent: Iterable[int],
+    ) -> "Known":
+        """Return what of `trials` may be known to a decision.
 
         Args:
-            reports: validation accuracy by 1-based epoch.
-            warmup: epochs no trial is judged by.
+            trials: all of them, by number.
+            decision: its number.
+            window: decisions up to it whose results are not to be known, itself among them.
+            seed: of the study.
+            recent: the numbers of the trials that those decisions were about.
         """
-        import optuna
+        found = list(trials)
+        for number in recent:
+            before = (t for t in trials[number].trainings if (t.order.decision or 0) < decision)
+            trainings = tuple(_unseen(training, decision - window) for training in before)
+            found[number] = replace(trials[number], trainings=trainings)
+        return cls(decision=decision, trials=tuple(found), seed=seed)
 
-        pruner = optuna.pruners.MedianPruner(
-            n_startup_trials=self._startup, n_warmup_steps=warmup + 1, n_min_trials=3
-        )
-        now = datetime.min
-        trial = optuna.trial.FrozenTrial(
-            number=self.number,
-            trial_id=self.number,
-            state=optuna.trial.TrialState.RUNNING,
-            value=None,
-            datetime_start=now,
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values=dict(reports),
-        )
-        return bool(pruner.prune(self._study, trial))
+    def seed_of(self, purpose: str, *parts: object) -> int:
+        """Return a seed for one purpose of this decision."""
+        return derive_seed(self.seed, purpose, self.decision, *parts)
 
 
-def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]", *, known: bool) -> "FrozenTrial":
-    from optuna.trial import FrozenTrial, TrialState
+def _unseen(training: Training, last: int) -> Training:
+    """Return a training without what came of it, if it was ordered after the decision `last`."""
+    ordered = training.order.decision
+    if ordered is not None and ordered <= last:
+        return training
+    return replace(training, reports={}, outcome=None)
 
-    state, value = TrialState.RUNNING, None
-    if known:
-        state = {
-            "complete": TrialState.COMPLETE,
-            "pruned": TrialState.PRUNED,
-            "failed": TrialState.FAIL,
-        }[trial.state]
-        value = None if state is TrialState.FAIL else trial.accuracy
-    now = datetime.min
-    return FrozenTrial(
-        number=trial.number,
-        trial_id=trial.number,
-        state=state,
-        value=value,
-        datetime_start=now,
-        datetime_complete=now if known else None,
-        params=dict(trial.knobs),
-        distributions=dict(space),
-        user_attrs={},
-        system_attrs={},
-        intermediate_values=dict(trial.reports) if known else {},
-    )
+
+class Sampler(Protocol):
+    """Proposes knobs. It keeps nothing between decisions: what it says follows from what is known."""
+
+    def propose(self, known: Known) -> Iterator[Knobs]:
+        """Yield knobs to try next, the most promising first; each has a value of its range.
+
+        What has been tried already is passed over by whoever asks, who goes on to draws by chance
+        where this ends. All that is random follows from `known.seed_of`.
+        """
+        ...
+
+
+SamplerFactory: TypeAlias = Callable[[Choices], Sampler]
+
+
+def find_sampler(name: str) -> SamplerFactory:
+    """Return what makes the sampler of that name.
+
+    Raises:
+        UserError: there is none; says the nearest.
+    """
+    factory: SamplerFactory = find(GROUP, name, what="sampler")
+    return factory
+
+
+def sampler_names() -> tuple[str, ...]:
+    """Return the names of the samplers installed."""
+    return tuple(load(GROUP, what="sampler"))

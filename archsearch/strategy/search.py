@@ -1,383 +1,486 @@
-"""The search: asks for knobs, has the networks trained, prunes, and tells what came of them.
+"""The search as a phase: orders networks, cuts trainings short, promotes, and says when it is over.
 
-Trial n is asked for once trials up to n − window have been told, and results are told in the
-order of their numbers, whichever worker is first. So a study's table depends on its seed and
-settings, not on timing; and a study that was cut off goes on as if nothing had happened. The window
-is somewhat wider than there are workers: one that is through with its trial need not wait for a
-slower one (see proposals.window_of).
+Decisions are numbered in a fixed order: decision n is made once decisions up to n − window have been
+told, and knows what came of those alone, whichever worker is first. So a study's table depends on its
+seed and settings, not on timing; and a study that was cut off goes on as if nothing had happened. The
+window is somewhat wider than there are workers: one that is through with its training need not wait for
+a slower one (see `window_of`).
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import FULL
-from archsearch.archive.store import StudyStore, Trial
-from archsearch.engines.engine import Engine
-from archsearch.errors import ArchsearchError
-from archsearch.planning.limits import Limits
-from archsearch.strategy.latency_fit import Fitting
-from archsearch.strategy.proposals import Plan, Proposal, Proposer, trial_entry, trial_key
-from archsearch.strategy.sampler import View
-from archsearch.study.journal import Entry, Journal
+from archsearch.archive.design import Design, Origin, design_of
+from archsearch.archive.keys import JobKey, trial_name
+from archsearch.archive.orders import Length, Order, Training, Trial
+from archsearch.exchange.latency import Latency
+from archsearch.seeds import derive_seed
+from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.fidelity import Fidelity, Promotion
+from archsearch.strategy.latency_fit import MEASURE_S, Fitting, LatencyBound
+from archsearch.strategy.novelty import Proposal, Proposer
+from archsearch.strategy.phase import (
+    Abandon,
+    Begin,
+    Close,
+    DropMeasurement,
+    Fail,
+    Measure,
+    Phase,
+    Rest,
+    Say,
+    Step,
+    Stop,
+    Verdict,
+)
+from archsearch.strategy.sampler import Choices, Known, Sampler
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
-POLL_S: Final = 0.25
-STOPPING: Final = "stopping after the epochs under way; Ctrl-C once more stops at once"
-_FIT_POLL_S: Final = 0.05
 _HOPELESS_FITS: Final = 5
 """After so many trials, none of them quick enough, there is no use in going on."""
 
 
-class Interrupted(ArchsearchError):  # noqa: N818  nothing is wrong: the user asked for it
-    """The user stopped the run; all is saved."""
+def window_of(workers: int) -> int:
+    """Return the window of a search with so many workers: half as many trainings more.
 
-    status = 130
+    Trainings differ in length, though they have the same FLOPs. Without any to spare, two workers waited
+    for one another a tenth of the time; every one to spare is a result less to go by.
+    """
+    return workers + workers // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPlan:
+    """What a search is asked for.
+
+    Attributes:
+        choices: what is chosen from.
+        sampler: chooses.
+        fidelity: decides on lengths.
+        length: the full length of a training, from a network's FLOPs.
+        rules: names of the design rules the space holds.
+        matched: whether the space's classic is the first trial.
+        window: decisions, its own included, that one does not know the results of (see `window_of`).
+        prune: whether trainings may be cut short.
+        latency: what a call of any network may take; None: anything.
+    """
+
+    choices: Choices
+    sampler: Sampler
+    fidelity: Fidelity
+    length: Callable[[int], Length]
+    rules: tuple[str, ...] = ()
+    matched: bool = True
+    window: int
+    prune: bool = True
+    latency: LatencyBound | None = None
 
 
 @dataclass(slots=True)
 class _Running:
-    """A trial that is being trained: its last epoch, and accuracies after those that were evaluated."""
+    """A training that runs: what was known when it was ordered, and its accuracies since."""
 
-    entry: Entry
-    view: View
-    epoch: int = 0
-    reports: dict[int, float] = field(default_factory=dict)
-    pruned_at: int | None = None
-    why: str = ""
+    order: Order
+    trial: int
+    known: Known
+    curve: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A trial whose network is being fitted to the bound on latency; it is not stored yet."""
+    """A proposal whose network is being fitted to the bound on latency; it is no trial yet."""
 
     proposal: Proposal
-    view: View
     fitting: Fitting
-    began: float
+    known: Known
+    began_s: float
 
 
-class Search:
-    """Runs the trials of one study, or those that are left of it.
+class Search(Phase):
+    """Decides on the trials of one study, or those that are left of it (see `Phase`).
 
-    `idle` is called once, when a worker waits for the last trials of the others: its core is free.
+    Args:
+        plan: what is asked for.
+        bounds: on time and FLOPs.
+        trials: of an earlier process, by number.
+        closed: whether an earlier process has found that there is nothing more to order.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SearchPlan,
         *,
-        store: StudyStore,
-        folder: StudyFolder,
-        engine: Engine,
-        journal: Journal,
-        limits: Limits | None = None,
-        idle: Callable[[], None] = lambda: None,
+        bounds: Bounds,
+        trials: Sequence[Trial] = (),
+        closed: bool = False,
     ) -> None:
         self._plan = plan
-        self._idle: Callable[[], None] | None = idle
-        self._limits = limits or Limits()
-        self._store = store
-        self._proposer = Proposer(plan, store, folder)
-        self._engine = engine
-        self._journal = journal
-        self._running: dict[str, _Running] = {}
-        self._pending: _Pending | None = None
+        self._bounds = bounds
+        self._trials = list(trials)
+        self._proposer = Proposer(plan.choices, plan.sampler, self._trials)
+        self._decisions: list[int] = []  # the trial each decision was about
+        self._counts: list[int] = []  # trials there were after each
+        for number in _decisions(self._trials):
+            self._note(number)
         self._told = 0
-        # No other trial fitted in an earlier process, or there was no other network.
-        self._exhausted = "ended" in store.attributes
+        self._running: dict[JobKey, _Running] = {}
+        self._again = deque(_unfinished(self._trials))
+        self._closed = closed
+        self._said: deque[Step] = deque()
+        self._pending: _Pending | None = None
+        self._measuring = False
 
-    def run(self) -> None:
-        """Run until all trials are told.
+    # --- what is to be done -----------------------------------------------------------------------
 
-        Raises:
-            Interrupted: the plan's `stopped` said so; every worker has finished its epoch.
-            KeyboardInterrupt: at once; checkpoints are what is left of trials under way.
-        """
-        try:
-            self._take_up()
-            while self._go_on():
-                for event in self._engine.events(_FIT_POLL_S if self._pending else POLL_S):
-                    if isinstance(event, EpochReport):
-                        self._report(event)
-                    else:
-                        self._end(event)
-                if self._plan.stopped():
-                    self._halt()
-                if self._limits.over and self._running:
-                    self._abandon()
-        except KeyboardInterrupt:
-            self._leave_open()
-            raise
-
-    def _go_on(self) -> bool:
-        """Tell and ask as far as that is possible now; False when the search is over."""
-        if self._plan.stopped():
-            self._halt()
-        while self._tell_next() or self._ask_next():
-            pass
-        if self._idle is not None and self._leaves_a_core_idle and self._running:
-            self._idle()
-            self._idle = None
-        return bool(self._running or self._pending)
-
-    @property
-    def _leaves_a_core_idle(self) -> bool:
-        """Whether no trial is left to begin, and a worker has nothing to do any more."""
-        asked = self._exhausted or len(self._store) >= self._plan.trials
-        return asked and len(self._running) < self._engine.workers
-
-    # --- asking -----------------------------------------------------------------------------------
-
-    def _ask_next(self) -> bool:
+    def next(self, now_s: float, *, room: int) -> Step:
+        """Return what to do now."""
+        self._bounds.at(now_s)
+        if self._said:
+            return self._said.popleft()
+        if self._again:
+            return self._resumed(self._again.popleft())
+        if self._bounds.over and self._running:
+            return self._abandoned()
         if self._pending is not None:
             return self._fitted(self._pending)
-        number = len(self._store)
-        ready = self._told > number - self._plan.window
-        room = len(self._running) < self._engine.workers
-        if number >= self._plan.trials or not ready or not room or self._exhausted:
-            return False
-        if not self._limits.admits_trial():
-            if not self._running:  # one that is pruned may yet leave room for another
-                self._store.set_attribute(FULL, True)
-                self._end_early(
-                    f"the search ends after {counted(number, 'trial')}: no other fits into "
-                    f"{self._limits.text} with the finals"
-                )
-            return False
-        if number >= _HOPELESS_FITS and all(_too_slow(trial) for trial in self._store.trials):
-            self._end_early(
+        step = self._decided(room)
+        if step is Rest.WAIT and not self._running:
+            return Rest.DONE
+        return step
+
+    def gets_ready(self, workers: int) -> bool:
+        """Whether no trial is left to begin, and a worker has nothing to do any more."""
+        asked = self._closed or len(self._trials) >= self._plan.choices.trials
+        return asked and bool(self._running) and len(self._running) < workers
+
+    def settled(self, order: Order) -> bool:
+        """Whether the trial has trained at its full length, or was given up."""
+        trial = self._trials[self._decisions_of(order)]
+        ended = trial.best_known
+        if ended is None or ended.outcome is None or ended.outcome.status != "complete":
+            return True
+        return ended.order.key.rung == len(self._rungs(trial.design)) - 1
+
+    def _decided(self, room: int) -> Step:
+        """Make the next decision, if it is time for it."""
+        decision = len(self._decisions)
+        self._tell()
+        if room < 1 or self._told <= decision - self._plan.window:
+            return Rest.WAIT
+        known = self._known(decision, self._plan.window)
+        if (promotion := self._plan.fidelity.promote(known)) is not None:
+            return self._promoted(promotion, known)
+        if len(self._trials) < self._plan.choices.trials and not self._closed:
+            return self._asked(known)
+        if self._running or not self._trials:
+            return Rest.WAIT
+        # Nothing new is left to try: now everything that has ended may be known.
+        known = self._known(decision, 0)
+        promotion = self._plan.fidelity.promote(known)
+        return Rest.DONE if promotion is None else self._promoted(promotion, known)
+
+    def _asked(self, known: Known) -> Step:
+        """Propose a trial, or say why there is none."""
+        number, plan = len(self._trials), self._plan
+        if not self._bounds.admits_trial():
+            if self._running:  # one that is pruned may yet leave room for another
+                return Rest.WAIT
+            return self._closing(
+                f"the search ends after {counted(number, 'trial')}: no other fits into "
+                f"{self._bounds.text} with the finals",
+                full=True,
+            )
+        if number >= _HOPELESS_FITS and all(_too_slow(trial) for trial in self._trials):
+            return self._closing(
                 f"the search ends after {counted(number, 'trial')}: none of them is quick enough"
             )
-            return False
-        view = self._proposer.view(number)
-        proposal = self._proposer.propose(view)
+        proposal = self._proposal(known)
         if proposal is None:
-            self._end_early(
-                f"the search ends after {number} of {self._plan.trials} trials: "
+            return self._closing(
+                f"the search ends after {number} of {plan.choices.trials} trials: "
                 "every network the space has for this budget has been trained"
             )
-            return False
-        bound, candidate = self._plan.latency, proposal.candidate
-        if bound is None or candidate is None:
-            self._add(proposal, view)
-            return True
-        fitting = Fitting(bound, proposal.knobs, candidate)
-        self._pending = _Pending(proposal, view, fitting, self._limits.clock())
+        if plan.latency is None or proposal.candidate is None:
+            return self._begun(proposal, known)
+        fitting = Fitting(plan.latency, proposal.knobs, proposal.candidate)
+        self._pending = _Pending(proposal, fitting, known, self._bounds.now_s)
         return self._fitted(self._pending)
 
-    def _fitted(self, pending: _Pending) -> bool:
-        """Add a trial whose network is quick enough now; False while it is being measured."""
-        if not pending.fitting.poll():
-            if self._limits.over:
-                self._drop_pending()
-                self._end_early(
-                    f"the search ends within a trial's measurement: {self._limits.text}"
-                )
-            return False
-        self._pending = None
-        self._limits.fitted(self._limits.clock() - pending.began)
-        self._add(pending.proposal, pending.view, pending.fitting)
-        return True
+    def _proposal(self, known: Known) -> Proposal | None:
+        classic = self._plan.choices.classic
+        if not self._trials and self._plan.matched and classic is not None:
+            return self._proposer.classic(classic)
+        return self._proposer.propose(known)
 
-    def _drop_pending(self) -> None:
-        """Give up measuring: the trial has not begun, a resumed study proposes it again."""
-        if self._pending is not None:
-            self._pending.fitting.close()
-            self._pending = None
+    def _closing(self, why: str, *, full: bool = False) -> Close:
+        self._closed = True
+        return Close(why, full=full)
 
-    def _add(self, proposal: Proposal, view: View, fitting: Fitting | None = None) -> None:
-        """Keep a trial and begin it, or say why it has no network."""
-        facts = self._proposer.facts(proposal, fitting)
-        trial = self._store.add(proposal.knobs, self._plan.knobs, facts)
+    def _abandoned(self) -> Abandon:
+        """Give up what runs although the time is up: its epoch is longer than was to be expected."""
+        if not self._closed:
+            text = self._bounds.text
+            self._said.append(self._closing(f"the search ends within an epoch: {text} is over"))
+        return Abandon(f"cut short by {self._bounds.text} within an epoch")
+
+    # --- beginning --------------------------------------------------------------------------------
+
+    def _begun(self, proposal: Proposal, known: Known, fitting: Fitting | None = None) -> Step:
+        """Make a trial of a proposal; one without a network fails at once."""
+        design = self._design(proposal, fitting)
+        order = Order(
+            key=JobKey("search", design.name),
+            design=design,
+            knobs=proposal.knobs,
+            length=self._rungs(design)[0] if design.exists else Length(0, 0),
+            seed=derive_seed(known.seed, "trial") if design.exists else 0,
+            decision=known.decision,
+        )
+        number = self._add(order, skipped=proposal.skipped)
         fault = proposal.fault or (fitting.fault if fitting else "")
         if fault:
-            key = trial_key(trial.number)
-            self._keep(trial.number, Outcome(key=key, status="failed", reason=fault))
-            return
-        if fitting is not None and fitting.bound:
-            (flops, ms), *_ = fitting.facts["measured"]
-            self._journal.notice(
-                f"{facts['name']}: {format_ms(fitting.facts['ms'])} ms a call at "
-                f"{format_count(facts['flops'])} FLOPs; {format_ms(ms)} ms at {format_count(flops)} "
-                "were too slow"
+            self._end(number, order, Outcome(key=str(order.key), status="failed", reason=fault))
+            return Fail(order=order, trial=number, reason=fault, skipped=proposal.skipped)
+        self._start(order, number, known)
+        candidate = fitting.candidate if fitting else proposal.candidate
+        assert candidate is not None
+        begin = Begin(
+            order=order, trial=number, network=candidate.graph, new=True, skipped=proposal.skipped
+        )
+        if fitting is None or not fitting.bound:
+            return begin
+        self._said.append(begin)
+        return Say(_slower(design))
+
+    def _promoted(self, promotion: Promotion, known: Known) -> Step:
+        """Train a trial's network anew, for longer."""
+        trial = self._trials[promotion.trial]
+        rungs = self._rungs(trial.design)
+        share = rungs[promotion.rung].images / rungs[-1].images
+        if not self._bounds.admits_trial(share):
+            if self._running:
+                return Rest.WAIT
+            return (
+                Rest.DONE
+                if self._closed
+                else self._closing(
+                    f"the search ends with trainings of part of the length: no longer one fits into "
+                    f"{self._bounds.text} with the finals",
+                    full=True,
+                )
             )
-        self._start(trial, view)
+        order = Order(
+            key=JobKey("search", trial.design.name, rung=promotion.rung),
+            design=trial.design,
+            knobs=trial.knobs,
+            length=rungs[promotion.rung],
+            seed=derive_seed(known.seed, "trial"),
+            decision=known.decision,
+        )
+        self._note(trial.number)
+        trainings = (*trial.trainings, Training(order=order))
+        self._trials[trial.number] = replace(trial, trainings=trainings)
+        # Its peers are those of any decision of that number, also where this one knew more.
+        self._start(order, trial.number, self._known(known.decision, self._plan.window))
+        return Begin(order=order, trial=trial.number)
 
-    def _end_early(self, why: str) -> None:
-        self._exhausted = True
-        self._store.set_attribute("ended", why)
-        self._journal.notice(why)
+    def _resumed(self, training: tuple[int, Order]) -> Begin:
+        """Go on with a training of an earlier process."""
+        number, order = training
+        assert order.decision is not None
+        self._start(order, number, self._known(order.decision, self._plan.window))
+        return Begin(order=order, trial=number, again=True)
 
-    def _start(self, trial: Trial, view: View) -> None:
-        entry = trial_entry(trial)
-        self._running[entry.key] = _Running(entry, view)
-        self._limits.started(entry.key, 3 * entry.facts["flops"] * entry.images, entry.epochs)
-        self._engine.submit(self._journal.start(entry))
+    def _add(self, order: Order, *, skipped: int) -> int:
+        number = len(self._trials)
+        trial = Trial(
+            number=number,
+            knobs=order.knobs,
+            design=order.design,
+            skipped=skipped,
+            trainings=(Training(order=order),),
+        )
+        self._trials.append(trial)
+        self._note(number)
+        self._proposer.add(trial)
+        return number
+
+    def _start(self, order: Order, number: int, known: Known) -> None:
+        self._running[order.key] = _Running(order, number, known)
+        share = order.length.images / self._rungs(order.design)[-1].images
+        self._bounds.started(str(order.key), order.flops, order.length.epochs, share=share)
+
+    def _rungs(self, design: Design) -> tuple[Length, ...]:
+        return self._plan.fidelity.rungs(self._plan.length(design.flops))
+
+    def _design(self, proposal: Proposal, fitting: Fitting | None) -> Design:
+        name, full = trial_name(len(self._trials)), proposal.candidate
+        origin: Origin = "matched" if proposal.classic else "search"
+        found = Design(
+            name=name,
+            label="no network" if full is None else f"{full.space} {full.label}",
+            origin=origin,
+            graph=f"none-{len(self._trials)}",
+        )
+        candidate = fitting.candidate if fitting else full
+        if full is not None and candidate is not None and not (fitting and fitting.fault):
+            suffix = " latency-bound" if fitting and fitting.bound else ""
+            found = design_of(
+                candidate, name=name, origin=origin, rules=self._plan.rules, suffix=suffix
+            )
+            # A network that latency made smaller fills less of the study's budget.
+            fill = full.fill * candidate.cost.flops / full.cost.flops
+            found = replace(found, fill=fill)
+        if fitting is None:
+            return found
+        return replace(found, latency_fit=fitting.result, budget_graph=proposal.graph)
+
+    # --- fitting to a bound on latency --------------------------------------------------------------
+
+    def _fitted(self, pending: _Pending) -> Step:
+        """Begin a trial whose network is quick enough now, or have it measured."""
+        if pending.fitting.over:
+            self._pending = None
+            self._bounds.fitted(self._bounds.now_s - pending.began_s)
+            return self._begun(pending.proposal, pending.known, pending.fitting)
+        if self._bounds.over:
+            self._pending = None
+            self._said.append(
+                self._closing(f"the search ends within a trial's measurement: {self._bounds.text}")
+            )
+            return DropMeasurement()
+        if self._measuring:
+            return Rest.WAIT
+        self._measuring = True
+        return Measure(
+            graph=pending.proposal.graph,
+            network=pending.fitting.wanted.graph,
+            seconds=MEASURE_S,
+            attempts=1,
+        )
+
+    def measured(self, found: Latency | str, now_s: float) -> None:
+        """Take the latency of the network that is being fitted."""
+        self._bounds.at(now_s)
+        self._measuring = False
+        if self._pending is None:
+            return
+        if isinstance(found, str):
+            self._pending.fitting.fail(found)
+        else:
+            self._pending.fitting.tell(found)
 
     # --- what comes back ----------------------------------------------------------------------------
 
-    def _report(self, report: EpochReport) -> None:
-        running = self._running.get(report.key)
-        # A worker may be an epoch ahead of the decision to stop it; that epoch does not count.
-        if running is None or running.pruned_at is not None:
-            return
-        if report.epoch <= running.epoch:  # its worker died, and another one went on
-            return
-        running.epoch = report.epoch
+    def heard(self, report: EpochReport, now_s: float) -> Verdict:
+        """Take a report; say whether its training is hopeless, or has no time left."""
+        self._bounds.at(now_s)
+        running = self._running[JobKey.parse(report.key)]
         accuracy = report.val_accuracy
         if accuracy is not None:
-            running.reports[report.epoch] = accuracy
-            if math.isfinite(accuracy):
-                self._store.report(running.view.number, report.epoch, accuracy)
-        self._journal.epoch(report)
-        self._limits.reported(report)
-        if accuracy is not None and self._hopeless(running, report.epoch):
-            running.why = f"below the median of the trials before it after epoch {report.epoch}"
-        elif self._limits.cuts_trial(report):
-            running.why = f"cut short by {self._limits.text} after epoch {report.epoch}"
-        if running.why:
-            running.pruned_at = report.epoch
-            self._engine.stop(report.key)
+            running.curve[report.epoch] = accuracy
+        self._bounds.reported(report)
+        judged = accuracy is not None and self._plan.prune
+        if judged and (why := self._hopeless(running)):
+            return Stop(why)
+        if self._bounds.cuts_trial(report):
+            return Stop(f"cut short by {self._bounds.text} after epoch {report.epoch}")
+        return None
 
-    def _hopeless(self, running: _Running, epoch: int) -> bool:
-        warmup = max(1, running.entry.epochs // 3)
-        if not self._plan.prune or epoch <= warmup or epoch >= running.entry.epochs:
-            return False
-        # A trial taken up again has reports of its first life, up to this epoch at least.
-        before = self._store[running.view.number].reports
-        reports = {e: accuracy for e, accuracy in before.items() if e <= epoch}
-        return running.view.hopeless(reports, warmup=warmup)
+    def _hopeless(self, running: _Running) -> str:
+        return self._plan.fidelity.judge(running.curve, running.order, running.known)
 
-    def _end(self, outcome: Outcome) -> None:
-        running = self._running.pop(outcome.key, None)
-        if running is None:
-            return
-        self._limits.ended(outcome, trial=True)
-        if running.pruned_at is not None:
-            # Whatever became of it in the epoch it was ahead.
-            outcome = replace(
-                outcome,
-                status="pruned",
-                epochs=running.pruned_at,
-                val_accuracy=running.reports[max(running.reports)],
-                reason=running.why,
-            )
-        elif outcome.status == "pruned":
-            outcome = replace(outcome, status="failed", reason="stopped without being asked to")
-        self._keep(running.view.number, checked(outcome))
+    def ended(self, order: Order, outcome: Outcome, now_s: float) -> None:
+        """Take how a training ended."""
+        self._bounds.at(now_s)
+        running = self._running.pop(order.key)
+        spent = order.design.training_flops(outcome.images)
+        self._bounds.ended(outcome, spent_flops=spent, trial=True)
+        self._end(running.trial, order, outcome, running.curve)
 
-    def _keep(self, number: int, outcome: Outcome) -> None:
-        self._store.note(number, "outcome", asdict(outcome))
-        trial = self._store[number]
-        if trial.notes["flops"]:
-            self._journal.end(trial_entry(trial), outcome)
-        else:  # there was no network, so nothing has begun
-            self._journal.notice(f"{outcome.key}: {outcome.reason}")
+    def left_open(self, order: Order, now_s: float) -> None:
+        """Take note that a training stays to be done: another process will."""
+        self._running.pop(order.key)
 
-    def _tell_next(self) -> bool:
-        """Tell the next trial in order, if it has ended."""
-        if self._told >= len(self._store):
-            return False
-        trial = self._store[self._told]
-        kept = trial.notes.get("outcome")
-        if kept is None:
-            return False
-        if not trial.finished:
-            accuracy = None if kept["status"] == "failed" else kept["val_accuracy"]
-            self._store.move(trial.number, kept["status"], accuracy)
-        self._told += 1
-        return True
-
-    # --- stopping and going on ------------------------------------------------------------------------
-
-    def _take_up(self) -> None:
-        """Bring an earlier process's trials to where they were."""
-        for trial in self._store.trials:
-            kept = trial.notes.get("outcome")
-            if kept is not None:
-                if trial.notes["flops"]:
-                    self._journal.replay(trial_entry(trial), Outcome(**kept))
-                self._tell_next()
-        for trial in self._store.trials:
-            if "outcome" not in trial.notes:
-                self._store.move(trial.number, "running")
-                self._start(trial, self._proposer.view(trial.number))
-
-    def _abandon(self) -> None:
-        """Give up what runs although the time is up: its epoch is longer than was to be expected."""
-        for key in list(self._running):
-            reason = f"cut short by {self._limits.text} within an epoch"
-            self._end(Outcome(key=key, status="failed", reason=reason))
-        self._end_early(f"the search ends within an epoch: {self._limits.text} is over")
-
-    def _halt(self) -> None:
-        """Have all workers finish their epoch, and leave what is under way for `resume`."""
-        self._drop_pending()
-        if self._running:
-            self._journal.notice(STOPPING)
-        halt(self._engine, list(self._running), self._report, self._finish_halted)
-        for running in self._running.values():
-            self._journal.end(running.entry, None)
-        self._leave_open()
-        raise interrupted(self._store)
-
-    def _leave_open(self) -> None:
-        for trial in self._store.trials:
-            if not trial.finished:  # also those that have ended, but after one that has not
-                self._store.move(trial.number, "waiting")
-
-    def _finish_halted(self, outcome: Outcome) -> None:
-        """Take an outcome that came while stopping; one that was cut short stays open."""
-        running = self._running.get(outcome.key)
-        if running is not None and (outcome.status == "complete" or running.pruned_at is not None):
-            self._end(outcome)
-
-
-def interrupted(store: StudyStore) -> Interrupted:
-    """Return what is raised where the user stopped a study's run; how to go on is the driver's to say."""
-    return Interrupted(f"study {store.name!r} was interrupted")
-
-
-def halt(
-    engine: Engine,
-    keys: list[str],
-    on_report: Callable[[EpochReport], None],
-    on_outcome: Callable[[Outcome], None],
-) -> None:
-    """Stop jobs after the epoch they are in, and wait for that."""
-    left = set(keys)
-    for key in keys:
-        engine.stop(key)
-    while left:
-        for event in engine.events(POLL_S):
-            if isinstance(event, EpochReport):
-                on_report(event)
-            else:
-                left.discard(event.key)
-                on_outcome(event)
-
-
-def checked(outcome: Outcome) -> Outcome:
-    """Return the outcome, as `failed` if what it says makes no sense."""
-    if outcome.status == "failed":
-        return replace(
-            outcome, val_accuracy=None, val_loss=None, test_accuracy=None, test_loss=None
+    def _end(
+        self, number: int, order: Order, outcome: Outcome, curve: dict[int, float] | None = None
+    ) -> None:
+        trial = self._trials[number]
+        finite = {e: value for e, value in (curve or {}).items() if math.isfinite(value)}
+        ended = Training(order=order, reports=finite, outcome=outcome)
+        self._trials[number] = replace(
+            trial,
+            trainings=tuple(
+                ended if training.order.key == order.key else training
+                for training in trial.trainings
+            ),
         )
-    if outcome.val_accuracy is None or not math.isfinite(outcome.val_accuracy):
-        reason = f"its validation accuracy is {outcome.val_accuracy}"
-        return checked(replace(outcome, status="failed", reason=reason))
-    return replace(
-        outcome, val_loss=_finite(outcome.val_loss), test_loss=_finite(outcome.test_loss)
+
+    # --- what is known ------------------------------------------------------------------------------
+
+    def _known(self, decision: int, window: int) -> Known:
+        count = self._counts[decision - 1] if decision else 0
+        since = self._decisions[max(0, decision - window + 1) :] if window else ()
+        return Known.of(
+            self._trials[:count],
+            decision=decision,
+            window=window,
+            seed=self._plan.choices.seed,
+            recent={number for number in since if number < count},
+        )
+
+    def _note(self, number: int) -> None:
+        """Take note that a decision has been made, about that trial."""
+        self._decisions.append(number)
+        self._counts.append(max(number + 1, self._counts[-1] if self._counts else 0))
+
+    def _decisions_of(self, order: Order) -> int:
+        assert order.decision is not None
+        return self._decisions[order.decision]
+
+    def _tell(self) -> None:
+        """Count the decisions, in order, whose trainings have ended."""
+        while self._told < len(self._decisions) and self._is_told(self._told):
+            self._told += 1
+
+    def _is_told(self, decision: int) -> bool:
+        trainings = self._trials[self._decisions[decision]].trainings
+        return all(t.outcome is not None for t in trainings if t.order.decision == decision)
+
+
+def _decisions(trials: Sequence[Trial]) -> list[int]:
+    """Return the trial that each decision was about, by the decision's number."""
+    made = {
+        training.order.decision: trial.number for trial in trials for training in trial.trainings
+    }
+    return [made[decision] for decision in range(len(made))]
+
+
+def _unfinished(trials: Sequence[Trial]) -> list[tuple[int, Order]]:
+    """Return the trainings that have not ended, in the order they were decided on."""
+    found = [
+        (trial.number, training.order)
+        for trial in trials
+        for training in trial.trainings
+        if training.outcome is None
+    ]
+    return sorted(found, key=lambda entry: entry[1].decision or 0)
+
+
+def _slower(design: Design) -> str:
+    """Say by how much a network had to shrink to be quick enough."""
+    fit = design.latency_fit
+    assert fit is not None
+    (flops, ms), *_ = fit.measured
+    return (
+        f"{design.name}: {format_ms(fit.ms or 0.0)} ms a call at {format_count(design.flops)} FLOPs; "
+        f"{format_ms(ms)} ms at {format_count(flops)} were too slow"
     )
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _too_slow(trial: Trial) -> bool:
-    return "latency_fit" in trial.notes and not trial.notes["flops"]
+    return trial.design.latency_fit is not None and not trial.design.exists

@@ -6,17 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from archsearch.archive.databases import check_there, default_url, missing, opened, study_names
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
-from archsearch.archive.store import (
-    StudyStore,
-    check_there,
-    default_url,
-    missing,
-    opened,
-    study_names,
-)
+from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import check_study_name, gather
 from archsearch.study.commands import command
@@ -148,7 +142,7 @@ def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
         status=result.status,
         space=result.space,
         budget=result.budget,
-        data=_short(str(result.settings["data"])),
+        data=_short(result.settings.data),
         trials_done=sum(trial.finished for trial in store.trials),
         trials=result.trials,
         best_val=best,

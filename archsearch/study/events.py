@@ -1,12 +1,14 @@
 """What happens in a run, as it happens: plain values for whoever watches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
+from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.archive.orders import Order
 from archsearch.planning.forecast import Forecast
 from archsearch.settings import RunSettings
-from archsearch.training.job import EpochReport
+from archsearch.training.job import EpochReport, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,47 +59,53 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStarted:
-    """A network begins to train, or waits for a worker to do so.
+    """A network begins to train, or waits for a worker to do so."""
 
-    Attributes:
-        stage: `search` for trials, `final` for retraining finalists and baselines.
-    """
-
-    key: str
-    stage: str
-    label: str
-    role: str
-    flops: int
-    params: int
-    epochs: int
+    order: Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochDone:
     """A network has trained for one more epoch."""
 
+    order: Order
     report: EpochReport
-    label: str
-    epochs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEnded:
-    """A network is done: `complete`, `pruned`, `failed`, or `interrupted` by the user.
+    """A training is over.
 
     Attributes:
-        best: whether no trial before it reached its validation accuracy.
+        outcome: how it ended; None: it was interrupted, and will be taken up again.
+        best: whether no training before it reached its validation accuracy.
     """
 
-    key: str
-    label: str
-    status: str
-    reason: str = ""
-    val_accuracy: float | None = None
-    test_accuracy: float | None = None
-    epochs: int = 0
-    total_s: float = 0.0
+    order: Order
+    outcome: Outcome | None
     best: bool = False
+
+    @property
+    def status(self) -> str:
+        """How it ended: `complete`, `pruned`, `failed`, or `interrupted`."""
+        return "interrupted" if self.outcome is None else self.outcome.status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecalled:
+    """A training ended before this process began; the one before may not have told everyone."""
+
+    order: Order
+    reports: tuple[EpochReport, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFound:
+    """A finalist's network has been measured: milliseconds of a call, for each of its trainings."""
+
+    keys: tuple[JobKey, ...]
+    ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,7 @@ class FinalistsStarted:
     Attributes:
         rows: the leaderboard so far.
         entrants: labels of those that are retrained.
-        jobs: trainings in this stage, all seeds together.
+        jobs: trainings of the finals, all seeds together.
         done: those that a resumed study has finished already.
     """
 
@@ -136,7 +144,6 @@ class StudyEnded:
     """The run is over."""
 
     result: StudyResult
-    notes: tuple[str, ...] = field(default=())
 
 
 Event: TypeAlias = (
@@ -147,6 +154,8 @@ Event: TypeAlias = (
     | JobStarted
     | EpochDone
     | JobEnded
+    | JobRecalled
+    | LatencyFound
     | FinalistsStarted
     | ExportStarted
     | Notice

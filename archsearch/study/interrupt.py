@@ -1,9 +1,17 @@
-"""Ctrl-C: once to stop where it hurts least, twice to stop at once."""
+"""Ctrl-C: once to stop where it hurts least, twice to stop at once; and what it raises."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from archsearch.errors import ArchsearchError
+
+
+class Interrupted(ArchsearchError):  # noqa: N818  nothing is wrong: the user asked for it
+    """The user stopped the run; all is saved."""
+
+    status = 130
 
 
 class Interrupts:

@@ -6,20 +6,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from archsearch.archive.databases import absolute_url, default_url, study_names
+from archsearch.archive.design import Design, published_design
+from archsearch.archive.facts import DatasetFacts, StudyFacts
 from archsearch.archive.folder import StudyFolder
-from archsearch.archive.store import StudyStore, default_url, study_names
+from archsearch.archive.records import PLACE, kept_settings
+from archsearch.archive.store import StudyStore
+from archsearch.data.dataset import SPLITS, Dataset
+from archsearch.data.sources.names import located as located_data
 from archsearch.errors import UserError
-from archsearch.planning.problem import Prepared
-from archsearch.readings.cost import cost
-from archsearch.settings import RunSettings, default_study_name, differences, gather
-from archsearch.strategy.proposals import facts_of
+from archsearch.ir.codec import to_json
+from archsearch.planning.problem import Problem
+from archsearch.settings import (
+    RunSettings,
+    default_study_name,
+    differences,
+    gather,
+    nearest,
+)
 from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
-from archsearch.study.summary import dataset_facts
-from archsearch.tracking.connect import shown_uri
+from archsearch.uris import shown_uri
 
-_PLACE: Final = ("home", "storage", "tracking_uri", "export")
-"""Settings that change where results go, not what they are."""
+_MOST_CLASSES: Final = 1000
+"""Names of classes that are kept, at most."""
 
 
 def named(settings: RunSettings, taken: list[str]) -> RunSettings:
@@ -52,7 +62,7 @@ def check_place(settings: RunSettings) -> None:
 
 
 def existing(
-    storage: Any, settings: RunSettings, prepared: Prepared, *, resume: bool
+    storage: Any, settings: RunSettings, problem: Problem, *, resume: bool
 ) -> StudyStore | None:
     """Return the study to go on with; None where a new one is to be made.
 
@@ -63,15 +73,15 @@ def existing(
     if name not in study_names(storage):
         return None
     store = StudyStore.open(storage, name)
-    before = store.attributes["dataset"]["digest"]
-    digest = prepared.dataset.digest
+    before, digest = store.facts.dataset.digest, problem.dataset.digest
     if resume and before != digest:
         raise UserError(
             f"the images of study {name!r} have changed since it began (digest "
             f"{before}, now {digest}); start a new study"
         )
     if not resume:
-        other = "; ".join(differences(store.attributes["settings"], _kept(settings)))
+        asked = kept_settings(settings)
+        other = "; ".join(differences(kept_settings(store.facts.settings), asked))
         how = f"with other settings ({other})" if other else "with the same settings"
         raise UserError(
             f"there is a study {name!r} already, {how}; "
@@ -82,55 +92,82 @@ def existing(
 
 
 def create(
-    storage: Any, settings: RunSettings, folder: StudyFolder, prepared: Prepared
+    storage: Any, settings: RunSettings, folder: StudyFolder, problem: Problem
 ) -> StudyStore:
     """Make a study in the storage, and its folder's run.toml."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
-    data = dataset_facts(prepared.dataset)
-    facts = {"settings": _kept(settings), "dataset": data, "created": created}
+    facts = StudyFacts(settings=settings, dataset=dataset_facts(problem.dataset), created=created)
     folder.write_settings(settings)
     return StudyStore.create(storage, str(settings.name), facts)
 
 
-def published_facts(prepared: Prepared, folder: StudyFolder) -> dict[str, Any]:
-    """Return what the storage keeps of the published networks to train, by name."""
-    found = {}
-    for name, graph in prepared.published.items():
-        price = cost(graph)
-        fill = price.flops / prepared.request.budget.high
-        found[name] = {
-            "name": name,
-            "role": "baseline",
-            "origin": "published",
-            **facts_of(graph, price, fill=fill, label=name, folder=folder),
-        }
-    return found
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """Return what is kept of the data."""
+    return DatasetFacts(
+        name=dataset.name,
+        source=dataset.source,
+        digest=dataset.digest,
+        input=dataset.input,
+        classes=tuple(dataset.classes)[:_MOST_CLASSES],
+        splits={name: len(dataset.split(name)) for name in SPLITS},
+    )
+
+
+def published_designs(problem: Problem, folder: StudyFolder) -> tuple[Design, ...]:
+    """Return the published networks to train; their Graphs are kept in the folder."""
+    found = []
+    for name, graph in problem.published.items():
+        budget = problem.request.budget.high
+        design = published_design(name, graph, budget=budget, rules=problem.space.rules)
+        folder.write_graph(design.graph, to_json(graph))
+        found.append(design)
+    return tuple(found)
 
 
 def started(
     settings: RunSettings,
     store: StudyStore | None,
     folder: StudyFolder,
-    prepared: Prepared,
+    problem: Problem,
 ) -> StudyStarted:
     """Return what is told of a study as it begins or goes on."""
-    if store is not None:
-        asked = {**settings.to_dict(), **store.attributes["settings"]}
-        settings = RunSettings.from_dict(asked)
-    knobs = prepared.space.knobs(prepared.request)
+    if store is not None:  # as it began, but for where things are
+        place = {name: getattr(settings, name) for name in PLACE}
+        settings = replace(store.facts.settings, **place)
+    knobs = problem.space.knobs(problem.request)
     return StudyStarted(
         study=str(settings.name),
         settings=settings,
         folder=str(folder.path),
-        space_title=prepared.space.title,
+        space_title=problem.space.title,
         distinct=math.prod(len(knob.values()) for knob in knobs),
-        input=prepared.dataset.input,
-        classes=len(prepared.dataset.classes),
-        images={n: len(prepared.dataset.split(n)) for n in ("train", "val", "test")},
+        input=problem.dataset.input,
+        classes=len(problem.dataset.classes),
+        images={name: len(problem.dataset.split(name)) for name in SPLITS},
         done=0 if store is None else sum(trial.finished for trial in store.trials),
-        notes=prepared.dataset.notes,
+        notes=problem.dataset.notes,
     )
 
 
-def _kept(settings: RunSettings) -> dict[str, Any]:
-    return {key: value for key, value in settings.to_dict().items() if key not in _PLACE}
+def located(settings: RunSettings) -> RunSettings:
+    """Make paths absolute: the study may be taken up from another folder."""
+    return replace(
+        settings,
+        data=located_data(settings.data),
+        storage=settings.storage and absolute_url(settings.storage),
+        tracking_uri=settings.tracking_uri and absolute_url(settings.tracking_uri),
+    )
+
+
+def stored_settings(name: str, home: Path) -> RunSettings:
+    """Return a study's settings from its run.toml; its home is where it lies now.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    path = StudyFolder(home, name).settings
+    if not path.is_file():
+        known = sorted(p.parent.name for p in (home / "studies").glob("*/run.toml"))
+        hint = nearest(name, tuple(known)) if known else "there are none yet"
+        raise UserError(f"no study {name!r} in {home}; {hint}")
+    return replace(gather({}, config=path), home=str(home), name=name)

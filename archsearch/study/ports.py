@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.store import StudyStore
-from archsearch.engines.engine import Engine
+from archsearch.engines.engine import Engine, Machine, find_engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.settings import RunSettings
 from archsearch.tracking.records import Tracker
@@ -25,6 +25,7 @@ class Services:
         export: exports the study's winner in the default format, with the gauge if there is one; returns
             where it lies.
         clock: seconds, for the bound on a run's time.
+        machine: what the engine can train on; None: as an engine on this machine says.
         gauge: makes what exports networks and measures their latency; None: it is not measured.
     """
 
@@ -32,17 +33,25 @@ class Services:
     tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
     export: Callable[[StudyStore, StudyFolder, Gauge | None], Path]
     clock: Callable[[], float] = time.monotonic
+    machine: Callable[[], Machine] | None = None
     gauge: Callable[[StudyFolder], Gauge] | None = None
 
+    def find_machine(self) -> Machine:
+        """Return what the engine can train on."""
+        return (self.machine or find_engine("local").machine)()
 
-def real_services() -> Services:
-    """Return worker processes on this machine, MLflow, the exporter and a gauge of latency."""
+
+def real_services(settings: RunSettings) -> Services:
+    """Return the engine that was asked for, the tracker, the exporter and a gauge of latency.
+
+    Raises:
+        UserError: there is no such engine.
+    """
+    kind = find_engine(settings.engine)
 
     def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
-        from archsearch.engines.local import LocalEngine
-
         cached = [replace(setup, cache=str(folder.compiled)) for setup in setups]
-        return LocalEngine(cached, logs=folder.worker_logs)
+        return kind.open(cached, folder=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
         from archsearch.tracking.mlflow_tracker import MlflowTracker
@@ -61,4 +70,10 @@ def real_services() -> Services:
 
     # What is measured is a SavedModel; training on another backend needs no TensorFlow.
     there = find_spec("tensorflow") is not None
-    return Services(engine=engine, tracker=tracker, export=export, gauge=gauge if there else None)
+    return Services(
+        engine=engine,
+        tracker=tracker,
+        export=export,
+        machine=kind.machine,
+        gauge=gauge if there else None,
+    )

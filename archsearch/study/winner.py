@@ -1,5 +1,6 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -74,22 +75,10 @@ def export_winner(
     """
     if form not in _NAMES:
         raise UserError(f"no format {form!r}; there are {', '.join(_NAMES)}")
-    result = read_result(store)
-    winner, key = result.winner, result.best_key
-    home = folder.path.parent.parent
-    if winner is None or key is None:
-        if result.status == "failed":
-            raise UserError(f"study {store.name!r} has no winner: {why_no_winner(result)}")
-        raise UserError(
-            f"study {store.name!r} has no winner yet; `{command('resume', store.name, home=home)}` "
-            "brings it to its end"
-        )
-    weights = folder.weights(key)
-    if not weights.is_file():
-        raise ArchsearchError(f"the weights of {store.name!r} are gone: {weights} is not there")
+    graph, weights = _best_training(store, folder)
     own = out is None
     request = ExportRequest(
-        graph=folder.read_graph(winner.graph),
+        graph=folder.read_graph(graph),
         weights=str(weights),
         dataset=str(_dataset_folder(folder, store)),
         out=str(folder.exports / _NAMES[form] if out is None else out),
@@ -97,9 +86,10 @@ def export_winner(
         overwrite=overwrite or own,
     )
     if exporter is None and find_spec("tensorflow") is None:
+        again = command("export", store.name, home=folder.home)
         raise UserError(
             "exporting needs TensorFlow, which is not installed: pip install tensorflow, "
-            f"then {command('export', store.name, home=home)}"
+            f"then {again}"
         )
     if exporter is not None:
         path = exporter.export(request)
@@ -107,13 +97,33 @@ def export_winner(
         with ModelProcess(log=folder.models_log) as process:
             path = process.export(request)
     if own:
-        store.set_attribute("exports", {**store.attributes.get("exports", {}), form: str(path)})
+        exports = {**store.facts.exports, form: str(path)}
+        store.keep(replace(store.facts, exports=exports))
     return path
 
 
+def _best_training(store: StudyStore, folder: StudyFolder) -> tuple[str, Path]:
+    """Return the hash of the winner's network, and the weights of its best training.
+
+    Raises:
+        UserError: there is no winner yet.
+        ArchsearchError: the weights are gone.
+    """
+    result = read_result(store)
+    winner, key = result.winner, result.best_key
+    if winner is None or key is None:
+        if result.status == "failed":
+            raise UserError(f"study {store.name!r} has no winner: {why_no_winner(result)}")
+        resume = command("resume", store.name, home=folder.home)
+        raise UserError(f"study {store.name!r} has no winner yet; `{resume}` brings it to its end")
+    weights = folder.weights(key)
+    if not weights.is_file():
+        raise ArchsearchError(f"the weights of {store.name!r} are gone: {weights} is not there")
+    return winner.graph, weights
+
+
 def _dataset_folder(folder: StudyFolder, store: StudyStore) -> Path:
-    home = folder.path.parent.parent
-    path = home / "data" / str(store.attributes["dataset"]["digest"])
+    path = folder.home / "data" / store.facts.dataset.digest
     if not path.is_dir():
         raise ArchsearchError(
             f"the prepared images of {store.name!r} are gone: {path} is not there; "

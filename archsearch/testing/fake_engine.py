@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from archsearch.engines.engine import Event
+from archsearch.engines.engine import Message
 from archsearch.training.job import EpochReport, Job, Outcome
 
 Status = Literal["complete", "pruned", "failed"]
@@ -67,7 +67,7 @@ class FakeEngine:
         if key in self._jobs:
             self._stopped.add(key)
 
-    def events(self, timeout_s: float) -> list[Event]:
+    def events(self, timeout_s: float) -> list[Message]:
         """Move one job on by an epoch, or to its end."""
         del timeout_s
         running = list(self._jobs)[: self.workers]
@@ -80,47 +80,51 @@ class FakeEngine:
         """Forget all jobs."""
         self._jobs.clear()
 
-    def _advance(self, job: Job) -> Event:
+    def _advance(self, job: Job) -> Message:
         if job.measure_s is not None:
             return self._end(job, self._pace(job))
         done = self._epochs[job.key]
         epochs = job.epochs(self._train_images)
         if done == 1 and job.key in self._failures:
-            return self._end(
-                job, Outcome(key=job.key, status="failed", epochs=1, reason=self._failures[job.key])
-            )
+            reason = self._failures[job.key]
+            return self._end(job, Outcome(key=job.key, status="failed", epochs=1, reason=reason))
         if done == epochs or (done and job.key in self._stopped):
-            status: Status = "complete" if done == epochs else "pruned"
-            accuracy = self._accuracy(job, done)
-            tested = self._test(job) if job.test and status == "complete" else None
-            return self._end(
-                job,
-                Outcome(
-                    key=job.key,
-                    status=status,
-                    epochs=done,
-                    val_accuracy=accuracy,
-                    val_loss=1 - accuracy,
-                    test_accuracy=tested,
-                    test_loss=None if tested is None else 1 - tested,
-                    train_s=0.01 * done,
-                    total_s=0.01 * done,
-                    images_per_s=100.0 * self._train_images,
-                ),
-            )
-        self._epochs[job.key] = done = done + 1
+            return self._end(job, self._outcome(job, done, epochs))
+        self._epochs[job.key] = done + 1
+        return self._report(job, done + 1)
+
+    def _outcome(self, job: Job, done: int, epochs: int) -> Outcome:
+        status: Status = "complete" if done == epochs else "pruned"
         accuracy = self._accuracy(job, done)
-        evaluated = job.evaluates(done, self._train_images)
+        tested = self._test(job) if job.test and status == "complete" else None
+        return Outcome(
+            key=job.key,
+            status=status,
+            epochs=done,
+            images=min(job.images, done * self._train_images),
+            val_accuracy=accuracy,
+            val_loss=1 - accuracy,
+            test_accuracy=tested,
+            test_loss=None if tested is None else 1 - tested,
+            train_s=0.01 * done,
+            total_s=0.01 * done,
+            images_per_s=100.0 * self._train_images,
+        )
+
+    def _report(self, job: Job, epoch: int) -> EpochReport:
+        accuracy = self._accuracy(job, epoch)
+        evaluated = job.evaluates(epoch, self._train_images)
         return EpochReport(
             key=job.key,
-            epoch=done,
+            epoch=epoch,
             loss=1 - accuracy,
             accuracy=accuracy,
             val_loss=1 - accuracy if evaluated else None,
             val_accuracy=accuracy if evaluated else None,
             images_per_s=100.0 * self._train_images,
+            images=min(job.images, epoch * self._train_images),
             learning_rate=0.1,
-            wall_s=0.01 * done,
+            wall_s=0.01 * epoch,
         )
 
     def _accuracy(self, job: Job, epoch: int) -> float:

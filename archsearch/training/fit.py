@@ -163,6 +163,7 @@ class _Run:
             val_accuracy=val_accuracy,
             val_balanced_accuracy=val_balanced_accuracy,
             images_per_s=seen / seconds,
+            images=self.images,
             learning_rate=self._learning_rate(which.stop - 1, total),
             wall_s=time.perf_counter() - self.begin,
         )
@@ -263,6 +264,7 @@ class _Run:
             status=status,  # type: ignore[arg-type]  # one of the three literals above
             reason=reason,
             epochs=self.epoch,
+            images=self.images,
             val_accuracy=evaluated.val_accuracy if evaluated else None,
             val_loss=evaluated.val_loss if evaluated else None,
             test_accuracy=test_accuracy,

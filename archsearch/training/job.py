@@ -81,6 +81,8 @@ class EpochReport:
     """Of the epoch's last step."""
     wall_s: float
     """Since the job began; of an interrupted one, while it ran."""
+    images: int = 0
+    """Images seen in training so far."""
     val_balanced_accuracy: float | None = None
     """The mean over the classes of each one's validation accuracy."""
     outdated: bool = False
@@ -97,6 +99,8 @@ class Outcome:
     """Why it was pruned or failed, in one line."""
     epochs: int = 0
     """Epochs finished."""
+    images: int = 0
+    """Images seen in training, those before an interruption too."""
     val_accuracy: float | None = None
     val_loss: float | None = None
     test_accuracy: float | None = None

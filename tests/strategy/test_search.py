@@ -4,12 +4,12 @@ import pytest
 
 from archsearch.archive.leaderboard import read_result
 from archsearch.errors import BudgetError
-from archsearch.planning.limits import Limits
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
-from archsearch.strategy.proposals import window_of
-from archsearch.strategy.search import Interrupted
+from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.search import window_of
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
+from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.training.job import Outcome
 from tests.bench import REQUEST, TRAIN, Bench, Toy, table
@@ -27,7 +27,7 @@ def test_a_free_worker_need_not_wait_for_a_slower_one(bench: Bench, window: int,
     bench.window, bench.trials = window, 4
     bench.run(finals=False, engine=FakeEngine(2, train_images=TRAIN, order=LastFirst()))
     told = [
-        (type(event).__name__, event.key)
+        (type(event).__name__, str(event.order.key))
         for event in bench.events
         if isinstance(event, JobStarted | JobEnded)
     ]
@@ -61,10 +61,10 @@ def test_the_classic_comes_first_and_no_network_comes_twice(bench: Bench):
     result = bench.run()
     store = bench.store
     assert store[0].knobs == {"depth": 2, "kernel": 3, "bias": True}
-    assert store[0].notes["role"] == "baseline"
-    graphs = [trial.notes["graph"] for trial in store.trials]
+    assert store[0].design.role == "baseline"
+    graphs = [trial.design.graph for trial in store.trials]
     assert len(set(graphs)) == 20
-    assert sum(trial.notes["duplicates_skipped"] for trial in store.trials) > 0
+    assert sum(trial.skipped for trial in store.trials) > 0
     assert [r.role for r in result.rows].count("baseline") == 1
 
 
@@ -96,7 +96,7 @@ def test_bad_trials_are_cut_short_and_say_why(bench: Bench):
     assert all(3 < row.epochs < 9 for row in pruned)
     assert all(f"epoch {row.epochs}" in row.reason for row in pruned)
     for row in pruned:
-        reports = bench.store[int(row.name[-4:])].reports
+        reports = bench.store[int(row.name[-4:])].last.reports
         assert max(reports) == row.epochs
         assert row.val_accuracy == reports[row.epochs]
     fewer = bench.fresh(prune=False).run()
@@ -244,24 +244,24 @@ def test_resuming_a_finished_study_trains_nothing(bench: Bench):
 
 def test_the_watcher_hears_of_every_job_once(bench: Bench):
     bench.run()
-    ended = [event.key for event in bench.events if isinstance(event, JobEnded)]
+    ended = [event.order.key for event in bench.events if isinstance(event, JobEnded)]
     assert len(ended) == len(set(ended)) == bench.trials + 3 * bench.seeds
 
 
 def test_a_trial_cut_between_evaluations_has_the_accuracy_of_the_last_one(bench: Bench):
-    class Cutting(Limits):
+    class Cutting(Bounds):
         def cuts_trial(self, report):
             return (report.key, report.epoch) == ("trial-0001", 2)
 
-    bench.limits, bench.val_every, bench.prune = Cutting(text="--max-time 1h"), 3, False
+    bench.bounds, bench.val_every, bench.prune = Cutting(text="--max-time 1h"), 3, False
     result = bench.run(finals=False)
     (cut,) = [row for row in result.rows if row.name == "trial-0001"]
     assert (cut.status, cut.epochs) == ("pruned", 2)
     assert "cut short by --max-time 1h after epoch 2" in cut.reason
     store = bench.store
-    assert sorted(store[1].reports) == [1]
-    assert cut.val_accuracy == store[1].reports[1]
-    assert sorted(store[2].reports) == [1, 3, 4]
+    assert sorted(store[1].last.reports) == [1]
+    assert cut.val_accuracy == store[1].last.reports[1]
+    assert sorted(store[2].last.reports) == [1, 3, 4]
     history = bench.tracker.trials["trial-0002"].history
     assert sorted(history["val_accuracy"]) == [1, 3, 4]
     assert sorted(history["loss"]) == [1, 2, 3, 4]
@@ -275,5 +275,5 @@ def test_an_interrupted_trial_tells_epochs_not_evaluations(bench: Bench):
     with pytest.raises(Interrupted):
         bench.run()
     [row] = read_result(bench.store).rows
-    assert list(bench.store[0].reports) == [1, 10, 20]
+    assert list(bench.store[0].last.reports) == [1, 10, 20]
     assert (row.status, row.epochs) == ("waiting", 20)

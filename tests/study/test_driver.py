@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archsearch.archive.store import absolute_url
+from archsearch.archive.databases import absolute_url
 from archsearch.data.dataset import load
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError, BudgetError, UserError
-from archsearch.settings import RunSettings
-from archsearch.strategy.search import Interrupted
+from archsearch.settings import RunSettings, gather
 from archsearch.study import catalogue as studies
 from archsearch.study import driver
 from archsearch.study.commands import command
@@ -26,10 +25,13 @@ from archsearch.study.events import (
     StudyEnded,
     StudyStarted,
 )
+from archsearch.study.interrupt import Interrupted
+from archsearch.study.opening import stored_settings
 from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeEngine, hashed_accuracy
 from archsearch.testing.memory_tracker import MemoryTracker
 from archsearch.training.job import Job
+from archsearch.units import training_flops
 from tests.bench import table
 
 
@@ -146,7 +148,7 @@ def test_names_count_up_and_settings_files_repeat_a_run(settings: RunSettings, t
     second = World().run(settings)
     assert (first.study, second.study) == ("vgg-20M-digits", "vgg-20M-digits-2")
     assert table(first) == table(second)
-    again = driver.gather({"name": "third"}, config=tmp_path / "studies" / first.study / "run.toml")
+    again = gather({"name": "third"}, config=tmp_path / "studies" / first.study / "run.toml")
     assert table(World().run(again)) == table(first)
 
 
@@ -155,7 +157,7 @@ def test_train_flops_set_the_length(settings: RunSettings):
     world.run(replace(settings, epochs=None, train_flops="100G"))
     started = [event for event in world.events if isinstance(event, JobStarted)]
     for job, event in zip(world.engines[-1].submitted, started, strict=True):
-        assert job.images == 100_000_000_000 // (3 * event.flops)
+        assert job.images == 100_000_000_000 // training_flops(event.order.design.flops, 1)
 
 
 @pytest.mark.parametrize(
@@ -542,7 +544,7 @@ def test_databases_named_from_one_folder_are_found_from_another(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     name = expected.study
-    assert driver.stored_settings(name, tmp_path).tracking_uri == f"sqlite:///{tmp_path}/runs.db"
+    assert stored_settings(name, tmp_path).tracking_uri == f"sqlite:///{tmp_path}/runs.db"
     assert len(studies.load_result(name, home=tmp_path).rows) > 1
     again = World()
     assert table(again.resume(name, tmp_path)) == table(expected)

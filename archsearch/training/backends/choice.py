@@ -36,6 +36,7 @@ def choose_backend(
     wanted: str = AUTO,
     *,
     threads: int = 1,
+    gpus: tuple[str, ...] | None = None,
     found: Callable[[str], Path | None] | None = None,
 ) -> Choice:
     """Choose a backend without importing any.
@@ -43,6 +44,7 @@ def choose_backend(
     Args:
         wanted: a name, or `auto`.
         threads: of a worker.
+        gpus: of the machine that trains; None: of this one.
         found: where a package is installed, None where it is not (tests bring their own).
 
     Raises:
@@ -60,21 +62,34 @@ def choose_backend(
         return Choice(wanted, "asked for")
     if wanted != AUTO:
         raise UserError(f"no backend {wanted!r}; there are {', '.join((AUTO, *NAMES))}")
-    if gpus_for(wanted, found=found):
+    if gpus_for(wanted, gpus=gpus, found=found):
         name = next(name for name in _ON_GPU if name in installed and _uses_gpu(name, place))
         return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
     for name in _ON_ONE_THREAD if threads == 1 else _ON_THREADS:
         if name in installed:
             how = "one CPU thread" if threads == 1 else "several CPU threads"
             why = f"the fastest on {how} of {_listed(installed)}"
-            return Choice(name, f"{why}; {_NO_CUDA}" if gpu_numbers() else why)
+            return Choice(
+                name, f"{why}; {_NO_CUDA}" if gpus or (gpus is None and gpu_numbers()) else why
+            )
     raise UserError("no backend is installed; pip install tensorflow")
 
 
-def gpus_for(wanted: str, *, found: Callable[[str], Path | None] | None = None) -> tuple[str, ...]:
-    """Name the GPUs that a backend, or with `auto` any installed one, can train on."""
+def gpus_for(
+    wanted: str,
+    *,
+    gpus: tuple[str, ...] | None = None,
+    found: Callable[[str], Path | None] | None = None,
+) -> tuple[str, ...]:
+    """Name the GPUs that a backend, or with `auto` any installed one, can train on.
+
+    Args:
+        wanted: a backend's name, or `auto`.
+        gpus: of the machine that trains; None: of this one.
+        found: as in `choose_backend`.
+    """
     place = found or _place
-    gpus = gpu_numbers()
+    gpus = gpu_numbers() if gpus is None else gpus
     able = (_uses_gpu(name, place) for name in NAMES if wanted in (AUTO, name) and place(name))
     return gpus if gpus and any(able) else ()
 
@@ -110,6 +125,7 @@ def choose_precision(
     backend: str,
     *,
     threads: int,
+    gpus: tuple[str, ...] | None = None,
     found: Callable[[str], Path | None] | None = None,
 ) -> Precision:
     """Choose how precisely to compute: bfloat16 on GPUs and where it makes a processor's training faster.
@@ -118,6 +134,7 @@ def choose_precision(
         wanted: a precision, or `auto`.
         backend: what trains.
         threads: of a worker.
+        gpus: of the machine that trains; None: of this one.
         found: where a package is installed, None where it is not (tests bring their own).
 
     Raises:
@@ -131,7 +148,7 @@ def choose_precision(
         raise UserError(f"no precision {wanted!r}; there are {AUTO}, float32, bfloat16")
     # On processors only PyTorch's convolutions gain, and only with one thread: several wait for one
     # another more often than in float32 (benchmarks/RESULTS.md).
-    on_gpu = bool(gpus_for(backend, found=found))
+    on_gpu = bool(gpus_for(backend, gpus=gpus, found=found))
     pays = on_gpu or (backend == "torch" and threads == 1 and has_bfloat16())
     return "bfloat16" if pays else "float32"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archsearch.planning.plan import plan
 from PIL import Image
 
 from archsearch.errors import UserError
 from archsearch.planning import forecast
 from archsearch.planning import plan as planning
-from archsearch.planning.plan import plan
 from archsearch.report.live import open_view
 from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings

@@ -1,4 +1,4 @@
-"""The plan of a run before its first trial, and whether it fits into its bounds."""
+"""The plan of a run, measured before its first trial; and the workers it is measured on."""
 
 import time
 from collections.abc import Callable
@@ -8,18 +8,19 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import MORE_TIME
 from archsearch.archive.store import StudyStore
-from archsearch.errors import UserError
+from archsearch.engines.engine import Engine
 from archsearch.planning.calibration import Calibration
 from archsearch.planning.forecast import Forecast
-from archsearch.planning.limits import Limits, limits_of, spent_flops
-from archsearch.planning.problem import prepare_run
+from archsearch.planning.pace import MEASURE_S
+from archsearch.planning.problem import Problem, pose
 from archsearch.settings import RunSettings
+from archsearch.strategy.phase import Phase
 from archsearch.study.events import Event, Measuring, Preparing
 from archsearch.study.interrupt import Interrupts
+from archsearch.study.loop import Loop
 from archsearch.study.ports import Services, real_services
-from archsearch.units import format_count, format_time
+from archsearch.study.recorder import PaceRecorder
 
 _QUIET_S: Final = 2.0
 _EVERY_S: Final = 0.5
@@ -31,24 +32,24 @@ def plan(
     on_event: Callable[[Event], None] = lambda event: None,
     services: Services | None = None,
 ) -> Forecast:
-    """Say what `run` would take, measured on this device; no study is made.
+    """Return what `run` would take, measured on this machine; no study is made.
 
     Raises:
         UserError: something asked for does not work.
     """
-    services = services or real_services()
+    services = services or real_services(settings)
     began = services.clock()
-    prepared = prepare_run(settings, progress=slow_progress(on_event))
+    problem = pose(settings, services.find_machine(), progress=slow_progress(on_event))
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
         measuring = calibration(services, folder, interrupts, on_event, began=began)
-        with measuring.run(prepared) as calibrated:
+        with measuring.run(problem) as calibrated:
             found = calibrated.forecast
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
-    return replace(found, notes=(*prepared.dataset.notes, *found.notes))
+    return replace(found, notes=(*problem.dataset.notes, *found.notes))
 
 
 def calibration(
@@ -61,8 +62,15 @@ def calibration(
     store: StudyStore | None = None,
 ) -> Calibration:
     """Return what starts the workers of a run that `began` on the services' clock, and measures them."""
+
+    def drive(engine: Engine, problem: Problem, phase: Phase, stopped: Callable[[], bool]) -> None:
+        recorder = PaceRecorder(problem.job, seconds=MEASURE_S)
+        loop = Loop(engine, recorder, clock=services.clock, stopped=stopped, halts=False)
+        loop.run(phase)
+
     return Calibration(
         open_engine=lambda sharing: services.engine(sharing.setups, folder),
+        drive=drive,
         clock=services.clock,
         began=began,
         stopped=lambda: interrupts.requested,
@@ -71,43 +79,8 @@ def calibration(
     )
 
 
-def bounds(
-    settings: RunSettings,
-    found: Forecast,
-    *,
-    store: StudyStore | None,
-    clock: Callable[[], float],
-    began: float,
-) -> Limits:
-    """Return the account of the run's bounds; what a resumed study has spent is counted in.
-
-    Its time since it was given the bound it has now.
-
-    Raises:
-        UserError: not even one trial and its final fit.
-    """
-    limits = limits_of(settings, found, clock=clock)
-    limits.began = began
-    if store is not None:
-        since_s = store.attributes.get(MORE_TIME, {}).get("wall_s", 0.0)
-        limits.began -= store.attributes.get("wall_s", 0.0) - since_s
-        limits.spent_flops = spent_flops(store)
-    elif not limits.admits_trial():
-        needs = [
-            f"--max-time {format_time(value)}"
-            if key == "max_time"
-            else f"--search-flops {format_count(1.01 * value)}"
-            for key, value in limits.least().items()
-        ]
-        raise UserError(
-            f"{limits.text} is too little for one trial and its final: give at least "
-            f"{' and '.join(needs)}, or fewer --epochs"
-        )
-    return limits
-
-
 def slow_progress(on_event: Callable[[Event], None]) -> Callable[[int, int], None]:
-    """Tell of images, but only after a while, and not of every one."""
+    """Return what tells of images, but only after a while, and not of every one."""
     next_s = time.monotonic() + _QUIET_S
 
     def progress(done: int, images: int) -> None:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.archive.design import LatencyFit
 from archsearch.archive.leaderboard import StudyResult
-from archsearch.archive.store import StudyStore, default_url, opened
+from archsearch.archive.databases import default_url, opened
+from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.gauge import FakeGauge
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
-from archsearch.strategy.search import Interrupted
 from archsearch.study import driver
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
+from archsearch.study.interrupt import Interrupted
 from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.memory_tracker import MemoryTracker
@@ -201,10 +203,10 @@ def test_under_a_bound_every_network_is_quick_enough(settings: RunSettings):
     assert 0.9 * 6 <= record.metrics["search_latency_ms"] <= 6
     assert "ms a call at" in world.notices
     with opened(default_url(Path(settings.home))) as storage:
-        fit = StudyStore.open(storage, result.study)[3].notes["latency_fit"]
-    assert fit["quantile"] == "p10"
-    assert fit["measured"][0][0] > 0.9 * 20e6  # the full budget comes first
-    assert 2 <= len(fit["measured"]) <= 5
+        fit = StudyStore.open(storage, result.study)[3].design.latency_fit
+    assert fit.quantile == "p10"
+    assert fit.measured[0][0] > 0.9 * 20e6  # the full budget comes first
+    assert 2 <= len(fit.measured) <= 5
 
 
 def test_what_is_quick_enough_fills_the_budget(settings: RunSettings):
@@ -236,13 +238,13 @@ def test_a_study_cut_off_while_it_measures_goes_on_to_the_same_table(settings: R
     result = again.resume(settings)
     assert table(result) == table(undisturbed)
     # A trial that has begun has its network: only the others are measured.
-    fits = sum(len(fit_of(settings, n)["measured"]) for n in range(len(kept), 6))
+    fits = sum(len(fit_of(settings, n).measured) for n in range(len(kept), 6))
     assert len(again.gauge.asked) == fits + 3
 
 
-def fit_of(settings: RunSettings, number: int) -> dict:
+def fit_of(settings: RunSettings, number: int) -> LatencyFit:
     with opened(default_url(Path(settings.home))) as storage:
-        return StudyStore.open(storage, "vgg-20M-digits")[number].notes["latency_fit"]
+        return StudyStore.open(storage, "vgg-20M-digits")[number].design.latency_fit
 
 
 def test_a_bound_out_of_reach_ends_the_search_early(settings: RunSettings):
@@ -263,8 +265,8 @@ def test_a_finalist_that_is_too_slow_after_all_does_not_win(settings: RunSetting
         return 9.0 if content_hash(graph) == slow and finals else 4.0
 
     def note(event):
-        if isinstance(event, JobStarted) and event.stage == "final":
-            finals.append(event.key)
+        if isinstance(event, JobStarted) and event.order.key.purpose == "final":
+            finals.append(event.order.key)
         return False
 
     world = World(disturbed, interrupt_at=note)

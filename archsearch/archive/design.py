@@ -1,0 +1,172 @@
+"""A network's facts, made once from a candidate and carried to wherever they are needed."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from archsearch.ir.codec import content_hash
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import cost
+from archsearch.rules.audit import audit
+from archsearch.rules.registry import load_rules
+from archsearch.rules.rule import Finding
+from archsearch.space.solve import Candidate
+from archsearch.units import training_flops
+
+Origin: TypeAlias = Literal["search", "matched", "published"]
+"""Proposed by the sampler; the space's classic scaled to the budget; a network as published."""
+Role: TypeAlias = Literal["candidate", "baseline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A place where a network departs from a design rule of its space.
+
+    Attributes:
+        rule: the rule's name.
+        message: what is there and what the rule wants, in one line.
+    """
+
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFit:
+    """What came of fitting a network to a bound on latency.
+
+    Attributes:
+        bound_by: which bound its size follows from.
+        max_ms: the bound.
+        quantile: of the calls' times, what counted.
+        ms: that quantile; None where no network was quick enough.
+        measured: FLOPs and milliseconds of every network measured on the way.
+    """
+
+    bound_by: Literal["flops", "latency"]
+    max_ms: float
+    quantile: str
+    ms: float | None
+    measured: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """How a candidate's widths were solved for.
+
+    Attributes:
+        base_width: the real base width before rounding, in channels.
+        multiple: every width is a multiple of this.
+        widths: every width by name, in channels.
+        notes: what the space records besides, as JSON values.
+    """
+
+    base_width: float
+    multiple: int
+    widths: Mapping[str, int]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """A network of a study: what is known of it before it trains.
+
+    Attributes:
+        name: `trial-0007`, or a published network's name.
+        label: the design in a few words.
+        graph: content hash of the network; the Graph itself lies in the study's folder.
+        flops: multiply-adds of one image; 0 where no network could be made.
+        fill: FLOPs as a share of the budget; above 1 for some published networks.
+        findings: departures from the rules of its space; None: an earlier version did not look.
+        solved: None for networks that were not solved for.
+        latency_fit: None where there was no bound on latency.
+        budget_graph: content hash of the network at the full budget, where latency made it smaller.
+    """
+
+    name: str
+    label: str
+    origin: Origin
+    graph: str
+    flops: int = 0
+    params: int = 0
+    activation_bytes: int = 0
+    fill: float = 0.0
+    findings: tuple[Departure, ...] | None = None
+    solved: Solved | None = None
+    latency_fit: LatencyFit | None = None
+    budget_graph: str | None = None
+
+    @property
+    def role(self) -> Role:
+        """The part it plays: everything the sampler did not propose is a baseline."""
+        return "candidate" if self.origin == "search" else "baseline"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a network at all."""
+        return self.flops > 0
+
+    def training_flops(self, images: int) -> int:
+        """Return the FLOPs of training it on so many images."""
+        return training_flops(self.flops, images)
+
+    @property
+    def at_budget(self) -> str:
+        """Content hash of the network at the full budget: what tells one proposal from another."""
+        return self.budget_graph or self.graph
+
+
+def design_of(
+    candidate: Candidate, *, name: str, origin: Origin, rules: Iterable[str], suffix: str = ""
+) -> Design:
+    """Return a candidate's facts.
+
+    Args:
+        candidate: the network, solved.
+        name: of its trial.
+        origin: who proposed it.
+        rules: names of the design rules its space holds, to be checked.
+        suffix: what the label ends in.
+    """
+    notes = json.loads(json.dumps(candidate.notes, default=str))  # what JSON lacks becomes text
+    return Design(
+        name=name,
+        label=" ".join(f"{candidate.space} {candidate.label}{suffix}".split()),
+        origin=origin,
+        graph=content_hash(candidate.graph),
+        flops=candidate.cost.flops,
+        params=candidate.cost.params,
+        activation_bytes=candidate.cost.activation_bytes,
+        fill=candidate.fill,
+        findings=departures(candidate.graph, rules),
+        solved=Solved(
+            base_width=candidate.base_width,
+            multiple=candidate.multiple,
+            widths=dict(candidate.widths),
+            notes=notes,
+        ),
+    )
+
+
+def published_design(name: str, graph: Graph, *, budget: int, rules: Iterable[str]) -> Design:
+    """Return the facts of a network as published; `budget` is in FLOPs."""
+    price = cost(graph)
+    return Design(
+        name=name,
+        label=name,
+        origin="published",
+        graph=content_hash(graph),
+        flops=price.flops,
+        params=price.params,
+        activation_bytes=price.activation_bytes,
+        fill=price.flops / budget,
+        findings=departures(graph, rules),
+    )
+
+
+def departures(graph: Graph, rules: Iterable[str]) -> tuple[Departure, ...]:
+    """Return where a network departs from some rules, in the order of its layers."""
+    known = load_rules()
+    found: tuple[Finding, ...] = audit(graph, [known[name] for name in rules if name in known])
+    return tuple(Departure(finding.rule, finding.message) for finding in found)

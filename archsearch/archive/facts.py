@@ -1,0 +1,74 @@
+"""A study's own facts: what was asked for, on what data, how far it is and why it ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from archsearch.archive.design import Design
+from archsearch.settings import RunSettings
+
+StudyStatus: TypeAlias = Literal["running", "interrupted", "complete", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFacts:
+    """The images a study trains on.
+
+    Attributes:
+        input: height, width, channels.
+        classes: their names, the first thousand of them.
+        splits: images per split.
+    """
+
+    name: str
+    source: str = ""
+    digest: str = ""
+    input: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoreTime:
+    """A bound on time that a study was given later, and the seconds it had taken until then."""
+
+    max_time: str
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFacts:
+    """What a study says of itself.
+
+    Attributes:
+        settings: as asked for; where results go is not among what is kept.
+        created: date and time, ISO 8601.
+        published: the published baselines it trains; None: not known yet.
+        status: of the last process that drove it.
+        wall_s: seconds it has taken, all processes together.
+        ended: why its search ended before all trials, or what its finals did besides; empty: neither.
+        full: whether the search ended as no other trial fitted into the bounds.
+        left: why finals are left to do; empty: none is.
+        exports: folder or file by format.
+    """
+
+    settings: RunSettings
+    dataset: DatasetFacts
+    created: str = ""
+    published: tuple[Design, ...] | None = None
+    status: StudyStatus = "running"
+    wall_s: float = 0.0
+    ended: str = ""
+    full: bool = False
+    left: str = ""
+    more_time: MoreTime | None = None
+    exports: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def baselines(self) -> tuple[Design, ...]:
+        """The published networks that are trained."""
+        return self.published or ()
+
+    def complete(self, *, more_time: bool) -> bool:
+        """Whether nothing is left to do; what was cut short is, where there is more time."""
+        return self.status == "complete" and not (more_time and self.left)

@@ -1,0 +1,227 @@
+"""A study's values as the storage holds them: JSON, written and read here and nowhere else.
+
+Format 2. Format 1, of version 0.1 before it, lacks the images a training saw, the findings of the rule
+check and the numbers of decisions; it is read all the same, and a study that goes on is written in format 2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from archsearch.archive.design import Departure, Design, LatencyFit, Solved
+from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
+from archsearch.archive.keys import JobKey
+from archsearch.archive.orders import Length, Order, Training
+from archsearch.exchange.latency import Latency
+from archsearch.settings import RunSettings
+from archsearch.space.knobs import Knobs
+from archsearch.training.job import Outcome
+
+FORMAT: Final = 2
+READABLE: Final = (1, 2)
+FINAL: Final = "final:"
+"""Study attributes of this beginning hold the outcome of a finalist's training, by key."""
+LATENCY: Final = "latency:"
+"""… and these what came of measuring a finalist's network, by its name."""
+TRAINING: Final = "training:"
+"""… and these a trial's further trainings, by key: a trial that has ended can't be written to."""
+
+PLACE: Final = ("home", "storage", "tracking_uri", "export")
+"""Settings that change where results go, not what they are: not kept."""
+
+_DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
+_CHANGING: Final = {
+    "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
+    "exports": "exports", "more_time": "more_time", "published": "published",
+}  # fmt: skip
+"""Facts that change while a study goes on, and the attribute that holds each."""
+
+
+# --- a study's own facts --------------------------------------------------------------------------
+
+
+def kept_settings(settings: RunSettings) -> dict[str, Any]:
+    """Return what is kept of the settings."""
+    return {key: value for key, value in settings.to_dict().items() if key not in PLACE}
+
+
+def mark_of(facts: StudyFacts) -> dict[str, Any]:
+    """Return what is written of a study as it is made."""
+    return {
+        "format": FORMAT,
+        "settings": kept_settings(facts.settings),
+        "dataset": asdict(facts.dataset),
+        "created": facts.created,
+    }
+
+
+def changes(before: StudyFacts, after: StudyFacts) -> dict[str, Any]:
+    """Return the attributes in which two readings of one study differ."""
+    return {
+        attribute: _written(getattr(after, name))
+        for name, attribute in _CHANGING.items()
+        if getattr(before, name) != getattr(after, name)
+    }
+
+
+def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
+    """Read a study's facts from its attributes."""
+    changing = {
+        name: attributes[attribute]
+        for name, attribute in _CHANGING.items()
+        if attributes.get(attribute) is not None
+    }
+    if "published" in changing:
+        values = changing["published"].values()
+        changing["published"] = tuple(design_of_record(value) for value in values)
+    if "more_time" in changing:
+        changing["more_time"] = MoreTime(**changing["more_time"])
+    data = dict(attributes["dataset"])
+    for name in ("input", "classes"):
+        if name in data:
+            data[name] = tuple(data[name])
+    return StudyFacts(
+        settings=RunSettings.from_dict(attributes["settings"]),
+        dataset=DatasetFacts(**data),
+        created=attributes.get("created", ""),
+        **changing,
+    )
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, MoreTime):
+        return asdict(value)
+    if isinstance(value, tuple):
+        return {design.name: design_record(design) for design in value}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def design_record(design: Design) -> dict[str, Any]:
+    """Return a network's facts as JSON values."""
+    found: dict[str, Any] = {name: getattr(design, name) for name in _DESIGN}
+    found["role"] = design.role
+    if design.findings is not None:
+        found["findings"] = [asdict(finding) for finding in design.findings]
+    if design.solved is not None:
+        solved = design.solved
+        found |= {"base_width": solved.base_width, "multiple": solved.multiple}
+        found |= {"widths": dict(solved.widths), "space_notes": dict(solved.notes)}
+    if design.latency_fit is not None:
+        found["latency_fit"] = asdict(design.latency_fit)
+        found["budget_graph"] = design.budget_graph
+    return found
+
+
+def design_of_record(record: Mapping[str, Any]) -> Design:
+    """Read what `design_record` gave, or a trial's attributes, which hold it among others."""
+    findings, fit = record.get("findings"), record.get("latency_fit")
+    solved = None
+    if "widths" in record:
+        solved = Solved(
+            base_width=record["base_width"],
+            multiple=record["multiple"],
+            widths=record["widths"],
+            notes=record.get("space_notes", {}),
+        )
+    return Design(
+        **{name: record[name] for name in _DESIGN},
+        findings=None if findings is None else tuple(Departure(**entry) for entry in findings),
+        solved=solved,
+        latency_fit=None if fit is None else _latency_fit(fit),
+        budget_graph=record.get("budget_graph"),
+    )
+
+
+def _latency_fit(record: Mapping[str, Any]) -> LatencyFit:
+    measured = tuple((int(flops), float(ms)) for flops, ms in record["measured"])
+    return LatencyFit(**{**record, "measured": measured})
+
+
+# --- trainings ------------------------------------------------------------------------------------
+
+
+def first_record(order: Order, *, skipped: int) -> dict[str, Any]:
+    """Return what is written of a trial as it begins: its network and its first training."""
+    return {
+        **design_record(order.design),
+        "duplicates_skipped": skipped,
+        "images": order.length.images,
+        "planned_epochs": order.length.epochs,
+        "seed": order.seed,
+        "decision": order.decision,
+    }
+
+
+def first_training(
+    number: int, knobs: Knobs, reports: Mapping[int, float], record: Mapping[str, Any]
+) -> Training:
+    """Read a trial's first training from its attributes."""
+    design = design_of_record(record)
+    outcome = record.get("outcome")
+    return Training(
+        order=Order(
+            key=JobKey("search", design.name),
+            design=design,
+            knobs=knobs,
+            length=Length(record.get("images", 0), record.get("planned_epochs", 0)),
+            seed=record.get("seed", 0),
+            decision=record.get("decision", number),
+        ),
+        reports=reports,
+        outcome=None if outcome is None else outcome_of(outcome),
+    )
+
+
+def training_record(training: Training) -> dict[str, Any]:
+    """Return one of a trial's further trainings as JSON values."""
+    order, outcome = training.order, training.outcome
+    return {
+        "images": order.length.images,
+        "planned_epochs": order.length.epochs,
+        "seed": order.seed,
+        "decision": order.decision,
+        "reports": {str(epoch): value for epoch, value in training.reports.items()},
+        "outcome": None if outcome is None else outcome_record(outcome),
+    }
+
+
+def training_of(key: JobKey, first: Order, record: Mapping[str, Any]) -> Training:
+    """Read what `training_record` gave; `first` is the trial's first order."""
+    outcome = record["outcome"]
+    return Training(
+        order=Order(
+            key=key,
+            design=first.design,
+            knobs=first.knobs,
+            length=Length(record["images"], record["planned_epochs"]),
+            seed=record["seed"],
+            decision=record["decision"],
+        ),
+        reports={int(epoch): value for epoch, value in record["reports"].items()},
+        outcome=None if outcome is None else outcome_of(outcome),
+    )
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as JSON values."""
+    return asdict(outcome)
+
+
+def outcome_of(record: Mapping[str, Any]) -> Outcome:
+    """Read what `outcome_record` gave; format 1 counted no images, but said how many a second."""
+    if "images" in record:
+        return Outcome(**record)
+    return Outcome(**record, images=round(record["images_per_s"] * record["train_s"]))
+
+
+def latency_record(found: Latency | str) -> dict[str, Any]:
+    """Return a network's latency, or why there is none, as JSON values."""
+    return {"failed": found} if isinstance(found, str) else asdict(found)
+
+
+def latency_of(record: Mapping[str, Any]) -> Latency | str:
+    """Read what `latency_record` gave."""
+    return str(record["failed"]) if "failed" in record else Latency(**record)

@@ -1,0 +1,242 @@
+"""Bounds on a whole search, in time and in FLOPs: what still fits, and what must end.
+
+An account of what has passed: it is told the time and reads no clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean, median, stdev
+from typing import Final
+
+from archsearch.strategy.closing import closing_s
+from archsearch.training.job import EpochReport, Outcome
+
+FINALS_SHARE: Final = 0.5
+"""The finals are reserved for, but for no more than this share of a bound."""
+_SPARE: Final = 0.25
+"""A trial under way may take this much of what is reserved for the finals."""
+_LATE: Final = 0.02
+"""What is under way may end so much later than asked for: it would be thrown away otherwise."""
+_SURELY: Final = 0.5
+"""The part of a first epoch's time that the others take at least."""
+_ENOUGH: Final = 1.15
+"""So many times what one trial and a final are expected to take is a bound that they fit into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a training, or several, take."""
+
+    seconds: float = 0.0
+    flops: float = 0.0
+
+
+@dataclass(slots=True)
+class _Job:
+    load: Load
+    epochs: int
+    began_s: float
+    share: float = 1.0  # of the full length
+    walls_s: dict[int, float] = field(default_factory=dict)  # when epochs ended
+    left_s: float = 0.0  # as of its last report
+
+
+@dataclass(slots=True, kw_only=True)
+class Bounds:
+    """Keeps account of a search's time and FLOPs; without bounds everything fits.
+
+    Attributes:
+        time_s: wall-clock seconds of the whole run.
+        flops: training FLOPs of the whole run.
+        text: the bounds as a person wrote them, for messages.
+        began_s: when the run began; earlier parts of a resumed run are counted in.
+        now_s: the time now, as it was last told (see `at`).
+        spent_flops: FLOPs of trainings that have ended.
+        trial: what a trial takes, by the forecast.
+        finals: what all finals take together, by the forecast.
+        export: whether the best network is exported at the end.
+        start_s: what a training needs to start, as measured before.
+        process_s: what a process needs before it can train, likewise.
+        measured: networks whose latency is measured after the finals.
+        no_result: whether all would be in vain without what trains now: it is given the time of what
+            comes after it, too.
+    """
+
+    time_s: float | None = None
+    flops: float | None = None
+    text: str = ""
+    began_s: float = 0.0
+    now_s: float = 0.0
+    spent_flops: float = 0.0
+    trial: Load = field(default_factory=Load)
+    finals: Load = field(default_factory=Load)
+    export: bool = False
+    start_s: float = 0.0
+    process_s: float = 0.0
+    measured: int = 0
+    no_result: bool = False
+    _running: dict[str, _Job] = field(default_factory=dict)
+    _trials_s: list[float] = field(default_factory=list)
+    _starts_s: list[float] = field(default_factory=list)
+    _fits_s: list[float] = field(default_factory=list)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound at all."""
+        return self.time_s is not None or self.flops is not None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self.now_s - self.began_s
+
+    @property
+    def closing_s(self) -> float:
+        """Seconds kept for what comes after the last training: measuring latency, and the export."""
+        return 0.0 if self.no_result else self._closing_s(self.measured)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up, whatever is still running."""
+        if self.time_s is None:
+            return False
+        return self.elapsed_s > (1 + _LATE) * self.time_s - self.closing_s / 2
+
+    def admits_latency(self, *, under_way: bool = False) -> bool:
+        """Whether there is time to measure one more latency; or to go on with it."""
+        if self.time_s is None:
+            return True
+        after_s = self._closing_s(0 if under_way else 1)
+        return self.elapsed_s + after_s <= (1 + _LATE) * self.time_s
+
+    def _closing_s(self, measured: int) -> float:
+        process_s = max(1.0, self._slowness) * self.process_s
+        return closing_s(
+            self.export,
+            self._training_start_s,
+            process_s,
+            measured=measured,
+            training_s=self.trial.seconds,
+        )
+
+    @property
+    def _training_start_s(self) -> float:
+        """What a training takes until its first step."""
+        return median(self._starts_s) if self._starts_s else self.start_s
+
+    @property
+    def _slowness(self) -> float:
+        """How much longer than forecast trials have taken: the machine may have other work, too."""
+        if not self._trials_s or not self.trial.seconds:
+            return 1.0
+        return fmean(self._trials_s) / self.trial.seconds
+
+    def at(self, now_s: float) -> None:
+        """Take note of the time, in seconds on whatever clock `began_s` is on."""
+        self.now_s = now_s
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def fitted(self, seconds: float) -> None:
+        """Note how long it took to make a trial's network quick enough."""
+        self._fits_s.append(seconds)
+
+    def started(self, key: str, flops: float, epochs: int, *, share: float = 1.0) -> None:
+        """Note that a training begins, of so many training FLOPs: a `share` of the full length."""
+        self._running[key] = _Job(Load(flops=flops), epochs, self.now_s, share)
+
+    def reported(self, report: EpochReport) -> None:
+        """Note how far a training is."""
+        job = self._running.get(report.key)
+        if job is not None:
+            job.walls_s[report.epoch] = report.wall_s
+            job.left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
+            # The first epoch has the start in it, the second has not.
+            if report.epoch == 2 and 1 in job.walls_s:
+                self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
+
+    def ended(self, outcome: Outcome, *, spent_flops: float, trial: bool) -> None:
+        """Note that a training is over; trials say how long the next one will take."""
+        job = self._running.pop(outcome.key, None)
+        if job is None:
+            return
+        self.spent_flops += spent_flops
+        if trial and outcome.status == "complete":
+            self._trials_s.append((self.now_s - job.began_s) / job.share)
+        elif trial and job.left_s:
+            self._trials_s.append((max(job.walls_s.values()) + job.left_s) / job.share)
+
+    # --- what fits ------------------------------------------------------------------------------
+
+    @property
+    def trial_s(self) -> float:
+        """Expected seconds of the next trial: the mean of those before it and their sd."""
+        fit_s = fmean(self._fits_s) if self._fits_s else 0.0
+        if not self._trials_s:
+            return self.trial.seconds + fit_s
+        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
+        return fmean(self._trials_s) + spread + fit_s
+
+    def admits_trial(self, share: float = 1.0) -> bool:
+        """Whether another trial fits, with the finals after it; one of a `share` of the full length."""
+        if self.time_s is not None:
+            needed_s = share * self.trial_s + self._reserve_s() + self.closing_s
+            if self.elapsed_s + needed_s > self.time_s:
+                return False
+        if self.flops is not None:
+            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
+            return self._committed + share * self.trial.flops + reserve <= self.flops
+        return True
+
+    def admits_final(self, load: Load) -> bool:
+        """Whether a final that takes so much fits."""
+        end_s = self.elapsed_s + load.seconds + self.closing_s
+        late = 1 + _LATE if self.no_result else 1
+        if self.time_s is not None and end_s > late * self.time_s:
+            return False
+        return self.flops is None or self._committed + load.flops <= self.flops
+
+    def cuts_trial(self, report: EpochReport) -> bool:
+        """Whether a trial must end here: its rest would take too much of the finals' time."""
+        if self.time_s is None:
+            return False
+        return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
+
+    def cuts_final(self, report: EpochReport) -> bool:
+        """Whether a final must end here: its rest would not fit, and there is a result without it."""
+        return not self.no_result and self._too_late(report, self.closing_s)
+
+    def least(self) -> Mapping[str, float]:
+        """Return the smallest bounds under which one trial and a final of each finalist fit."""
+        found = {}
+        if self.time_s is not None:
+            before_s = self.elapsed_s + self.trial_s + self.closing_s
+            found["max_time"] = _ENOUGH * (before_s + min(self.finals.seconds, before_s))
+        if self.flops is not None:
+            found["search_flops"] = self.trial.flops + min(self.finals.flops, self.trial.flops)
+        return found
+
+    @property
+    def _committed(self) -> float:
+        return self.spent_flops + sum(job.load.flops for job in self._running.values())
+
+    def _reserve_s(self) -> float:
+        assert self.time_s is not None
+        # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
+        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
+        slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
+        return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
+
+    def _too_late(self, report: EpochReport, after_s: float) -> bool:
+        job = self._running.get(report.key)
+        if self.time_s is None or job is None or report.outdated:
+            return False
+        return job.left_s > 0 and self.elapsed_s + job.left_s + after_s > (1 + _LATE) * self.time_s
+
+    def _epoch_s(self, job: _Job, report: EpochReport) -> float:
+        """Expect so much of each epoch that follows a report."""
+        begun, wall_s = next(iter(job.walls_s.items()))
+        if report.epoch > begun:
+            return (report.wall_s - wall_s) / (report.epoch - begun)
+        # What comes before the first step is no epoch, and one epoch alone may have been disturbed.
+        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / report.epoch

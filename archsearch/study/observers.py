@@ -1,0 +1,221 @@
+"""Passes what happens in a study on to the tracker."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Final
+
+from archsearch.archive.design import Design
+from archsearch.archive.facts import DatasetFacts
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.keys import JobKey
+from archsearch.archive.leaderboard import StudyResult
+from archsearch.archive.orders import Order
+from archsearch.ir.codec import from_json
+from archsearch.ir.graph import Graph
+from archsearch.readings.table import rows
+from archsearch.study.events import (
+    EpochDone,
+    Event,
+    JobEnded,
+    JobRecalled,
+    JobStarted,
+    LatencyFound,
+)
+from archsearch.tracking.names import run_name
+from archsearch.tracking.records import DatasetRecord, Role, Tracker, TrialRecord
+from archsearch.training.job import EpochReport, Outcome
+from archsearch.units import format_count, ms_text
+
+HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
+
+_ENDING: Final = (
+    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "images_per_s", "train_s",
+    "total_s", "peak_rss_bytes", "epochs",
+)  # fmt: skip
+_NO_CURVE: Final = ("epoch", "images")
+
+
+class TrackingObserver:
+    """Tells a tracker of a study's trainings: a run each.
+
+    Args:
+        tracker: takes them down.
+        folder: the study's files, where the networks are.
+        tags: of every run.
+    """
+
+    def __init__(self, tracker: Tracker, *, folder: StudyFolder, tags: Mapping[str, str]) -> None:
+        self._tracker = tracker
+        self._folder = folder
+        self._tags = dict(tags)
+        self._known: set[JobKey] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of what happened."""
+        match event:
+            case JobStarted():
+                self._start(event.order)
+            case EpochDone():
+                self._epoch(event.report)
+            case JobEnded():
+                self._end(event.order, event.outcome)
+            case JobRecalled():
+                self._start(event.order)
+                for report in event.reports:
+                    self._epoch(report)
+                self._end(event.order, event.outcome)
+            case LatencyFound():
+                for key in event.keys:
+                    if key in self._known:
+                        self._tracker.add_metrics(str(key), {"latency_ms": event.ms})
+            case _:
+                pass  # of no interest to a tracker
+
+    def _start(self, order: Order) -> None:
+        self._known.add(order.key)
+        design, role = order.design, role_of(order)
+        name = run_name(design.label, flops=design.flops, role=role, seed=order.key.seed)
+        self._tracker.start_trial(
+            TrialRecord(
+                key=str(order.key),
+                label=name,
+                role=role,
+                knobs=dict(order.knobs),
+                metrics=_metrics(order),
+                tags={**self._tags, **_tags(order)},
+                artifacts=self._artifacts(design),
+            )
+        )
+
+    def _artifacts(self, design: Design) -> dict[str, str | bytes]:
+        text = self._folder.read_graph(design.graph)
+        return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
+
+    def _epoch(self, report: EpochReport) -> None:
+        self._tracker.epoch(report.key, report.epoch, numbers(report, skip=_NO_CURVE))
+
+    def _end(self, order: Order, outcome: Outcome | None) -> None:
+        key = str(order.key)
+        if outcome is None:
+            self._tracker.end_trial(key, "interrupted")
+            return
+        wanted = numbers(outcome)
+        self._tracker.end_trial(
+            key,
+            outcome.status,
+            metrics={name: wanted[name] for name in _ENDING if name in wanted},
+            tags={"reason": outcome.reason} if outcome.reason else {},
+        )
+
+
+def role_of(order: Order) -> Role:
+    """Return the part a training's network plays: a retrained candidate is a finalist."""
+    if order.design.role == "baseline":
+        return "baseline"
+    return "finalist" if order.key.purpose == "final" else "candidate"
+
+
+def _metrics(order: Order) -> dict[str, float]:
+    """Return what is known of a training before it begins."""
+    design = order.design
+    found: dict[str, float] = {
+        "flops": design.flops,
+        "params": design.params,
+        "fill": design.fill,
+        "activation_bytes": design.activation_bytes,
+        "train_flops": order.flops,
+    }
+    if design.findings is not None:
+        found["findings"] = len(design.findings)
+    if design.latency_fit is not None and design.latency_fit.ms is not None:
+        # A low quantile, while others trained.
+        found["search_latency_ms"] = design.latency_fit.ms
+    return found
+
+
+def _tags(order: Order) -> dict[str, str]:
+    design = order.design
+    found = {
+        "stage": order.key.purpose,
+        "origin": design.origin,
+        "graph": design.graph,
+        "design": design.name,
+    }
+    if order.key.rung:
+        found["rung"] = str(order.key.rung)
+    if design.findings:
+        found["rules_broken"] = ", ".join(sorted({finding.rule for finding in design.findings}))
+    if design.latency_fit is not None:
+        found["bound_by"] = design.latency_fit.bound_by
+    return found
+
+
+def layers_csv(graph: Graph) -> str:
+    """Return the network's layer table as CSV, one line a layer."""
+    lines = ["layer,kind,output,activation_bytes,params,flops,receptive_field_px"]
+    for row in rows(graph):
+        shape = "x".join(map(str, row.output))
+        costs = f"{row.activation_bytes},{row.params},{row.flops},{row.receptive_field}"
+        lines.append(f"{row.name},{row.kind},{shape},{costs}")
+    return "\n".join(lines) + "\n"
+
+
+def numbers(value: EpochReport | Outcome, *, skip: Iterable[str] = ()) -> dict[str, float]:
+    """Return a report's figures by name: no texts, none that is missing."""
+    return {
+        name: float(figure)
+        for name, figure in asdict(value).items()
+        if isinstance(figure, int | float) and name not in skip
+    }
+
+
+# --- the study as a whole -----------------------------------------------------------------------------
+
+
+def note_rows(result: StudyResult) -> list[list[str]]:
+    """Return the leaderboard's cells under HEADER, for the description of the tracker's run."""
+    cells = []
+    for row in result.rows:
+        if row.rank is None:
+            continue
+        val = row.final_val.mean if row.final_val else row.val_accuracy
+        test = row.test
+        sd = f" ± {100 * test.sd:.1f}" if test and test.sd is not None else ""
+        cells.append(
+            [
+                f"{row.label} ({row.origin})" if row.role == "baseline" else row.label,
+                format_count(row.flops),
+                format_count(row.params),
+                ms_text(row.latency_ms),
+                f"{100 * val:.1f} %" if val is not None else "",
+                f"{100 * test.mean:.1f}{sd} %" if test else "",
+                str(test.n) if test else "",
+            ]
+        )
+    return cells
+
+
+def study_metrics(result: StudyResult) -> dict[str, float]:
+    """Return the figures of the whole study."""
+    found = {"trials": float(len(result.rows)), "train_s": result.train_s, "wall_s": result.wall_s}
+    winner = result.winner
+    if winner is not None and winner.final_val is not None:
+        found["best_val_accuracy"] = winner.final_val.mean
+        if winner.test is not None:
+            found["best_test_accuracy"] = winner.test.mean
+        if winner.latency_ms is not None:
+            found["best_latency_ms"] = winner.latency_ms
+    return found
+
+
+def dataset_record(facts: DatasetFacts, *, classes: int) -> DatasetRecord:
+    """Return what the tracker keeps of the data; `classes` is their full number."""
+    height, width, channels = facts.input
+    return DatasetRecord(
+        name=facts.name,
+        source=facts.source,
+        digest=facts.digest,
+        input=(height, width, channels),
+        classes=classes,
+        splits=dict(facts.splits),
+    )
