@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from archsearch.engines.engine import Machine as EngineMachine
 from archsearch.errors import ArchsearchError
-from archsearch.planning import sharing
 from archsearch.planning.calibration import Calibration
-from archsearch.planning.problem import prepare_run
+from archsearch.planning.pace import MEASURE_S
+from archsearch.planning.problem import pose
 from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings
+from archsearch.study.loop import Loop
+from archsearch.study.recorder import PaceRecorder
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.training.job import Outcome
 
@@ -53,30 +56,34 @@ class Machine:
     def calibration(self, stopped=lambda: False):
         return Calibration(
             open_engine=self.engine,
+            drive=self.drive,
             clock=lambda: self.now,
             began=0.0,
             stopped=stopped,
             tell=self.told.append,
         )
 
-    def chosen(self, prepared):
-        with self.calibration().run(prepared) as found:
+    def drive(self, engine, problem, phase, stopped):
+        recorder = PaceRecorder(problem.job, seconds=MEASURE_S)
+        Loop(engine, recorder, clock=lambda: self.now, stopped=stopped, halts=False).run(phase)
+
+    def chosen(self, problem):
+        with self.calibration().run(problem) as found:
             assert self.open == 1
-            assert found.engine.workers == found.prepared.sharing.workers
+            assert found.engine.workers == found.problem.sharing.workers
         assert self.open == 0
         return found
 
 
 @pytest.fixture
-def prepared(tmp_path, monkeypatch):
+def problem(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(sharing, "cores", lambda: 8)
 
     def make(**changes):
         settings = RunSettings(
             space="vgg", flops="20M", trials=100, backend="tensorflow", home=str(tmp_path)
         )
-        return prepare_run(replace(settings, **changes))
+        return pose(replace(settings, **changes), EngineMachine(cores=8))
 
     return make
 
@@ -91,10 +98,10 @@ def together(shared):
     return 2000.0 / shared.workers**2
 
 
-def test_workers_are_doubled_as_long_as_that_is_faster(prepared):
+def test_workers_are_doubled_as_long_as_that_is_faster(problem):
     machine = Machine(alone)
-    found = machine.chosen(prepared())
-    assert found.prepared.sharing.workers == 8
+    found = machine.chosen(problem())
+    assert found.problem.sharing.workers == 8
     assert machine.opened == [4, 8]  # the last one goes on, nothing is left to try beyond it
     # 13 rounds of trials and one of finals, where 4 workers take 25 and one.
     assert found.forecast.tried == {
@@ -107,24 +114,24 @@ def test_workers_are_doubled_as_long_as_that_is_faster(prepared):
     )
 
 
-def test_they_are_halved_where_that_is_faster(prepared):
+def test_they_are_halved_where_that_is_faster(problem):
     machine = Machine(together)
-    found = machine.chosen(prepared(epochs=40))
-    assert found.prepared.sharing.workers == 2  # one alone is not even tried
+    found = machine.chosen(problem(epochs=40))
+    assert found.problem.sharing.workers == 2  # one alone is not even tried
     assert machine.opened == [4, 8, 2]
     assert len(found.forecast.tried) == 2
 
 
-def test_the_best_is_opened_again_where_it_is_not_the_last(prepared):
+def test_the_best_is_opened_again_where_it_is_not_the_last(problem):
     machine = Machine(lambda shared: 100.0 if shared.workers == 4 else 10.0)
-    found = machine.chosen(prepared())
-    assert found.prepared.sharing.workers == 4
+    found = machine.chosen(problem())
+    assert found.problem.sharing.workers == 4
     assert machine.opened == [4, 8, 2, 4]
 
 
-def test_a_little_faster_is_not_faster(prepared):
+def test_a_little_faster_is_not_faster(problem):
     machine = Machine(lambda shared: 105.0 * 4 / shared.workers if shared.workers == 8 else 100.0)
-    assert machine.chosen(prepared()).prepared.sharing.workers == 4
+    assert machine.chosen(problem()).problem.sharing.workers == 4
 
 
 @pytest.mark.parametrize(
@@ -142,23 +149,23 @@ def test_a_little_faster_is_not_faster(prepared):
         ({"epochs": 60, "max_time": "2h"}, [4, 8, 2, 4]),
     ],
 )
-def test_measuring_takes_a_small_part_of_the_run(prepared, changes, opened):
+def test_measuring_takes_a_small_part_of_the_run(problem, changes, opened):
     machine = Machine(lambda shared: 1000.0 * 4 / shared.workers, start_s=0.0)
-    found = machine.chosen(prepared(**changes))
+    found = machine.chosen(problem(**changes))
     assert machine.opened == opened
-    assert found.prepared.sharing.workers == 4
+    assert found.problem.sharing.workers == 4
     if len(opened) > 1:
         assert (len(machine.told) - 1) * MEASUREMENT_S <= 0.021 * found.forecast.total_s
 
 
-def test_what_cannot_be_measured_is_not_chosen(prepared):
+def test_what_cannot_be_measured_is_not_chosen(problem):
     machine = Machine(lambda shared: 0.0 if shared.workers == 8 else 100.0)
-    found = machine.chosen(prepared(epochs=100))
-    assert found.prepared.sharing.workers != 8
+    found = machine.chosen(problem(epochs=100))
+    assert found.problem.sharing.workers != 8
     assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
 
 
-def test_what_takes_too_long_is_given_up(prepared):
+def test_what_takes_too_long_is_given_up(problem):
     machine = Machine(lambda shared: 1000.0 * 4 / shared.workers)
     measured = machine.engine
 
@@ -168,14 +175,14 @@ def test_what_takes_too_long_is_given_up(prepared):
         return measured(shared)
 
     machine.engine = engine
-    found = machine.chosen(prepared(epochs=20))
+    found = machine.chosen(problem(epochs=20))
     assert machine.opened == [4, 8, 4]
     assert found.forecast.tried == {"8 workers of 1 thread, tensorflow, float32": 0.0}
     assert machine.now < 40
 
 
 @pytest.mark.parametrize(("broken", "ends"), [(8, False), (4, True)])
-def test_workers_that_do_not_start_end_only_a_run_that_needs_them(prepared, broken, ends):
+def test_workers_that_do_not_start_end_only_a_run_that_needs_them(problem, broken, ends):
     machine = Machine(alone)
     whole = machine.engine
 
@@ -192,10 +199,10 @@ def test_workers_that_do_not_start_end_only_a_run_that_needs_them(prepared, brok
     machine.engine = engine
     if ends:
         with pytest.raises(ArchsearchError, match="do not start"):
-            machine.chosen(prepared(epochs=60))
+            machine.chosen(problem(epochs=60))
     else:
-        found = machine.chosen(prepared(epochs=60))
-        assert found.prepared.sharing.workers == 4
+        found = machine.chosen(problem(epochs=60))
+        assert found.problem.sharing.workers == 4
         assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
     assert machine.open == 0
 
@@ -225,59 +232,59 @@ def crowded(monkeypatch):
     return make
 
 
-def test_workers_that_do_not_all_find_memory_are_not_chosen(prepared, crowded):
+def test_workers_that_do_not_all_find_memory_are_not_chosen(problem, crowded):
     machine = crowded(Machine(alone), room=4)
-    found = machine.chosen(prepared(epochs=60))
-    assert found.prepared.sharing.workers == 4
+    found = machine.chosen(problem(epochs=60))
+    assert found.problem.sharing.workers == 4
     assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
     assert not [note for note in found.forecast.notes if "failed" in note]
 
 
-def test_the_first_guess_is_halved_until_all_find_memory(prepared, crowded):
+def test_the_first_guess_is_halved_until_all_find_memory(problem, crowded):
     machine = crowded(Machine(alone))
-    found = machine.chosen(prepared())
-    assert found.prepared.sharing.workers == 2
+    found = machine.chosen(problem())
+    assert found.problem.sharing.workers == 2
     assert machine.opened == [4, 2]
     assert found.forecast.tried == {"4 workers of 2 threads, tensorflow, float32": 0.0}
 
 
-def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(prepared, crowded):
+def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(problem, crowded):
     machine = crowded(Machine(alone), room=1)  # the second network fails always
-    found = machine.chosen(prepared())
+    found = machine.chosen(problem())
     assert machine.opened == [4, 2, 1, 4]
-    assert found.prepared.sharing.workers == 4
+    assert found.problem.sharing.workers == 4
     assert "of 4 trainings failed: CUDA out of memory" in " ".join(found.forecast.notes)
     (line,) = [line for line in plan_lines(found.forecast) if line.startswith("machine")]
     assert line.endswith("1 worker of 8 threads, tensorflow, float32 given up")
 
 
-def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(prepared, crowded):
+def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(problem, crowded):
     machine = crowded(Machine(alone))
-    found = machine.chosen(prepared(workers=4))
-    assert found.prepared.sharing.workers == 4
+    found = machine.chosen(problem(workers=4))
+    assert found.problem.sharing.workers == 4
     (note,) = [note for note in found.forecast.notes if "failed" in note]
     assert note.startswith("2 of 4 trainings failed: CUDA out of memory; with fewer --workers")
 
 
-def test_no_pace_no_choice(prepared):
+def test_no_pace_no_choice(problem):
     machine = Machine(lambda shared: 0.0)
-    found = machine.chosen(prepared(epochs=100))
+    found = machine.chosen(problem(epochs=100))
     # Fewer workers do no better, so that it is not their number.
     assert machine.opened == [4, 2, 1, 4]
-    assert found.prepared.sharing.workers == 4
+    assert found.problem.sharing.workers == 4
     assert found.forecast.total_s is None
 
 
-def test_stopping_ends_it(prepared):
+def test_stopping_ends_it(problem):
     machine = Machine(alone)
-    with machine.calibration(stopped=lambda: True).run(prepared(epochs=400)):
+    with machine.calibration(stopped=lambda: True).run(problem(epochs=400)):
         pass
     assert machine.opened == [4]
     assert machine.open == 0
 
 
-def test_an_engine_does_not_outlive_an_error(prepared):
+def test_an_engine_does_not_outlive_an_error(problem):
     machine = Machine(alone)
-    with pytest.raises(ZeroDivisionError), machine.calibration().run(prepared()):
+    with pytest.raises(ZeroDivisionError), machine.calibration().run(problem()):
         raise ZeroDivisionError
     assert machine.open == 0

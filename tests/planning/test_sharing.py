@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from archsearch.engines.engine import Machine
 from archsearch.errors import UserError
 from archsearch.planning import sharing
 from archsearch.planning.sharing import (
@@ -14,6 +15,7 @@ from archsearch.planning.sharing import (
 )
 from archsearch.settings import RunSettings
 from archsearch.training.backends import choice
+from archsearch.training.devices import gpu_numbers
 
 SMALL = 3 * 20_000_000 * 32
 SETTINGS = RunSettings(
@@ -21,9 +23,9 @@ SETTINGS = RunSettings(
 )
 
 
-@pytest.fixture(autouse=True)
-def eight_cores(monkeypatch):
-    monkeypatch.setattr(sharing, "cores", lambda: 8)
+def machine() -> Machine:
+    """Eight cores, and the GPUs of the environment."""
+    return Machine(cores=8, gpus=gpu_numbers())
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def gpus(monkeypatch):
 
 
 def first(step_flops=SMALL, **changes):
-    return first_sharing(replace(SETTINGS, **changes), step_flops=step_flops)
+    return first_sharing(replace(SETTINGS, **changes), machine(), step_flops=step_flops)
 
 
 def test_on_a_cpu_threads_are_shared(gpus):
@@ -84,19 +86,21 @@ def test_a_tensorflow_without_nvidias_libraries_shares_the_processor(gpus, monke
 
 def test_half_as_many_workers(gpus):
     gpus("")
-    half = half_sharing(SETTINGS, first())
+    half = half_sharing(SETTINGS, machine(), first())
     assert half.shares == "2 workers of 4 threads"
-    one = half_sharing(SETTINGS, half)
+    one = half_sharing(SETTINGS, machine(), half)
     assert one.shares == "1 worker of 8 threads"
-    assert half_sharing(SETTINGS, one) is None
-    assert half_sharing(replace(SETTINGS, workers=4), first(workers=4)) is None
+    assert half_sharing(SETTINGS, machine(), one) is None
+    assert half_sharing(replace(SETTINGS, workers=4), machine(), first(workers=4)) is None
     gpus("0,1,2")
-    assert half_sharing(SETTINGS, first(workers=4)).shares.startswith("3 workers: 1 on GPU 0")
-    assert half_sharing(SETTINGS, first(workers=3)) is None
+    assert half_sharing(SETTINGS, machine(), first(workers=4)).shares.startswith(
+        "3 workers: 1 on GPU 0"
+    )
+    assert half_sharing(SETTINGS, machine(), first(workers=3)) is None
 
 
 def others(this, **changes):
-    return list(map(str, other_sharings(replace(SETTINGS, **changes), this)))
+    return list(map(str, other_sharings(replace(SETTINGS, **changes), machine(), this)))
 
 
 def test_a_processors_other_ways_are_more_and_fewer_workers(gpus, monkeypatch):
@@ -111,16 +115,15 @@ def test_a_processors_other_ways_are_more_and_fewer_workers(gpus, monkeypatch):
     assert others(first(workers=2)) == ["4 workers of 2 threads, tensorflow, float32"]
     monkeypatch.setattr(sharing, "rivals", lambda gpu: ["tensorflow", "jax"])
     fixed = replace(SETTINGS, workers=4)
-    (other,) = other_sharings(replace(fixed, backend="auto"), first())
+    (other,) = other_sharings(replace(fixed, backend="auto"), machine(), first())
     assert (other.backend, other.backend_why, other.workers) == ("jax", MEASURED, 4)
     # What was measured is not given up for what a rule says of another number of threads.
-    more = next(other_sharings(replace(SETTINGS, backend="auto"), other))
+    more = next(other_sharings(replace(SETTINGS, backend="auto"), machine(), other))
     assert (more.backend, more.workers) == ("jax", 8)
 
 
 def test_a_gpus_other_ways_are_packing_and_compiling(gpus, monkeypatch):
     gpus("0,1")
-    monkeypatch.setattr(sharing, "cores", lambda: 64)
     large = first(3 * 4_000_000_000 * 256)
     assert others(large) == [
         "4 workers: 2 on GPU 0, 2 on GPU 1, tensorflow, float32",
@@ -134,7 +137,7 @@ def test_a_gpus_other_ways_are_packing_and_compiling(gpus, monkeypatch):
 def test_what_is_settled_leaves_nothing_open(gpus):
     gpus("")
     auto = replace(SETTINGS, backend="auto")
-    shared = first_sharing(auto, step_flops=SMALL)
+    shared = first_sharing(auto, machine(), step_flops=SMALL)
     fixed = settled(auto, shared)
-    assert list(other_sharings(fixed, shared)) == []
-    assert first_sharing(fixed, step_flops=1).setups == shared.setups
+    assert list(other_sharings(fixed, machine(), shared)) == []
+    assert first_sharing(fixed, machine(), step_flops=1).setups == shared.setups

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import Row, Score, StudyResult
 from archsearch.errors import UserError
 from archsearch.report.analysis import compare, curves, points
 from archsearch.report.results import comparison, leaderboard
 from archsearch.report.write import markdown, write_report
-from archsearch.settings import DEFAULT_EPOCHS
+from archsearch.settings import DEFAULT_EPOCHS, RunSettings
 from archsearch.training.job import EpochReport
 
 
@@ -36,11 +37,14 @@ def result(study: str, *, best: float = 0.9, **changes) -> StudyResult:
         row("trial-0003", rank=None, val_accuracy=None, status="failed", reason="NaN"),
     )  # fmt: skip
     made = StudyResult(
-        study=study, status="complete", space="vgg", budget="20M",
-        settings={"recipe": "default", "epochs": 3},
-        dataset={"name": "digits", "digest": "abc", "input": [32, 32, 1]}, rows=rows,
+        study=study, status="complete", settings=asked(epochs=3),
+        dataset=DatasetFacts(name="digits", digest="abc", input=(32, 32, 1)), rows=rows,
     )  # fmt: skip
     return replace(made, **changes)
+
+
+def asked(**changes) -> RunSettings:
+    return RunSettings(**{"space": "vgg", "flops": "20M", **changes})
 
 
 def test_the_best_of_each_stands_beside_its_baseline():
@@ -57,29 +61,37 @@ def test_the_best_of_each_stands_beside_its_baseline():
 
 
 def test_what_makes_a_comparison_unfair_is_said():
-    other = result("b", budget="50M", settings={"recipe": "default", "epochs": 9}, status="failed")
+    other = result("b", settings=asked(flops="50M", epochs=9), status="failed")
     cautions = " ".join(compare([result("a"), other]).cautions)
     for wanted in ("budgets differ: 20M, 50M", "lengths of training differ", "not finished: b"):
         assert wanted in cautions
     assert "recipes" not in cautions
     assert "latency" not in cautions
-    bounded = result("c", settings={"recipe": "default", "epochs": 3, "max_latency": "5ms"})
+    bounded = result("c", settings=asked(epochs=3, max_latency="5ms"))
     cautions = " ".join(compare([result("a"), bounded]).cautions)
     assert cautions == "their bounds on latency differ: 5ms, none"
 
 
 def test_one_budget_in_two_spellings_is_one_budget():
-    studies = [result("a"), result("b", budget="20.0M"), result("c", budget="0.02G")]
+    studies = [
+        result("a"),
+        *(
+            result(n, settings=asked(flops=f, epochs=3))
+            for n, f in (("b", "20.0M"), ("c", "0.02G"))
+        ),
+    ]
     assert compare(studies).cautions == ()
-    (caution,) = compare([*studies, result("d", budget="19M:20M")]).cautions
+    (caution,) = compare(
+        [*studies, result("d", settings=asked(flops="19M:20M", epochs=3))]
+    ).cautions
     assert caution == "their budgets differ: 19M:20M, 20M"
 
 
 def test_a_length_that_was_asked_for_is_no_other_than_the_same_by_default():
-    asked = result("a", settings={"recipe": "default", "epochs": DEFAULT_EPOCHS})
-    default = result("b", settings={"recipe": "default"})
-    assert compare([asked, default]).cautions == ()
-    longer = result("c", settings={"recipe": "default", "epochs": 9})
+    given = result("a", settings=asked(epochs=DEFAULT_EPOCHS))
+    default = result("b", settings=asked())
+    assert compare([given, default]).cautions == ()
+    longer = result("c", settings=asked(epochs=9))
     (caution,) = compare([default, longer]).cautions
     assert caution == f"their lengths of training differ: {DEFAULT_EPOCHS} epochs, 9 epochs"
 
@@ -144,7 +156,7 @@ def test_latency_has_a_column_where_it_was_measured(tmp_path: Path):
         replace(second, latency_ms=6.1, too_slow=True, reason=slow),
         *others,
     )
-    settings = {**bare.settings, "max_latency": "5ms"}
+    settings = asked(epochs=3, max_latency="5ms")
     timed = replace(bare, rows=rows, settings=settings)
     for made, columns in ((bare, 12), (timed, 13)):
         assert len(leaderboard(made).columns) == columns

@@ -6,6 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from archsearch.archive.design import Design
+from archsearch.archive.keys import JobKey
+from archsearch.archive.orders import Length, Order
 from archsearch.report.live import LiveView, PlainView, open_view, progress_bar
 from archsearch.study.events import (
     EpochDone,
@@ -15,23 +18,22 @@ from archsearch.study.events import (
     Notice,
     Preparing,
 )
-from archsearch.training.job import EpochReport
+from archsearch.training.job import EpochReport, Outcome
 
 
 def _job(key):
-    started = JobStarted(
-        key=key, stage="search", label="resnext 3-3-3 G8", role="candidate", flops=20_000_000,
-        params=134_000, epochs=3,
+    design = Design(
+        name="trial-0000", label="resnext 3-3-3 G8", origin="search", graph="g", flops=20_000_000,
+        params=134_000,
     )  # fmt: skip
+    order = Order(key=JobKey.parse(key), design=design, length=Length(300, 3), seed=0)
     report = EpochReport(
         key=key, epoch=2, loss=1.25, accuracy=0.5, val_loss=1.0, val_accuracy=0.75,
         images_per_s=150.4, learning_rate=0.1, wall_s=9.0,
     )  # fmt: skip
-    ended = JobEnded(
-        key=key, label="resnext 3-3-3 G8", status="complete", val_accuracy=0.75, epochs=3,
-        total_s=75.0, best=True,
-    )  # fmt: skip
-    return started, EpochDone(report=report, label="resnext 3-3-3 G8", epochs=3), ended
+    outcome = Outcome(key=key, status="complete", val_accuracy=0.75, epochs=3, total_s=75.0)
+    ended = JobEnded(order=order, outcome=outcome, best=True)
+    return JobStarted(order=order), EpochDone(order=order, report=report), ended
 
 
 def test_plain_lines():
@@ -134,7 +136,8 @@ def test_what_is_left_counts_networks_that_are_half_through(monkeypatch):
     monkeypatch.setattr("archsearch.report.live.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     _, first, ended = _job("trial-0000")
-    other = replace(first, report=replace(first.report, key="trial-0001"), epochs=4)
+    order = replace(first.order, key=JobKey.parse("trial-0001"), length=Length(400, 4))
+    other = EpochDone(order=order, report=replace(first.report, key="trial-0001"))
     with PlainView(stream) as view:
         view._clock.begin(8)
         now[0] = 90.0

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.report.results import ending, leaderboard
+from archsearch.settings import RunSettings
 
 
 def result(study: str) -> StudyResult:
@@ -16,8 +18,8 @@ def result(study: str) -> StudyResult:
         for name in ("a", "b", "c")
     ]  # fmt: skip
     return StudyResult(
-        study=study, status="complete", space="vgg", budget="1M", settings={}, dataset={},
-        rows=tuple(rows),
+        study=study, status="complete", settings=RunSettings(space="vgg", flops="1M"),
+        dataset=DatasetFacts(name="d"), rows=tuple(rows),
     )  # fmt: skip
 
 

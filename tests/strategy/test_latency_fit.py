@@ -1,12 +1,11 @@
 """Fits with latencies that follow from the FLOPs, so that every one of them is the same each time."""
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from archsearch.errors import ArchsearchError
-from archsearch.exchange.gauge import FakeGauge
+from archsearch.exchange.latency import Latency
 from archsearch.readings.cost import cost
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
@@ -107,70 +106,54 @@ def test_only_the_smallest_network_is_quick_enough():
     assert fit.best.cost.flops == smallest.flops
 
 
-def gauge_of(latency, **options) -> FakeGauge:
-    return FakeGauge(lambda graph: latency(cost(graph).flops) / 0.9, **options)
-
-
-def bound_of(gauge, max_ms=5.0) -> LatencyBound:
+def bound_of(max_ms=5.0) -> LatencyBound:
     def solved(knobs, flops):
         return solve(SPACE, knobs, REQUEST, within=Budget(1, flops))
 
-    return LatencyBound(max_ms=max_ms, text=f"{max_ms:g}ms", gauge=gauge, solve=solved)
+    return LatencyBound(max_ms=max_ms, text=f"{max_ms:g}ms", solve=solved)
 
 
-def test_a_fit_asks_the_gauge_and_never_waits_for_it():
-    gauge = gauge_of(linear(1.0, 10.0), polls=5)
-    fitting = Fitting(bound_of(gauge), KNOBS, FULL)
-    polls = 0
-    while not fitting.poll():
-        polls += 1
-    assert polls >= 5 * len(gauge.asked)
-    assert fitting.poll()  # it stays over
+def measured(latency, flops: int) -> Latency:
+    ms = latency(flops)
+    return Latency(
+        median_ms=ms / 0.9, p10_ms=ms, p90_ms=1.3 * ms, calls=30, batch=1, device="cpu", threads=1
+    )
+
+
+def told(latency) -> Fitting:
+    fitting = Fitting(bound_of(), KNOBS, FULL)
+    while not fitting.over:
+        fitting.tell(measured(latency, fitting.wanted.cost.flops))
+    return fitting
+
+
+def test_a_fit_keeps_what_it_measured():
+    fitting = told(linear(1.0, 10.0))
     assert fitting.fault == ""
     assert fitting.bound
-    assert fitting.facts["bound_by"] == "latency"
-    assert GOOD * 5 <= fitting.facts["ms"] <= 5
-    assert fitting.facts["measured"][0][0] == FULL.cost.flops
-    assert fitting.candidate.cost.flops == fitting.facts["measured"][-1][0]
+    found = fitting.result
+    assert found.bound_by == "latency"
+    assert GOOD * 5 <= found.ms <= 5
+    assert found.measured[0][0] == FULL.cost.flops
+    assert fitting.candidate.cost.flops == found.measured[-1][0]
 
 
 def test_a_fit_that_finds_none_says_so():
-    fitting = Fitting(bound_of(gauge_of(linear(9.0, 1.0))), KNOBS, FULL)
-    while not fitting.poll():
-        pass
+    fitting = told(linear(9.0, 1.0))
     assert not fitting.bound
     assert "the least it reaches, take 9." in fitting.fault
     assert "--max-latency is 5ms" in fitting.fault
 
 
-def test_a_gauge_that_fails_is_asked_once_more():
-    class Failing(FakeGauge):
-        def __init__(self, failures):
-            super().__init__(lambda graph: 1.0)
-            self.failures = failures
-
-        def poll(self, timeout_s=0.0):
-            found = super().poll(timeout_s)
-            if found is not None and self.failures:
-                self.failures -= 1
-                raise ArchsearchError("it died")
-            return found
-
-    for failures, fault in ((1, ""), (2, "its latency could not be measured: it died")):
-        gauge = Failing(failures)
-        fitting = Fitting(bound_of(gauge), KNOBS, FULL)
-        while not fitting.poll():
-            pass
-        assert fitting.fault == fault
-        assert fitting.candidate is FULL
-        assert len(gauge.asked) == 2
-        fitting.close()
-        assert not gauge.closed  # nothing was under way
-
-
-def test_closing_gives_up_what_is_being_measured():
-    gauge = gauge_of(linear(1.0, 10.0), polls=100)
-    fitting = Fitting(bound_of(gauge), KNOBS, replace(FULL))
-    assert not fitting.poll()
-    fitting.close()
-    assert gauge.closed
+def test_what_cannot_be_measured_is_asked_for_once_more():
+    fitting = Fitting(bound_of(), KNOBS, FULL)
+    fitting.fail("it died")
+    assert not fitting.over
+    assert fitting.wanted is FULL
+    fitting.tell(measured(lambda flops: 1.0, FULL.cost.flops))
+    assert (fitting.over, fitting.fault, fitting.candidate is FULL) == (True, "", True)
+    fitting = Fitting(bound_of(), KNOBS, FULL)
+    fitting.fail("it died")
+    fitting.fail("it died")
+    assert fitting.over
+    assert fitting.fault == "its latency could not be measured: it died"

@@ -1,17 +1,34 @@
 import math
 import random
+from itertools import islice
 
 import pytest
 
-from archsearch.archive.store import Trial
+from archsearch.archive.design import Design
+from archsearch.archive.keys import JobKey, trial_name
+from archsearch.archive.orders import Length, Order, Training, Trial
+from archsearch.seeds import derive_seed
 from archsearch.space.knobs import ChoiceKnob, IntKnob
-from archsearch.strategy.sampler import TPE_ATTEMPTS, View, derive_seed
+from archsearch.strategy.median import MedianPruning
+from archsearch.strategy.sampler import Choices, Known
+from archsearch.strategy.tpe import ATTEMPTS, TpeSampler
+from archsearch.training.job import Outcome
 
 KNOBS = (
     IntKnob("depth", 1, 12),
     ChoiceKnob("kernel", (1, 3, 5)),
     ChoiceKnob("bias", (True, False)),
 )
+STARTUP = 4
+
+
+def order(number: int, knobs=None) -> Order:
+    name = trial_name(number)
+    design = Design(name=name, label=name, origin="search", graph=name, flops=1)
+    return Order(
+        key=JobKey("search", name), design=design, knobs=knobs or {}, length=Length(60, 6), seed=0,
+        decision=number,
+    )  # fmt: skip
 
 
 def past(count: int, *, running: int = 0, seed: int = 0) -> list[Trial]:
@@ -21,43 +38,41 @@ def past(count: int, *, running: int = 0, seed: int = 0) -> list[Trial]:
     for number in range(count):
         knobs = {"depth": rng.randint(1, 12), "kernel": rng.choice((1, 3, 5)), "bias": True}
         accuracy = knobs["depth"] / 12
-        under_way = number >= count - running
-        trials.append(
-            Trial(
-                number=number,
-                state="running" if under_way else "complete",
-                knobs=knobs,
-                accuracy=None if under_way else accuracy,
-                reports={epoch: accuracy * epoch / 4 for epoch in range(1, 5)},
-            )
+        made = order(number, knobs)
+        outcome = Outcome(key=str(made.key), status="complete", val_accuracy=accuracy)
+        training = Training(
+            order=made,
+            reports={epoch: accuracy * epoch / 4 for epoch in range(1, 5)},
+            outcome=None if number >= count - running else outcome,
         )
+        trials.append(Trial(number=number, knobs=knobs, design=made.design, trainings=(training,)))
     return trials
 
 
-def view(trials: list[Trial], window: int = 1, startup: int = 4, seed: int = 0) -> View:
-    return View(trials, number=len(trials), window=window, knobs=KNOBS, seed=seed, startup=startup)
+def known(trials: list[Trial], window: int = 1, seed: int = 0) -> Known:
+    count = len(trials)
+    recent = range(max(0, count - window + 1), count)
+    return Known.of(trials, decision=count, window=window, seed=seed, recent=recent)
 
 
-def test_proposals_follow_from_the_past_alone():
-    for attempt in (0, 1, TPE_ATTEMPTS):
-        first, second = view(past(15)), view(past(15))
-        assert [first.propose(a) for a in range(attempt + 1)] == [
-            second.propose(a) for a in range(attempt + 1)
-        ]
-    by_seed = {tuple(view(past(15), seed=seed).propose(0).items()) for seed in range(10)}
+def propose(trials: list[Trial], window: int = 1, seed: int = 0, count: int = 1) -> list[dict]:
+    choices = Choices(knobs=KNOBS, solve=lambda knobs: None, trials=3 * STARTUP, seed=seed)
+    return list(islice(TpeSampler(choices).propose(known(trials, window, seed)), count))
+
+
+def test_proposals_follow_from_what_is_known_alone():
+    assert propose(past(15), count=ATTEMPTS) == propose(past(15), count=ATTEMPTS + 5)
+    assert len(propose(past(15), count=ATTEMPTS)) == ATTEMPTS
+    by_seed = {tuple(propose(past(15), seed=seed)[0].items()) for seed in range(10)}
     assert len(by_seed) > 1
 
 
 def test_what_runs_may_already_have_ended_without_changing_a_thing():
-    trials = past(15)
-    ended = view(trials, window=3).propose(0)
-    running = view(past(15, running=2), window=3).propose(0)
-    assert ended == running
+    assert propose(past(15), window=3) == propose(past(15, running=2), window=3)
 
 
 def test_values_are_plain_and_in_range():
-    for attempt in range(TPE_ATTEMPTS + 3):
-        knobs = view(past(12)).propose(attempt)
+    for knobs in propose(past(12), count=ATTEMPTS):
         assert list(knobs) == ["depth", "kernel", "bias"]
         assert [type(value) for value in knobs.values()] == [int, int, bool]
         assert 1 <= knobs["depth"] <= 12
@@ -65,27 +80,31 @@ def test_values_are_plain_and_in_range():
 
 
 def test_the_model_learns_what_is_good():
-    depths = [view(past(30, seed=s), seed=s).propose(0)["depth"] for s in range(20)]
+    depths = [propose(past(30, seed=s), seed=s)[0]["depth"] for s in range(20)]
     assert sum(depths) / len(depths) > 8  # chance gives 6.5
 
 
 @pytest.mark.parametrize(
-    ("reports", "hopeless"),
+    ("curve", "hopeless"),
     [
         ({1: 0.01, 2: 0.01}, False),  # warming up
         ({1: 0.01, 2: 0.01, 3: 0.01}, True),
         ({1: 0.9, 2: 0.9, 3: 0.9}, False),
         ({1: 0.9, 2: 0.01, 3: 0.01}, False),  # it has been good once
+        ({1: 0.01, 2: 0.01, 6: 0.01}, False),  # it is through
     ],
 )
-def test_below_the_median_is_hopeless_after_the_warm_up(reports, hopeless):
-    assert view(past(15)).hopeless(reports, warmup=2) is hopeless
+def test_below_the_median_is_hopeless_after_the_warm_up(curve, hopeless):
+    why = MedianPruning(STARTUP).judge(curve, order(15), known(past(15)))
+    assert bool(why) is hopeless
+    assert not hopeless or why.endswith("after epoch 3")
 
 
 def test_nothing_is_hopeless_while_little_is_known():
-    assert not view(past(3)).hopeless({1: 0, 2: 0, 3: 0}, warmup=1)
+    curve = {1: 0.0, 2: 0.0, 3: 0.0}
+    assert not MedianPruning(STARTUP).judge(curve, order(3), known(past(3)))
     # Nor do trials count that were under way when this one began.
-    assert not view(past(6), window=4).hopeless({1: 0, 2: 0, 3: 0}, warmup=1)
+    assert not MedianPruning(STARTUP).judge(curve, order(6), known(past(6), window=4))
 
 
 def test_seeds_differ_by_purpose_and_fit_31_bits():

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.archive.store import StudyStore, default_url, opened
+from archsearch.archive.databases import default_url, opened
+from archsearch.archive.leaderboard import spent_flops
+from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.planning.limits import Limits, Load, spent_flops
 from archsearch.settings import RunSettings
-from archsearch.strategy.search import Interrupted
 from archsearch.study import driver
 from archsearch.study.events import JobEnded, Notice
+from archsearch.study.interrupt import Interrupted
 from archsearch.study.ports import Services
 from archsearch.study.winner import export_study
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.memory_tracker import MemoryTracker
-from archsearch.training.job import EpochReport, Outcome
 
 
 class Clock:
@@ -191,7 +191,11 @@ def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
         "finals end with 1 training left: no other fits into --max-time 200s"
     )
     assert world.clock.now - 1000 <= 1.05 * 200
-    ends = {e.key: e.status for e in world.events if isinstance(e, JobEnded) and "final" in e.key}
+    ends = {
+        str(e.order.key): e.status
+        for e in world.events
+        if isinstance(e, JobEnded) and e.order.key.purpose == "final"
+    }
     assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
     assert resumed(World(), settings) == result  # it has ended
     with pytest.raises(UserError, match="soon"):
@@ -310,64 +314,6 @@ def test_a_search_that_ends_by_itself_takes_no_more_than_asked_for(settings: Run
     assert result.ended == ""
 
 
-def test_the_time_for_the_export_is_learnt_from_how_trainings_start():
-    limits = Limits(time_s=100.0, export=True, start_s=9.0)
-    before = limits.closing_s
-    for key in ("a", "b", "c"):
-        limits.started(key, 1.0, 3)
-        for epoch, wall_s in enumerate((5.0, 8.0, 11.0), start=1):  # 2 s to start, 3 s an epoch
-            limits.reported(report(key, epoch, wall_s))
-    assert limits.closing_s == pytest.approx(before - 2 * 7.0)
-    assert Limits(time_s=100.0, start_s=9.0).closing_s == 0
-
-
-@pytest.mark.parametrize("final", [True, False])
-def test_what_a_training_needs_to_start_is_not_taken_for_an_epoch(final: bool):
-    clock = Clock()
-    limits = Limits(time_s=200.0, clock=clock, began=1000.0, start_s=58.0)
-    cuts = limits.cuts_final if final else limits.cuts_trial
-    limits.started("a", 1.0, 30)
-    for epoch, wall_s in ((1, 61.0), (2, 63.0), (20, 99.0)):  # 59 s to start, 2 s an epoch
-        clock.now = 1000 + wall_s
-        found = report("a", epoch, wall_s)
-        limits.reported(found)
-        assert not cuts(found)
-    limits.started("b", 1.0, 30)
-    for epoch, wall_s in ((1, 65.0), (2, 72.0)):  # 7 s an epoch
-        found = report("b", epoch, wall_s)
-        limits.reported(found)
-    assert cuts(found)
-
-
-def test_flops_of_a_training_that_failed_late_are_spent():
-    limits = Limits(flops=1000.0, clock=Clock())
-    limits.started("a", 400.0, 10)
-    for epoch in range(1, 9):
-        limits.reported(report("a", epoch, 1.0 * epoch))
-    limits.ended(Outcome(key="a", status="failed", reason="worker died"), trial=True)
-    assert limits.spent_flops == pytest.approx(320)
-
-
-def test_a_training_taken_up_again_is_judged_by_where_it_stands():
-    clock = Clock()
-    limits = Limits(time_s=100.0, clock=clock, began=1000.0)
-    clock.now = 1090.0  # its 30 epochs took 2 s each; it goes on after the 28th
-    limits.started("a", 1.0, 30)
-    for epoch in range(1, 29):
-        found = report("a", epoch, 2.0 * epoch, outdated=epoch < 28)
-        limits.reported(found)
-        assert not limits.cuts_trial(found)
-    clock.now = 1099.0
-    assert limits.cuts_trial(found)
-
-
-def report(key: str, epoch: int, wall_s: float, *, outdated: bool = False) -> EpochReport:
-    return EpochReport(
-        key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0, images_per_s=1,
-        learning_rate=1, wall_s=wall_s, outdated=outdated,
-    )  # fmt: skip
-
-
 def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings):
     class Struck(Uneven):
         def events(self, timeout_s):
@@ -397,8 +343,9 @@ def test_finals_take_half_of_the_time_at_most_and_each_network_comes_once_first(
     result = world.run(replace(settings, max_time="6min", seeds=20))
     assert world.clock.now - 1000 <= 360
     assert len(result.rows) >= 3
-    finals = [e.key for e in world.events if isinstance(e, JobEnded) and e.key.startswith("final")]
-    assert all(key.endswith("seed1") for key in finals[:3])
+    ended = [e.order.key for e in world.events if isinstance(e, JobEnded)]
+    finals = [key for key in ended if key.purpose == "final"]
+    assert all(key.seed == 1 for key in finals[:3])
     assert "trainings left" in result.ended
 
 
@@ -437,23 +384,3 @@ def test_without_bounds_nothing_is_counted(settings: RunSettings):
     result = world.run(replace(settings, max_time=None, trials=3))
     assert result.ended == ""
     assert len(result.rows) == 3
-
-
-def test_no_latency_is_measured_that_would_make_a_run_late():
-    clock = Clock()
-    limits = Limits(
-        time_s=100.0, clock=clock, began=1000.0, export=True, start_s=2.0, process_s=5.0
-    )
-    # A process and a network in it; the export: 2 s, two starts; a latency: 2 s.
-    clock.now = 1086.5
-    assert limits.admits_latency()
-    clock.now = 1087.5
-    assert not limits.admits_latency()
-    assert limits.admits_latency(under_way=True)
-    clock.now = 1091.5
-    assert not limits.admits_latency(under_way=True)
-    limits.trial = Load(30.0)  # all but the export and the calls went on beside the last training
-    assert limits.admits_latency()
-    clock.now = 1094.5
-    assert not limits.admits_latency()
-    assert Limits().admits_latency()

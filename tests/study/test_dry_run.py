@@ -1,18 +1,19 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from archsearch.planning.plan import plan
 from PIL import Image
 
+from archsearch.engines.local import LOCAL
 from archsearch.errors import UserError
-from archsearch.planning import forecast
-from archsearch.planning import plan as planning
 from archsearch.report.live import open_view
 from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings
+from archsearch.study import dry_run
+from archsearch.study.dry_run import plan
 from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.training.backends import choice
@@ -32,7 +33,7 @@ class Slow(FakeEngine):
         return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device=self.device)
 
 
-def planned(settings: RunSettings, *, on_event=lambda event: None, **engine):
+def planned(settings: RunSettings, *, on_event=lambda event: None, machine=LOCAL.machine, **engine):
     made = []
 
     def factory(setups, folder):
@@ -40,7 +41,7 @@ def planned(settings: RunSettings, *, on_event=lambda event: None, **engine):
         vars(made[-1]).update(engine)
         return made[-1]
 
-    services = Services(engine=factory, tracker=None, export=None)
+    services = Services(engine=factory, tracker=None, export=None, machine=machine)
     found = plan(settings, on_event=on_event, services=services)
     assert made[0].submitted == []
     assert made[0].workers <= len(made[0].measured) <= max(2, made[0].workers)
@@ -130,13 +131,14 @@ def test_on_a_gpu_its_own_memory_counts(settings: RunSettings, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     asked = replace(settings, backend="tensorflow", workers_per_gpu=4, workers=None)
-    monkeypatch.setattr(forecast, "gpu_memory_bytes", lambda: 100_000_000)
-    (note,) = [note for note in planned(asked).notes if "training step" in note]
+    small = partial(replace, LOCAL.machine(), gpu_memory_bytes=100_000_000)
+    (note,) = [note for note in planned(asked, machine=small).notes if "training step" in note]
     assert note.startswith("4 at a time need about")
     assert "0.1 GB has GPU 0; try --batch-size" in note
     for unknown_or_enough in (None, 10**12):
-        monkeypatch.setattr(forecast, "gpu_memory_bytes", lambda found=unknown_or_enough: found)
-        assert not [note for note in planned(asked).notes if "training step" in note]
+        machine = partial(replace, LOCAL.machine(), gpu_memory_bytes=unknown_or_enough)
+        notes = planned(asked, machine=machine).notes
+        assert not [note for note in notes if "training step" in note]
 
 
 def test_a_gpu_that_is_not_used_is_said(settings: RunSettings, monkeypatch):
@@ -180,9 +182,9 @@ def test_wrong_input_is_refused_before_anything_is_measured(settings: RunSetting
 
 def test_progress_is_told_after_a_while_and_seldom(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(planning.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(dry_run.time, "monotonic", lambda: now[0])
     told: list[object] = []
-    progress = planning.slow_progress(told.append)
+    progress = dry_run.slow_progress(told.append)
     for done in range(100):
         now[0] = done / 20
         progress(done, 100)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.archive.databases import default_url, opened
 from archsearch.archive.design import LatencyFit
 from archsearch.archive.leaderboard import StudyResult
-from archsearch.archive.databases import default_url, opened
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.gauge import FakeGauge

@@ -1,0 +1,107 @@
+"""Studies written by the version before format 2: opened, shown, resumed."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from archsearch.archive.databases import default_url, opened
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import read_result, spent_flops
+from archsearch.archive.optuna_terms import distributions
+from archsearch.archive.store import StudyStore
+from archsearch.errors import UserError
+from archsearch.ir.codec import to_json
+from archsearch.settings import RunSettings
+from archsearch.space.budget import Budget, Request
+from archsearch.space.registry import find_space
+from archsearch.space.solve import solve
+from archsearch.units import training_flops
+
+KEPT = json.loads(Path(__file__).with_name("format_1.json").read_text(encoding="utf-8"))
+NAME = "vgg-20M-digits"
+SIZE = (32, 32, 1)
+
+
+def written(home: Path, study: dict[str, Any]) -> None:
+    """Write a study as the version before did."""
+    space = find_space("vgg")
+    request = Request(SIZE, 10, Budget.cap(20_000_000, SIZE))
+    knobs = distributions(space.knobs(request))
+    with opened(default_url(home)) as storage:
+        directions = [optuna.study.StudyDirection.MAXIMIZE]
+        study_id = storage.create_new_study(directions, NAME)
+        for name, value in study["attributes"].items():
+            storage.set_study_user_attr(study_id, name, value)
+        for trial in study["trials"]:
+            storage.create_new_trial(study_id, _frozen(trial, knobs))
+    folder = StudyFolder(home, NAME)
+    folder.create()
+    settings = {**study["attributes"]["archsearch"]["settings"], "home": str(home)}
+    folder.write_settings(RunSettings.from_dict(settings))
+    for trial in study["trials"]:
+        # Graphs were as they are: any network of its knobs will do here.
+        candidate = solve(space, trial["params"], request)
+        folder.write_graph(trial["attrs"]["graph"], to_json(candidate.graph))
+
+
+def _frozen(trial: dict[str, Any], knobs: dict[str, Any]) -> optuna.trial.FrozenTrial:
+    now = optuna.trial.create_trial(value=0.0).datetime_start
+    state = optuna.trial.TrialState[trial["state"]]
+    return optuna.trial.FrozenTrial(
+        number=trial["number"], trial_id=0, state=state, value=None, values=trial["values"],
+        datetime_start=now, datetime_complete=now if state.is_finished() else None,
+        params=trial["params"], distributions=knobs, user_attrs=trial["attrs"],
+        system_attrs={}, intermediate_values={int(e): v for e, v in trial["reports"].items()},
+    )  # fmt: skip
+
+
+def shown(rows) -> list[dict[str, Any]]:
+    return [{name: asdict(row)[name] for name in KEPT["table"][0]} for row in rows]
+
+
+def test_its_table_is_what_it_was(tmp_path: Path):
+    written(tmp_path, KEPT["studies"]["complete"])
+    with opened(default_url(tmp_path)) as storage:
+        store = StudyStore.open(storage, NAME)
+        result = read_result(store)
+        assert shown(result.rows) == KEPT["table"]
+        assert result.rows[0].findings is None  # it did not look
+        # It counted no images, but said how many a second: four epochs of a thousand.
+        flops = {trial.design.name: trial.design.flops for trial in store.trials}
+        images = [outcome.images for outcome in store.finals.values()]
+        assert images == [4000] * 6
+        finals = sum(training_flops(flops[key.name], 4000) for key in store.finals)
+        assert finals < spent_flops(store) <= finals + training_flops(sum(flops.values()), 4000)
+
+
+@pytest.mark.parametrize("state", ["in-search", "in-finals"])
+def test_it_is_taken_up_and_goes_on_in_format_2(tmp_path: Path, state: str):
+    from tests.study.test_driver import World
+
+    written(tmp_path, KEPT["studies"][state])
+    kept = {trial["number"]: trial for trial in KEPT["studies"][state]["trials"]}
+    result = World().resume(NAME, tmp_path)
+    assert result.status == "complete"
+    assert len(result.rows) == 6
+    for row in result.rows:
+        before = kept.get(int(row.name[-4:]))
+        if before and "outcome" in before["attrs"]:
+            assert row.val_accuracy == before["attrs"]["outcome"]["val_accuracy"]
+    with opened(default_url(tmp_path)) as storage:
+        study_id = storage.get_study_id_from_name(NAME)
+        assert storage.get_study_user_attrs(study_id)["format"] == 2
+        assert read_result(StudyStore.open(storage, NAME)) == replace(result, wall_s=result.wall_s)
+
+
+def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path):
+    study = json.loads(json.dumps(KEPT["studies"]["complete"]))
+    study["attributes"]["archsearch"]["format"] = 3
+    written(tmp_path, study)
+    with opened(default_url(tmp_path)) as storage, pytest.raises(UserError) as error:
+        StudyStore.open(storage, NAME)
+    assert "by a later one (format 3; this one reads up to 2)" in str(error.value)
+    assert "\n" not in str(error.value)
