@@ -1,7 +1,7 @@
 """What is known before a study is made, all of it checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
-from archsearch.training.recipe import Recipe, find_recipe
+from archsearch.training.recipe import Recipe, recipe_for
 from archsearch.units import format_count
 
 VAL_SHARE: Final = 0.025
@@ -81,13 +81,7 @@ def prepare_run(
         UserError: something asked for does not work.
     """
     space = find_space(settings.space)
-    recipe = find_recipe(settings.recipe)
-    if settings.batch_size is not None:
-        recipe = replace(recipe, batch=settings.batch_size)
-    if settings.ema is not None:
-        recipe = replace(recipe, ema=settings.ema)
-    if settings.class_weights:
-        recipe = replace(recipe, class_weights=True)
+    recipe = recipe_for(settings)
     # Misspelt names show before the data is prepared.
     first_sharing(settings, step_flops=1)
     named_baselines(settings)

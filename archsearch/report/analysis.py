@@ -7,7 +7,7 @@ from typing import Any
 
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of, final_key
-from archsearch.settings import DEFAULT_EPOCHS
+from archsearch.settings import DEFAULT_EPOCHS, parts_of
 from archsearch.units import parse_flops
 
 
@@ -176,7 +176,7 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
         ("budgets", set(budgets.values())),
         ("data", {f"{r.dataset.get('name')} ({r.dataset.get('digest')})" for r in results}),
         ("bounds on latency", {str(r.settings.get("max_latency", "none")) for r in results}),
-        ("recipes", {str(result.settings.get("recipe")) for result in results}),
+        ("recipes", {_recipe(result) for result in results}),
         ("lengths of training", {_length(result) for result in results}),
     ):
         if len(values) > 1:
@@ -185,6 +185,11 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     if unfinished:
         found.append(f"not finished: {', '.join(unfinished)}")
     return found
+
+
+def _recipe(result: StudyResult) -> str:
+    parts = (f"{part} {value}" for part, value in sorted(parts_of(result.settings).items()))
+    return " with ".join(filter(None, (str(result.settings.get("recipe")), " and ".join(parts))))
 
 
 def _length(result: StudyResult) -> str:

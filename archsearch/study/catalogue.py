@@ -17,8 +17,9 @@ from archsearch.archive.store import (
     opened,
     study_names,
 )
+from archsearch.checks import check_study_name
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.settings import check_study_name, gather
+from archsearch.gathering import gather
 from archsearch.study.commands import command
 
 

@@ -21,17 +21,14 @@ from archsearch.data.sources.names import located
 from archsearch.engines.engine import Engine
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.gauge import Gauge
+from archsearch.gathering import gather
 from archsearch.planning.baselines import wants_matched
 from archsearch.planning.calibration import Calibrated
 from archsearch.planning.limits import Limits
 from archsearch.planning.plan import bounds, calibration, slow_progress
 from archsearch.planning.problem import Prepared, prepare_run
 from archsearch.planning.sharing import settled
-from archsearch.settings import (
-    RunSettings,
-    gather,
-    nearest,
-)
+from archsearch.settings import RunSettings, nearest
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.strategy.finals import Finals, run_finals

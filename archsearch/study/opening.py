@@ -9,9 +9,10 @@ from typing import Any, Final
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.store import StudyStore, default_url, study_names
 from archsearch.errors import UserError
+from archsearch.gathering import differences, gather
 from archsearch.planning.problem import Prepared
 from archsearch.readings.cost import cost
-from archsearch.settings import RunSettings, default_study_name, differences, gather
+from archsearch.settings import RunSettings, default_study_name
 from archsearch.strategy.proposals import facts_of
 from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
