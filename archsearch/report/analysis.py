@@ -1,13 +1,16 @@
 """What studies say, as data: their best against their baselines, accuracy against cost, learning curves."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of, final_key
+from archsearch.errors import UserError
 from archsearch.settings import DEFAULT_EPOCHS, parts_of
+from archsearch.training.recipe import find_recipe, with_parts
 from archsearch.units import parse_flops
 
 
@@ -188,8 +191,14 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
 
 
 def _recipe(result: StudyResult) -> str:
-    parts = (f"{part} {value}" for part, value in sorted(parts_of(result.settings).items()))
-    return " with ".join(filter(None, (str(result.settings.get("recipe")), " and ".join(parts))))
+    """Name a study's recipe, with the parts that are not that recipe's own."""
+    name, parts = str(result.settings.get("recipe")), parts_of(result.settings)
+    with suppress(UserError):  # another version's recipe is not known
+        recipe = find_recipe(name)
+        changed = with_parts(recipe, parts)
+        parts = {p: v for p, v in parts.items() if getattr(changed, p) != getattr(recipe, p)}
+    told = " and ".join(f"{part} {value}" for part, value in sorted(parts.items()))
+    return f"{name} with {told}" if told else name
 
 
 def _length(result: StudyResult) -> str:
