@@ -38,7 +38,7 @@ class Declared:
     """What a field declares beside its name, type and default.
 
     Attributes:
-        help: what `--help` says of the flag.
+        help: what `--help` says of the flag; `{default}` stands for the field's default.
         metavar: what `--help` calls the value; None: its type.
         least, most: of a count.
         within: of a number: the ends, both left out.
@@ -90,6 +90,11 @@ class Setting:
     def flag(self) -> str:
         """The command line's: `--val-fraction`."""
         return f"--{self.declared.flag or self.name.replace('_', '-')}"
+
+    @property
+    def help(self) -> str:
+        """What `--help` says of the flag."""
+        return self.declared.help.replace("{default}", str(self.default))
 
     def take(self, value: object, *, where: str = "") -> Value:
         """Return what was given as the plain value that the setting holds.

@@ -57,7 +57,7 @@ class RunSettings:
     data: str = field(
         default="digits",
         metadata=setting(
-            "digits (default), a folder, an .npz, cifar10, …",
+            "{default} (default), a folder, an .npz, cifar10, …",
             metavar="DATA",
             form="path",
             check=check_data,
@@ -148,7 +148,7 @@ class RunSettings:
         hash=False,
         metadata=setting(
             "Change a part of the recipe: recipe.base_lr=0.4; repeatable.",
-            metavar="PART=VALUE",
+            metavar="recipe.PART=VALUE",
             flag="set",
             repeatable=True,
             variable=False,
@@ -179,7 +179,7 @@ class RunSettings:
     baselines: str = field(
         default="matched",
         metadata=setting(
-            "matched (default), published, all, none or names.",
+            "{default} (default), published, all, none or names.",
             metavar="B",
             form="names",
             check=check_baselines,
@@ -197,11 +197,11 @@ class RunSettings:
     """None: what suits the trials."""
     backend: str = field(
         default="auto",
-        metadata=setting("auto (default), tensorflow, jax or torch.", metavar="B"),
+        metadata=setting("{default} (default), tensorflow, jax or torch.", metavar="B"),
     )
     """What trains; `auto`: the fastest installed."""
     precision: str = field(
-        default="auto", metadata=setting("auto (default), float32 or bfloat16.", metavar="P")
+        default="auto", metadata=setting("{default} (default), float32 or bfloat16.", metavar="P")
     )
     """`auto`: bfloat16 where the hardware has it and it pays; weights and statistics stay float32."""
     compile: bool | None = field(default=None, metadata=setting("Fuse training steps, or don't."))
@@ -231,7 +231,7 @@ class RunSettings:
     )
     home: str = field(
         default="mlruns",
-        metadata=setting("Where runs are kept; default: mlruns.", metavar="DIR", form="path"),
+        metadata=setting("Where runs are kept; default: {default}.", metavar="DIR", form="path"),
     )
     export: bool = field(
         default=True, metadata=setting("Export the best model at the end.", after="fidelity")
@@ -239,7 +239,7 @@ class RunSettings:
     val_fraction: float = field(
         default=0.15,
         metadata=setting(
-            "Share of the images to validate with: 0.15, where the data has no such split.",
+            "Share of the images to validate with: {default}, where the data has no such split.",
             metavar="SHARE",
             within=(0, 1),
             after="strict",
@@ -248,7 +248,7 @@ class RunSettings:
     test_fraction: float = field(
         default=0.15,
         metadata=setting(
-            "Share of the images to test with: 0.15, where the data has no such split.",
+            "Share of the images to test with: {default}, where the data has no such split.",
             metavar="SHARE",
             within=(0, 1),
             after="val_fraction",
@@ -258,19 +258,21 @@ class RunSettings:
     sampler: str = field(
         default="tpe",
         metadata=setting(
-            "What proposes networks: tpe (default), random.", metavar="NAME", after="prune"
+            "What proposes networks: {default} (default), random.", metavar="NAME", after="prune"
         ),
     )
     fidelity: str = field(
         default="median",
         metadata=setting(
-            "What stops hopeless trials: median (default), none.", metavar="NAME", after="sampler"
+            "What stops hopeless trials: {default} (default), none.",
+            metavar="NAME",
+            after="sampler",
         ),
     )
     engine: str = field(
         default="local",
         metadata=setting(
-            "What runs the trainings: local (default).", metavar="NAME", after="workers_per_gpu"
+            "What runs the trainings: {default} (default).", metavar="NAME", after="workers_per_gpu"
         ),
     )
 
@@ -415,6 +417,9 @@ def take(key: str, value: object, *, where: str = "") -> Value:
 
 
 def _take_part(key: str, value: object, *, where: str) -> Value:
+    part = key.removeprefix(PART)
+    if not part.isidentifier():
+        raise UserError(f"{where}a recipe has no part {part!r}; its parts are names like base_lr")
     if value is None:
         return "none"
     if isinstance(value, list | tuple):

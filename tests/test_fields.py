@@ -11,7 +11,9 @@ from archsearch.fields import as_shown, kind_of, setting, settings_of
 @dataclass
 class Asked:
     count: int | None = field(default=None, metadata=setting("How many.", least=2, most=9))
-    share: float = field(default=0.5, metadata=setting("How much.", within=(0, 2), after="last"))
+    share: float = field(
+        default=0.5, metadata=setting("How much: {default}.", within=(0, 2), after="last")
+    )
     names: str = field(default="a", metadata=setting("Which.", form="names", flag="which"))
     last: bool = field(default=False, metadata=setting("Whether."))
     first_of_all: str = field(metadata=setting("Needed."), kw_only=True)
@@ -27,6 +29,11 @@ def test_a_field_says_all_there_is_of_a_setting():
     ]  # fmt: skip
     assert [s.optional for s in FOUND.values()] == [True, False, False, False, False]
     assert [s.default for s in FOUND.values()] == [None, 0.5, "a", False, None]
+
+
+def test_help_tells_the_default_that_the_field_has():
+    assert FOUND["share"].help == "How much: 0.5."
+    assert FOUND["count"].help == "How many."
 
 
 def test_a_field_that_says_nothing_is_refused():

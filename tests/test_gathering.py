@@ -127,6 +127,7 @@ def test_a_part_and_the_setting_of_its_own_exclude_each_other(file):
             "[recipe]\nbase_lr = 2026-01-01",
             "recipe.base_lr is datetime.date(2026, 1, 1); it must be",
         ),
+        ('[recipe]\n"a\\nb" = {x = 1}', r"a recipe has no part 'a\nb'; its parts are names"),
         ("[recip]\nbase_lr = 0.4", "unknown setting 'recip'; did you mean 'recipe'?"),
         ("recipe_parts = 3", "recipe_parts is 3; it must be a table"),
     ],

@@ -48,7 +48,7 @@ def setting_option(setting: "Setting") -> Callable[[F], F]:
     flag, said = setting.flag, setting.declared
     if setting.kind is bool:
         switch = f"{flag}/--no-{flag.removeprefix('--')}"
-        return click.option(switch, setting.name, default=None, help=said.help)
+        return click.option(switch, setting.name, default=None, help=setting.help)
     kind = {int: click.IntRange(said.least), float: click.FLOAT}.get(setting.kind, click.STRING)
     return click.option(
         flag,
@@ -56,7 +56,7 @@ def setting_option(setting: "Setting") -> Callable[[F], F]:
         type=kind,
         metavar=said.metavar,
         multiple=said.repeatable,
-        help=said.help,
+        help=setting.help,
     )
 
 
