@@ -277,19 +277,19 @@ class RunSettings:
     )
 
     def __post_init__(self) -> None:
-        for name, declared in SETTINGS.items():
+        for name, known in SETTINGS.items():
             value = getattr(self, name)
-            if isinstance(value, Mapping) and declared.kind is Mapping:
+            if isinstance(value, Mapping) and known.kind is Mapping:
                 parts = {part: take(f"{PART}{part}", v) for part, v in value.items()}
                 object.__setattr__(self, name, parts)
-            elif value is not None or not declared.optional:
-                object.__setattr__(self, name, declared.take(value))
+            elif value is not None or not known.optional:
+                object.__setattr__(self, name, known.take(value))
         if self.trials is None:
             bounded = self.max_time is not None or self.search_flops is not None
             object.__setattr__(self, "trials", BOUNDED_TRIALS if bounded else DEFAULT_TRIALS)
         self._check_rivals()
-        for name, declared in SETTINGS.items():
-            declared.check(getattr(self, name))
+        for name, known in SETTINGS.items():
+            known.check(getattr(self, name))
         if self.val_fraction + self.test_fraction >= 1:
             raise UserError(
                 f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} leave "
