@@ -58,6 +58,15 @@ def parse_latency(text: str) -> float:
     return value
 
 
+def training_flops(flops: int, images: int) -> int:
+    """Return the FLOPs of training on `images` images, each of which takes `flops` in a forward pass.
+
+    The backward pass takes about twice as many: the gradients of a layer's input and of its weights cost as
+    much as its output each.
+    """
+    return 3 * flops * images
+
+
 def parse_image_size(text: str) -> tuple[int, int, int]:
     """Read `224x224x3` (height, width, channels); `224x224` means 3 channels.
 
@@ -129,8 +138,3 @@ def format_duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def training_flops(flops: int, images: int) -> int:
-    """Return the FLOPs of training on so many images: a backward pass costs twice the forward one."""
-    return 3 * flops * images

@@ -100,12 +100,13 @@ def plain_network(case: Case) -> Any:
     Raises:
         ValueError: parameters or FLOPs differ.
     """
+    import torch_candidates
     import torch_nets
 
     if "network" in case.plain:
         model = getattr(torch_nets, case.plain["network"])(classes=case.classes)
     else:
-        model = torch_nets.of_candidate(**case.plain, side=case.size[0], classes=case.classes)
+        model = torch_candidates.of_candidate(**case.plain, side=case.size[0], classes=case.classes)
     flops, params = torch_nets.count(model, case.size)
     if (flops, params) != (case.flops, case.params):
         raise ValueError(

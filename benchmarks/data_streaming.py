@@ -63,8 +63,8 @@ def measure(folder, *, size, runs, workers):
     return images, {"prepare": prepared, "epoch": read}
 
 
-def main():
-    """Print one line a measurement, or one JSON document."""
+def parse():
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--images", type=int, default=2000)
@@ -73,20 +73,16 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or Path(scratch)
-        if options.folder is None:
-            write_folder(folder, images=options.images, side=options.side)
-        images, rates = measure(
-            folder, size=options.input, runs=options.runs, workers=options.workers
-        )
-    facts = {
+    return parser.parse_args()
+
+
+def told(options, images, rates):
+    """Return what was measured, of what, and on what."""
+    made = f"{images} JPEGs, {options.side} px high"
+    return {
         "machine": machine(),
         "versions": versions(["numpy", "pillow"]),
-        "source": f"{images} files"
-        if options.folder
-        else f"{images} JPEGs, {options.side} px high",
+        "source": f"{images} files" if options.folder else made,
         "input": "x".join(map(str, options.input)),
         "workers": options.workers,
         "n": options.runs,
@@ -96,6 +92,19 @@ def main():
         },
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def main():
+    """Print one line a measurement, or one JSON document."""
+    options = parse()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or Path(scratch)
+        if options.folder is None:
+            write_folder(folder, images=options.images, side=options.side)
+        images, rates = measure(
+            folder, size=options.input, runs=options.runs, workers=options.workers
+        )
+    facts = told(options, images, rates)
     if options.json:
         print(json.dumps(facts, indent=1))
         return

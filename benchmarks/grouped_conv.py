@@ -47,58 +47,65 @@ def step_of(layer, x, *, jit):
     return lambda: [gradient.numpy() for gradient in step()]
 
 
+def compare(shape, runs):
+    """Time the three convolutions of a shape; return its row."""
+    import keras
+    import tensorflow as tf
+
+    from archsearch.training.lowering.grouped_conv import GroupedConv2D
+
+    batch, side, channels, groups = shape
+    x = tf.random.normal((batch, side, side, channels))
+    common = {"kernel_size": 3, "padding": "same", "use_bias": False}
+    layers = {
+        "archsearch": (GroupedConv2D(channels, groups=groups, **common), False),
+        "dense": (keras.layers.Conv2D(channels, **common), False),
+        "keras_xla": (keras.layers.Conv2D(channels, groups=groups, **common), True),
+    }
+    times = {
+        name: seconds(step_of(layer, x, jit=jit), runs=runs)
+        for name, (layer, jit) in layers.items()
+    }
+    return {
+        "input": [batch, side, side, channels],
+        "groups": groups,
+        **{
+            f"{name}_ms": {
+                "median": 1e3 * statistics.median(times[name]),
+                "min": 1e3 * min(times[name]),
+                "max": 1e3 * max(times[name]),
+            }
+            for name in ("archsearch", "keras_xla", "dense")
+        },
+        "ratio": statistics.median(times["keras_xla"]) / statistics.median(times["archsearch"]),
+    }
+
+
+def show(row):
+    """Print a shape's line."""
+    told = {
+        key: "{median:8.1f} [{min:.1f}–{max:.1f}]".format(**row[key])
+        for key in ("archsearch_ms", "keras_xla_ms", "dense_ms")
+    }
+    print(
+        f"{'×'.join(map(str, row['input']))} groups={row['groups']}: "
+        f"archsearch {told['archsearch_ms']} ms, Keras (XLA) {told['keras_xla_ms']} ms, "
+        f"ungrouped {told['dense_ms']} ms, ratio {row['ratio']:.1f}×",
+        flush=True,
+    )
+
+
 def main():
     """Print one row a shape, and the smallest ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-
-    import keras
-    import tensorflow as tf
-
-    from archsearch.training.lowering.grouped_conv import GroupedConv2D
-
     rows = []
-    for batch, side, channels, groups in SHAPES:
-        x = tf.random.normal((batch, side, side, channels))
-        common = {"kernel_size": 3, "padding": "same", "use_bias": False}
-        ours = seconds(
-            step_of(GroupedConv2D(channels, groups=groups, **common), x, jit=False),
-            runs=arguments.runs,
-        )
-        dense = seconds(
-            step_of(keras.layers.Conv2D(channels, **common), x, jit=False), runs=arguments.runs
-        )
-        plain = seconds(
-            step_of(keras.layers.Conv2D(channels, groups=groups, **common), x, jit=True),
-            runs=arguments.runs,
-        )
-        row = {
-            "input": [batch, side, side, channels],
-            "groups": groups,
-            **{
-                f"{name}_ms": {
-                    "median": 1e3 * statistics.median(times),
-                    "min": 1e3 * min(times),
-                    "max": 1e3 * max(times),
-                }
-                for name, times in (("archsearch", ours), ("keras_xla", plain), ("dense", dense))
-            },
-            "ratio": statistics.median(plain) / statistics.median(ours),
-        }
-        rows.append(row)
+    for shape in SHAPES:
+        rows.append(compare(shape, arguments.runs))
         if not arguments.json:
-            show = {
-                key: "{median:8.1f} [{min:.1f}–{max:.1f}]".format(**row[key])
-                for key in ("archsearch_ms", "keras_xla_ms", "dense_ms")
-            }
-            print(
-                f"{batch}×{side}×{side}×{channels} groups={groups}: "
-                f"archsearch {show['archsearch_ms']} ms, Keras (XLA) {show['keras_xla_ms']} ms, "
-                f"ungrouped {show['dense_ms']} ms, ratio {row['ratio']:.1f}×",
-                flush=True,
-            )
+            show(rows[-1])
     facts = {
         "machine": machine(),
         "versions": versions(["tensorflow", "keras"]),

@@ -139,8 +139,39 @@ def trained_s(home, study):
         return sum(trial.notes["outcome"]["train_s"] for trial in trials)
 
 
-def main():
-    """Print all three."""
+def measured(backend, arguments):
+    """Return a backend's row: the fixed costs of each network and, of a study, what is kept."""
+    row = {"fixed": {}}
+    with tempfile.TemporaryDirectory() as home:
+        for case, inside, between in fixed_costs(backend, arguments, Path(home)):
+            row["fixed"][case] = {"inside_s": inside, "between_s": between}
+    if arguments.trials:
+        with tempfile.TemporaryDirectory() as home:
+            ended = study(backend, arguments.trials, arguments.trial_s, Path(home))
+            row |= {key: ended[key] for key in KEPT}
+    return row
+
+
+def show(backend, row, arguments):
+    """Print a backend's lines."""
+    for case, told in row["fixed"].items():
+        fixed, between = spread(told["inside_s"], digits=2), spread(told["between_s"], digits=3)
+        print(f"{backend}, {case}: fixed cost {fixed} s, between two trials {between} s")
+    if "training_share" in row:
+        share, of_search = 100 * row["training_share"], 100 * row["search_share"]
+        print(
+            f"{backend}: {share:.1f} % of the workers' time in training steps, from command "
+            f"to table ({arguments.trials} trials of {row['epochs']} epochs in "
+            f"{row['wall_s']:.0f} s); {of_search:.1f} % from the first trial's start to the "
+            f"last one's end ({row['search_s']:.0f} s)"
+        )
+    largest = max((s for told in row["fixed"].values() for s in told["inside_s"]), default=None)
+    if largest is not None:
+        print(f"{backend}: largest fixed cost {largest:.2f} s, {arguments.workers} at once")
+
+
+def parse():
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--families", nargs="*", choices=FAMILIES, default=list(FAMILIES))
@@ -151,26 +182,20 @@ def main():
     parser.add_argument("--trial-s", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    """Print all three."""
+    arguments = parse()
     backends = [name for name in arguments.backends if find_spec(name) is not None]
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
     found = {
         "machine": machine(),
         "versions": versions([*backends, "keras"]),
         "start_up_s": start_up(arguments.runs),
-        "backends": {},
+        "backends": {backend: measured(backend, arguments) for backend in backends},
     }
-    for backend in backends:
-        row = {"fixed": {}}
-        with tempfile.TemporaryDirectory() as home:
-            for case, inside, between in fixed_costs(backend, arguments, Path(home)):
-                row["fixed"][case] = {"inside_s": inside, "between_s": between}
-        if arguments.trials:
-            with tempfile.TemporaryDirectory() as home:
-                ended = study(backend, arguments.trials, arguments.trial_s, Path(home))
-                row |= {key: ended[key] for key in KEPT}
-        found["backends"][backend] = row
     if arguments.json:
         print(json.dumps(found))
         return
@@ -178,20 +203,7 @@ def main():
     for command, times in found["start_up_s"].items():
         print(f"archsearch {command}: {spread(times, digits=2)} s")
     for backend, row in found["backends"].items():
-        for case, told in row["fixed"].items():
-            fixed, between = spread(told["inside_s"], digits=2), spread(told["between_s"], digits=3)
-            print(f"{backend}, {case}: fixed cost {fixed} s, between two trials {between} s")
-        if "training_share" in row:
-            share, of_search = 100 * row["training_share"], 100 * row["search_share"]
-            print(
-                f"{backend}: {share:.1f} % of the workers' time in training steps, from command "
-                f"to table ({arguments.trials} trials of {row['epochs']} epochs in "
-                f"{row['wall_s']:.0f} s); {of_search:.1f} % from the first trial's start to the "
-                f"last one's end ({row['search_s']:.0f} s)"
-            )
-        largest = max((s for told in row["fixed"].values() for s in told["inside_s"]), default=None)
-        if largest is not None:
-            print(f"{backend}: largest fixed cost {largest:.2f} s, {arguments.workers} at once")
+        show(backend, row, arguments)
 
 
 if __name__ == "__main__":

@@ -103,10 +103,10 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
-    """Print a line for every number of workers, the first one's being what the others are measured by."""
-    options = parse()
-    cases = [candidate_case(family, options.flops) for family in options.families]
+def measure_all(
+    cases: list[Case], options: argparse.Namespace
+) -> tuple[dict[int, list[float]], dict[int, str]]:
+    """Return the trials an hour in every round, and what the workers were given, by their number."""
     rates: dict[int, list[float]] = {workers: [] for workers in options.workers}
     shares: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as home:
@@ -120,8 +120,13 @@ def main() -> None:
                 rates[workers].append(rate)
                 if not options.json:
                     print(f"{shares[workers]}: {rate:,.0f} trials an hour", flush=True)
-    first = rates[options.workers[0]]
-    rows: list[dict[str, Any]] = []
+    return rates, shares
+
+
+def compared(rates: dict[int, list[float]], shares: dict[int, str]) -> list[dict[str, Any]]:
+    """Return a row for every number of workers, with its ratios to the first one's rates."""
+    first = next(iter(rates.values()))
+    rows = []
     for workers, found in rates.items():
         ratios = [a / b for a, b in zip(found, first, strict=True)]
         rows.append(
@@ -134,6 +139,14 @@ def main() -> None:
                 "ratio_high": max(ratios),
             }
         )
+    return rows
+
+
+def main() -> None:
+    """Print a line for every number of workers, the first one's being what the others are measured by."""
+    options = parse()
+    cases = [candidate_case(family, options.flops) for family in options.families]
+    rows = compared(*measure_all(cases, options))
     facts = {
         "machine": machine(),
         "gpus": list(gpus_for(options.backend)),

@@ -94,8 +94,37 @@ def every_space(request, runs, seconds):
         print(f"{name:18}{spread(rates, digits=0)}")
 
 
-def main():
-    """Measure and print."""
+def every_way(a, request):
+    """Return what each way found in every run: candidates per second, share kept, fills."""
+    space = find_space(a.space)
+    ways = {
+        "solve": lambda seed: solving(space, request, seed, a.seconds),
+        "draw and count": lambda seed: rejecting(space, request, seed, a.seconds, build=False),
+    }
+    if not a.no_keras:
+        ways["draw and build"] = lambda seed: rejecting(space, request, seed, a.seconds, build=True)
+    results = {name: [] for name in ways}
+    for run in range(a.runs):  # in turns, so that what changes on the machine changes for all
+        for name, way in ways.items():
+            results[name].append(way(1000 * run))
+    return results
+
+
+def show(results):
+    """Print a line a way, and how many times as fast solving is."""
+    for name, found in results.items():
+        fills = sorted(f for _, _, fs in found for f in fs)
+        shown = f"{fills[0]:.2%}, {statistics.median(fills):.2%}" if fills else "none kept"
+        kept = statistics.median(k for _, k, _ in found)
+        print(f"{name:16}{spread([r for r, _, _ in found], digits=2):44}{kept:>12.2%}{shown:>24}")
+    base = statistics.median(r for r, _, _ in results["solve"])
+    for name in list(results)[1:]:
+        rate = statistics.median(r for r, _, _ in results[name])
+        print(f"solve / {name}: {base / rate:,.0f}×" if rate else f"{name} kept nothing")
+
+
+def parse():
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--space", default="resnext")
     parser.add_argument("--flops", default="4G")
@@ -104,8 +133,12 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each way in each run")
     parser.add_argument("--no-keras", action="store_true", help="leave the slowest way out")
-    a = parser.parse_args()
+    return parser.parse_args()
 
+
+def main():
+    """Measure and print."""
+    a = parse()
     size = parse_image_size(a.input)
     request = Request(size, a.classes, Budget.parse(a.flops, size))
     print(machine())
@@ -114,29 +147,10 @@ def main():
     if a.space == "all":
         every_space(request, a.runs, a.seconds)
         return
-    space = find_space(a.space)
-    ways = {
-        "solve": lambda seed: solving(space, request, seed, a.seconds),
-        "draw and count": lambda seed: rejecting(space, request, seed, a.seconds, build=False),
-    }
-    if not a.no_keras:
-        ways["draw and build"] = lambda seed: rejecting(space, request, seed, a.seconds, build=True)
     print(
         f"{'way':16}{'on-budget candidates per second':44}{'draws kept':>12}{'fill: least, median':>24}"
     )
-    results = {name: [] for name in ways}
-    for run in range(a.runs):
-        for name, way in ways.items():
-            results[name].append(way(1000 * run))
-    for name, found in results.items():
-        fills = sorted(f for _, _, fs in found for f in fs)
-        shown = f"{fills[0]:.2%}, {statistics.median(fills):.2%}" if fills else "none kept"
-        kept = statistics.median(k for _, k, _ in found)
-        print(f"{name:16}{spread([r for r, _, _ in found], digits=2):44}{kept:>12.2%}{shown:>24}")
-    base = statistics.median(r for r, _, _ in results["solve"])
-    for name in list(ways)[1:]:
-        rate = statistics.median(r for r, _, _ in results[name])
-        print(f"solve / {name}: {base / rate:,.0f}×" if rate else f"{name} kept nothing")
+    show(every_way(a, request))
 
 
 if __name__ == "__main__":

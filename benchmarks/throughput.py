@@ -32,6 +32,8 @@ from cases import FAMILIES, NETWORKS, Case, candidate_case, network_case
 from measure import machine, versions
 from sides import COMPILED, Setting, serve, write_dataset
 
+from archsearch.units import training_flops
+
 BACKENDS = ("tensorflow", "torch", "jax")
 
 
@@ -153,8 +155,11 @@ class Contest:
         return {
             "images_per_s": trainer.rates,
             "median": statistics.median(trainer.rates),
-            # Forward once, backward twice; a multiply-add is two floating-point operations.
-            "gflop_per_s": statistics.median(trainer.rates) * self.case.flops * 3 * 2 / 1e9,
+            # A multiply-add is two floating-point operations.
+            "gflop_per_s": statistics.median(trainer.rates)
+            * 2
+            * training_flops(self.case.flops, 1)
+            / 1e9,
             "ratio": statistics.median(ratios),
             "ratio_low": min(ratios),
             "ratio_high": max(ratios),
@@ -262,20 +267,17 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
-    """Print a line a side of every case, or one JSON document."""
-    options = parse()
-    if find_spec("torch") is None:
-        raise SystemExit("throughput.py compares with PyTorch: pip install 'archsearch[torch]'")
-    missing = [backend for backend in options.backends if find_spec(backend) is None]
-    backends = [backend for backend in options.backends if backend not in missing]
-    sides = ["plain", *backends]
-    if options.compiled:  # JAX always compiles
-        ours = [name if name == "jax" else name + COMPILED for name in backends]
-        eager = [name for name in backends if name != "jax"] if options.eager else []
-        sides = ["plain" + COMPILED, *eager, *ours]
-    cases = [network_case(name, options.side) for name in options.networks]
-    cases += [candidate_case(f, b) for f in options.families for b in options.budgets]
+def sides_of(backends: list[str], options: argparse.Namespace) -> list[str]:
+    """Return the names of a case's sides, the plain loop first."""
+    if not options.compiled:
+        return ["plain", *backends]
+    ours = [name if name == "jax" else name + COMPILED for name in backends]  # JAX always compiles
+    eager = [name for name in backends if name != "jax"] if options.eager else []
+    return ["plain" + COMPILED, *eager, *ours]
+
+
+def setup_facts(backends: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Return on what is measured, and how."""
     others = [name for name in backends if name != "torch"]
     facts: dict[str, Any] = {
         "machine": machine(),
@@ -287,12 +289,34 @@ def main() -> None:
         "fed": options.fed,
         "n": options.rounds,
         "seconds": options.seconds,
-        "not_installed": missing,
+        "not_installed": [backend for backend in options.backends if backend not in backends],
     }
     if options.device == "cuda":
         import torch
 
         facts["device"] = torch.cuda.get_device_name()
+    return facts
+
+
+def show_summary(facts: dict[str, Any]) -> None:
+    """Print the last lines."""
+    print(f"a large matrix product: {facts['matrix_gflop_per_s']:,.0f} GFLOP/s")
+    for side, ratio in facts["smallest"].items():
+        print(f"{side}: smallest ratio {ratio:.2f}×")
+    if facts["smallest_of_best"] is not None:
+        print(f"best backend of each case: smallest ratio {facts['smallest_of_best']:.2f}×")
+
+
+def main() -> None:
+    """Print a line a side of every case, or one JSON document."""
+    options = parse()
+    if find_spec("torch") is None:
+        raise SystemExit("throughput.py compares with PyTorch: pip install 'archsearch[torch]'")
+    backends = [backend for backend in options.backends if find_spec(backend) is not None]
+    sides = sides_of(backends, options)
+    cases = [network_case(name, options.side) for name in options.networks]
+    cases += [candidate_case(f, b) for f in options.families for b in options.budgets]
+    facts = setup_facts(backends, options)
     if not options.json:
         print(", ".join(f"{name} {value}" for name, value in facts.items() if value != []))
         print("median of n turns; ratios to the first line of a case: median (extremes)")
@@ -302,21 +326,13 @@ def main() -> None:
             rows.append(row)
             if not options.json:
                 show(row)
-    facts["matrix_gflop_per_s"] = (
-        matrix_peak(
-            options.device, options.precision, side=8192 if options.device == "cuda" else 1024
-        )
-        / 1e9
-    )
+    side = 8192 if options.device == "cuda" else 1024
+    facts["matrix_gflop_per_s"] = matrix_peak(options.device, options.precision, side=side) / 1e9
     facts |= summary(rows)
     if options.json:
         print(json.dumps({**facts, "rows": rows}))
         return
-    print(f"a large matrix product: {facts['matrix_gflop_per_s']:,.0f} GFLOP/s")
-    for side, ratio in facts["smallest"].items():
-        print(f"{side}: smallest ratio {ratio:.2f}×")
-    if facts["smallest_of_best"] is not None:
-        print(f"best backend of each case: smallest ratio {facts['smallest_of_best']:.2f}×")
+    show_summary(facts)
 
 
 if __name__ == "__main__":

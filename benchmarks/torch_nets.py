@@ -4,8 +4,7 @@ Nothing here comes from archsearch's Graph: only a candidate's numbers (depths, 
 parameters and FLOPs agree to the last digit shows that both sides train the same network.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -254,82 +253,6 @@ def mobilenet_v2(
             channels = outers[s]
     layers += [conv(channels, head, 1), nn.BatchNorm2d(head), nn.ReLU6(inplace=True)]
     return nn.Sequential(*layers, *_pooled(head, classes, dropout=0.2))
-
-
-def of_candidate(
-    space: str, knobs: Mapping[str, Any], widths: Mapping[str, int], *, side: int, classes: int
-) -> nn.Module:
-    """Return the plain network of a candidate for small images, from its numbers alone.
-
-    Args:
-        space: vgg (with batch normalization), resnet (post-activation, with identities), resnext,
-            wrn, densenet or mobilenet_v2.
-        knobs: a Candidate's.
-        widths: a Candidate's.
-        side: of the images, in pixels.
-        classes: of the data.
-    """
-    depths = [int(knobs[f"depth{i}"]) for i in range(1, 6) if knobs.get(f"depth{i}")]
-    stages = range(1, len(depths) + 1)
-
-    def each(name: str) -> list[int]:
-        return [widths[f"{name}{s}"] for s in stages]
-
-    if space == "vgg":
-        hidden = [widths["hidden1"], widths["hidden2"]] if knobs["head"] == "fc" else []
-        return vgg(depths=depths, widths=each("stage"), hidden=hidden, side=side, classes=classes)
-    if space == "resnet":
-        return resnet(
-            BasicBlock if knobs["block"] == "basic" else Bottleneck,
-            stem=widths["stem"],
-            depths=depths,
-            inners=each("inner"),
-            outers=each("stage"),
-            classes=classes,
-        )
-    if space == "resnext":
-        groups = int(knobs["cardinality"])
-        return resnet(
-            Bottleneck,
-            stem=widths["stem"],
-            depths=depths,
-            inners=[groups * width for width in each("path")],
-            outers=[4 * width for width in each("stage")],
-            groups=groups,
-            classes=classes,
-        )
-    if space == "wrn":
-        return wide_resnet(
-            stem=widths["stem"],
-            depth=int(knobs["n"]),
-            widths=[widths[f"inner{s}"] for s in (1, 2, 3)],
-            dropout=float(knobs["dropout"]),
-            classes=classes,
-        )
-    if space == "densenet":
-        late = [widths.get(f"growth{s}_late", 0) for s in stages]
-        return densenet(
-            stem=widths["stem"],
-            growths=[
-                [late[s - 1] if 2 * b >= depth else widths[f"growth{s}"] for b in range(depth)]
-                for s, depth in zip(stages, depths, strict=True)
-            ],
-            bottlenecks=[widths.get(f"bottleneck{s}") for s in stages],
-            transitions=[widths[f"transition{s}"] for s in stages[:-1]],
-            classes=classes,
-        )
-    if space == "mobilenet_v2":
-        return mobilenet_v2(
-            stem=widths["stem"],
-            depths=depths,
-            opens=each("open"),
-            hiddens=[widths.get(f"hidden{s}", 0) for s in stages],
-            outers=each("stage"),
-            kernel=int(knobs["kernel"]),
-            head=widths["head"],
-            classes=classes,
-        )
-    raise ValueError(f"no plain network for {space!r}")
 
 
 def resnet50(*, classes: int = 1000) -> nn.Module:

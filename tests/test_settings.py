@@ -1,6 +1,5 @@
 import string
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsearch import settings
+from archsearch.checks import check_study_name
 from archsearch.errors import UserError
-from archsearch.settings import RunSettings, check_study_name, default_study_name, gather
+from archsearch.gathering import gather
+from archsearch.settings import SETTINGS, RunSettings, default_study_name
 
 
 def make(**changes: object) -> RunSettings:
@@ -109,80 +110,11 @@ def test_missing_space_is_named():
         RunSettings.from_dict({"flops": "20M"})
 
 
-def test_every_field_has_a_kind():
-    assert set(settings._KINDS) == {f.name for f in fields(RunSettings)}
-
-
 def test_toml_round_trip(tmp_path: Path):
     first = make(epochs=3, input="32x32x1", val_fraction=0.2, name="a name", prune=False)
     file = tmp_path / "run.toml"
     file.write_text(tomli_w.dumps(first.to_dict()), encoding="utf-8")
     assert gather({}, config=file) == first
-
-
-def test_flags_win_over_file_and_file_over_environment(tmp_path: Path):
-    file = tmp_path / "run.toml"
-    file.write_text('space = "vgg"\nflops = "20M"\ntrials = 5\nseeds = 2\n', encoding="utf-8")
-    environ = {"ARCHSEARCH_TRIALS": "4", "ARCHSEARCH_SEED": "7", "ARCHSEARCH_PRUNE": "no", "X": "y",
-               "ARCHSEARCH_MAX_LATENCY": "5ms"}  # fmt: skip
-    found = gather({"trials": 6, "seeds": None}, config=file, environ=environ)
-    assert (found.trials, found.seeds, found.seed, found.prune) == (6, 2, 7, False)
-    assert found.max_latency == "5ms"
-
-
-def test_a_flag_for_the_length_replaces_the_files(tmp_path: Path):
-    file = tmp_path / "run.toml"
-    file.write_text('space = "vgg"\nflops = "20M"\nepochs = 5\n', encoding="utf-8")
-    found = gather({"train_flops": "2T"}, config=file)
-    assert (found.epochs, found.train_flops) == (None, "2T")
-    with pytest.raises(UserError, match="one or the other"):
-        gather({"train_flops": "2T", "epochs": 3}, config=file)
-
-
-def test_bad_files_and_variables_are_named(tmp_path: Path):
-    with pytest.raises(UserError, match="cannot be read: No such file"):
-        gather({}, config=tmp_path / "none.toml")
-    file = tmp_path / "run.toml"
-    file.write_bytes(b"\xff")
-    with pytest.raises(UserError, match="no UTF-8"):
-        gather({}, config=file)
-    file.write_text("trials = = 3", encoding="utf-8")
-    with pytest.raises(UserError, match="is no TOML"):
-        gather({}, config=file)
-    file.write_text("[trials]\nx = 1", encoding="utf-8")
-    with pytest.raises(UserError, match=r"trials is .'x': 1"):
-        gather({}, config=file)
-    with pytest.raises(UserError, match="environment: trials is 'many'"):
-        gather({}, environ={"ARCHSEARCH_TRIALS": "many"})
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        " a",
-        "a/b",
-        "..",
-        "a..b",
-        "it's",
-        'a"b',
-        "a\nb",
-        "a\0",
-        "-n",
-        ".x",
-        "x" * 81,
-        "`a`",
-        "\ud800",
-    ],
-)
-def test_bad_study_names(name):
-    with pytest.raises(UserError, match="study name"):
-        check_study_name(name)
-
-
-def test_good_study_names():
-    for name in ("resnext-20M-digits", "my study 2", "größer_1.5", "日本"):
-        check_study_name(name)
 
 
 @given(st.text(), st.text(min_size=1, alphabet=string.printable))
@@ -203,13 +135,6 @@ def test_length_of_a_trial():
     assert make(train_flops="600G").images(flops=20_000_000, train_images=1000) == 10_000
 
 
-def test_differences_are_listed():
-    assert settings.differences({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
-        "b: 2 there, 3 here",
-        "c: not set there, 4 here",
-    ]
-
-
 def test_rules_to_relax_are_names_or_a_list(tmp_path: Path):
     file = tmp_path / "run.toml"
     file.write_text('space = "vgg"\nflops = "20M"\nrelax = ["a", "b"]\n', encoding="utf-8")
@@ -219,3 +144,55 @@ def test_rules_to_relax_are_names_or_a_list(tmp_path: Path):
     file.write_text('space = "vgg"\nflops = "20M"\nrelax = [1]\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"relax is \[1\]; it must be a text"):
         gather({}, config=file)
+
+
+@pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.kind in (int, float)])
+def test_every_number_has_a_range_that_holds(name):
+    declared = SETTINGS[name].declared
+    if SETTINGS[name].kind is float:
+        assert declared.within is not None
+        outside = [declared.within[0], declared.within[1], float("nan")]
+    else:
+        assert declared.least is not None
+        assert getattr(make(**{name: declared.least}), name) == declared.least
+        outside = [declared.least - 1, 2**31]
+        if declared.most is not None:
+            outside.append(declared.most + 1)
+            assert getattr(make(**{name: declared.most}), name) == declared.most
+    for value in outside:
+        with pytest.raises(UserError, match=rf"^{name} is "):
+            make(**{name: value})
+
+
+@pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.declared.check is not None])
+def test_every_text_that_is_read_is_read_at_once(name):
+    with pytest.raises(UserError) as error:
+        make(**{name: ""})
+    assert "\n" not in str(error.value)
+
+
+def test_settings_keep_the_order_in_which_they_were_always_written():
+    before = [
+        "space", "flops", "data", "input", "relax", "mirror", "strict", "class_weights",
+        "trials", "epochs", "train_flops", "max_time", "search_flops", "max_latency", "recipe",
+        "batch_size", "val_every", "seed", "seeds", "finalists", "baselines", "workers",
+        "workers_per_gpu", "backend", "precision", "compile", "ema", "name", "storage",
+        "tracking_uri", "home", "export", "val_fraction", "test_fraction", "prune",
+    ]  # fmt: skip
+    assert [name for name in SETTINGS if name in before] == before
+    written = list(make(mirror=True, relax="a", ema=0.5, recipe_parts={"warmup": 0.1}).to_dict())
+    assert written.index("recipe.warmup") == written.index("recipe") + 1
+
+
+def test_parts_of_the_recipe_that_have_settings_of_their_own():
+    assert make().parts() == {}
+    assert make(batch_size=64, ema=0.9, class_weights=True, recipe_parts={"warmup": 0}).parts() == {
+        "batch": 64, "ema": 0.9, "class_weights": True, "warmup": 0,
+    }  # fmt: skip
+
+
+def test_a_changed_mapping_changes_no_settings():
+    parts = {"base_lr": 0.4}
+    found = make(recipe_parts=parts)
+    parts["base_lr"] = 0.1
+    assert found.recipe_parts == {"base_lr": 0.4}

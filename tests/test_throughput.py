@@ -19,7 +19,7 @@ def benchmarks(monkeypatch):
     torch.set_num_threads(1)  # several wait for each other, busily, on a machine with other work
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("cases", "sides", "torch_loop", "torch_nets"):
+    for name in ("cases", "sides", "torch_candidates", "torch_loop", "torch_nets"):
         sys.modules.pop(name, None)
 
 

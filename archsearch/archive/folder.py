@@ -6,8 +6,9 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from archsearch.checks import check_study_name
 from archsearch.errors import UserError
-from archsearch.settings import RunSettings, check_study_name
+from archsearch.settings import RunSettings
 from archsearch.training.job import EpochReport
 
 
@@ -89,7 +90,7 @@ class StudyFolder:
         """Write run.toml."""
         import tomli_w
 
-        _write(self.settings, tomli_w.dumps(settings.to_dict()))
+        _write(self.settings, tomli_w.dumps(settings.to_tables()))
 
     def write_graph(self, identity: str, text: str) -> None:
         """Keep a network by its content hash."""

@@ -26,7 +26,7 @@ LATENCY: Final = "latency:"
 TRAINING: Final = "training:"
 """… and these a trial's further trainings, by key: a trial that has ended can't be written to."""
 
-PLACE: Final = ("home", "storage", "tracking_uri", "export")
+PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
 """Settings that change where results go, not what they are: not kept."""
 
 _DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")

@@ -36,7 +36,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "check": ("networks", "Audit a network against the design rules."),
         "profile": ("networks", "Show a network's layers and exact costs."),
         "data": ("data", "Look at images before training on them."),
-        "sample": ("networks", "Draw candidates that fill a budget."),
+        "sample": ("candidates", "Draw candidates that fill a budget."),
     }
 )
 

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from archsearch.errors import UserError
 from archsearch.units import parse_image_size
+
+if TYPE_CHECKING:
+    from archsearch.fields import Setting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,12 +43,22 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-relax_option = click.option(
-    "--relax",
-    multiple=True,
-    metavar="RULE",
-    help="Free a design rule of the space: it becomes a knob; repeatable.",
-)
+def setting_option(setting: "Setting") -> Callable[[F], F]:
+    """Add a setting's flag; None, and () for one that may be repeated, is what was not given."""
+    flag, said = setting.flag, setting.declared
+    if setting.kind is bool:
+        switch = f"{flag}/--no-{flag.removeprefix('--')}"
+        return click.option(switch, setting.name, default=None, help=setting.help)
+    kind = {int: click.IntRange(said.least), float: click.FLOAT}.get(setting.kind, click.STRING)
+    return click.option(
+        flag,
+        setting.name,
+        type=kind,
+        metavar=said.metavar,
+        multiple=said.repeatable,
+        help=setting.help,
+    )
+
 
 home_option = click.option(
     "--home",

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from archsearch.cli.options import home_option, json_option, print_json, relax_option
+from archsearch.cli.options import home_option, json_option, print_json, setting_option
+from archsearch.fields import as_shown
+from archsearch.settings import SETTINGS
 
 _EXAMPLES = (
     "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
@@ -36,44 +38,7 @@ _watching = _options(
 
 
 @click.command(epilog=_EXAMPLES)
-@click.option("--space", metavar="NAME", help="The design space (archsearch spaces lists them).")
-@click.option("--flops", metavar="BUDGET", help="4G: a cap to fill; 3.8G:4.2G: a range.")
-@click.option("--data", metavar="DATA", help="digits (default), a folder, an .npz, cifar10, …")
-@click.option("--input", metavar="HxWxC", help="Image size; default: what the data suggests.")
-@relax_option
-@click.option("--trials", type=click.IntRange(1), help="Networks to try, baseline included.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training images a trial.")
-@click.option("--train-flops", metavar="F", help="Training FLOPs of a trial, in place of --epochs.")
-@click.option("--max-time", metavar="T", help="Bound of the whole run: 90s, 30min, 2h, 1d.")
-@click.option("--search-flops", metavar="F", help="Bound of all training FLOPs together: 1P.")
-@click.option("--max-latency", metavar="T", help="What a call of any network may take: 5ms, 0.8ms.")
-@click.option("--recipe", metavar="NAME", help="default, or resnet2015: the lecture's schedule.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
-@click.option("--val-every", type=click.IntRange(1), help="Epochs from one validation to the next.")
-@click.option("--finalists", type=click.IntRange(1), help="Candidates retrained from scratch.")
-@click.option("--seeds", type=click.IntRange(1), help="Seeds each finalist is retrained with.")
-@click.option("--baselines", metavar="B", help="matched (default), published, all, none or names.")
-@click.option("--class-weights/--no-class-weights", default=None, help="Count all classes alike.")
-@click.option("--mirror/--no-mirror", default=None, help="Mirror images in training, or never.")
-@click.option("--strict/--no-strict", default=None, help="Refuse data with a single bad image.")
-@click.option("--sampler", metavar="NAME", help="What proposes networks: tpe (default), random.")
-@click.option(
-    "--fidelity", metavar="NAME", help="Which trainings are cut short: median (default), none."
-)
-@click.option("--engine", metavar="NAME", help="What trains: local (default).")
-@click.option("--seed", type=click.IntRange(0), help="Of everything random.")
-@click.option("--workers", type=click.IntRange(1), help="Trials at the same time.")
-@click.option("--workers-per-gpu", type=click.IntRange(1), help="Trials that share a GPU.")
-@click.option("--backend", metavar="B", help="auto (default), tensorflow, jax or torch.")
-@click.option("--precision", metavar="P", help="auto (default), float32 or bfloat16.")
-@click.option("--compile/--no-compile", default=None, help="Fuse training steps, or don't.")
-@click.option("--ema", type=float, metavar="DECAY", help="Keep averaged weights: 0.99.")
-@click.option("--prune/--no-prune", default=None, help="Stop hopeless trials early.")
-@click.option("--export/--no-export", default=None, help="Export the best model at the end.")
-@click.option("--name", metavar="STUDY", help="Name of the study.")
-@click.option("--storage", metavar="URL", help="Optuna storage; default: a file in the home.")
-@click.option("--tracking-uri", metavar="URL", help="MLflow server; default: a file in the home.")
-@click.option("--home", metavar="DIR", help="Where runs are kept; default: mlruns.")
+@_options(*map(setting_option, as_shown(SETTINGS.values())))
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file; flags win over it.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; no study is made.")
 @_watching
@@ -81,10 +46,11 @@ def run(
     config: Path | None, quiet: bool, verbose: bool, as_json: bool, dry_run: bool, **flags: Any
 ) -> None:
     """Search a design space under a FLOP budget; end with a table and an exported model."""
-    from archsearch.settings import gather
+    from archsearch.gathering import gather, read_parts
     from archsearch.study import driver
 
     flags["relax"] = ",".join(flags["relax"]) or None
+    flags["recipe_parts"] = read_parts(flags["recipe_parts"])
     settings = gather(flags, config=config, environ=os.environ)
     if dry_run:
         _plan(settings, quiet=quiet, verbose=verbose, as_json=as_json)

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from archsearch.checks import BASELINE_WORDS
 from archsearch.errors import GraphError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.ir.ops import Resize
-from archsearch.settings import BASELINE_WORDS, RunSettings
+from archsearch.settings import RunSettings
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.registry import BASELINES, find_baseline

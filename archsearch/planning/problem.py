@@ -1,7 +1,7 @@
 """The problem a study is to solve, all of it checked before anything is kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from archsearch.space.space import Space
 from archsearch.strategy.fidelity import find_fidelity
 from archsearch.strategy.sampler import find_sampler
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe, find_recipe
+from archsearch.training.recipe import Recipe, recipe_for
 from archsearch.units import format_count, training_flops
 
 VAL_SHARE: Final = 0.025
@@ -112,7 +112,7 @@ def pose(
         UserError: something asked for does not work.
     """
     space = find_space(settings.space)
-    recipe = _recipe(settings)
+    recipe = recipe_for(settings)
     # Misspelt names show before the data is prepared.
     first_sharing(settings, machine, step_flops=1)
     named_baselines(settings)
@@ -141,17 +141,6 @@ def pose(
         classic=solve(space, space.classic_knobs(request), request),
         sharing=first_sharing(settings, machine, step_flops=step_flops),
     )
-
-
-def _recipe(settings: RunSettings) -> Recipe:
-    recipe = find_recipe(settings.recipe)
-    if settings.batch_size is not None:
-        recipe = replace(recipe, batch=settings.batch_size)
-    if settings.ema is not None:
-        recipe = replace(recipe, ema=settings.ema)
-    if settings.class_weights:
-        recipe = replace(recipe, class_weights=True)
-    return recipe
 
 
 def _prepared(

@@ -14,6 +14,7 @@ from archsearch.ir import ops
 from archsearch.ir.channels import Width
 from archsearch.ir.graph import Graph
 from archsearch.ir.ops import Op, Shape
+from archsearch.units import training_flops
 
 BYTES_PER_ELEMENT = 4  # 32-bit floats
 
@@ -46,8 +47,8 @@ class Cost:
     activation_bytes: int
 
     def training_flops(self, images: int) -> int:
-        """Return the FLOPs of training on `images` images: forward once, backward twice."""
-        return 3 * self.flops * images
+        """Return the FLOPs of training on `images` images."""
+        return training_flops(self.flops, images)
 
 
 def cost(graph: Graph) -> Cost:

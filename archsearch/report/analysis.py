@@ -1,6 +1,7 @@
 """What studies say, as data: their best against their baselines, accuracy against cost, learning curves."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
+from archsearch.errors import UserError
 from archsearch.settings import DEFAULT_EPOCHS
+from archsearch.training.recipe import find_recipe, with_parts
 from archsearch.units import parse_flops
 
 
@@ -177,7 +180,7 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
         ("budgets", set(budgets.values())),
         ("data", {f"{r.dataset.name} ({r.dataset.digest})" for r in results}),
         ("bounds on latency", {r.settings.max_latency or "none" for r in results}),
-        ("recipes", {result.settings.recipe for result in results}),
+        ("recipes", {_recipe(result) for result in results}),
         ("lengths of training", {_length(result) for result in results}),
     ):
         if len(values) > 1:
@@ -186,6 +189,17 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     if unfinished:
         found.append(f"not finished: {', '.join(unfinished)}")
     return found
+
+
+def _recipe(result: StudyResult) -> str:
+    """Name a study's recipe, with the parts that are not that recipe's own."""
+    name, parts = result.settings.recipe, dict(result.settings.parts())
+    with suppress(UserError):  # another version's recipe is not known
+        recipe = find_recipe(name)
+        changed = with_parts(recipe, parts)
+        parts = {p: v for p, v in parts.items() if getattr(changed, p) != getattr(recipe, p)}
+    told = " and ".join(f"{part} {value}" for part, value in sorted(parts.items()))
+    return f"{name} with {told}" if told else name
 
 
 def _length(result: StudyResult) -> str:

@@ -11,8 +11,9 @@ from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
+from archsearch.checks import check_study_name
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.settings import check_study_name, gather
+from archsearch.gathering import gather
 from archsearch.study.commands import command
 
 

@@ -4,7 +4,7 @@ import os
 import shlex
 from pathlib import Path
 
-from archsearch.settings import ENVIRONMENT_PREFIX
+from archsearch.gathering import ENVIRONMENT_PREFIX
 
 
 def command(verb: str, study: str, *, home: Path) -> str:

@@ -15,15 +15,10 @@ from archsearch.archive.store import StudyStore
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
 from archsearch.errors import UserError
+from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
 from archsearch.planning.problem import Problem
-from archsearch.settings import (
-    RunSettings,
-    default_study_name,
-    differences,
-    gather,
-    nearest,
-)
+from archsearch.settings import RunSettings, default_study_name, nearest
 from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
 from archsearch.uris import shown_uri

@@ -8,10 +8,10 @@ from typing import Protocol
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result, why_no_winner
 from archsearch.archive.store import StudyStore
+from archsearch.checks import check_study_name
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.export import ExportRequest, Format
 from archsearch.exchange.model_process import ModelProcess
-from archsearch.settings import check_study_name
 from archsearch.study.catalogue import opened_existing
 from archsearch.study.commands import command
 

@@ -27,8 +27,8 @@ def measure(job: Job) -> Outcome:
     began = time.perf_counter()
     reset_peak_rss()
     data = load(Path(job.dataset))
-    flops = max(1, cost(from_json(job.graph)).flops)
-    small = max(1, min(job.recipe.batch, FIRST_STEP_FLOPS // (3 * flops)))
+    flops = max(1, cost(from_json(job.graph)).training_flops(1))
+    small = max(1, min(job.recipe.batch, FIRST_STEP_FLOPS // flops))
     outcome = _measured(job, data, small, job.measure_s)
     if small < job.recipe.batch and job.recipe.batch / outcome.images_per_s < _FULL_STEP_S:
         outcome = _measured(job, data, job.recipe.batch, job.measure_s)

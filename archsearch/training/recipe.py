@@ -2,10 +2,14 @@
 
 import difflib
 import math
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import NoneType
+from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
 from archsearch.errors import UserError
+from archsearch.fields import as_kind, kind_of
+from archsearch.settings import PART, RunSettings, nearest
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of the forward and backward pass; weights and statistics are float32 always."""
@@ -64,7 +68,16 @@ class Recipe:
             (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
-            (f"clip norm {self.clip_norm}", self.clip_norm is None or self.clip_norm > 0, "> 0"),
+            (
+                f"clip norm {self.clip_norm}",
+                self.clip_norm is None or 0 < self.clip_norm < math.inf,
+                "above 0",
+            ),
+            (
+                f"milestones {self.milestones}",
+                all(0 < milestone < 1 for milestone in self.milestones),
+                "shares of the steps, between 0 and 1",
+            ),
             (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
         ):
             if not ok:
@@ -134,3 +147,46 @@ def find_recipe(name: str) -> Recipe:
     near = difflib.get_close_matches(name, recipe_names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(recipe_names())}"
     raise UserError(f"no recipe {name!r}; {hint}")
+
+
+def with_parts(recipe: Recipe, parts: Mapping[str, object]) -> Recipe:
+    """Return a recipe with some parts changed.
+
+    Args:
+        recipe: keeps its name.
+        parts: values by the names of Recipe's fields; `none` for None, and numbers of a list as a text,
+            separated by commas.
+
+    Raises:
+        UserError: a part that there is not (the nearest one is named), a value of the wrong type or out of
+            range.
+    """
+    hints = {part: hint for part, hint in get_type_hints(Recipe).items() if part != "name"}
+    changes: dict[str, Any] = {}
+    for part, value in parts.items():
+        if part not in hints:
+            raise UserError(f"a recipe has no part {part!r}; {nearest(part, hints)}")
+        changes[part] = _as_part(hints[part], value, name=f"{PART}{part}")
+    return replace(recipe, **changes)
+
+
+def recipe_for(settings: RunSettings) -> Recipe:
+    """Return the recipe a run asks for: the one of that name, with the parts that are set.
+
+    Raises:
+        UserError: as `find_recipe` and `with_parts` do.
+    """
+    return with_parts(find_recipe(settings.recipe), settings.parts())
+
+
+def _as_part(hint: Any, value: object, *, name: str) -> object:
+    kind = kind_of(hint)
+    if NoneType in get_args(hint) and value in (None, "none"):
+        return None
+    if kind is not tuple:
+        return as_kind(kind, value, name=name)
+    given = value if isinstance(value, tuple | list) else str(value).split(",")
+    try:
+        return tuple(float(number) for number in given if number != "")
+    except (TypeError, ValueError):
+        raise UserError(f"{name} is {value!r}; it must be numbers, separated by commas") from None

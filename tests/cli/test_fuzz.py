@@ -34,13 +34,15 @@ WORDS = st.one_of(
          "4G:3G", "3.8G:4.2G", "32x32x3", "0x0x0", "99999x99999x9999", "1x1", "8x8x1", "resnext",
          "vgg", "resnet50", "lenet5", "digits", "matched", "all,none", "/dev/null", "/", ".", "..",
          "~", "\n", "'", '"', "$(id)", "a/b", "\0", "\ud800", "é" * 90, "2h", "1d", "90s", "-5min",
-         "1000000000000000000000000", "true", "None", "[]", "{}", "*", "C:\\x", "http://x", "🦊"]
+         "1000000000000000000000000", "true", "None", "[]", "{}", "*", "C:\\x", "http://x", "🦊",
+         "recipe.base_lr=0.4", "recipe.batch=1e3", "recipe.=", "recipe.ema=none", "recipe.milestones=,"]
     ),
 )  # fmt: skip
 RUN_FLAGS = [
     "--space", "--flops", "--data", "--input", "--relax", "--trials", "--epochs", "--train-flops",
     "--max-time", "--search-flops", "--recipe", "--batch-size", "--finalists", "--seeds",
-    "--baselines", "--seed", "--workers", "--name", "--config",
+    "--baselines", "--seed", "--workers", "--name", "--config", "--set",
+    "--val-fraction", "--test-fraction", "--sampler", "--fidelity", "--engine",
 ]  # fmt: skip
 SWITCHES = ["--prune", "--no-export", "--strict", "--class-weights", "--quiet", "--json"]
 

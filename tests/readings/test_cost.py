@@ -1,5 +1,7 @@
 """Costs against the lecture's numbers and arithmetic done by hand."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from archsearch.errors import GraphError
@@ -86,3 +88,23 @@ def test_profile_adds_up():
     assert p["activation_bytes"] == sum(x["activation_bytes"] for x in p["layers"])
     assert p["flops"] == sum(s["flops"] for s in p["stages"])
     assert p["input"] == [224, 224, 3]
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+def test_training_takes_the_flops_that_pytorch_counts():
+    import torch
+    from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = Tracer("n", (8, 8, 3))
+    x = net.conv(net.conv(net.input, 4, kernel=3), 6, kernel=3, stride=2)
+    graph = net.finish(net.dense(net.flatten(x), 7))
+    twin = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.Flatten(),
+        nn.Linear(4 * 4 * 6, 7),
+    )  # fmt: skip
+    images = torch.zeros(5, 3, 8, 8, requires_grad=True)  # or the first layer has less to do
+    with FlopCounterMode(display=False) as counter:
+        twin(images).sum().backward()
+    # There an addition and a multiplication are two.
+    assert counter.get_total_flops() == 2 * cost(graph).training_flops(5)

@@ -96,6 +96,23 @@ def test_a_length_that_was_asked_for_is_no_other_than_the_same_by_default():
     assert caution == f"their lengths of training differ: {DEFAULT_EPOCHS} epochs, 9 epochs"
 
 
+def test_recipes_differ_where_a_part_does():
+    def of(study, **settings):
+        values = {"space": "vgg", "flops": "20M", "epochs": 3, **settings}
+        return result(study, settings=RunSettings.from_dict(values))
+
+    same = [
+        of("a"),
+        of("b", **{"recipe.momentum": 0.9, "class_weights": False}),
+        of("c", batch_size=32),
+    ]
+    assert compare(same).cautions == ()
+    (caution,) = compare([*same, of("d", ema=0.9, **{"recipe.base_lr": 0.4})]).cautions
+    assert caution == "their recipes differ: default, default with base_lr 0.4 and ema 0.9"
+    (caution,) = compare([of("a"), of("b", recipe="newer", **{"recipe.wings": 2})]).cautions
+    assert caution == "their recipes differ: default, newer with wings 2"
+
+
 def test_studies_before_their_finals_stand_by_their_trials():
     bare = tuple(replace(r, final_val=None, test=None, winner=False) for r in result("a").rows)
     (standing,) = compare([result("a", rows=bare, status="running")]).standings

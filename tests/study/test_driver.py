@@ -14,7 +14,8 @@ from archsearch.archive.databases import absolute_url
 from archsearch.data.dataset import load
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError, BudgetError, UserError
-from archsearch.settings import RunSettings, gather
+from archsearch.gathering import gather
+from archsearch.settings import RunSettings
 from archsearch.study import catalogue as studies
 from archsearch.study import driver
 from archsearch.study.commands import command

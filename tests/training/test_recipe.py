@@ -1,7 +1,17 @@
+from dataclasses import fields, replace
+
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.training.recipe import Recipe, find_recipe, recipe_names
+from archsearch.settings import SETTINGS, RunSettings
+from archsearch.training.job import Job, from_json, to_json
+from archsearch.training.recipe import (
+    Recipe,
+    find_recipe,
+    recipe_for,
+    recipe_names,
+    with_parts,
+)
 
 
 def test_learning_rate_is_scaled_with_the_batch():
@@ -54,3 +64,80 @@ def test_values_that_cannot_work_are_refused():
         Recipe(batch=0)
     with pytest.raises(UserError, match="learning rate -1"):
         Recipe(base_lr=-1)
+
+
+CHANGED = {
+    "batch": 64, "base_lr": 0.4, "unnormalized_lr": 0.5, "momentum": 0, "nesterov": False,
+    "weight_decay": 1e-3, "label_smoothing": 0, "schedule": "step", "warmup": 1,
+    "milestones": (0.25, 0.5, 0.9), "clip_norm": 1, "ema": 0.9, "class_weights": True,
+    "zero_init_residual": True,
+}  # fmt: skip
+
+
+def test_every_part_can_be_set_and_reaches_a_worker():
+    assert set(CHANGED) == {f.name for f in fields(Recipe)} - {"name"}
+    found = with_parts(find_recipe("default"), CHANGED)
+    assert found == Recipe(**CHANGED)
+    assert {type(getattr(found, p)) for p in ("momentum", "warmup", "clip_norm")} == {float}
+    job = Job(key="k", graph="", dataset="", recipe=found, images=1, seed=0)
+    assert from_json(to_json(job)) == job
+
+
+def test_parts_as_texts_hold_them():
+    kept = {"milestones": "0.25, 0.5", "clip_norm": "none", "ema": None}
+    found = with_parts(Recipe(ema=0.5), kept)
+    assert found == Recipe(milestones=(0.25, 0.5), clip_norm=None)
+    assert with_parts(Recipe(), {"milestones": 0.5}).milestones == (0.5,)
+    assert with_parts(Recipe(), {"milestones": ""}).milestones == ()
+    assert with_parts(Recipe(), {}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("base_lrr", 0.4, "a recipe has no part 'base_lrr'; did you mean 'base_lr'?"),
+        ("name", "mine", "a recipe has no part 'name'"),
+        ("", 1, "a recipe has no part ''; there are base_lr, batch"),
+        ("base_lr", "fast", "recipe.base_lr is 'fast'; it must be a number"),
+        ("base_lr", True, "recipe.base_lr is True; it must be a number"),
+        ("base_lr", "none", "recipe.base_lr is 'none'; it must be a number"),
+        ("batch", 1.5, "recipe.batch is 1.5; it must be a whole number"),
+        ("nesterov", 1, "recipe.nesterov is 1; it must be true or false"),
+        ("schedule", 3, "recipe.schedule is 3; it must be a text"),
+        (
+            "milestones",
+            "a,b",
+            "recipe.milestones is 'a,b'; it must be numbers, separated by commas",
+        ),
+        ("milestones", "0.5,1", "must be shares of the steps, between 0 and 1"),
+        ("milestones", float("nan"), "must be shares of the steps, between 0 and 1"),
+        ("base_lr", -1, "recipe default: learning rate -1.0 does not work; it must be above 0"),
+        ("base_lr", float("nan"), "learning rate nan does not work"),
+        ("clip_norm", float("inf"), "clip norm inf does not work"),
+        ("schedule", "linear", "schedule 'linear' does not work; it must be cosine or step"),
+        ("batch", 0, "batch 0 does not work"),
+    ],
+)
+def test_parts_that_cannot_be_set(part, value, message):
+    with pytest.raises(UserError) as error:
+        with_parts(Recipe(), {part: value})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_runs_recipe():
+    asked = RunSettings(
+        space="vgg", flops="20M", recipe="resnet2015", batch_size=64, ema=0.9, class_weights=True,
+        recipe_parts={"base_lr": 0.4, "milestones": [0.5]},
+    )  # fmt: skip
+    assert recipe_for(asked) == replace(
+        find_recipe("resnet2015"), batch=64, ema=0.9, class_weights=True, base_lr=0.4,
+        milestones=(0.5,),
+    )  # fmt: skip
+    assert recipe_for(RunSettings(space="vgg", flops="20M")) == Recipe()
+
+
+def test_settings_that_set_a_part_name_one_that_there_is():
+    parts = [s.declared.part for s in SETTINGS.values() if s.declared.part is not None]
+    assert sorted(parts) == ["batch", "class_weights", "ema"]
+    assert set(parts) <= {f.name for f in fields(Recipe)}

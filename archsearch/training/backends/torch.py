@@ -242,7 +242,7 @@ def _tensor(values: Any) -> Tensor:
 
 def _is_long(task: Task) -> bool:
     """Tell whether training takes so long that it is worth seconds to make its steps faster."""
-    step_flops = 3 * task.recipe.batch * cost(task.graph).flops
+    step_flops = cost(task.graph).training_flops(task.recipe.batch)
     return task.steps * max(_LEAST_STEP_S, step_flops / _GPU_FLOPS) > _LONG_S
 
 

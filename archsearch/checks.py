@@ -1,0 +1,79 @@
+"""Texts that a run is asked with, and what may be wrong with them."""
+
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.units import parse_flops, split_names
+
+BASELINE_WORDS: Final = ("matched", "published", "all", "none")
+
+
+def check_study_name(name: str) -> None:
+    """Refuse a study name that is no safe file name, or hard to type in a shell.
+
+    Raises:
+        UserError: the name is empty, too long, or has characters that do not work.
+    """
+    bad = sorted({c for c in name if c in "/\\'\"`" or not c.isprintable()})
+    if bad:
+        fault = f"has {' '.join(map(repr, bad))} in it"
+    elif not name.strip() or name != name.strip():
+        fault = "is empty or starts or ends with a space"
+    elif len(name) > 80 or len(name.encode("utf-8", "surrogatepass")) > 200:
+        fault = "is too long"
+    elif ".." in name or name.startswith((".", "-")):
+        fault = "has '..' in it, or starts with a dot or a dash"
+    else:
+        return
+    raise UserError(
+        f"study name {name!r} {fault}; use letters, digits, spaces, '-', '_' and '.', "
+        "80 characters at most"
+    )
+
+
+def check_space(text: str) -> None:
+    """Refuse a space without a name; whether there is one is seen later.
+
+    Raises:
+        UserError: the text is empty.
+    """
+    if not text:
+        raise UserError("the space has no name; `archsearch spaces` lists what there is")
+
+
+def check_budget(text: str) -> None:
+    """Refuse what is no budget in FLOPs, `4G` or `3.8G:4.2G`.
+
+    Raises:
+        UserError: a bound is no number of FLOPs, or the lower one is the higher.
+    """
+    low, colon, high = text.partition(":")
+    if parse_flops(low) > parse_flops(high if colon else low):
+        raise UserError(f"budget {text!r} starts above its end; write {high}:{low}")
+
+
+def check_data(text: str) -> None:
+    """Refuse data without a name.
+
+    Raises:
+        UserError: the text is empty.
+    """
+    if not text:
+        raise UserError("data is empty; give digits, a folder of images or an .npz file")
+
+
+def check_baselines(text: str) -> None:
+    """Refuse baselines that are neither one of BASELINE_WORDS nor names; `matched` may be among these.
+
+    Raises:
+        UserError: there are none, or a word that stands for several is among others.
+    """
+    names = split_names(text)
+    if not names:
+        raise UserError(f"baselines is empty; give {', '.join(BASELINE_WORDS)} or names")
+    mixed = sorted(set(names) & set(BASELINE_WORDS) - {"matched"})
+    if mixed and len(names) > 1:
+        raise UserError(
+            f"baselines {text!r} mixes {mixed[0]!r} with others; "
+            f"give one of {', '.join(BASELINE_WORDS)}, or names"
+        )
