@@ -18,7 +18,7 @@ from archsearch.archive.lock import alone
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import nearest
 from archsearch.space.knobs import Knob, Knobs, KnobValue
-from archsearch.tracking.connect import shown_uri
+from archsearch.uris import shown_uri
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

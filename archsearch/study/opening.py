@@ -16,7 +16,7 @@ from archsearch.strategy.proposals import facts_of
 from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
 from archsearch.study.summary import dataset_facts
-from archsearch.tracking.connect import shown_uri
+from archsearch.uris import shown_uri
 
 _PLACE: Final = ("home", "storage", "tracking_uri", "export")
 """Settings that change where results go, not what they are."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking.names import one_line
+from archsearch.uris import shown_uri
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send usage figures to its makers
@@ -102,11 +103,6 @@ def artifact_location(home: Path, study: str) -> str:
     harmless = re.sub(r"[^A-Za-z0-9_-]+", "-", study).strip("-")[:40] or "study"
     digest = hashlib.sha256(study.encode()).hexdigest()[:8]
     return (home.resolve() / "artifacts" / f"{harmless}-{digest}").as_uri()
-
-
-def shown_uri(uri: str) -> str:
-    """Return a store's address without its password."""
-    return re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", uri)
 
 
 def may_pass(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from archsearch.tracking import connect
 from archsearch.tracking.ledger import Ledger, check_artifacts
 from archsearch.tracking.mlflow_store import Ending, EpochPoint, MlflowStore
 from archsearch.tracking.records import StudyRecord, StudyStatus, TrialRecord, TrialStatus
+from archsearch.uris import shown_uri
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class MlflowTracker:
                 return None
             why = self._lost_why or self._trouble or TimeoutError("no answer in time")
         return (
-            f"MLflow store {connect.shown_uri(self.uri)} lacks {_count(lost)} of this study"
+            f"MLflow store {shown_uri(self.uri)} lacks {_count(lost)} of this study"
             f" (first: {lost[0]}): {connect.reason(why)}"
         )
 
@@ -247,7 +248,7 @@ class MlflowTracker:
             self._current = []
             self._state.notify_all()
         if back:
-            self._warn(f"MLflow store {connect.shown_uri(self.uri)} answers again")
+            self._warn(f"MLflow store {shown_uri(self.uri)} answers again")
 
     def _wait(self, error: Exception, failures: int) -> None:
         """Say (once an outage) that the store does not answer; wait before the next attempt."""
@@ -257,7 +258,7 @@ class MlflowTracker:
             self._state.notify_all()
         if first:
             self._warn(
-                f"MLflow store {connect.shown_uri(self.uri)}: {connect.reason(error)}; "
+                f"MLflow store {shown_uri(self.uri)}: {connect.reason(error)}; "
                 "training goes on, what is tracked waits in memory"
             )
         pause = _PATIENCE_S[min(failures, len(_PATIENCE_S)) - 1]
@@ -278,7 +279,7 @@ class MlflowTracker:
         self._drop(error)
         if first:
             self._warn(
-                f"MLflow store {connect.shown_uri(self.uri)} does not take {what}: "
+                f"MLflow store {shown_uri(self.uri)} does not take {what}: "
                 f"{connect.reason(error)}; training goes on without it"
             )
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking import connect
 from archsearch.tracking.view import TAG, study_url
+from archsearch.uris import shown_uri
 
 _START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s
 
@@ -91,7 +92,7 @@ def start_ui(
     """
     uri = connect.store_uri(home, tracking_uri)
     if connect.is_server(uri):
-        shown = connect.shown_uri(uri)
+        shown = shown_uri(uri)
         raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
     port = _free_port(host, port)
     artifacts = home.resolve() / "artifacts"

@@ -12,7 +12,6 @@ from archsearch.tracking.connect import (
     check_address,
     open_client,
     reason,
-    shown_uri,
     store_uri,
 )
 
@@ -44,11 +43,6 @@ def test_artifacts_of_any_name_have_a_folder_of_their_own(tmp_path: Path) -> Non
     for place in places:
         assert place.startswith(f"{(tmp_path / 'artifacts').as_uri()}/")
         assert place.count("/") == (tmp_path / "artifacts").as_uri().count("/") + 1
-
-
-def test_passwords_are_not_shown() -> None:
-    assert shown_uri("postgresql://me:pw@h:5/db") == "postgresql://me:***@h:5/db"
-    assert shown_uri("http://h:5000") == "http://h:5000"
 
 
 def test_reasons_are_short() -> None:

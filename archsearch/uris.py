@@ -1,0 +1,8 @@
+"""Addresses of stores: shown without their passwords."""
+
+import re
+
+
+def shown_uri(uri: str) -> str:
+    """Return a store's address without its password."""
+    return re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", uri)
