@@ -57,9 +57,9 @@ from archsearch.study.summary import (
     note_rows,
     study_metrics,
 )
-from archsearch.tracking.connect import check_address
 from archsearch.tracking.names import study_note
-from archsearch.tracking.records import StudyRecord, StudyStatus, Tracker
+from archsearch.tracking.openers import check_address
+from archsearch.tracking.records import Ending, StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
 
 
@@ -189,7 +189,7 @@ class _Run:
         url = self._settings.storage or default_url(self._home)
         # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
         if not self._resume:
-            check_address(self._home, self._settings.tracking_uri)
+            check_address(self._settings.tracking_uri, home=self._home)
         prepared = prepare_run(
             self._settings, kept=self._images, progress=slow_progress(self._emit)
         )
@@ -416,8 +416,7 @@ class _Run:
             store.set_attribute("status", status)
             result = read_result(store)
             tracker.end_study(
-                status,
-                metrics=study_metrics(result),
+                Ending(status=status, metrics=study_metrics(result)),
                 description=study_note(facts=facts, header=HEADER, rows=note_rows(result)),
             )
             if (problem := tracker.close(patience_s)) is not None:

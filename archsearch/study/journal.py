@@ -10,7 +10,7 @@ from archsearch.ir.graph import Graph
 from archsearch.readings.table import rows
 from archsearch.study.events import EpochDone, Event, JobEnded, JobStarted, Notice
 from archsearch.tracking.names import run_name
-from archsearch.tracking.records import Role, Tracker, TrialRecord, TrialStatus
+from archsearch.tracking.records import Ending, Role, Tracker, TrialRecord
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.recipe import Precision, Recipe
 
@@ -210,15 +210,16 @@ class Journal:
 
     def _track_end(self, entry: Entry, outcome: Outcome | None) -> None:
         if outcome is None:
-            self._tracker.end_trial(entry.key, "interrupted")
+            self._tracker.end_trial(entry.key, Ending(status="interrupted"))
             return
-        status: TrialStatus = outcome.status
         wanted = numbers(outcome)
         self._tracker.end_trial(
             entry.key,
-            status,
-            metrics={name: wanted[name] for name in (*_SHOWN, *_MORE) if name in wanted},
-            tags={"reason": outcome.reason} if outcome.reason else {},
+            Ending(
+                status=outcome.status,
+                metrics={name: wanted[name] for name in (*_SHOWN, *_MORE) if name in wanted},
+                tags={"reason": outcome.reason} if outcome.reason else {},
+            ),
         )
 
 

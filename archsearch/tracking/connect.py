@@ -136,7 +136,7 @@ def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
     return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")
 
 
-def check_address(home: Path, tracking_uri: str | None) -> None:
+def check_store(home: Path, tracking_uri: str | None) -> None:
     """Refuse a store that can never be used, before there is a home; one that does not answer may later.
 
     Raises:

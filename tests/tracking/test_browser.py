@@ -6,7 +6,9 @@ import browser
 import pytest
 from believable import tell_study
 
-from archsearch.tracking import MlflowTracker, start_ui, study_url
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.server import start_ui
+from archsearch.tracking.view import study_url
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "-")
 

@@ -9,7 +9,7 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.tracking.connect import (
     artifact_location,
-    check_address,
+    check_store,
     open_client,
     reason,
     store_uri,
@@ -84,10 +84,10 @@ def test_a_process_killed_while_it_makes_a_store_leaves_none(tmp_path):
 def test_a_wrong_address_is_told_early(tmp_path: Path, uri: str, why: str) -> None:
     (tmp_path / "file").write_text("not a database, but long enough to look like one " * 20)
     with pytest.raises(UserError, match=why) as caught:
-        check_address(tmp_path, uri.format(here=tmp_path))
+        check_store(tmp_path, uri.format(here=tmp_path))
     assert "\n" not in str(caught.value)
     assert "--tracking-uri" in str(caught.value)
 
 
 def test_a_store_that_does_not_answer_now_may_do_so_later(tmp_path: Path) -> None:
-    check_address(tmp_path, "http://127.0.0.1:9")
+    check_store(tmp_path, "http://127.0.0.1:9")
