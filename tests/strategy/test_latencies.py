@@ -10,7 +10,6 @@ import pytest
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.store import StudyStore, default_url, opened
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.gauge import FakeGauge
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
@@ -19,6 +18,7 @@ from archsearch.study import driver
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.fake_gauge import FakeGauge
 from archsearch.testing.memory_tracker import MemoryTracker
 from tests.bench import table
 

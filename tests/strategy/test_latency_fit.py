@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from archsearch.errors import ArchsearchError
-from archsearch.exchange.gauge import FakeGauge
 from archsearch.readings.cost import cost
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.strategy.latency_fit import GOOD, MOST, Fit, Fitting, LatencyBound
+from archsearch.testing.fake_gauge import FakeGauge
 from tests.bench import REQUEST, Toy
 
 SPACE = Toy()
