@@ -9,7 +9,7 @@ from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.table import rows
 from archsearch.study.events import EpochDone, Event, JobEnded, JobStarted, Notice
-from archsearch.tracking.names import run_name
+from archsearch.tracking.labels import run_name
 from archsearch.tracking.records import Ending, Role, Tracker, TrialRecord
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.recipe import Precision, Recipe

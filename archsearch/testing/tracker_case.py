@@ -120,7 +120,7 @@ class TrackerCase:
             with pytest.raises(ValueError, match="must stay inside"):
                 tracker.end_study(ending)
 
-    def test_it_keeps_what_it_is_told(self, home: Path) -> None:
+    def test_a_trial_is_kept_as_it_was_told(self, home: Path) -> None:
         figures = {"train_s": 3.0, "val_accuracy": 0.6}
         with self.open(home) as tracker:
             tracker.start_study(STUDY)
@@ -145,13 +145,9 @@ class TrackerCase:
             figures.clear()
             tracker.epoch(TRIAL.key, 3, EPOCH)  # a worker's last report may come late
             tracker.add_metrics(TRIAL.key, {"latency_ms": 9.0, "latency_p90_ms": 5.5})
-            tracker.start_trial(dataclasses.replace(TRIAL, key="open", role="finalist"))
-            tracker.end_study(Ending(status="failed", metrics={"best": 0.6}, tags={"why": "x"}))
             assert tracker.flush(PATIENCE_S)
             assert tracker.close(PATIENCE_S) is None
-        found = self.kept(home, STUDY.name)
-        assert set(found.trials) == {TRIAL.key, "open"}
-        run = found.trials[TRIAL.key]
+        run = self.kept(home, STUDY.name).trials[TRIAL.key]
         assert run.status == "complete"
         assert {"role": "candidate", "graph": "00ff", "reason": "-"}.items() <= run.tags.items()
         assert run.history["val_accuracy"] == pytest.approx({1: 0.4, 2: 0.6})
@@ -160,6 +156,18 @@ class TrackerCase:
         assert {name: run.metrics[name] for name in wanted} == pytest.approx(wanted, rel=1e-5)
         assert _bytes(run)["tables/layers.csv"] == b"conv1\n"
         assert _bytes(run)["notes/end.bin"] == b"\x00\xff"
+
+    def test_a_study_is_kept_as_it_was_told(self, home: Path) -> None:
+        with self.open(home) as tracker:
+            tracker.start_study(STUDY)
+            tracker.start_trial(TRIAL)
+            tracker.start_trial(dataclasses.replace(TRIAL, key="open", role="finalist"))
+            tracker.end_trial(TRIAL.key, Ending(status="pruned"))
+            tracker.end_study(Ending(status="failed", metrics={"best": 0.6}, tags={"why": "x"}))
+            assert tracker.close(PATIENCE_S) is None
+        found = self.kept(home, STUDY.name)
+        assert set(found.trials) == {TRIAL.key, "open"}
+        assert found.trials[TRIAL.key].status == "pruned"
         assert found.trials["open"].status == "interrupted"  # the study ended before it did
         assert found.trials["open"].tags["role"] == "finalist"
         assert found.study.status == "failed"

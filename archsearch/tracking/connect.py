@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.names import one_line
+from archsearch.tracking.labels import one_line
 from archsearch.uris import shown_uri
 
 _DEFAULTS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from archsearch.tracking.connect import check_store
-from archsearch.tracking.manage import delete_study
+from archsearch.tracking.deletion import delete_study
 from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.records import Tracker
 

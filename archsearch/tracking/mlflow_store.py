@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from archsearch.tracking import connect, view
+from archsearch.tracking import connect
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.names import one_line
+from archsearch.tracking.labels import one_line
 from archsearch.tracking.records import Ending, Scalar, StudyRecord, TrialRecord
 from archsearch.tracking.runs import NOTE, PARENT, all_runs, end_run, figure, plain_key, user
+from archsearch.tracking.saved_view import TAG, saved_view
 
 _MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
 _MAX_DIGEST = 36
@@ -340,8 +341,8 @@ class MlflowStore:
         """Add knobs to the columns of MLflow's page."""
         columns = (*self._knobs, *(name for name in knobs if name not in self._knobs))
         if columns != self._knobs or not columns:
-            saved = view.saved_view(columns, int(time.time() * 1000))
-            self.client.set_experiment_tag(self.experiment_id, view.TAG, saved)
+            saved = saved_view(columns, int(time.time() * 1000))
+            self.client.set_experiment_tag(self.experiment_id, TAG, saved)
             self._knobs = columns
 
     def _put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:

@@ -19,7 +19,7 @@ from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking import connect
 from archsearch.tracking.mlflow_opener import MLFLOW
 from archsearch.tracking.openers import find_opener
-from archsearch.tracking.view import TAG, study_url
+from archsearch.tracking.saved_view import TAG, study_url
 from archsearch.uris import shown_uri
 
 _START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s

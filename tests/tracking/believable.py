@@ -4,7 +4,7 @@ import json
 import math
 import random
 
-from archsearch.tracking.names import run_name, study_note
+from archsearch.tracking.labels import run_name, study_note
 from archsearch.tracking.records import DatasetRecord, Ending, StudyRecord, Tracker, TrialRecord
 
 EPOCHS = 12

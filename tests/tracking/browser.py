@@ -18,8 +18,8 @@ from typing import Any
 
 from archsearch.tracking.connect import open_client, store_uri
 from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.saved_view import study_url
 from archsearch.tracking.server import start_ui
-from archsearch.tracking.view import study_url
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -7,8 +7,8 @@ import pytest
 from believable import tell_study
 
 from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.saved_view import study_url
 from archsearch.tracking.server import start_ui
-from archsearch.tracking.view import study_url
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "-")
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.manage import delete_study
+from archsearch.tracking.deletion import delete_study
 from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
+from archsearch.tracking.saved_view import study_url
 from archsearch.tracking.server import UiServer, serve_ui, start_ui
-from archsearch.tracking.view import study_url
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -7,7 +7,7 @@ import pytest
 
 from archsearch.errors import UserError
 from archsearch.tracking.connect import open_client, store_uri
-from archsearch.tracking.manage import delete_study
+from archsearch.tracking.deletion import delete_study
 from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 

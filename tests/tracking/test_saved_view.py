@@ -1,6 +1,6 @@
 import json
 
-from archsearch.tracking.view import saved_view, study_url
+from archsearch.tracking.saved_view import saved_view, study_url
 
 
 def test_the_view_shows_figures_and_knobs_best_first() -> None:
