@@ -1,4 +1,4 @@
-"""Addresses of stores: shown without their passwords."""
+"""Addresses of stores, as they may be shown."""
 
 import re
 

@@ -231,7 +231,7 @@ def delete_study(
 
 
 def _delete_runs(name: str, *, home: Path, tracking_uri: str | None) -> None:
-    from archsearch.tracking.openers import delete_runs
+    from archsearch.tracking.kinds import delete_runs
 
     try:
         delete_runs(name, uri=tracking_uri, home=home)

@@ -57,8 +57,8 @@ from archsearch.study.summary import (
     note_rows,
     study_metrics,
 )
+from archsearch.tracking.kinds import check_address
 from archsearch.tracking.labels import study_note
-from archsearch.tracking.openers import check_address
 from archsearch.tracking.records import Ending, StudyRecord, StudyStatus, Tracker
 from archsearch.units import format_size, parse_latency
 

@@ -45,7 +45,7 @@ def real_services() -> Services:
         return LocalEngine(cached, logs=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
-        from archsearch.tracking.openers import open_tracker
+        from archsearch.tracking.kinds import open_tracker
 
         return open_tracker(settings.tracking_uri, home=Path(settings.home), warn=warn)
 

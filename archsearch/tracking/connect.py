@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
@@ -25,6 +25,9 @@ _DEFAULTS = {
     "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
 }
 _LOUD = ("alembic", "urllib3.connectionpool", "matplotlib.font_manager")
+
+GIVE_ANOTHER: Final = "give another with --tracking-uri, or none for the one in --home"
+"""What to try where an address is of no use."""
 
 _IMPORT = threading.Lock()
 _CREATE = threading.Lock()  # MLflow's migrations run one at a time in a process
@@ -150,8 +153,7 @@ def check_store(home: Path, tracking_uri: str | None) -> None:
     except Exception as error:
         if may_pass(error):
             return
-        hint = "give another with --tracking-uri, or none for the one in --home"
-        raise UserError(f"{as_user_error(tracking_uri, error)}; {hint}") from error
+        raise UserError(f"{as_user_error(tracking_uri, error)}; {GIVE_ANOTHER}") from error
 
 
 def open_client(uri: str) -> Any:

@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking import connect
-from archsearch.tracking.mlflow_opener import MLFLOW
-from archsearch.tracking.openers import find_opener
+from archsearch.tracking.kinds import find_kind
+from archsearch.tracking.mlflow_kind import MLFLOW
 from archsearch.tracking.saved_view import TAG, study_url
 from archsearch.uris import shown_uri
 
@@ -92,7 +92,7 @@ def start_ui(
             page of its own, or no store of MLflow's.
         ArchsearchError: the server did not start; the message ends with its last words.
     """
-    if find_opener(tracking_uri) is not MLFLOW:
+    if find_kind(tracking_uri) is not MLFLOW:
         raise UserError(f"{shown_uri(tracking_uri or '')} is no MLflow store: it has no such page")
     uri = connect.store_uri(home, tracking_uri)
     if connect.is_server(uri):

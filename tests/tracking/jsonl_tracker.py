@@ -153,4 +153,4 @@ def _path(uri: str | None) -> Path:
     return Path((uri or "").removeprefix("jsonl:"))
 
 
-OPENER = JsonLines()
+JSONL = JsonLines()

@@ -279,7 +279,7 @@ def test_a_store_that_cannot_be_used_is_told_once(
 
 def test_the_driver_does_not_import_mlflow() -> None:
     """It takes 1 s and more, and `archsearch --help` must not wait for it."""
-    code = "import sys; from archsearch.tracking import openers, server; "
+    code = "import sys; from archsearch.tracking import kinds, server; "
     code += "print([m for m in ('mlflow', 'matplotlib', 'pandas') "
     out = subprocess.run(
         [sys.executable, "-c", code + "if m in sys.modules])"],

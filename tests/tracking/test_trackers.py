@@ -9,7 +9,7 @@ import pytest
 from archsearch.testing.memory_tracker import MemoryRun, MemoryTracker
 from archsearch.testing.tracker_case import KeptStudy, TrackerCase
 from archsearch.tracking.connect import open_client, store_uri
-from archsearch.tracking.openers import TRACKERS, open_tracker
+from archsearch.tracking.kinds import TRACKERS, open_tracker
 from archsearch.tracking.records import Tracker
 from tests.third_party import install
 
@@ -62,7 +62,7 @@ class TestMlflow(TrackerCase):
 class TestThirdPartys(TrackerCase):
     @pytest.fixture
     def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        points = {TRACKERS: {"jsonl": "tests.tracking.jsonl_tracker:OPENER"}}
+        points = {TRACKERS: {"jsonl": "tests.tracking.jsonl_tracker:JSONL"}}
         install(tmp_path / "jsonl", monkeypatch, points)
         return tmp_path
 

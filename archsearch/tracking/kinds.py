@@ -1,14 +1,15 @@
-"""Trackers by their address: its scheme says what kind of store it is, and who opens it."""
+"""Trackers by their address: its scheme says which kind of tracker opens it."""
 
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.mlflow_opener import MLFLOW
+from archsearch import plugins
+from archsearch.errors import UserError
+from archsearch.tracking.connect import GIVE_ANOTHER
+from archsearch.tracking.mlflow_kind import MLFLOW
 from archsearch.tracking.records import Tracker
 from archsearch.uris import shown_uri
 
@@ -19,13 +20,17 @@ _OF_MLFLOW: Final = "mlflow.tracking_store"
 
 
 @runtime_checkable
-class Opener(Protocol):
-    """Knows one kind of store. `uri` is as the user gave it, its scheme one that names the opener."""
+class TrackerKind(Protocol):
+    """Opens trackers of one kind of store. Addresses are as the user gave them, of the kind's schemes.
+
+    One is found by an entry point named as a scheme in the group `archsearch.trackers`, which names
+    an object like this.
+    """
 
     def check(self, uri: str | None, *, home: Path) -> None:
         """Refuse a store that can never be used; one that does not answer now may do so later.
 
-        Nothing is kept yet: no file and no folder is made.
+        There may be no home yet, and none is made.
 
         Raises:
             UserError: the address is wrong, or something else is there; one line.
@@ -60,7 +65,7 @@ def open_tracker(uri: str | None, *, home: Path, warn: Callable[[str], None]) ->
     Raises:
         UserError: nothing opens such addresses, or the store can never be used.
     """
-    return find_opener(uri).open(uri, home=home, warn=warn)
+    return find_kind(uri).open(uri, home=home, warn=warn)
 
 
 def check_address(uri: str | None, *, home: Path) -> None:
@@ -69,7 +74,7 @@ def check_address(uri: str | None, *, home: Path) -> None:
     Raises:
         UserError: nothing opens such addresses, the address is wrong, or something else is there.
     """
-    find_opener(uri).check(uri, home=home)
+    find_kind(uri).check(uri, home=home)
 
 
 def delete_runs(study: str, *, uri: str | None, home: Path) -> int:
@@ -78,46 +83,31 @@ def delete_runs(study: str, *, uri: str | None, home: Path) -> int:
     Raises:
         UserError: the store can't be used.
     """
-    return find_opener(uri).delete(study, uri=uri, home=home)
+    return find_kind(uri).delete(study, uri=uri, home=home)
 
 
-def find_opener(uri: str | None) -> Opener:
+def find_kind(uri: str | None) -> TrackerKind:
     """Return what opens a store: MLflow, where there is no address or one without a scheme.
 
     Raises:
         UserError: nothing does.
         ArchsearchError: what does is broken, or two packages want to.
     """
-    scheme = urlsplit(uri or "").scheme.partition("+")[0]  # postgresql+psycopg2 names a driver, too
+    scheme = _scheme(uri or "")
     if uri is None or not scheme:
         return MLFLOW
-    points = [p for p in entry_points(group=TRACKERS) if p.name == scheme]
-    if len(points) > 1:
-        raise ArchsearchError(f"two packages install a tracker for {scheme}: addresses")
-    if points:
-        return _load(points[0])
-    if any(point.name == scheme for point in entry_points(group=_OF_MLFLOW)):
-        return MLFLOW
-    known = sorted({point.name for point in entry_points(group=TRACKERS)})
-    raise UserError(_unknown(shown_uri(uri), scheme, known))
-
-
-def _load(point: EntryPoint) -> Opener:
-    named = f"entry point {point.name} = {point.value}"
     try:
-        opener = point.load()
-    except Exception as error:  # a broken plug-in must not look like a broken archsearch
-        raise ArchsearchError(f"{named}: {error}") from error
-    if not isinstance(opener, Opener):
-        raise ArchsearchError(f"{named} opens no tracker: it lacks check, open or delete")
-    return opener
+        kind: TrackerKind = plugins.find(TRACKERS, scheme, what="tracker", kind=TrackerKind)
+    except UserError as error:
+        if entry_points(group=_OF_MLFLOW, name=scheme):
+            return MLFLOW
+        raise UserError(f"nothing opens {shown_uri(uri)}: {error}; {GIVE_ANOTHER}") from None
+    return kind
 
 
-def _unknown(shown: str, scheme: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = get_close_matches(scheme, names, n=1)
-    hint = f"did you mean {close[0]}:?" if close else f"there are {', '.join(names)}"
-    return (
-        f"no tracker opens {scheme}: addresses, such as {shown}; {hint}; give another with "
-        "--tracking-uri, or none for the one in --home"
-    )
+def _scheme(uri: str) -> str:
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:  # a bracket that is not closed
+        raise UserError(f"{shown_uri(uri)} is no address: {error}; {GIVE_ANOTHER}") from None
+    return scheme.partition("+")[0]  # postgresql+psycopg2 names a driver, too

@@ -3,19 +3,19 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.mlflow_opener import MLFLOW
-from archsearch.tracking.openers import (
+from archsearch.tracking.kinds import (
     TRACKERS,
     check_address,
     delete_runs,
-    find_opener,
+    find_kind,
     open_tracker,
 )
+from archsearch.tracking.mlflow_kind import MLFLOW
 from archsearch.tracking.records import StudyRecord, TrialRecord
 from archsearch.tracking.server import start_ui
 from tests.third_party import install
 
-JSONL = {TRACKERS: {"jsonl": "tests.tracking.jsonl_tracker:OPENER"}}
+JSONL = {TRACKERS: {"jsonl": "tests.tracking.jsonl_tracker:JSONL"}}
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,19 @@ JSONL = {TRACKERS: {"jsonl": "tests.tracking.jsonl_tracker:OPENER"}}
 )
 def test_mlflow_opens_what_it_knows(uri: str | None, tmp_path, monkeypatch) -> None:
     install(tmp_path / "taught", monkeypatch, {"mlflow.tracking_store": {"file-plugin": "os:sep"}})
-    assert find_opener(uri) is MLFLOW
+    assert find_kind(uri) is MLFLOW
 
 
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("htp://host:5000", r"no tracker opens htp: addresses, .*; did you mean http:\?"),
-        ("localhost:5000", "no tracker opens localhost: addresses, .*; there are .*http, https"),
-        ("nonsense://me:secret@h", r"such as nonsense://me:\*\*\*@h; there are"),
+        (
+            "htp://host:5000",
+            r"nothing opens htp://.*: no tracker is named 'htp'; did you mean http\?",
+        ),
+        ("localhost:5000", "no tracker is named 'localhost'; there are .*http, https"),
+        ("http://[::1", r"http://\[::1 is no address: Invalid IPv6 URL"),
+        ("nonsense://me:secret@h", r"nothing opens nonsense://me:\*\*\*@h: .*; there are"),
     ],
 )
 def test_addresses_that_nothing_opens(uri: str, why: str, tmp_path: Path) -> None:
@@ -84,8 +88,8 @@ def test_broken_packages_are_named(tmp_path, monkeypatch) -> None:
     points = {"gone": "no_such_module:X", "odd": "os:sep", "sqlite": "os:sep"}
     install(tmp_path / "broken", monkeypatch, {TRACKERS: points})
     with pytest.raises(ArchsearchError, match="gone = no_such_module:X: No module named"):
-        find_opener("gone:x")
-    with pytest.raises(ArchsearchError, match="odd = os:sep opens no tracker"):
-        find_opener("odd:x")
-    with pytest.raises(ArchsearchError, match="two packages install a tracker for sqlite:"):
-        find_opener("sqlite:///x.db")
+        find_kind("gone:x")
+    with pytest.raises(ArchsearchError, match="odd = os:sep is no TrackerKind"):
+        find_kind("odd:x")
+    with pytest.raises(ArchsearchError, match="two packages install a tracker named 'sqlite'"):
+        find_kind("sqlite:///x.db")

@@ -1,4 +1,4 @@
-"""MLflow's stores, for whoever has an address: checked, opened for a study, rid of a study."""
+"""The kind of tracker that is MLflow's: its stores checked, opened for a study, rid of one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +10,8 @@ from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.records import Tracker
 
 
-class MlflowOpener:
-    """Opens what MLflow reaches: databases, servers, and its own file in the home."""
+class MlflowKind:
+    """Opens what MLflow reaches: databases, servers, and its file in the home (see `TrackerKind`)."""
 
     def check(self, uri: str | None, *, home: Path) -> None:
         """Refuse a store that can never be used (see `check_store`)."""
@@ -26,4 +26,4 @@ class MlflowOpener:
         return delete_study(home, study, tracking_uri=uri)
 
 
-MLFLOW: Final = MlflowOpener()
+MLFLOW: Final = MlflowKind()
