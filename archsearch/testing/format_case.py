@@ -78,14 +78,13 @@ class FormatCase:
     form: ClassVar[Format]
 
     def network(self) -> Graph:
-        """Return the network that is exported; override it for a format that knows few operations."""
+        """Return the network that is exported, of colour images; override it for a format that takes few."""
         net = Tracer("a small network", (16, 16, 3))
         x = net.relu(net.batch_norm(net.conv(net.input, 8, kernel=3)))
         x = net.relu(net.batch_norm(net.conv(x, 16, kernel=3, stride=2)))
         return net.finish(net.dense(net.global_avg_pool(x), 5, bias=True))
 
-    @pytest.fixture
-    def trained(self) -> Trained:
+    def example(self) -> Trained:
         """Return the network with weights that no fresh one has, and images of chance."""
         graph, rng = self.network(), np.random.default_rng(0)
         sample = rng.integers(0, 256, (8, *graph.input), np.uint8)
@@ -97,12 +96,17 @@ class FormatCase:
                 name: w + rng.random(w.shape, np.float32) * (0.5 if w.ndim == 1 else 0.1)
                 for name, w in fresh_weights(graph).items()
             },
-            classes=("a", "b c", "d/e", "ü", "f")[: graph.classes],
+            classes=tuple(f"class {n}/ü" for n in range(graph.classes)),
             mean=(120.0, 110.0, 0.0),
             std=(60.0, 50.0, 0.0),  # a colour that no training image has
             dataset="some images",
             sample=sample,
         )
+
+    @pytest.fixture
+    def trained(self) -> Trained:
+        """Give the tests the example."""
+        return self.example()
 
     def test_it_says_what_it_is(self) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", self.form.name)
