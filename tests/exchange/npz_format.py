@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.errors import UserError
 from archsearch.exchange.formats.format import Need, Trained
 from archsearch.ir import ops
 from archsearch.ir.codec import from_json, to_json
 
 Array = npt.NDArray[Any]
+HELD = (ops.Input, ops.Conv, ops.BatchNorm, ops.Activation, ops.GlobalPool, ops.Dense)
 
 
 class Npz:
@@ -19,6 +21,9 @@ class Npz:
     needs = (Need("numpy", "numpy"),)
 
     def write(self, trained: Trained, out: Path) -> None:
+        for node in trained.graph:
+            if not isinstance(node.op, HELD):
+                raise UserError(f"{node.name}: --format npz holds no {node.op.kind} operation")
         shift, scale = trained.preprocessing()
         extra = {"graph": np.array(to_json(trained.graph)), "shift": shift, "scale": scale}
         np.savez(out, **extra, **trained.weights)

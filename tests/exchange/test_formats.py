@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.export import ExportRequest, check_out, export
+from archsearch.exchange.export import ExportRequest, check_out, export, export_trained
 from archsearch.exchange.formats import format as formats
 from archsearch.exchange.formats.format import Need, file_name, why_unusable
 from archsearch.exchange.formats.keras_file import KERAS_FILE
@@ -17,6 +17,7 @@ from archsearch.exchange.formats.saved_model import SAVED_MODEL
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.testing.format_case import FormatCase
 from tests.exchange.npz_format import NPZ
+from tests.networks import vgg_like
 from tests.third_party import install
 
 ON_NPZ = {FORMATS: {"npz": "tests.exchange.npz_format:NPZ"}}
@@ -126,6 +127,17 @@ def test_a_third_partys_format_goes_through_the_model_process(
 
     with np.load(out) as file:
         assert json.loads(str(file["graph"]))["name"] == "mine"
+
+
+@pytest.mark.keras
+def test_a_network_that_a_format_does_not_hold(tmp_path: Path):
+    class Pooled(FormatCase):
+        def network(self):
+            return vgg_like(channels=3)
+
+    with pytest.raises(UserError, match="--format npz holds no pool operation"):
+        export_trained(Pooled().example(), NPZ, tmp_path / "model.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

@@ -107,7 +107,11 @@ class Format(Protocol):
         ...
 
     def write(self, trained: Trained, out: "Path") -> None:
-        """Write a model to `out`, where nothing is, and nothing anywhere else."""
+        """Write a model to `out`, where nothing is, and nothing anywhere else.
+
+        Raises:
+            UserError: the network has an operation that the format does not hold; one line, naming it.
+        """
         ...
 
     def call(self, out: "Path", images: "npt.NDArray[np.uint8]") -> "npt.NDArray[Any]":
