@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
@@ -218,14 +218,23 @@ def export(
     study: str,
     *,
     out: str | Path | None = None,
-    form: Literal["saved_model", "keras"] = "saved_model",
+    form: str = "saved_model",
     home: str | Path = "mlruns",
     overwrite: bool = False,
 ) -> Path:
     """Write a study's best model, reload it, compare it with the trained one, and return its path.
 
+    Args:
+        study: its name.
+        out: a folder or a file, as the format has it; None: in the study, in place of an earlier one.
+        form: the name of an installed format: `saved_model` is a folder, `keras` a file.
+        home: where the study lies.
+        overwrite: replace what is at `out`.
+
     Raises:
-        UserError: no such study, nothing trained to its end in it, or `out` is there already.
+        UserError: no such study or format, nothing trained to its end in it, `out` is there already, or a
+            package is missing.
+        ArchsearchError: the export failed.
     """
     from archsearch.study.winner import export_study
 

@@ -2,14 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from archsearch import api
 from archsearch.cli.options import home_option, json_option, print_json
-
-Form = Literal["saved_model", "keras"]
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
@@ -114,16 +111,15 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["saved_model", "keras"]),
+    metavar="NAME",
     default="saved_model",
     show_default=True,
+    help="An installed format: saved_model is a folder, keras a file.",
 )
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @home_option
 @json_option
-def export(
-    study: str, out: Path | None, form: Form, force: bool, home: Path, as_json: bool
-) -> None:
+def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
     """Write a study's best model, reload it and compare it with the trained one."""
     path = api.export(study, home=home, form=form, out=out, overwrite=force)
     if as_json:

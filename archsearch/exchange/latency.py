@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from archsearch.errors import UserError
+from archsearch.exchange.formats.format import Trained
 from archsearch.ir.codec import from_json
 
 LEAST_CALLS: Final = 30
@@ -78,19 +78,21 @@ def exported_call(request: LatencyRequest, folder: Path) -> Call:
     import numpy as np
     import tensorflow as tf
 
+    from archsearch.exchange.formats.saved_model import SAVED_MODEL, serving
+
     graph = from_json(request.graph)
     shape = (request.batch, *graph.input)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with _removed(folder):
-        _export(request, folder)
+        SAVED_MODEL.write(_network(request), folder)
         keras.backend.clear_session()
         gc.collect()
-        module = tf.saved_model.load(str(folder))
+        serve = serving(folder)
     batch = tf.constant(images)
 
     def call() -> object:
-        # Its weights live as long as the module. On a GPU an answer is not at hand before it is copied.
-        return module.signatures["serve"](images=batch)["probabilities"].numpy()
+        # On a GPU an answer is not at hand before it is copied.
+        return serve(batch)["probabilities"].numpy()
 
     return call
 
@@ -183,54 +185,20 @@ def _removed(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _export(request: LatencyRequest, folder: Path) -> None:
-    """Write the network as `export` does; classes and preprocessing have no influence on time."""
+def _network(request: LatencyRequest) -> Trained:
+    """Return what is exported; classes and preprocessing have no influence on time."""
     import numpy as np
 
-    from archsearch.exchange.export import write_saved_model
-    from archsearch.training.lowering.keras_model import build_model
-    from archsearch.training.weights import load_weights, set_weights
+    from archsearch.training.weights import fresh_weights, load_weights
 
     graph = from_json(request.graph)
-    model = build_model(graph, lowering="train")
-    if request.weights is not None:
-        set_weights(model, load_weights(Path(request.weights)))
-    channels = graph.input[-1]
-    write_saved_model(
-        model,
-        folder,
-        mean=np.full(channels, 127.5, np.float32),
-        std=np.full(channels, 64.0, np.float32),
-        facts={
-            "classes": [str(n) for n in range(int(model.output_shape[-1]))],
-            "input": list(graph.input),
-        },
+    weights = request.weights
+    return Trained(
+        graph=graph,
+        weights=fresh_weights(graph) if weights is None else load_weights(Path(weights)),
+        classes=tuple(str(n) for n in range(graph.classes)),
+        mean=(127.5,) * graph.input[-1],
+        std=(64.0,) * graph.input[-1],
+        dataset="",
+        sample=np.zeros((0, *graph.input), np.uint8),
     )
-
-
-def choose_device(wanted: str | None) -> str:
-    """Hide all GPUs but the one to measure on; once in a process, before TensorFlow uses any.
-
-    Args:
-        wanted: `cpu` or `gpu:1`; None: the first GPU where there is one.
-
-    Returns:
-        The device.
-
-    Raises:
-        UserError: the device is not there.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    known = ["cpu", *(f"gpu:{n}" for n in range(len(gpus)))]
-    device = wanted or known[min(1, len(gpus))]
-    if device not in known:
-        raise UserError(
-            f"no device {device!r} that TensorFlow can use; there are: {', '.join(known)}"
-        )
-    mine = [] if device == "cpu" else [gpus[int(device.removeprefix("gpu:"))]]
-    tf.config.set_visible_devices(mine, "GPU")
-    for gpu in mine:  # others train on it at the same time
-        tf.config.experimental.set_memory_growth(gpu, True)
-    return device

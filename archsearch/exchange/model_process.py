@@ -15,15 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.export import ExportRequest, check_out, clear_leftovers, export
-from archsearch.exchange.latency import (
-    Call,
-    Latency,
-    LatencyRequest,
-    choose_device,
-    exported_call,
-    measure,
-)
+from archsearch.exchange.device_choice import checked_device, choose_device
+from archsearch.exchange.export import ExportRequest, check_out, export
+from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
+from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
 from archsearch.training.processes import no_signals, why_ended
 
@@ -159,7 +154,7 @@ class ModelProcess:
         """Export and wait for it (see archsearch.exchange.export).
 
         Raises:
-            UserError: the output exists, or its name does not fit the format.
+            UserError: the output exists, its name does not fit the format, or a package is missing.
             ArchsearchError: it failed.
         """
         check_out(request)  # before seconds of importing
@@ -217,22 +212,6 @@ class ModelProcess:
                 self._process.join()
             shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
             self._process = None
-
-
-def checked_device(text: str | None) -> str | None:
-    """Return a device's name as it is compared: `gpu` is `gpu:0`.
-
-    Raises:
-        UserError: it is no name of a device.
-    """
-    if text is None:
-        return None
-    kind, colon, number = text.strip().lower().partition(":")
-    if kind == "cpu" and not colon:
-        return "cpu"
-    if kind == "gpu" and ((number.isascii() and number.isdecimal()) or not colon):
-        return f"gpu:{int(number or 0)}"
-    raise UserError(f"no device {text!r}; write cpu, gpu or gpu:1")
 
 
 def _place(log: Path, process_id: int | None) -> Path:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from archsearch.errors import GraphError, UserError
+from archsearch.exchange.formats.format import FACTS_FILE
 from archsearch.exchange.keras_import import first_line, from_config
 from archsearch.ir.codec import from_dict, from_json
 from archsearch.ir.graph import Graph
 
 MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim anything
-FACTS_FILE: Final = "archsearch.json"
-"""What the export stores beside a model: the dataset's facts and the Graph."""
 
 
 def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:

@@ -226,10 +226,10 @@ def delete_study(
 
 
 def _delete_runs(name: str, *, home: Path, tracking_uri: str | None) -> None:
-    from archsearch.tracking.manage import delete_study as delete_runs
+    from archsearch.tracking.kinds import delete_runs
 
     try:
-        delete_runs(home, name, tracking_uri=tracking_uri)
+        delete_runs(name, uri=tracking_uri, home=home)
     except UserError as error:
         hint = "--keep-runs deletes all else and leaves the runs there"
         raise UserError(f"{error}; {hint}") from error

@@ -29,7 +29,7 @@ from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.observers import TrackingObserver
 from archsearch.study.ports import Services, real_services
 from archsearch.study.tracked import Tracked
-from archsearch.tracking.connect import check_address
+from archsearch.tracking.kinds import check_address
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -154,7 +154,7 @@ class _Run:
         opening.check_place(self._settings)
         # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
         if self._taken_up is None:
-            check_address(self._home, self._settings.tracking_uri)
+            check_address(self._settings.tracking_uri, home=self._home)
 
     def _run_locked(
         self, storage: "BaseStorage", settings: RunSettings, folder: StudyFolder, problem: Problem

@@ -21,8 +21,8 @@ from archsearch.study.events import (
     JobStarted,
     LatencyFound,
 )
-from archsearch.tracking.names import run_name
-from archsearch.tracking.records import DatasetRecord, Role, Tracker, TrialRecord
+from archsearch.tracking.labels import run_name
+from archsearch.tracking.records import DatasetRecord, Ending, Role, Tracker, TrialRecord
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import format_count, ms_text
 
@@ -97,15 +97,15 @@ class TrackingObserver:
     def _end(self, order: Order, outcome: Outcome | None) -> None:
         key = str(order.key)
         if outcome is None:
-            self._tracker.end_trial(key, "interrupted")
+            self._tracker.end_trial(key, Ending(status="interrupted"))
             return
         wanted = numbers(outcome)
-        self._tracker.end_trial(
-            key,
-            outcome.status,
+        ending = Ending(
+            status=outcome.status,
             metrics={name: wanted[name] for name in _ENDING if name in wanted},
             tags={"reason": outcome.reason} if outcome.reason else {},
         )
+        self._tracker.end_trial(key, ending)
 
 
 def role_of(order: Order) -> Role:

@@ -54,9 +54,9 @@ def real_services(settings: RunSettings) -> Services:
         return kind.open(cached, folder=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
-        from archsearch.tracking.mlflow_tracker import MlflowTracker
+        from archsearch.tracking.kinds import open_tracker
 
-        return MlflowTracker(Path(settings.home), tracking_uri=settings.tracking_uri, warn=warn)
+        return open_tracker(settings.tracking_uri, home=Path(settings.home), warn=warn)
 
     def export(store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> Path:
         from archsearch.study.winner import export_winner

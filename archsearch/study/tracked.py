@@ -12,8 +12,8 @@ from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import HEADER, dataset_record, note_rows, study_metrics
-from archsearch.tracking.names import study_note
-from archsearch.tracking.records import StudyRecord, Tracker
+from archsearch.tracking.labels import study_note
+from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.units import format_size
 
 _PATIENCE_S: Final = 30.0
@@ -78,8 +78,7 @@ class Tracked:
         result = read_result(self.store)
         assert status != "running"
         self.tracker.end_study(
-            status,
-            metrics=study_metrics(result),
+            Ending(status=status, metrics=study_metrics(result)),
             description=study_note(facts=self._facts(), header=HEADER, rows=note_rows(result)),
         )
         if (trouble := self.tracker.close(patience_s)) is not None:

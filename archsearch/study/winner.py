@@ -1,7 +1,6 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +9,9 @@ from archsearch.archive.leaderboard import read_result, why_no_winner
 from archsearch.archive.store import StudyStore
 from archsearch.checks import check_study_name
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.export import ExportRequest, Format
+from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, why_no_export
+from archsearch.exchange.formats.format import file_name
+from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.study.catalogue import opened_existing
 from archsearch.study.commands import command
@@ -24,14 +25,11 @@ class Exporter(Protocol):
         ...
 
 
-_NAMES = {"saved_model": "saved_model", "keras": "model.keras"}
-
-
 def export_study(
     name: str,
     *,
     home: Path,
-    form: Format = "saved_model",
+    form: str = DEFAULT_FORMAT,
     out: Path | None = None,
     overwrite: bool = False,
     storage: str | None = None,
@@ -41,7 +39,7 @@ def export_study(
     Args:
         name: the study.
         home: where the study lies.
-        form: `saved_model` (a folder) or `keras` (one file).
+        form: the name of an installed format: `saved_model` (a folder), `keras` (one file).
         out: where the model goes; None: into the study's folder, in place of an earlier one there.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.
@@ -50,7 +48,7 @@ def export_study(
         Where the model lies; it has been reloaded and compared with the trained one.
 
     Raises:
-        UserError: there is no such study, it has no winner yet, `out` is taken, or TensorFlow is missing.
+        UserError: there is no such study, it has no winner yet, `out` is taken, or a package is missing.
         ArchsearchError: the export failed.
     """
     check_study_name(name)
@@ -64,7 +62,7 @@ def export_winner(
     store: StudyStore,
     folder: StudyFolder,
     *,
-    form: Format = "saved_model",
+    form: str = DEFAULT_FORMAT,
     out: Path | None = None,
     overwrite: bool = False,
     exporter: Exporter | None = None,
@@ -73,24 +71,20 @@ def export_winner(
 
     `exporter` has TensorFlow at hand already; None: a process of its own.
     """
-    if form not in _NAMES:
-        raise UserError(f"no format {form!r}; there are {', '.join(_NAMES)}")
+    found = find_format(form)
     graph, weights = _best_training(store, folder)
     own = out is None
     request = ExportRequest(
         graph=folder.read_graph(graph),
         weights=str(weights),
         dataset=str(_dataset_folder(folder, store)),
-        out=str(folder.exports / _NAMES[form] if out is None else out),
+        out=str(folder.exports / file_name(found) if out is None else out),
         format=form,
         overwrite=overwrite or own,
     )
-    if exporter is None and find_spec("tensorflow") is None:
+    if (why := why_no_export(found)) is not None:
         again = command("export", store.name, home=folder.home)
-        raise UserError(
-            "exporting needs TensorFlow, which is not installed: pip install tensorflow, "
-            f"then {again}"
-        )
+        raise UserError(f"{why}, then {again}")
     if exporter is not None:
         path = exporter.export(request)
     else:

@@ -7,12 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from archsearch.tracking.ledger import Ledger, check_artifacts
-from archsearch.tracking.records import (
-    StudyRecord,
-    StudyStatus,
-    TrialRecord,
-    TrialStatus,
-)
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 
 
 @dataclass(slots=True)
@@ -32,15 +27,26 @@ class MemoryRun:
     history: dict[str, dict[int, float]] = field(default_factory=dict)
     artifacts: dict[str, str | bytes] = field(default_factory=dict)
 
+    def end(self, ending: Ending) -> None:
+        """Note how it ended."""
+        self.status = ending.status
+        self.metrics.update(ending.metrics)
+        self.tags.update(ending.tags)
+        self.artifacts.update(ending.artifacts)
+
 
 class MemoryTracker:
-    """Keeps a study's runs in `study` and `trials`, in the order they began."""
+    """Keeps a study's runs in `study` and `trials`, in the order they began.
 
-    def __init__(self) -> None:
+    Args:
+        before: the tracker of a process that is dead now; its study is taken up.
+    """
+
+    def __init__(self, before: "MemoryTracker | None" = None) -> None:
         self.study: MemoryRun | None = None
         self.study_record: StudyRecord | None = None
-        self.trial_records: dict[str, TrialRecord] = {}
-        self.trials: dict[str, MemoryRun] = {}
+        self.trial_records: dict[str, TrialRecord] = {} if before is None else before.trial_records
+        self.trials: dict[str, MemoryRun] = {} if before is None else before.trials
         self.description = ""
         self.closed = False
         self._ledger = Ledger()
@@ -53,12 +59,20 @@ class MemoryTracker:
         self.study_record = study
         self.description = study.description
         self.study = MemoryRun(study.name, tags=dict(study.tags), artifacts=dict(study.artifacts))
+        for run in self.trials.values():
+            if run.status == "running":
+                run.status = "interrupted"
 
     def start_trial(self, trial: TrialRecord) -> None:
         """Open a trial."""
         check_artifacts(trial.artifacts)
         self._ledger.start_trial(trial.key)
         with self._lock:
+            if trial.key in self.trials:
+                run = self.trials[trial.key]
+                if run.status == "interrupted":  # one that ended is told of once more, to be sure
+                    run.status = "running"
+                return
             self.trial_records[trial.key] = trial
             self.trials[trial.key] = MemoryRun(
                 trial.label,
@@ -74,22 +88,15 @@ class MemoryTracker:
         run = self.trials[key]
         with self._lock:
             for name, value in metrics.items():
-                run.history.setdefault(name, {}).setdefault(step, value)
-                run.metrics[name] = value
+                kept = run.history.setdefault(name, {})
+                if step not in kept:
+                    kept[step] = run.metrics[name] = value
 
-    def end_trial(
-        self,
-        key: str,
-        status: TrialStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-    ) -> None:
+    def end_trial(self, key: str, ending: Ending) -> None:
         """Close a trial."""
-        check_artifacts(artifacts or {})
+        check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
-        _end(self.trials[key], status, metrics, tags, artifacts)
+        self.trials[key].end(ending)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         """Keep figures of a trial."""
@@ -98,22 +105,14 @@ class MemoryTracker:
         with self._lock:
             run.metrics.update({n: v for n, v in metrics.items() if n not in run.metrics})
 
-    def end_study(
-        self,
-        status: StudyStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-        description: str = "",
-    ) -> None:
+    def end_study(self, ending: Ending, *, description: str = "") -> None:
         """Close the study; trials still open end as interrupted."""
-        check_artifacts(artifacts or {})
-        for key in self._ledger.end_study():
+        check_artifacts(ending.artifacts)
+        for key in self._ledger.end_study(ending.status):
             self.trials[key].status = "interrupted"
         self.description = description or self.description
         assert self.study is not None  # the ledger has just said so
-        _end(self.study, status, metrics, tags, artifacts)
+        self.study.end(ending)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Nothing waits here."""
@@ -121,6 +120,7 @@ class MemoryTracker:
 
     def close(self, timeout_s: float = 30.0) -> str | None:
         """Note that it was closed; nothing is ever lost."""
+        self._ledger.close()
         self.closed = True
         return None
 
@@ -134,16 +134,3 @@ class MemoryTracker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _end(
-    run: MemoryRun,
-    status: str,
-    metrics: Mapping[str, float] | None,
-    tags: Mapping[str, str] | None,
-    artifacts: Mapping[str, str | bytes] | None,
-) -> None:
-    run.status = status
-    run.metrics.update(metrics or {})
-    run.tags.update(tags or {})
-    run.artifacts.update(artifacts or {})

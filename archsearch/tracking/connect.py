@@ -7,11 +7,12 @@ import os
 import re
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.names import one_line
+from archsearch.tracking.labels import one_line
+from archsearch.uris import shown_uri
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send usage figures to its makers
@@ -24,6 +25,9 @@ _DEFAULTS = {
     "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
 }
 _LOUD = ("alembic", "urllib3.connectionpool", "matplotlib.font_manager")
+
+GIVE_ANOTHER: Final = "give another with --tracking-uri, or none for the one in --home"
+"""What to try where an address is of no use."""
 
 _IMPORT = threading.Lock()
 _CREATE = threading.Lock()  # MLflow's migrations run one at a time in a process
@@ -104,11 +108,6 @@ def artifact_location(home: Path, study: str) -> str:
     return (home.resolve() / "artifacts" / f"{harmless}-{digest}").as_uri()
 
 
-def shown_uri(uri: str) -> str:
-    """Return a store's address without its password."""
-    return re.sub(r"//([^:/@]*):[^@]*@", r"//\1:***@", uri)
-
-
 def may_pass(error: BaseException) -> bool:
     """Whether trying again later may help: a server that is down, a locked database."""
     code = getattr(error, "error_code", None)
@@ -140,7 +139,7 @@ def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
     return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")
 
 
-def check_address(home: Path, tracking_uri: str | None) -> None:
+def check_store(home: Path, tracking_uri: str | None) -> None:
     """Refuse a store that can never be used, before there is a home; one that does not answer may later.
 
     Raises:
@@ -154,8 +153,7 @@ def check_address(home: Path, tracking_uri: str | None) -> None:
     except Exception as error:
         if may_pass(error):
             return
-        hint = "give another with --tracking-uri, or none for the one in --home"
-        raise UserError(f"{as_user_error(tracking_uri, error)}; {hint}") from error
+        raise UserError(f"{as_user_error(tracking_uri, error)}; {GIVE_ANOTHER}") from error
 
 
 def open_client(uri: str) -> Any:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 
-from archsearch.tracking.names import one_line
+from archsearch.tracking.labels import one_line
 
 _PANELS = (
     ("loss", (("loss", "train"), ("val_loss", "validation"))),

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from archsearch.tracking.records import TrialStatus
+
 
 class Ledger:
     """Says when a tracker is misused; safe to call from any thread."""
@@ -12,12 +14,14 @@ class Ledger:
         self._lock = threading.Lock()
         self._study: str | None = None
         self._ended = False
+        self._shut = False
         self._open: set[str] = set()
         self._closed: set[str] = set()
 
     def start_study(self, name: str) -> None:
         """Note that a study began."""
         with self._lock:
+            self._need_tracker()
             if self._study is not None:
                 raise ValueError(f"study {self._study!r} is tracked already; make another tracker")
             self._study = name
@@ -33,6 +37,7 @@ class Ledger:
     def epoch(self, key: str) -> bool:
         """Whether a trial still takes epochs."""
         with self._lock:
+            self._need_tracker()
             if key not in self._open and key not in self._closed:
                 raise ValueError(f"trial {key!r} was never started")
             return key in self._open
@@ -44,23 +49,36 @@ class Ledger:
     def end_trial(self, key: str) -> None:
         """Note that a trial ended."""
         with self._lock:
+            self._need_tracker()
             if key not in self._open:
                 state = "ended before" if key in self._closed else "never started"
                 raise ValueError(f"trial {key!r} was {state}")
             self._open.remove(key)
             self._closed.add(key)
 
-    def end_study(self) -> list[str]:
-        """Note that the study ended; the trials that were open, in order."""
+    def end_study(self, status: TrialStatus) -> list[str]:
+        """Note that the study ended; return the keys of the trials that were open, in order."""
         with self._lock:
             self._need_study()
+            if status == "pruned":
+                raise ValueError("a study is not pruned: it ends complete, failed or interrupted")
             self._ended = True
             left = sorted(self._open)
             self._closed |= self._open
             self._open.clear()
             return left
 
+    def close(self) -> None:
+        """Note that the tracker is closed; again is no misuse."""
+        with self._lock:
+            self._shut = True
+
+    def _need_tracker(self) -> None:
+        if self._shut:
+            raise ValueError("the tracker is closed")
+
     def _need_study(self) -> None:
+        self._need_tracker()
         if self._study is None:
             raise ValueError("no study was started")
         if self._ended:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from archsearch.tracking import connect, view
+from archsearch.tracking import connect
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.names import one_line
-from archsearch.tracking.records import Scalar, StudyRecord, StudyStatus, TrialRecord, TrialStatus
+from archsearch.tracking.labels import one_line
+from archsearch.tracking.records import Ending, Scalar, StudyRecord, TrialRecord
 from archsearch.tracking.runs import NOTE, PARENT, all_runs, end_run, figure, plain_key, user
+from archsearch.tracking.saved_view import TAG, saved_view
 
 _MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
 _MAX_DIGEST = 36
@@ -26,17 +27,6 @@ class EpochPoint:
     step: int
     at_ms: int
     metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a run ended, when (in milliseconds), and the last that is to be kept of it."""
-
-    status: TrialStatus | StudyStatus
-    at_ms: int
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    artifacts: Mapping[str, str | bytes]
 
 
 @dataclass(slots=True)
@@ -151,22 +141,23 @@ class MlflowStore:
         self._put(run.run_id, trial.artifacts)
 
     def epochs(self, points: Iterable[EpochPoint]) -> None:
-        """Keep epochs of any trials, one request a trial; those kept before are left out."""
-        wanted: dict[str, list[_Row]] = {}
+        """Keep epochs of any trials, one request a trial; those kept or told before are left out."""
+        wanted: dict[str, dict[int, _Row]] = {}
         for point in points:
-            if news := _news(self._runs[point.key], point.metrics, point.step):
-                wanted.setdefault(point.key, []).append((news, point.step, point.at_ms))
-        for key, rows in wanted.items():
+            steps = wanted.setdefault(point.key, {})
+            told, _, at_ms = steps.get(point.step, ({}, point.step, point.at_ms))
+            news = _news(self._runs[point.key], point.metrics, point.step)
+            steps[point.step] = ({**news, **told}, point.step, at_ms)
+        for key, steps in wanted.items():
+            rows = [row for row in steps.values() if row[0]]
+            if not rows:
+                continue
             run = self._runs[key]
             self._reopen(run)
             self._send(run.run_id, rows)
             _note(run, rows)
 
-    def end_trial(
-        self,
-        key: str,
-        end: Ending,
-    ) -> None:
+    def end_trial(self, key: str, end: Ending, at_ms: int) -> None:
         """Close a trial's run: last figures, learning curves, state."""
         run = self._runs[key]
         if run.kept == end.status:
@@ -182,7 +173,7 @@ class MlflowStore:
             if points.get(last) != figure(value):
                 rows.setdefault(last, {})[name] = value
         # Later than the epoch's own, even if both came in the same millisecond.
-        last_rows = [(row, step, end.at_ms + 1) for step, row in rows.items()]
+        last_rows = [(row, step, at_ms + 1) for step, row in rows.items()]
         self._send(run.run_id, last_rows, tags=end.tags)
         _note(run, last_rows)
         files = dict(end.artifacts)
@@ -194,7 +185,7 @@ class MlflowStore:
             picture = learning_curves_png(curves, title=run.name)
             files.setdefault("learning_curves.png", picture)
         self._put(run.run_id, files)
-        end_run(self.client, run.run_id, end.status, end.at_ms)
+        end_run(self.client, run.run_id, end.status, at_ms)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
@@ -203,17 +194,13 @@ class MlflowStore:
         self._send(run.run_id, rows)
         _note(run, rows)
 
-    def end_study(
-        self,
-        end: Ending,
-        description: str,
-    ) -> None:
+    def end_study(self, end: Ending, description: str, at_ms: int) -> None:
         """Close the parent run."""
         note = {NOTE: description} if description else {}
-        self._send(self._parent, [(end.metrics, 0, end.at_ms)], tags={**end.tags, **note})
+        self._send(self._parent, [(end.metrics, 0, at_ms)], tags={**end.tags, **note})
         self._describe(description)
         self._put(self._parent, end.artifacts)
-        end_run(self.client, self._parent, end.status, end.at_ms)
+        end_run(self.client, self._parent, end.status, at_ms)
 
     def _need_study(self) -> StudyRecord:
         if self._study is None:
@@ -354,8 +341,8 @@ class MlflowStore:
         """Add knobs to the columns of MLflow's page."""
         columns = (*self._knobs, *(name for name in knobs if name not in self._knobs))
         if columns != self._knobs or not columns:
-            saved = view.saved_view(columns, int(time.time() * 1000))
-            self.client.set_experiment_tag(self.experiment_id, view.TAG, saved)
+            saved = saved_view(columns, int(time.time() * 1000))
+            self.client.set_experiment_tag(self.experiment_id, TAG, saved)
             self._knobs = columns
 
     def _put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:

@@ -12,8 +12,9 @@ from typing import Self
 
 from archsearch.tracking import connect
 from archsearch.tracking.ledger import Ledger, check_artifacts
-from archsearch.tracking.mlflow_store import Ending, EpochPoint, MlflowStore
-from archsearch.tracking.records import StudyRecord, StudyStatus, TrialRecord, TrialStatus
+from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord, owned
+from archsearch.uris import shown_uri
 
 _log = logging.getLogger(__name__)
 
@@ -78,34 +79,26 @@ class MlflowTracker:
         """Open the study's parent run, or take up the one that is there."""
         check_artifacts(study.artifacts)
         self._ledger.start_study(study.name)
-        at_ms = _now_ms()
-        self._put(_Update(lambda store: store.start_study(study, at_ms), "the study's start"))
+        record, at_ms = owned(study), _now_ms()
+        self._put(_Update(lambda store: store.start_study(record, at_ms), "the study's start"))
 
     def start_trial(self, trial: TrialRecord) -> None:
         """Open a trial's run, or take up the one with its key."""
         check_artifacts(trial.artifacts)
         self._ledger.start_trial(trial.key)
-        at_ms = _now_ms()
-        self._put(_Update(lambda store: store.start_trial(trial, at_ms), f"{trial.key}'s start"))
+        record, at_ms = owned(trial), _now_ms()
+        self._put(_Update(lambda store: store.start_trial(record, at_ms), f"{trial.key}'s start"))
 
     def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
         """Keep an epoch's metrics (step counts from 1)."""
         if self._ledger.epoch(key):
             self._put(EpochPoint(key=key, step=step, at_ms=_now_ms(), metrics=dict(metrics)))
 
-    def end_trial(
-        self,
-        key: str,
-        status: TrialStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-    ) -> None:
+    def end_trial(self, key: str, ending: Ending) -> None:
         """Close a trial's run with its last figures; its learning curves are drawn and kept."""
-        check_artifacts(artifacts or {})
+        check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
-        self._end_trial(key, _ending(status, metrics, tags, artifacts))
+        self._end_trial(key, owned(ending))
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
@@ -113,21 +106,15 @@ class MlflowTracker:
         at_ms, found = _now_ms(), dict(metrics)
         self._put(_Update(lambda store: store.add_metrics(key, found, at_ms), f"{key}'s figures"))
 
-    def end_study(
-        self,
-        status: StudyStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-        description: str = "",
-    ) -> None:
+    def end_study(self, ending: Ending, *, description: str = "") -> None:
         """Close the parent run; trials still open are ended as interrupted."""
-        check_artifacts(artifacts or {})
-        for key in self._ledger.end_study():
-            self._end_trial(key, _ending("interrupted", None, None, None))
-        end = _ending(status, metrics, tags, artifacts)
-        self._put(_Update(lambda store: store.end_study(end, description), "the study's end"))
+        check_artifacts(ending.artifacts)
+        for key in self._ledger.end_study(ending.status):
+            self._end_trial(key, Ending(status="interrupted"))
+        end, at_ms = owned(ending), _now_ms()
+        self._put(
+            _Update(lambda store: store.end_study(end, description, at_ms), "the study's end")
+        )
 
     @property
     def experiment_id(self) -> str:
@@ -147,6 +134,7 @@ class MlflowTracker:
 
     def close(self, timeout_s: float = 30.0) -> str | None:
         """Flush and let go of the store; one line on what could not be kept, or None."""
+        self._ledger.close()
         with self._state:
             self._closing = True
             self._deadline = min(self._deadline, time.monotonic() + timeout_s)
@@ -159,7 +147,7 @@ class MlflowTracker:
                 return None
             why = self._lost_why or self._trouble or TimeoutError("no answer in time")
         return (
-            f"MLflow store {connect.shown_uri(self.uri)} lacks {_count(lost)} of this study"
+            f"MLflow store {shown_uri(self.uri)} lacks {_count(lost)} of this study"
             f" (first: {lost[0]}): {connect.reason(why)}"
         )
 
@@ -176,7 +164,8 @@ class MlflowTracker:
             self._warn(problem)
 
     def _end_trial(self, key: str, end: Ending) -> None:
-        self._put(_Update(lambda store: store.end_trial(key, end), f"{key}'s end"))
+        at_ms = _now_ms()
+        self._put(_Update(lambda store: store.end_trial(key, end, at_ms), f"{key}'s end"))
 
     def _put(self, update: _Update | EpochPoint) -> None:
         with self._state:
@@ -247,7 +236,7 @@ class MlflowTracker:
             self._current = []
             self._state.notify_all()
         if back:
-            self._warn(f"MLflow store {connect.shown_uri(self.uri)} answers again")
+            self._warn(f"MLflow store {shown_uri(self.uri)} answers again")
 
     def _wait(self, error: Exception, failures: int) -> None:
         """Say (once an outage) that the store does not answer; wait before the next attempt."""
@@ -257,7 +246,7 @@ class MlflowTracker:
             self._state.notify_all()
         if first:
             self._warn(
-                f"MLflow store {connect.shown_uri(self.uri)}: {connect.reason(error)}; "
+                f"MLflow store {shown_uri(self.uri)}: {connect.reason(error)}; "
                 "training goes on, what is tracked waits in memory"
             )
         pause = _PATIENCE_S[min(failures, len(_PATIENCE_S)) - 1]
@@ -278,7 +267,7 @@ class MlflowTracker:
         self._drop(error)
         if first:
             self._warn(
-                f"MLflow store {connect.shown_uri(self.uri)} does not take {what}: "
+                f"MLflow store {shown_uri(self.uri)} does not take {what}: "
                 f"{connect.reason(error)}; training goes on without it"
             )
 
@@ -305,22 +294,6 @@ def _answers(store: MlflowStore) -> bool:
     except Exception:
         return False
     return True
-
-
-def _ending(
-    status: TrialStatus | StudyStatus,
-    metrics: Mapping[str, float] | None,
-    tags: Mapping[str, str] | None,
-    artifacts: Mapping[str, str | bytes] | None,
-) -> Ending:
-    # Copies: the caller may go on with its own while these wait.
-    return Ending(
-        status=status,
-        at_ms=_now_ms(),
-        metrics=dict(metrics or {}),
-        tags=dict(tags or {}),
-        artifacts=dict(artifacts or {}),
-    )
 
 
 def _what(update: _Update | EpochPoint) -> str:

@@ -1,9 +1,9 @@
 """What tracking is told of a study: plain values, and the narrow port that takes them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 Role = Literal["candidate", "baseline", "finalist"]
 TrialStatus = Literal["complete", "pruned", "failed", "interrupted"]
@@ -80,16 +80,48 @@ class TrialRecord:
     artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended, and the last that is to be kept of it.
+
+    Attributes:
+        status: of a study, never `pruned`.
+        metrics: last figures.
+        tags: more tags, such as the reason of a failure.
+        artifacts: path to content.
+    """
+
+    status: TrialStatus
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+_Record = TypeVar("_Record", StudyRecord, TrialRecord, Ending)
+
+
+def owned(record: _Record) -> _Record:
+    """Copy a record with its mappings: whoever told it may change his own while this waits."""
+    values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
+    copies: dict[str, Any] = {n: dict(v) for n, v in values.items() if isinstance(v, Mapping)}
+    return replace(record, **copies)
+
+
 class Tracker(Protocol):
     """Where a study's runs are kept. Methods return at once and may be called from any thread.
 
     A tracker never lets its store's troubles reach training: it warns once and says in `close`
     what was lost. Only misuse raises: a `ValueError` for a key that was never started or was
-    started twice, or for a study that was not started.
+    started twice, for a study that was not started or has ended, for an artifact's path that
+    leads out of its run, for a tracker that is closed (`Ledger` and `check_artifacts` do these
+    checks for any tracker). What it was told is its own: a caller's mapping may change later.
 
     Starting a study that is kept already resumes it: its runs left running by a dead process are
     ended as interrupted, and a trial started again under a known key goes on in its own run,
-    where epochs that are kept already are not counted twice.
+    where epochs that are kept already are not counted twice. A driver that resumes tells of every
+    trial again, as the tracker may have lost something: what is kept already stays as it is.
+
+    `archsearch.testing.tracker_case` holds a tracker to all of this.
     """
 
     def start_study(self, study: StudyRecord) -> None:
@@ -107,15 +139,7 @@ class Tracker(Protocol):
         """
         ...
 
-    def end_trial(
-        self,
-        key: str,
-        status: TrialStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-    ) -> None:
+    def end_trial(self, key: str, ending: Ending) -> None:
         """Close a trial's run with its last figures; its learning curves are drawn and kept."""
         ...
 
@@ -123,16 +147,13 @@ class Tracker(Protocol):
         """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
         ...
 
-    def end_study(
-        self,
-        status: StudyStatus,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        artifacts: Mapping[str, str | bytes] | None = None,
-        description: str = "",
-    ) -> None:
-        """Close the parent run; trials still open are ended as interrupted."""
+    def end_study(self, ending: Ending, *, description: str = "") -> None:
+        """Close the parent run; trials still open are ended as interrupted.
+
+        Args:
+            ending: of the study.
+            description: takes the place of the one it was started with, where it is not empty.
+        """
         ...
 
     def flush(self, timeout_s: float | None = None) -> bool:
@@ -140,7 +161,10 @@ class Tracker(Protocol):
         ...
 
     def close(self, timeout_s: float = 30.0) -> str | None:
-        """Flush and let go of the store; one line on what could not be kept, or None."""
+        """Flush and let go of the store; one line on what could not be kept, or None.
+
+        Closing it again does no harm.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,10 @@ from typing import IO, Any
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking import connect
-from archsearch.tracking.view import TAG, study_url
+from archsearch.tracking.kinds import find_kind
+from archsearch.tracking.mlflow_kind import MLFLOW
+from archsearch.tracking.saved_view import TAG, study_url
+from archsearch.uris import shown_uri
 
 _START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s
 
@@ -85,19 +88,31 @@ def start_ui(
         port: 0 takes a free one.
 
     Raises:
-        UserError: the port is taken, the host is not this machine's, or the store is a server
-            that has a page of its own.
+        UserError: the port is taken, the host is not this machine's, the store is a server that has a
+            page of its own, or no store of MLflow's.
         ArchsearchError: the server did not start; the message ends with its last words.
     """
+    if find_kind(tracking_uri) is not MLFLOW:
+        raise UserError(f"{shown_uri(tracking_uri or '')} is no MLflow store: it has no such page")
     uri = connect.store_uri(home, tracking_uri)
     if connect.is_server(uri):
-        shown = connect.shown_uri(uri)
+        shown = shown_uri(uri)
         raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
     port = _free_port(host, port)
-    artifacts = home.resolve() / "artifacts"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--default-artifact-root", artifacts.as_uri()]
-    command += ["--host", host, "--port", str(port)]
+    command = ["--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    command += ["--default-artifact-root", (home.resolve() / "artifacts").as_uri()]
+    server = _launch(command, url=f"http://{_url_host(host)}:{port}")
+    try:
+        _wait(server)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _launch(options: Sequence[str], *, url: str) -> UiServer:
+    """Start `mlflow server` with these options, and with what is the same for all."""
+    command = [sys.executable, "-m", "mlflow", "server", *options]
     # One process is enough for one person, and three fewer copies of MLflow in memory.
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
     log = tempfile.TemporaryFile(prefix="archsearch-ui-")  # noqa: SIM115  closed in stop
@@ -114,13 +129,7 @@ def start_ui(
         stderr=log,
         start_new_session=True,
     )
-    server = UiServer(f"http://{_url_host(host)}:{port}", process, log)
-    try:
-        _wait(server)
-    except BaseException:
-        server.stop()
-        raise
-    return server
+    return UiServer(url, process, log)
 
 
 def serve_ui(

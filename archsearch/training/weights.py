@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.errors import ArchsearchError
+from archsearch.ir.graph import Graph
+from archsearch.training.initial import initial_weights
 
 Weights = dict[str, npt.NDArray[Any]]
 
@@ -37,6 +39,15 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[Any]]) -> None:
                 f"wanted shape {tuple(variable.shape)}"
             )
         variable.assign(value)
+
+
+def fresh_weights(graph: Graph) -> Weights:
+    """Return the weights that a network starts from, as `get_weights` would of its fresh model."""
+    return {
+        f"{name}:{index}": value
+        for name, values in initial_weights(graph, seed=0).items()
+        for index, value in enumerate(values)
+    }
 
 
 def save_weights(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:

@@ -109,23 +109,12 @@ def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path):
 def test_a_model_that_disagrees_is_not_kept(dataset, tmp_path, monkeypatch):
     from archsearch.exchange import export as module
 
-    original = module._trained_probabilities
-    monkeypatch.setattr(module, "_trained_probabilities", lambda *a: original(*a) + 0.01)
+    original = module.trained_probabilities
+    monkeypatch.setattr(module, "trained_probabilities", lambda *a: original(*a) + 0.01)
     request, _ = request_for(vgg_like(), dataset, tmp_path)
     with pytest.raises(ArchsearchError, match="disagrees with the trained one"):
         export(request)
     assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
-
-
-@pytest.mark.keras
-def test_replacing_is_asked_for_and_leaves_nothing_of_the_old(dataset, tmp_path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "old.txt").write_text("old")
-    request, _ = request_for(vgg_like(), dataset, tmp_path, overwrite=True)
-    out = export(request)
-    assert not (out / "old.txt").exists()
-    assert (out / "saved_model.pb").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "w.npz"]
 
 
 def test_what_exists_is_not_replaced(tmp_path):
@@ -138,8 +127,13 @@ def test_what_exists_is_not_replaced(tmp_path):
         check_out(request(tmp_path))
     with pytest.raises(UserError, match=r"a \.keras file's name ends in \.keras"):
         check_out(request(tmp_path / "model", "keras"))
-    with pytest.raises(UserError, match="there are saved_model and keras"):
+    with pytest.raises(UserError, match=r"model\.keras does not fit --format saved_m.*is a folder"):
+        check_out(request(tmp_path / "model.keras"))
+    with pytest.raises(UserError, match="did you mean saved_model"):
+        check_out(request(tmp_path / "model", "savedmodel"))
+    with pytest.raises(UserError, match="no format is named 'onnx'; there are keras, saved_model"):
         check_out(request(tmp_path / "model", "onnx"))
+    assert check_out(request(tmp_path / "model.v2")) == tmp_path / "model.v2"
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.device_choice import checked_device
 from archsearch.exchange.export import ExportRequest
 from archsearch.exchange.latency import LEAST_CALLS, LatencyRequest
-from archsearch.exchange.model_process import ModelProcess, checked_device
+from archsearch.exchange.model_process import ModelProcess
 from archsearch.ir.codec import to_json
 from tests.networks import vgg_like
 

@@ -12,7 +12,6 @@ from archsearch.archive.design import LatencyFit
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.gauge import FakeGauge
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
@@ -21,6 +20,7 @@ from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.fake_gauge import FakeGauge
 from archsearch.testing.memory_tracker import MemoryTracker
 from tests.bench import table
 

@@ -5,6 +5,7 @@ import pytest
 
 from archsearch.archive.folder import StudyFolder
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.formats import format
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.settings import RunSettings
 from archsearch.study import catalogue as studies
@@ -80,7 +81,7 @@ def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
 def test_without_tensorflow_there_is_a_result_but_no_export(
     study: str, asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(format, "find_spec", lambda name: None)
     says = f"pip install tensorflow, then archsearch export {study}"
     with pytest.raises(UserError, match=says):
         export_study(study, home=tmp_path)

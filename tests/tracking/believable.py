@@ -4,15 +4,8 @@ import json
 import math
 import random
 
-from archsearch.tracking import (
-    DatasetRecord,
-    StudyRecord,
-    Tracker,
-    TrialRecord,
-    design_label,
-    run_name,
-    study_note,
-)
+from archsearch.tracking.labels import run_name, study_note
+from archsearch.tracking.records import DatasetRecord, Ending, StudyRecord, Tracker, TrialRecord
 
 EPOCHS = 12
 IMAGES = 1149
@@ -45,7 +38,7 @@ def tell_study(tracker: Tracker, name: str = "resnext-20M", *, candidates: int =
         depths = {f"depth_{stage}": rng.randint(1, 4) for stage in (1, 2, 3)}
         knobs = {**depths, "cardinality": cardinality}
         status = "pruned" if number in (3, 6) else "failed" if number == 7 else "complete"
-        label = design_label("resnext", knobs)
+        label = _label(knobs)
         rows.append(_tell_trial(tracker, f"trial-{number:04d}", label, knobs, rng, status))
     for name_, flops, params in (("resnet20_cifar", 40_813_184, 272_474), ("vgg-matched", 0, 0)):
         rows.append(
@@ -55,15 +48,22 @@ def tell_study(tracker: Tracker, name: str = "resnext-20M", *, candidates: int =
         )
     for seed in (1, 2):
         knobs = {"depth_1": 3, "depth_2": 2, "depth_3": 2, "cardinality": 8}
-        key, label = f"final-0002-seed{seed}", design_label("resnext", knobs)
+        key, label = f"final-0002-seed{seed}", _label(knobs)
         _tell_trial(tracker, key, label, knobs, rng, "complete", role="finalist", seed=seed)
     rows.sort(reverse=True)
     header = ["design", "FLOPs", "params", "val accuracy"]
     tracker.end_study(
-        "complete",
-        metrics={"best_val_accuracy": rows[0][0], "trials": len(rows)},
+        Ending(
+            status="complete",
+            metrics={"best_val_accuracy": rows[0][0], "trials": len(rows)},
+        ),
         description=study_note(facts=facts, header=header, rows=[row for _, row in rows]),
     )
+
+
+def _label(knobs: dict[str, int]) -> str:
+    depths = "-".join(str(knobs[f"depth_{stage}"]) for stage in (1, 2, 3))
+    return f"resnext {depths} G{knobs['cardinality']}"
 
 
 def _tell_trial(
@@ -118,5 +118,6 @@ def _tell_trial(
     if role == "finalist":
         final["test_accuracy"] = accuracy - 0.01
     tags = {"reason": "worker died: signal 9 (SIGKILL)"} if status == "failed" else {}
-    tracker.end_trial(key, status, metrics=final, tags=tags)  # type: ignore[arg-type]
+    ending = Ending(status=status, metrics=final, tags=tags)  # type: ignore[arg-type]
+    tracker.end_trial(key, ending)
     return accuracy, [label, f"{flops:,}", f"{params:,}", f"{accuracy:.3f}"]

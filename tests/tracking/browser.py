@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from archsearch.tracking import MlflowTracker, start_ui, study_url
 from archsearch.tracking.connect import open_client, store_uri
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.saved_view import study_url
+from archsearch.tracking.server import start_ui
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from archsearch.tracking import DatasetRecord, StudyRecord, TrialRecord
 from archsearch.tracking.connect import open_client, store_uri
+from archsearch.tracking.records import DatasetRecord, StudyRecord, TrialRecord
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside these tests
 

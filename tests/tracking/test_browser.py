@@ -6,7 +6,9 @@ import browser
 import pytest
 from believable import tell_study
 
-from archsearch.tracking import MlflowTracker, start_ui, study_url
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.saved_view import study_url
+from archsearch.tracking.server import start_ui
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "-")
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 from PIL import Image
 
-from archsearch.tracking import learning_curves_png
+from archsearch.tracking.curves import learning_curves_png
 
 
 @pytest.mark.parametrize(

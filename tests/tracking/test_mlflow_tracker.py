@@ -1,4 +1,4 @@
-"""Trackers by their port (both of them), and the MLflow one against a real store."""
+"""The MLflow tracker against a real store: what is MLflow's own (see test_trackers for the rest)."""
 
 import dataclasses
 import math
@@ -8,78 +8,16 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from archsearch.tracking import MemoryTracker, MlflowTracker, StudyRecord, Tracker, TrialRecord
 from archsearch.tracking import mlflow_tracker as tracker_module
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 
 EPOCH = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.1, "val_accuracy": 0.4}
-
-MakeTracker = Callable[[], Tracker]
-
-
-@pytest.fixture(params=["memory", "mlflow"])
-def make(request: pytest.FixtureRequest, home: Path) -> MakeTracker:
-    return MemoryTracker if request.param == "memory" else lambda: MlflowTracker(home)
-
-
-def test_misuse_is_told_at_once(make: MakeTracker, study: StudyRecord, trial: TrialRecord) -> None:
-    with make() as tracker:
-        with pytest.raises(ValueError, match="no study was started"):
-            tracker.start_trial(trial)
-        tracker.start_study(study)
-        with pytest.raises(ValueError, match="tracked already"):
-            tracker.start_study(study)
-        with pytest.raises(ValueError, match="'trial-0000' was never started"):
-            tracker.epoch("trial-0000", 1, EPOCH)
-        with pytest.raises(ValueError, match="'trial-0000' was never started"):
-            tracker.end_trial("trial-0000", "complete")
-        with pytest.raises(ValueError, match="'trial-0000' was never started"):
-            tracker.add_metrics("trial-0000", {"latency_ms": 1.0})
-        tracker.start_trial(trial)
-        with pytest.raises(ValueError, match="started before"):
-            tracker.start_trial(trial)
-        tracker.end_trial("trial-0000", "pruned")
-        with pytest.raises(ValueError, match="ended before"):
-            tracker.end_trial("trial-0000", "pruned")
-        tracker.epoch("trial-0000", 1, EPOCH)  # a worker's last report may come late
-        tracker.end_study("complete")
-        with pytest.raises(ValueError, match="has ended"):
-            tracker.start_trial(dataclasses.replace(trial, key="trial-0001"))
-        assert tracker.flush(60)
-        assert tracker.close() is None
-
-
-@pytest.mark.parametrize("path", ["../out", "/etc/x", "a/../../b", "", "a\\b"])
-def test_artifacts_stay_in_their_run(make: MakeTracker, study: StudyRecord, path: str) -> None:
-    with make() as tracker, pytest.raises(ValueError, match="must stay inside"):
-        tracker.start_study(dataclasses.replace(study, artifacts={path: "x"}))
-
-
-def test_memory_keeps_what_it_is_told(study: StudyRecord, trial: TrialRecord) -> None:
-    tracker = MemoryTracker()
-    tracker.start_study(study)
-    tracker.start_trial(trial)
-    tracker.epoch(trial.key, 1, EPOCH)
-    tracker.epoch(trial.key, 2, {**EPOCH, "val_accuracy": 0.6})
-    tracker.start_trial(dataclasses.replace(trial, key="open"))
-    tracker.end_trial(trial.key, "complete", metrics={"train_s": 3.0}, tags={"reason": "-"})
-    tracker.add_metrics(trial.key, {"latency_ms": 4.5})
-    tracker.end_study("interrupted", description="done")
-    run = tracker.trials[trial.key]
-    assert run.status == "complete"
-    assert run.history["val_accuracy"] == {1: 0.4, 2: 0.6}
-    assert run.metrics["val_accuracy"] == 0.6
-    assert run.metrics["flops"] == 19_800_001
-    assert run.metrics["latency_ms"] == 4.5
-    assert tracker.trials["open"].status == "interrupted"
-    assert tracker.study is not None
-    assert tracker.study.status == "interrupted"
-    assert tracker.description == "done"
 
 
 def test_a_study_in_mlflow(home: Path, kept: Any, study: StudyRecord, trial: TrialRecord) -> None:
@@ -91,12 +29,16 @@ def test_a_study_in_mlflow(home: Path, kept: Any, study: StudyRecord, trial: Tri
         tracker.start_trial(trial)
         for epoch in (1, 2, 3):
             tracker.epoch(trial.key, epoch, {**EPOCH, "val_accuracy": epoch / 7, "loss": math.nan})
-        tracker.end_trial(trial.key, "complete", metrics={"val_accuracy": 3 / 7, "train_s": 12})
+        tracker.end_trial(
+            trial.key, Ending(status="complete", metrics={"val_accuracy": 3 / 7, "train_s": 12})
+        )
         bad = dataclasses.replace(trial, key="b", role="baseline", knobs={"we/ird\n*knob": None})
         tracker.start_trial(bad)
-        tracker.end_trial("b", "failed", tags={"reason": "worker died:\nsignal 9"})
+        tracker.end_trial("b", Ending(status="failed", tags={"reason": "worker died:\nsignal 9"}))
         tracker.start_trial(dataclasses.replace(trial, key="final", role="finalist"))
-        tracker.end_study("complete", metrics={"best": 0.5}, description="| the table |")
+        tracker.end_study(
+            Ending(status="complete", metrics={"best": 0.5}), description="| the table |"
+        )
         assert tracker.close() is None
     assert warnings == []
 
@@ -145,7 +87,8 @@ def test_a_study_goes_on_after_sigkill(
     code = f"""
         import dataclasses, time
         from pathlib import Path
-        from archsearch.tracking import MlflowTracker, StudyRecord, TrialRecord
+        from archsearch.tracking.mlflow_tracker import MlflowTracker
+        from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
         tracker = MlflowTracker(Path({str(home)!r}))
         tracker.start_study(StudyRecord(name={study.name!r}, space="resnext", budget="20M"))
         for key in ("done", "cut"):
@@ -153,7 +96,7 @@ def test_a_study_goes_on_after_sigkill(
             tracker.epoch(key, 1, {{"val_accuracy": 0.1}})
             tracker.epoch(key, 2, {{"val_accuracy": 0.2}})
             if key == "done":
-                tracker.end_trial(key, "complete")
+                tracker.end_trial(key, Ending(status="complete"))
         tracker.flush()
         print("ready", flush=True)
         time.sleep(600)
@@ -178,8 +121,8 @@ def test_a_study_goes_on_after_sigkill(
         tracker.start_trial(dataclasses.replace(trial, key="cut", knobs={"G": 16}))
         for epoch in (2, 3):
             tracker.epoch("cut", epoch, {"val_accuracy": epoch / 10})
-        tracker.end_trial("cut", "complete", metrics={"val_accuracy": 0.3})
-        tracker.end_study("complete")
+        tracker.end_trial("cut", Ending(status="complete", metrics={"val_accuracy": 0.3}))
+        tracker.end_study(Ending(status="complete"))
         assert tracker.close(60) is None
     found = kept(home, study.name)
     assert set(found.trials) == {"done", "cut"}
@@ -203,9 +146,9 @@ def test_what_is_told_again_after_a_resume_changes_nothing(
             tracker.start_trial(trial)
             for epoch in range(1, epochs + 1):
                 tracker.epoch(trial.key, epoch, {**EPOCH, "images_per_s": 100.0 + epoch})
-            tracker.end_trial(trial.key, "complete", metrics=metrics)
+            tracker.end_trial(trial.key, Ending(status="complete", metrics=metrics))
             tracker.add_metrics(trial.key, {"latency_ms": 4.5})
-            tracker.end_study("complete")
+            tracker.end_study(Ending(status="complete"))
             assert tracker.close(60) is None
         found = kept(home, study.name)
         names = sorted(found.trials[trial.key].data.metrics)
@@ -229,36 +172,13 @@ def test_what_is_told_again_after_a_resume_changes_nothing(
     assert longer.trials[trial.key].data.tags["status"] == "complete"
 
 
-def test_threads_may_tell_it_at_once(home: Path, kept: Any, study: StudyRecord) -> None:
-    def tell(number: int) -> None:
-        for trial in range(3):
-            key = f"t{number}-{trial}"
-            tracker.start_trial(TrialRecord(key=key, label=key))
-            for epoch in range(1, 11):
-                tracker.epoch(key, epoch, {"custom": epoch + number / 10})
-            tracker.end_trial(key, "complete")
-
-    with MlflowTracker(home) as tracker:
-        tracker.start_study(study)
-        threads = [threading.Thread(target=tell, args=(n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        tracker.end_study("complete")
-        assert tracker.close(60) is None
-    found = kept(home, study.name)
-    assert len(found.trials) == 12
-    assert found.history("t3-2", "custom") == [(e, e + 0.3) for e in range(1, 11)]
-
-
 def test_two_studies_in_one_new_home(tmp_path: Path, kept: Any, study: StudyRecord) -> None:
     """The tables are made once, whoever comes first."""
     home = tmp_path / "new"
     trackers = [MlflowTracker(home), MlflowTracker(home)]
     for number, tracker in enumerate(trackers):
         tracker.start_study(dataclasses.replace(study, name=f"study {number}"))
-        tracker.end_study("complete")
+        tracker.end_study(Ending(status="complete"))
     assert [tracker.close(90) for tracker in trackers] == [None, None]
     assert kept(home, "study 0").parent.info.status == "FINISHED"
     assert kept(home, "study 1").parent.info.status == "FINISHED"
@@ -324,7 +244,7 @@ def test_an_update_that_is_refused_costs_only_itself(
     for epoch in (1, 2):
         tracker.epoch(trial.key, epoch, EPOCH)
         assert tracker.flush(60)
-    tracker.end_trial(trial.key, "complete")
+    tracker.end_trial(trial.key, Ending(status="complete"))
     problem = tracker.close(60)
     assert len(warnings) == 1
     assert "epoch 1 of trial-0000: a bug of ours; training goes on" in warnings[0]
@@ -359,7 +279,8 @@ def test_a_store_that_cannot_be_used_is_told_once(
 
 def test_the_driver_does_not_import_mlflow() -> None:
     """It takes 1 s and more, and `archsearch --help` must not wait for it."""
-    code = "import sys, archsearch.tracking; print([m for m in ('mlflow', 'matplotlib', 'pandas') "
+    code = "import sys; from archsearch.tracking import kinds, server; "
+    code += "print([m for m in ('mlflow', 'matplotlib', 'pandas') "
     out = subprocess.run(
         [sys.executable, "-c", code + "if m in sys.modules])"],
         capture_output=True,
@@ -373,13 +294,14 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     """Stdout may carry JSON, and MLflow's migrations are of no interest to anyone."""
     code = f"""
         from pathlib import Path
-        from archsearch.tracking import MlflowTracker, StudyRecord, TrialRecord
+        from archsearch.tracking.mlflow_tracker import MlflowTracker
+        from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
         with MlflowTracker(Path({str(tmp_path / "new")!r})) as tracker:
             tracker.start_study(StudyRecord(name="quiet", space="vgg", budget="20M"))
             tracker.start_trial(TrialRecord(key="a", label="a"))
             tracker.epoch("a", 1, {{"loss": 1.0}})
-            tracker.end_trial("a", "complete")
-            tracker.end_study("complete")
+            tracker.end_trial("a", Ending(status="complete"))
+            tracker.end_study(Ending(status="complete"))
             assert tracker.close(90) is None
     """
     out = subprocess.run(

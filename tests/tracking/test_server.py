@@ -16,16 +16,11 @@ from typing import Any
 import pytest
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking import (
-    MlflowTracker,
-    StudyRecord,
-    TrialRecord,
-    UiServer,
-    delete_study,
-    serve_ui,
-    start_ui,
-    study_url,
-)
+from archsearch.tracking.deletion import delete_study
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
+from archsearch.tracking.saved_view import study_url
+from archsearch.tracking.server import UiServer, serve_ui, start_ui
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -85,7 +80,7 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
     server.process.wait()
     began = time.perf_counter()
     tracker.epoch(trial.key, 2, {"val_accuracy": 0.2})
-    tracker.end_trial(trial.key, "complete")
+    tracker.end_trial(trial.key, Ending(status="complete"))
     tracker.start_trial(dataclasses.replace(trial, key="next"))
     assert time.perf_counter() - began < 0.5
     assert not tracker.flush(3.0)
@@ -102,7 +97,7 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
         assert found.trials[trial.key].info.status == "FINISHED"
         assert found.trials["next"].info.status == "RUNNING"
 
-    tracker.end_trial("next", "complete")
+    tracker.end_trial("next", Ending(status="complete"))
     problem = tracker.close(4.0)  # the server is gone again, for good
     assert problem is not None
     assert "lacks 1 update of this study (first: next's end): connection refused" in problem
@@ -154,7 +149,7 @@ def test_serving_ends_with_a_signal_and_leaves_nothing_behind(
 ) -> None:
     code = f"""if True:
         from pathlib import Path
-        from archsearch.tracking import serve_ui
+        from archsearch.tracking.server import serve_ui
         serve_ui(Path({str(home)!r}), port=0, ready=lambda url: print(url, flush=True))
         print("over")
     """

@@ -1,16 +1,4 @@
-from archsearch.tracking import design_label, run_name, study_note
-from archsearch.tracking.names import one_line
-
-
-def test_designs_are_told_apart_by_their_knobs() -> None:
-    knobs = {f"depth_{stage}": depth for stage, depth in enumerate((3, 4, 6, 3), 1)}
-    assert design_label("resnext", {**knobs, "cardinality": 8}) == "resnext 3-4-6-3 G8"
-    mixed = {"convs1": 1, "convs2": 2, "bn": True, "gap": False, "head": "fc", "none": None}
-    assert design_label("vgg", mixed) == "vgg 1-2 bn fc"
-    assert design_label("wrn", {"widening_factor": 8.5, "dropout": 0.3, "blocks": 4}) == (
-        "wrn k8.5 drop 0.3 blocks 4"
-    )
-    assert design_label("lenet", {}) == "lenet"
+from archsearch.tracking.labels import one_line, run_name, study_note
 
 
 def test_runs_say_their_role_and_size() -> None:

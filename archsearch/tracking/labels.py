@@ -1,47 +1,11 @@
 """How runs are named and described, so that one design is told from another at a glance."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from archsearch.tracking.records import Role, Scalar
 from archsearch.units import format_count
 
-_NUMBERED = re.compile(r"(.*?)[_.]?(\d+)\Z")
-
-# The papers' letters; a knob not listed here is written out.
-_LETTERS = {
-    "cardinality": "G",
-    "width": "C",
-    "path_width": "c",
-    "growth_rate": "k",
-    "widening": "k",
-    "widening_factor": "k",
-    "dropout": "drop ",
-    "bottleneck_ratio": "r",
-}
-
 _MAX_NAME = 120
-
-
-def design_label(space: str, knobs: Mapping[str, Scalar]) -> str:
-    """Name a design by its space and knobs: `resnext 3-4-6-3 G8`.
-
-    Numbered knobs (`depth_1`, `depth_2`, …) are joined by dashes; a switch shows its name when on;
-    numbers take the papers' letters.
-    """
-    groups: dict[str, list[str]] = {}
-    for name, value in knobs.items():
-        found = _NUMBERED.match(name)
-        if found and isinstance(value, int | float) and not isinstance(value, bool):
-            groups.setdefault(found[1], []).append(f"{value:g}")
-        elif isinstance(value, bool):
-            groups[name] = [name.replace("_", "-")] if value else []
-        elif isinstance(value, int | float):
-            letter = _LETTERS.get(name, f"{name.replace('_', '-')} ")
-            groups[name] = [f"{letter}{value:g}"]
-        elif value is not None:
-            groups[name] = [str(value)]
-    return " ".join([space, *("-".join(values) for values in groups.values() if values)])
 
 
 def run_name(label: str, *, flops: int, role: Role = "candidate", seed: int | None = None) -> str:

@@ -78,10 +78,3 @@ def study_url(base: str, experiment_id: str) -> str:
         f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs"
         f"?viewStateShareKey={KEY}&workflowType=machine_learning"
     )
-
-
-def compare_url(base: str, experiment_id: str, run_ids: Iterable[str]) -> str:
-    """Return the address of the page that compares runs of a study."""
-    runs = json.dumps(list(run_ids), separators=(",", ":"))
-    experiments = json.dumps([experiment_id])
-    return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"

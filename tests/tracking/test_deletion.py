@@ -6,13 +6,10 @@ from typing import Any
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.tracking import (
-    MlflowTracker,
-    StudyRecord,
-    TrialRecord,
-    delete_study,
-)
 from archsearch.tracking.connect import open_client, store_uri
+from archsearch.tracking.deletion import delete_study
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ def test_a_deleted_study_leaves_nothing_and_frees_its_name(
 ) -> None:
     other = MlflowTracker(tracked)
     other.start_study(StudyRecord(name="other", space="vgg", budget="4G", artifacts={"a": "b"}))
-    other.end_study("complete")
+    other.end_study(Ending(status="complete"))
     assert other.close(60) is None
     assert len(list((tracked / "artifacts").iterdir())) == 2
 
@@ -42,7 +39,7 @@ def test_a_deleted_study_leaves_nothing_and_frees_its_name(
 
     again = MlflowTracker(tracked)
     again.start_study(study)
-    again.end_study("complete")
+    again.end_study(Ending(status="complete"))
     assert again.close(60) is None
     assert kept(tracked, study.name).trials == {}
 
@@ -53,7 +50,7 @@ def test_what_others_keep_in_an_experiment_stays(home: Path, study: StudyRecord)
     client.create_run(experiment)
     tracker = MlflowTracker(home)
     tracker.start_study(study)
-    tracker.end_study("complete")
+    tracker.end_study(Ending(status="complete"))
     assert tracker.close(60) is None
     assert delete_study(home, study.name) == 1
     assert len(client.search_runs([experiment])) == 1

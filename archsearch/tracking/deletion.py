@@ -1,4 +1,4 @@
-"""Housekeeping of studies in an MLflow store. Blocks; opens the store anew each time."""
+"""A study's runs taken out of an MLflow store. Blocks; opens the store anew each time."""
 
 import contextlib
 import os

@@ -1,7 +1,6 @@
 import json
 
-from archsearch.tracking import compare_url, study_url
-from archsearch.tracking.view import saved_view
+from archsearch.tracking.saved_view import saved_view, study_url
 
 
 def test_the_view_shows_figures_and_knobs_best_first() -> None:
@@ -16,6 +15,3 @@ def test_the_view_shows_figures_and_knobs_best_first() -> None:
 
 def test_addresses() -> None:
     assert study_url("http://h:1/", "7").startswith("http://h:1/#/experiments/7/runs?viewState")
-    assert compare_url("http://h:1", "7", ["a", "b"]) == (
-        'http://h:1/#/compare-runs?runs=["a","b"]&experiments=["7"]'
-    )

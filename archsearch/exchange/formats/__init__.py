@@ -1,0 +1,1 @@
+"""What a trained network is exported as, one module a format."""

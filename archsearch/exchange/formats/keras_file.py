@@ -1,0 +1,49 @@
+"""A `.keras` file of stock Keras layers: it loads without archsearch, and can be trained further."""
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+
+
+class KerasFile:
+    """A file; the model takes uint8 images and gives probabilities. FACTS_FILE in it lists the classes."""
+
+    name = "keras"
+    suffix = ".keras"
+    needs = (Need("keras", "keras"),)
+
+    def write(self, trained: Trained, out: Path) -> None:
+        """Write the file."""
+        import keras
+
+        from archsearch.exchange.formats.keras_network import keras_network
+
+        model = keras_network(trained, lowering="plain")
+        shift, scale = trained.preprocessing()
+        images = keras.Input(trained.input, dtype="uint8", name="images")
+        x = keras.layers.Rescaling(
+            (1 / scale).tolist(), (-shift / scale).tolist(), name="preprocessing"
+        )(images)
+        probabilities = keras.layers.Softmax(name="probabilities")(model(x))
+        with warnings.catch_warnings():
+            # Keras 3.15 saves variables through np.array(), which NumPy 2.4 warns about.
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            keras.Model(images, probabilities, name="archsearch_export").save(out)
+        with zipfile.ZipFile(out, "a") as file:
+            file.writestr(FACTS_FILE, trained.facts())
+
+    def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Load the file, running nothing in it, and ask the model."""
+        import keras
+
+        model = keras.models.load_model(out, safe_mode=True, compile=False)
+        return np.asarray(model(images, training=False))
+
+
+KERAS_FILE: Final[Format] = KerasFile()

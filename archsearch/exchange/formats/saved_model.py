@@ -1,0 +1,87 @@
+"""TensorFlow's SavedModel: a folder that TensorFlow and its servers load without archsearch or Keras."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.errors import ArchsearchError
+from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+
+EXTRA: Final = "assets.extra"
+"""The folder in a SavedModel for what TensorFlow itself does not read."""
+
+
+class SavedModel:
+    """A folder; `serve` takes uint8 images and gives `probabilities`, `class_index` and `class_name`."""
+
+    name = "saved_model"
+    suffix = ""
+    needs = (Need("tensorflow", "tensorflow"),)
+
+    def write(self, trained: Trained, out: Path) -> None:
+        """Write the folder."""
+        import tensorflow as tf
+
+        from archsearch.exchange.formats.keras_network import keras_network
+
+        # Inference needs none of Keras's own grouped convolution, which is XLA's, compiled anew for
+        # every batch length; a SavedModel holds operations, so no layer of archsearch is in it.
+        model = keras_network(trained, lowering="train")
+        shift, scale = trained.preprocessing()
+        module = tf.Module()
+        module.trained = [variable.value for variable in model.variables]
+        module.names = tf.constant(list(trained.classes))
+
+        def answer(images: Any) -> dict[str, Any]:
+            logits = model((tf.cast(images, tf.float32) - shift) / scale, training=False)
+            index = tf.argmax(logits, axis=-1)
+            return {
+                "probabilities": tf.nn.softmax(logits),
+                "class_index": index,
+                "class_name": tf.gather(module.names, index),
+            }
+
+        spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
+        serve = tf.function(answer, input_signature=[spec])
+        module.serve = serve
+        # `serve` is the name; TensorFlow Serving and others look for the default one.
+        signatures = {"serve": serve, "serving_default": serve}
+        tf.saved_model.save(module, str(out), signatures=signatures)
+        extra = out / EXTRA
+        extra.mkdir(exist_ok=True)
+        (extra / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
+
+    def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Load the folder and ask its `serve` signature.
+
+        Raises:
+            ArchsearchError: the class names are not those of the numbers.
+        """
+        answer = {name: tensor.numpy() for name, tensor in serving(out)(images).items()}
+        classes = json.loads((out / EXTRA / FACTS_FILE).read_text(encoding="utf-8"))["classes"]
+        if [name.decode() for name in answer["class_name"]] != [
+            classes[index] for index in answer["class_index"]
+        ]:
+            raise ArchsearchError("the exported model's class names are not the dataset's")
+        return np.asarray(answer["probabilities"])
+
+
+def serving(out: Path) -> Callable[[Any], Mapping[str, Any]]:
+    """Load a folder; return what gives the tensors that `serve` answers to uint8 images."""
+    import tensorflow as tf
+
+    module = tf.saved_model.load(str(out))
+
+    def serve(images: Any) -> Mapping[str, Any]:
+        # Its weights live as long as the module.
+        answer: Mapping[str, Any] = module.signatures["serve"](images=tf.constant(images))
+        return answer
+
+    return serve
+
+
+SAVED_MODEL: Final[Format] = SavedModel()

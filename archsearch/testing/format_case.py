@@ -1,0 +1,172 @@
+"""What every export format does, as tests: subclass `FormatCase` to hold a format of your own to it."""
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.exchange.export import export_trained, trained_probabilities
+from archsearch.exchange.formats.format import Format, Need, Trained, file_name
+from archsearch.exchange.place import clear_leftovers
+from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
+from archsearch.training.weights import fresh_weights
+
+_IN_ANOTHER_PROCESS = """
+import pickle, sys
+import numpy as np
+form, out, images, answers, trained, other = pickle.load(sys.stdin.buffer)
+np.save(answers, form.call(out, images))
+from archsearch.exchange.export import export_trained
+from archsearch.testing.format_case import CutShort
+export_trained(trained, CutShort(form, killed=True), other)
+"""
+
+
+@dataclass(frozen=True)
+class CutShort:
+    """A format whose process comes to its end when all is written: interrupted, or killed."""
+
+    form: Format
+    killed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The format's own."""
+        return self.form.name
+
+    @property
+    def suffix(self) -> str:
+        """The format's own."""
+        return self.form.suffix
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The format's own."""
+        return self.form.needs
+
+    def write(self, trained: Trained, out: Path) -> None:
+        """Write, and end."""
+        self.form.write(trained, out)
+        if self.killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise KeyboardInterrupt
+
+    def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Do as the format does."""
+        return self.form.call(out, images)
+
+
+class FormatCase:
+    """The contract of `Format`. A subclass says which format; it lies in a module that can be imported.
+
+    class TestMine(FormatCase):
+        form = MY_FORMAT
+    """
+
+    form: ClassVar[Format]
+
+    def network(self) -> Graph:
+        """Return the network that is exported, of colour images; override it for a format that takes few."""
+        net = Tracer("a small network", (16, 16, 3))
+        x = net.relu(net.batch_norm(net.conv(net.input, 8, kernel=3)))
+        x = net.relu(net.batch_norm(net.conv(x, 16, kernel=3, stride=2)))
+        return net.finish(net.dense(net.global_avg_pool(x), 5, bias=True))
+
+    def example(self) -> Trained:
+        """Return the network with weights that no fresh one has, and images of chance."""
+        graph, rng = self.network(), np.random.default_rng(0)
+        sample = rng.integers(0, 256, (8, *graph.input), np.uint8)
+        sample //= rng.integers(1, 5, (8, 1, 1, 1), np.uint8)  # dark ones and bright ones
+        sample[..., -1] = 0
+        return Trained(
+            graph=graph,
+            weights={
+                name: w + rng.random(w.shape, np.float32) * (0.5 if w.ndim == 1 else 0.1)
+                for name, w in fresh_weights(graph).items()
+            },
+            classes=tuple(f"class {n}/ü" for n in range(graph.classes)),
+            mean=(120.0, 110.0, 0.0),
+            std=(60.0, 50.0, 0.0),  # a colour that no training image has
+            dataset="some images",
+            sample=sample,
+        )
+
+    @pytest.fixture
+    def trained(self) -> Trained:
+        """Give the tests the example."""
+        return self.example()
+
+    def test_it_says_what_it_is(self) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", self.form.name)
+        assert re.fullmatch(r"(\.[A-Za-z0-9_]+)?", self.form.suffix)
+        for need in self.form.needs:
+            assert need.module.isidentifier()
+            assert need.install
+            assert find_spec(need.module), f"install {need.install} for these tests"
+
+    def test_the_model_answers_as_the_network(self, trained: Trained, tmp_path: Path) -> None:
+        wanted = trained_probabilities(trained)
+        assert wanted.max() < 0.99
+        assert wanted.std(axis=0).max() > 0.01  # one image is told from another
+        models = tmp_path / "models"
+        out = models / file_name(self.form)
+        assert export_trained(trained, self.form, out) == out
+        assert [path.name for path in models.iterdir()] == [out.name]
+        assert out.is_file() == bool(self.form.suffix)
+        for count in (1, 7):
+            got = self.form.call(out, trained.sample[:count])
+            assert got.shape == (count, trained.graph.classes)
+            np.testing.assert_allclose(got, wanted[:count], atol=1e-4)
+            np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+
+    def test_what_is_there_is_replaced_only_if_asked(
+        self, trained: Trained, tmp_path: Path
+    ) -> None:
+        out = tmp_path / file_name(self.form)
+        out.mkdir()
+        (out / "old.txt").write_text("old")
+        with pytest.raises(UserError, match="exists; give another --out, or --force"):
+            export_trained(trained, self.form, out)
+        with pytest.raises(KeyboardInterrupt):
+            export_trained(trained, CutShort(self.form), out, overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == [out.name]
+        assert (out / "old.txt").read_text() == "old"
+        part = tmp_path / f".{out.stem}.77.part{out.suffix}"
+        part.write_text("what a killed export has left")
+        export_trained(trained, self.form, out, overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == [out.name]
+        assert not (out / "old.txt").exists()
+
+    def test_another_process_loads_it_and_is_killed_writing(
+        self, trained: Trained, tmp_path: Path
+    ) -> None:
+        out, other = tmp_path / file_name(self.form), tmp_path / f"other{self.form.suffix}"
+        answers = tmp_path / "answers.npy"
+        self.form.write(trained, out)
+        told = (self.form, out, trained.sample, answers, trained, other)
+        done = subprocess.run(
+            [sys.executable, "-c", _IN_ANOTHER_PROCESS],
+            input=pickle.dumps(told),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        np.testing.assert_allclose(np.load(answers), trained_probabilities(trained), atol=1e-4)
+        assert not other.exists()
+        left = {path.name for path in tmp_path.iterdir()} - {out.name, answers.name}
+        assert len(left) == 1, left  # what was written, under another name
+        clear_leftovers(other)
+        assert {path.name for path in tmp_path.iterdir()} == {out.name, answers.name}
