@@ -7,7 +7,7 @@ from typing import Any, Literal
 from archsearch.archive.folder import StudyFolder
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
-from archsearch.readings.table import rows
+from archsearch.readings import table
 from archsearch.study.events import EpochDone, Event, JobEnded, JobStarted, Notice
 from archsearch.tracking.names import run_name
 from archsearch.tracking.records import Role, Tracker, TrialRecord, TrialStatus
@@ -231,10 +231,10 @@ def _fit_metrics(facts: Mapping[str, Any]) -> dict[str, float]:
 def layers_csv(graph: Graph) -> str:
     """Return the network's layer table as CSV, one line a layer."""
     lines = ["layer,kind,output,activation_bytes,params,flops,receptive_field_px"]
-    for row in rows(graph):
-        shape = "x".join(map(str, row.output))
-        costs = f"{row.activation_bytes},{row.params},{row.flops},{row.receptive_field}"
-        lines.append(f"{row.name},{row.kind},{shape},{costs}")
+    for layer in table.layers(graph):
+        shape = "x".join(map(str, layer.output))
+        costs = f"{layer.activation_bytes},{layer.params},{layer.flops},{layer.receptive_field}"
+        lines.append(f"{layer.name},{layer.kind},{shape},{costs}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,11 +1,25 @@
 """Layers with weights: convolution, dense, normalisations, layer scale."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import ClassVar
 
 from archsearch.errors import GraphError
-from archsearch.ir.channels import Channels, Width
-from archsearch.ir.ops.op import NO_PADDING, Op, Padding, Pair, Shape, feature_map, window
+from archsearch.ir.channels import Channels, Width, known
+from archsearch.ir.ops.op import (
+    NO_PADDING,
+    He,
+    Op,
+    Padding,
+    Pair,
+    Product,
+    Shape,
+    Sight,
+    Weight,
+    feature_map,
+    window,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +49,27 @@ class Conv(Op):
                     )
         if isinstance(filters, int) and filters < 1:
             raise GraphError(f"filters must be at least 1, got {filters}")
-        reach_h = self.dilation[0] * (self.kernel[0] - 1) + 1
-        reach_w = self.dilation[1] * (self.kernel[1] - 1) + 1
-        return (*window((height, width), (reach_h, reach_w), self.stride, self.padding), filters)
+        return (*window((height, width), self.reach, self.stride, self.padding), filters)
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from one end of the window to the other."""
+        (rows, columns), (down, right) = self.kernel, self.dilation
+        return (down * (rows - 1) + 1, right * (columns - 1) + 1)
+
+    def sees(self, *inputs: Shape) -> Sight:
+        return Sight(self.reach, self.stride)
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        depth = known(inputs[0][2]) // known(self.groups)
+        return _summing((*self.kernel, depth, known(self.filters)), self.bias)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        before = inputs[0][2]
+        area = output[0] * output[1] * self.kernel[0] * self.kernel[1]  # type: ignore[operator]
+        if self.groups == before:  # depthwise, also while the width is unknown
+            return Product(1, output[2], area, 1)  # type: ignore[arg-type]
+        return Product(before, output[2], area, self.groups)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +88,12 @@ class Dense(Op):
             raise GraphError(f"units must be at least 1, got {self.units}")
         return (self.units,)
 
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        return _summing((known(inputs[0][0]), known(self.units)), self.bias)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return Product(inputs[0][0], output[0], 1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Op):
@@ -65,9 +103,17 @@ class BatchNorm(Op):
     center: bool = True
     epsilon: float = 1e-5
     kind: ClassVar[str] = "batch_norm"
+    elementwise: ClassVar[bool] = True
+    normalizes: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        return _affine_and_moving(known(inputs[0][-1]), self.scale, self.center)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +124,17 @@ class LayerNorm(Op):
     center: bool = True
     epsilon: float = 1e-6
     kind: ClassVar[str] = "layer_norm"
+    elementwise: ClassVar[bool] = True
+    normalizes: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        return _affine(known(inputs[0][-1]), self.scale, self.center)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +143,42 @@ class LayerScale(Op):
 
     initial: float = 1e-6
     kind: ClassVar[str] = "layer_scale"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         feature_map(inputs)
         return inputs[0]
+
+    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+        # As a depthwise 1×1 kernel: (1, 1, channels, 1).
+        return (Weight((1, 1, known(inputs[0][-1]), 1), self.initial),)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
+
+
+# Values are shared: a search counts thousands of networks, whose layers repeat.
+
+
+@lru_cache(maxsize=4096)
+def _summing(kernel: tuple[int, ...], bias: bool) -> tuple[Weight, ...]:
+    """Return a kernel, whose last axis is the units, and a bias of each unit."""
+    drawn = Weight(kernel, He(prod(kernel[:-1])))
+    return (drawn, Weight(kernel[-1:], 0.0)) if bias else (drawn,)
+
+
+@lru_cache(maxsize=4096)
+def _affine(channels: int, scale: bool, center: bool) -> tuple[Weight, ...]:
+    """Return what follows a normalization: a factor for each channel, an offset for each."""
+    gamma = (Weight((channels,), 1.0),) if scale else ()
+    return (*gamma, Weight((channels,), 0.0)) if center else gamma
+
+
+@lru_cache(maxsize=4096)
+def _affine_and_moving(channels: int, scale: bool, center: bool) -> tuple[Weight, ...]:
+    """Return the same, then the moving mean and variance of each channel."""
+    mean = Weight((channels,), 0.0, trained=False)
+    return (*_affine(channels, scale, center), mean, mean._replace(start=1.0))
+
+
+__all__ = ["BatchNorm", "Conv", "Dense", "LayerNorm", "LayerScale"]
