@@ -149,7 +149,7 @@ class View:
         """Return the normalisation and the activation that directly follow a convolution."""
         norm = activation = None
         after = self.only_user(index)
-        if after is not None and self.kind(after) in {"batch_norm", "layer_norm"}:
+        if after is not None and self.nodes[after].op.normalizes:
             norm, after = after, self.only_user(after)
         if after is not None and self.kind(after) == "activation":
             activation = after
