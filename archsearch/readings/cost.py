@@ -39,22 +39,20 @@ def cost(graph: Graph) -> Cost:
     elements: Width = 0
     nodes = graph.nodes
     skip = training_only(graph) if graph.auxiliary else frozenset()
-    counted: dict[tuple[int, Shape], tuple[int, int]] = {}
     for index, (_, op, inputs, shape) in enumerate(nodes):
         if index in skip or not inputs:
             continue
         elements += prod(shape)
         if isinstance(op, Free):
             continue
-        before = nodes[inputs[0]].shape
-        key = (id(op), before)
-        own = counted.get(key) if len(inputs) == 1 else None
-        if own is None:  # copied blocks share their ops, and so their costs
-            shapes = (before, *[nodes[i].shape for i in inputs[1:]])
-            product = op.product(shapes, shape)
-            own = counted[key] = (product.flops() if product else 0, node_params(op, shapes))
-        flops += own[0]
-        params += own[1]
+        if len(inputs) == 1:
+            shapes: tuple[Shape, ...] = (nodes[inputs[0]].shape,)
+        else:
+            shapes = tuple([nodes[i].shape for i in inputs])
+        params += op.weights(shapes).params
+        product = op.product(shapes, shape)
+        if product is not None:
+            flops += product.flops()
     return Cost(flops, params, known(elements) * BYTES_PER_ELEMENT)
 
 
@@ -66,7 +64,7 @@ def node_flops(op: Op, inputs: tuple[Shape, ...], output: Shape) -> int:
 
 def node_params(op: Op, inputs: tuple[Shape, ...]) -> int:
     """Return the layer's trainable parameters."""
-    return sum([prod(weight.shape) for weight in op.weights(*inputs) if weight.trained])
+    return op.weights(inputs).params
 
 
 def training_only(graph: Graph) -> frozenset[int]:

@@ -31,7 +31,7 @@ def receptive_fields(graph: Graph) -> tuple[Field, ...]:
         before = [fields[i] for i in node.inputs]
         size = (max(f.size[0] for f in before), max(f.size[1] for f in before))
         jump = (max(f.jump[0] for f in before), max(f.jump[1] for f in before))
-        (rows, columns), step = node.op.sees(*graph.input_shapes(node))
+        (rows, columns), step = node.op.sees(graph.input_shapes(node))
         size = (size[0] + (rows - 1) * jump[0], size[1] + (columns - 1) * jump[1])
         fields.append(Field(size, (jump[0] * step[0], jump[1] * step[1])))
     return tuple(fields)

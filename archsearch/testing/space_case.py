@@ -205,7 +205,7 @@ def counted(graph: Graph) -> tuple[int, int]:
         if index in unused:
             continue
         given = graph.input_shapes(node)
-        weights = [w for w in node.op.weights(*given) if w.trained]
+        weights = [w for w in node.op.weights(given) if w.trained]
         params += sum(prod(weight.shape) for weight in weights)
         if node.op.product(given, node.shape) is not None:
             kernels = sum(prod(w.shape) for w in weights if len(w.shape) > 1)

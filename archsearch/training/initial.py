@@ -42,7 +42,7 @@ def initial_weights(
     found: dict[str, list[Array]] = {}
     for index, node in enumerate(graph.nodes):
         before = graph.input_shapes(node)
-        if index in skip or not (weights := node.op.weights(*before)):
+        if index in skip or not (weights := node.op.weights(before)):
             continue
         spread = _SCORES_SPREAD if index in quiet_scores else None
         drawn = [
@@ -75,7 +75,7 @@ def kernel_shape(op: ops.Conv, before: Shape) -> tuple[int, ...]:
     if is_depthwise(op, before):
         channels = known(before[-1])
         return (*op.kernel, channels, known(op.filters) // channels)
-    return op.weights(before)[0].shape
+    return op.weights((before,))[0].shape
 
 
 def _started(rng: np.random.Generator, weight: Weight, spread: float | None) -> Array:

@@ -118,15 +118,15 @@ def test_every_op_says_its_weights_and_its_cost(kind):
 
 def test_weights_are_named_by_shape_start_and_whether_they_are_trained():
     conv = ops.Conv(8, (3, 5), groups=2, bias=True)
-    assert conv.weights((9, 9, 6)) == (
+    assert conv.weights(((9, 9, 6),)) == (
         ops.Weight((3, 5, 3, 8), ops.He(45)), ops.Weight((8,), 0.0),
     )  # fmt: skip
-    assert ops.Dense(4, bias=False).weights((7,)) == (ops.Weight((7, 4), ops.He(7)),)
-    assert ops.BatchNorm(center=False).weights((9, 9, 6)) == (
+    assert ops.Dense(4, bias=False).weights(((7,),)) == (ops.Weight((7, 4), ops.He(7)),)
+    assert ops.BatchNorm(center=False).weights(((9, 9, 6),)) == (
         ops.Weight((6,), 1.0), ops.Weight((6,), 0.0, trained=False),
         ops.Weight((6,), 1.0, trained=False),
     )  # fmt: skip
-    assert ops.LayerScale(0.5).weights((9, 9, 6)) == (ops.Weight((1, 1, 6, 1), 0.5),)
+    assert ops.LayerScale(0.5).weights(((9, 9, 6),)) == (ops.Weight((1, 1, 6, 1), 0.5),)
 
 
 def test_an_unknown_width_has_a_product_and_no_weights():
@@ -134,4 +134,4 @@ def test_an_unknown_width_has_a_product_and_no_weights():
     conv = ops.Conv(width, (3, 3))
     assert conv.product(((9, 9, 6),), (9, 9, width)) == ops.Product(6, width, 9 * 9 * 9, 1)
     with pytest.raises(GraphError, match="the width c is not known"):
-        conv.weights((9, 9, 6))
+        conv.weights(((9, 9, 6),))

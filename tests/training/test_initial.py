@@ -58,7 +58,7 @@ def test_they_start_as_their_ops_say():
     graph = modern()
     weights = initial_weights(graph, seed=0)
     for node in graph.nodes[1:]:
-        said = node.op.weights(*graph.input_shapes(node))
+        said = node.op.weights(graph.input_shapes(node))
         assert len(said) == len(weights.get(node.name, ())), node.name
         for weight, value in zip(said, weights.get(node.name, ()), strict=True):
             assert value.dtype == np.float32

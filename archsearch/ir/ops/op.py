@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import prod
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from archsearch.errors import GraphError
 from archsearch.ir.channels import Width, known
@@ -39,6 +40,15 @@ class Weight(NamedTuple):
     trained: bool = True
 
 
+class Weights(tuple[Weight, ...]):
+    """An op's weights, in the order in which Keras lists them."""
+
+    @cached_property
+    def params(self) -> int:
+        """How many numbers are trained."""
+        return sum(prod(weight.shape) for weight in self if weight.trained)
+
+
 class Product(NamedTuple):
     """`a·b·times / divisor` multiply-adds; `a` and `b` may be widths that are not known yet."""
 
@@ -49,7 +59,8 @@ class Product(NamedTuple):
 
     def flops(self) -> int:
         """Return the multiply-adds; the widths are known."""
-        return self.times * known(self.a) * known(self.b) // self.divisor
+        a, b, times, divisor = self
+        return times * known(a) * known(b) // divisor
 
 
 class Sight(NamedTuple):
@@ -89,15 +100,15 @@ class Op:
         """Return the output's shape, or raise GraphError where the inputs do not fit."""
         raise NotImplementedError
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        """Return its weights in the order in which Keras lists them; all widths are known."""
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        """Return its weights; all widths are known."""
         raise NotImplementedError
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         """Return the multiply-adds a budget counts, of widths known or not; None where it counts none."""
         raise NotImplementedError
 
-    def sees(self, *inputs: Shape) -> Sight:
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         """Return what a position sees of a map: itself alone, unless the op says otherwise."""
         return Sight()
 
@@ -106,12 +117,15 @@ class Op:
         return 0
 
 
+_NONE: Final = Weights()
+
+
 @dataclass(frozen=True, slots=True)
 class Free(Op):
     """An op without weights, of which no budget counts anything."""
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        return ()
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _NONE
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return None
@@ -168,5 +182,6 @@ __all__ = [
     "Sight",
     "Start",
     "Weight",
+    "Weights",
     "elements_of",
 ]

@@ -51,7 +51,7 @@ class Pool(Free):
         height, width, channels = feature_map(inputs)
         return (*window((height, width), self.kernel, self.stride, self.padding), channels)
 
-    def sees(self, *inputs: Shape) -> Sight:
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         return Sight(self.kernel, self.stride)
 
     def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
@@ -70,7 +70,7 @@ class GlobalPool(Free):
         channels = feature_map(inputs)[2]
         return (1, 1, channels) if self.keep_map else (channels,)
 
-    def sees(self, *inputs: Shape) -> Sight:
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         height, width, _ = feature_map(inputs)
         return Sight((height, width))
 
@@ -157,7 +157,7 @@ class Resize(Free):
     def infer(self, *inputs: Shape) -> Shape:
         return (*self.size, feature_map(inputs)[2])
 
-    def sees(self, *inputs: Shape) -> Sight:
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         # A scaled pixel lies between two neighbours and sees both.
         height, width, _ = feature_map(inputs)
         return Sight((2, 2), (Fraction(height, self.size[0]), Fraction(width, self.size[1])))

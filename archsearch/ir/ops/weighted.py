@@ -17,6 +17,7 @@ from archsearch.ir.ops.op import (
     Shape,
     Sight,
     Weight,
+    Weights,
     feature_map,
     window,
 )
@@ -57,19 +58,19 @@ class Conv(Op):
         (rows, columns), (down, right) = self.kernel, self.dilation
         return (down * (rows - 1) + 1, right * (columns - 1) + 1)
 
-    def sees(self, *inputs: Shape) -> Sight:
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         return Sight(self.reach, self.stride)
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        depth = known(inputs[0][2]) // known(self.groups)
-        return _summing((*self.kernel, depth, known(self.filters)), self.bias)
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _convolving(self.kernel, inputs[0][2], self.groups, self.filters, self.bias)
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
-        before = inputs[0][2]
-        area = output[0] * output[1] * self.kernel[0] * self.kernel[1]  # type: ignore[operator]
-        if self.groups == before:  # depthwise, also while the width is unknown
-            return Product(1, output[2], area, 1)  # type: ignore[arg-type]
-        return Product(before, output[2], area, self.groups)  # type: ignore[arg-type]
+        before, groups = inputs[0][2], self.groups
+        (rows, columns), (height, width, filters) = self.kernel, output
+        area = height * width * rows * columns  # type: ignore[operator]
+        if groups == before:  # depthwise, also while the width is unknown
+            return Product(1, filters, area, 1)  # type: ignore[arg-type]
+        return Product(before, filters, area, groups)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,8 @@ class Dense(Op):
             raise GraphError(f"units must be at least 1, got {self.units}")
         return (self.units,)
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        return _summing((known(inputs[0][0]), known(self.units)), self.bias)
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _mixing(inputs[0][0], self.units, self.bias)
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return Product(inputs[0][0], output[0], 1, 1)
@@ -109,8 +110,8 @@ class BatchNorm(Op):
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        return _affine_and_moving(known(inputs[0][-1]), self.scale, self.center)
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _affine_and_moving(inputs[0][-1], self.scale, self.center)
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return None
@@ -130,8 +131,8 @@ class LayerNorm(Op):
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
-        return _affine(known(inputs[0][-1]), self.scale, self.center)
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _affine(inputs[0][-1], self.scale, self.center)
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return None
@@ -149,9 +150,9 @@ class LayerScale(Op):
         feature_map(inputs)
         return inputs[0]
 
-    def weights(self, *inputs: Shape) -> tuple[Weight, ...]:
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
         # As a depthwise 1×1 kernel: (1, 1, channels, 1).
-        return (Weight((1, 1, known(inputs[0][-1]), 1), self.initial),)
+        return Weights([Weight((1, 1, known(inputs[0][-1]), 1), self.initial)])
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return None
@@ -160,25 +161,36 @@ class LayerScale(Op):
 # Values are shared: a search counts thousands of networks, whose layers repeat.
 
 
-@lru_cache(maxsize=4096)
-def _summing(kernel: tuple[int, ...], bias: bool) -> tuple[Weight, ...]:
-    """Return a kernel, whose last axis is the units, and a bias of each unit."""
-    drawn = Weight(kernel, He(prod(kernel[:-1])))
-    return (drawn, Weight(kernel[-1:], 0.0)) if bias else (drawn,)
+@lru_cache(maxsize=8192)
+def _convolving(
+    kernel: Pair, channels: Width, groups: Width, filters: Width, bias: bool
+) -> Weights:
+    shape = (*kernel, known(channels) // known(groups), known(filters))
+    return Weights([Weight(shape, He(prod(shape[:-1]))), *_offsets(filters, bias)])
+
+
+@lru_cache(maxsize=1024)
+def _mixing(before: Width, units: Width, bias: bool) -> Weights:
+    kernel = Weight((known(before), known(units)), He(known(before)))
+    return Weights([kernel, *_offsets(units, bias)])
 
 
 @lru_cache(maxsize=4096)
-def _affine(channels: int, scale: bool, center: bool) -> tuple[Weight, ...]:
+def _affine(channels: Width, scale: bool, center: bool) -> Weights:
     """Return what follows a normalization: a factor for each channel, an offset for each."""
-    gamma = (Weight((channels,), 1.0),) if scale else ()
-    return (*gamma, Weight((channels,), 0.0)) if center else gamma
+    factors = [Weight((known(channels),), 1.0)] if scale else []
+    return Weights([*factors, *_offsets(channels, center)])
 
 
 @lru_cache(maxsize=4096)
-def _affine_and_moving(channels: int, scale: bool, center: bool) -> tuple[Weight, ...]:
+def _affine_and_moving(channels: Width, scale: bool, center: bool) -> Weights:
     """Return the same, then the moving mean and variance of each channel."""
-    mean = Weight((channels,), 0.0, trained=False)
-    return (*_affine(channels, scale, center), mean, mean._replace(start=1.0))
+    mean = Weight((known(channels),), 0.0, trained=False)
+    return Weights([*_affine(channels, scale, center), mean, mean._replace(start=1.0)])
+
+
+def _offsets(channels: Width, wanted: bool) -> list[Weight]:
+    return [Weight((known(channels),), 0.0)] if wanted else []
 
 
 __all__ = ["BatchNorm", "Conv", "Dense", "LayerNorm", "LayerScale"]

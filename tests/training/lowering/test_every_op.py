@@ -102,7 +102,7 @@ def test_it_is_lowered_and_has_the_weights_it_says(kind, lowering):
     assert got.shape == (2, *graph.nodes[-1].shape)
     wanted, _ = answers(graph, "plain", images)
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
-    said = [w for n in graph for w in n.op.weights(*graph.input_shapes(n))]
+    said = [w for n in graph for w in n.op.weights(graph.input_shapes(n))]
     assert [w.size for w in weights] == [np.prod(w.shape) for w in said]
 
 
