@@ -1,5 +1,9 @@
 """Rules are found by entry point: this project's in the lecture's order, then third parties'."""
 
+import json
+import os
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 
@@ -72,3 +76,45 @@ def test_an_unknown_name_gets_the_nearest():
         UserError, match=r"no rule is named 'fire-modul'; did you mean fire-module\?"
     ):
         registry.find_rule("fire-modul")
+
+
+THEIRS = """
+from dataclasses import replace
+from archsearch.rules.rule import Breach, Rule, Source
+
+def _look(view):
+    for index in view.convs:
+        if view.filters(index) % 8:
+            filters = max(8, round(view.filters(index) / 8) * 8)
+            yield Breach(
+                index, f"{view.filters(index)} filters", f"{filters} fill whole registers",
+                changed={index: replace(view.conv(index), filters=filters)},
+            )
+
+RULES = (
+    Rule("whole-registers", "Let each width be a multiple of 8.", Source("ours", "us", "page 1"), _look),
+)
+"""
+
+
+def test_a_package_beside_this_one_is_found_and_checked_by_the_command_line(tmp_path):
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\ntheirs = their_rules:RULES\n")
+    (tmp_path / "their_rules.py").write_text(THEIRS)
+
+    def ran(*arguments):
+        paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+        return subprocess.run(
+            [sys.executable, "-m", "archsearch", *arguments, "--json"],
+            check=False,  # findings are status 1
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+        )
+
+    assert [row["name"] for row in json.loads(ran("rules").stdout)] == [*LECTURE, "whole-registers"]
+    checked = ran("check", "lenet5", "--rule", "whole-registers")
+    assert checked.returncode == 1, checked.stderr
+    assert [f["found"] for f in json.loads(checked.stdout)] == ["6 filters"]
