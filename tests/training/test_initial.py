@@ -31,7 +31,7 @@ def digest(weights):
     return found.hexdigest()[:16]
 
 
-# Drawn by version 0.1.0 at its commit 89ac28b, before ops said their own weights; NumPy 2.
+# Drawn by the code of commit b015a4f, before ops said their own weights, with NumPy 2.
 @pytest.mark.parametrize(
     ("name", "seed", "residual", "drawn"),
     [
