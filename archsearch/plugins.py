@@ -1,4 +1,4 @@
-"""What packages install for this one, found by entry point: our own parts and third parties' alike."""
+"""What packages install for this one, found by entry point: this project's own parts and third parties'."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

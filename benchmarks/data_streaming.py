@@ -20,7 +20,8 @@ import numpy as np
 from measure import machine, versions
 from PIL import Image
 
-from archsearch.data import augment, draw_moves, load, policy_for, prepare
+from archsearch.data import load, prepare
+from archsearch.data.augment import augment, draw_moves, policy_for
 from archsearch.units import parse_image_size
 
 BATCH = 128

@@ -1,4 +1,4 @@
-"""Small networks that together use every op."""
+"""Small networks that together use every op of the tracer."""
 
 import random
 
@@ -59,3 +59,15 @@ def everything(seed: int) -> Graph:
         x = net.concat([a, net.avg_pool(a, kernel=3, stride=1, padding="same")])
     x = net.batch_norm(net.dense(net.flatten(x), 12))
     return net.finish(net.dense(net.dropout(net.relu(x), 0.3), 5))
+
+
+def modern(side=16, channels=3, classes=5) -> Graph:
+    """Layer normalisations and the smooth nonlinearities, as ConvNeXt and MobileNetV3 have them."""
+    net = Tracer("modern", (side, side, channels))
+    x = net.layer_norm(net.conv(net.input, 12, kernel=4, stride=4, padding=0, bias=True))
+    for stage, function in enumerate((net.gelu, net.silu, net.hard_swish)):
+        with net.scope(f"stage{stage + 1}"):
+            y = net.layer_norm(net.conv(x, 12, kernel=3, groups=12))
+            y = function(net.conv(y, 24, kernel=1, bias=True))
+            x = net.add(net.conv(y, 12, kernel=1, bias=True), x)
+    return net.finish(net.dense(net.layer_norm(net.global_avg_pool(x)), classes))

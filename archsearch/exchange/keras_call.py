@@ -6,8 +6,8 @@ from typing import Any, Final, NoReturn
 
 from archsearch.errors import GraphError
 from archsearch.ir import ops
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Node
-from archsearch.readings.cost import known
 
 ACTIVATIONS: Final = frozenset(
     {

@@ -7,6 +7,8 @@ A builder is run with widths. With integers it yields a network; with `Channels`
 
 from collections.abc import Mapping
 
+from archsearch.errors import GraphError
+
 
 class Channels:
     """A linear form over named widths: `constant + Σ factor·name`."""
@@ -56,6 +58,18 @@ class Channels:
 
 Width = int | Channels
 """A channel count: an integer in a network, a linear form while its FLOPs are being derived."""
+
+
+def known(width: Width) -> int:
+    """Return a width that must be a number, as every width in a Graph is.
+
+    Raises:
+        GraphError: it is a linear form.
+    """
+    if not isinstance(width, int):
+        raise GraphError(f"the width {width} is not known")
+    return width
+
 
 _ONE = ""  # the name that stands for 1 in a Quadratic's terms
 

@@ -204,6 +204,10 @@ class Tracer:
         """Add batch normalisation with scale and centre."""
         return self._add(ops.BatchNorm(epsilon=epsilon), x, name=name)
 
+    def layer_norm(self, x: Tensor, *, epsilon: float = 1e-6, name: str | None = None) -> Tensor:
+        """Add layer normalisation over the channels of each position, with scale and centre."""
+        return self._add(ops.LayerNorm(epsilon=epsilon), x, name=name)
+
     def local_response_norm(
         self,
         x: Tensor,
@@ -224,6 +228,18 @@ class Tracer:
     def relu(self, x: Tensor, *, name: str | None = None) -> Tensor:
         """Add a ReLU."""
         return self.activation(x, "relu", name=name)
+
+    def gelu(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Add a GELU, x·Φ(x) with the exact Φ (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+        return self.activation(x, "gelu", name=name)
+
+    def silu(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Add a SiLU, x·sigmoid(x); also called swish (Ramachandran et al. 2017, arXiv:1710.05941)."""
+        return self.activation(x, "silu", name=name)
+
+    def hard_swish(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Add a hard swish, x·relu6(x + 3)/6 (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
+        return self.activation(x, "hard_swish", name=name)
 
     def dropout(self, x: Tensor, rate: float, *, name: str | None = None) -> Tensor:
         """Add dropout of single elements."""

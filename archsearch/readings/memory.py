@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from archsearch.ir.graph import Graph
-from archsearch.readings.cost import BYTES_PER_ELEMENT, elements_of, node_params
+from archsearch.ir.ops import elements_of
+from archsearch.readings.cost import BYTES_PER_ELEMENT, node_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,9 @@ def training_memory(graph: Graph, *, batch: int) -> TrainingMemory:
     """
     elements = params = 0
     for node in graph.nodes:
-        if node.op.kind not in _VIEWS:
+        if not node.op.view:
             elements += elements_of(node.shape)
         if node.inputs:
             params += node_params(node.op, tuple(graph.nodes[i].shape for i in node.inputs))
     weights = params * BYTES_PER_ELEMENT
     return TrainingMemory(elements * batch * BYTES_PER_ELEMENT, weights, weights, weights)
-
-
-_VIEWS = frozenset({"flatten", "reshape"})
-"""Layers that copy nothing."""

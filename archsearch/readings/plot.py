@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from archsearch.errors import UserError
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
-from archsearch.readings.cost import cost, known
-from archsearch.readings.table import rows, stages
+from archsearch.readings.cost import cost
+from archsearch.readings.table import layers, stages
 from archsearch.units import format_count
 
 FORMATS: Final = (".png", ".svg", ".pdf")
@@ -206,16 +207,16 @@ def _by_resolution(graph: Graph) -> tuple[Bar, ...]:
     """Sum layers by the map they work on; vectors and 1×1 maps join the resolution before them."""
     sums: dict[str, list[int]] = {}
     label = ""
-    for row in rows(graph):
-        shape = [known(n) for n in row.output]
-        if row.kind == "dense" or (row.kind in {"flatten", "global_pool"} and len(shape) == 1):
+    for layer in layers(graph):
+        shape = [known(n) for n in layer.output]
+        if layer.kind == "dense" or (layer.kind in {"flatten", "global_pool"} and len(shape) == 1):
             label = "head"
         elif len(shape) == 3 and shape[:2] != [1, 1]:
             label = f"{shape[0]}×{shape[1]}"
         total = sums.setdefault(label or "input", [0, 0, 0])
-        total[0] += row.activation_bytes
-        total[1] += row.params
-        total[2] += row.flops if row.kind in {"conv", "dense"} else 0
+        total[0] += layer.activation_bytes
+        total[1] += layer.params
+        total[2] += layer.flops if layer.counted else 0
     head = sums.pop("head", None)
     if head:
         sums["head"] = head

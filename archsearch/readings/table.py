@@ -1,4 +1,4 @@
-"""The lecture's layer table of any network, as data: one row a layer, one sum a stage.
+"""The lecture's layer table of any network, as data: layer by layer, and one sum a stage.
 
 Rendering lives in `archsearch.report`; this is what it renders and what `--json` prints.
 """
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
+from archsearch.ir.ops import OPS, elements_of
 from archsearch.readings.cost import (
     BYTES_PER_ELEMENT,
     cost,
-    elements_of,
-    known,
     node_flops,
     node_params,
     training_only,
 )
 from archsearch.readings.receptive_field import receptive_field, receptive_fields
 
-ELEMENTWISE = frozenset(
-    {
-        "batch_norm",
-        "layer_norm",
-        "local_response_norm",
-        "layer_scale",
-        "rescale",
-        "activation",
-        "dropout",
-        "drop_path",
-    }
-)
-"""Layers that keep a map's shape and mix no channels; the lecture's tables leave them out."""
+ELEMENTWISE = frozenset(kind for kind, op in OPS.items() if op.elementwise)
+"""Kinds of layers that keep a map's shape and mix no channels; the lecture's tables leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One layer: its output's shape, what it costs, how much of the image it sees (in pixels)."""
+class Layer:
+    """One layer of the table.
+
+    Attributes:
+        name: its path.
+        kind: its op's.
+        output: its output's shape.
+        activation_bytes: the output, as 32-bit floats.
+        params: trainable parameters.
+        flops: multiply-adds; a pool's comparisons or additions, too.
+        counted: whether these FLOPs are in the network's: the budget counts conv and dense layers.
+        receptive_field: how much of the image it sees, in pixels.
+    """
 
     name: str
     kind: str
@@ -44,6 +44,7 @@ class Row:
     activation_bytes: int
     params: int
     flops: int
+    counted: bool
     receptive_field: int
 
 
@@ -60,8 +61,8 @@ class Share:
     flops_share: float
 
 
-def rows(graph: Graph) -> tuple[Row, ...]:
-    """Return a row for every layer of the network in use, the input left out."""
+def layers(graph: Graph) -> tuple[Layer, ...]:
+    """Return every layer of the network in use, the input left out."""
     skip = training_only(graph)
     fields = receptive_fields(graph)
     table = []
@@ -70,13 +71,14 @@ def rows(graph: Graph) -> tuple[Row, ...]:
             continue
         shapes = graph.input_shapes(node)
         table.append(
-            Row(
+            Layer(
                 name=node.name,
                 kind=node.op.kind,
                 output=tuple(known(n) for n in node.shape),
                 activation_bytes=elements_of(node.shape) * BYTES_PER_ELEMENT,
                 params=node_params(node.op, shapes),
                 flops=node_flops(node.op, shapes, node.shape),
+                counted=node.op.product(shapes, node.shape) is not None,
                 receptive_field=ceil(max(fields[index].size)),
             )
         )
@@ -87,15 +89,14 @@ def stages(graph: Graph) -> tuple[Share, ...]:
     """Return where memory, parameters and FLOPs sit: one sum for each first part of the layers' paths."""
     sums: dict[str, list[int]] = {}
     stage = ""
-    for row in rows(graph):
+    for layer in layers(graph):
         # In a network without stages every layer is one; what follows it in place belongs to it.
-        if "." in row.name or row.kind not in ELEMENTWISE:
-            stage = row.name.partition(".")[0]
+        if "." in layer.name or layer.kind not in ELEMENTWISE:
+            stage = layer.name.partition(".")[0]
         total = sums.setdefault(stage, [0, 0, 0])
-        total[0] += row.activation_bytes
-        total[1] += row.params
-        # A pool's own FLOPs stand on its row, in no sum: the budget counts conv and dense layers.
-        total[2] += row.flops if row.kind in {"conv", "dense"} else 0
+        total[0] += layer.activation_bytes
+        total[1] += layer.params
+        total[2] += layer.flops if layer.counted else 0
     whole = [max(1, sum(column)) for column in zip(*sums.values(), strict=True)]
     return tuple(
         Share(stage, *total, *(part / all_ for part, all_ in zip(total, whole, strict=True)))
@@ -115,15 +116,15 @@ def profile(graph: Graph) -> dict[str, Any]:
         "receptive_field": receptive_field(graph),
         "layers": [
             {
-                "name": row.name,
-                "kind": row.kind,
-                "output": list(row.output),
-                "activation_bytes": row.activation_bytes,
-                "params": row.params,
-                "flops": row.flops,
-                "receptive_field": row.receptive_field,
+                "name": layer.name,
+                "kind": layer.kind,
+                "output": list(layer.output),
+                "activation_bytes": layer.activation_bytes,
+                "params": layer.params,
+                "flops": layer.flops,
+                "receptive_field": layer.receptive_field,
             }
-            for row in rows(graph)
+            for layer in layers(graph)
         ],
         "stages": [
             {

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from archsearch.exchange.latency import Latency
 from archsearch.ir.graph import Graph
-from archsearch.readings.cost import cost, training_only
+from archsearch.readings.cost import cost
 from archsearch.readings.receptive_field import receptive_field
-from archsearch.readings.table import ELEMENTWISE, rows, stages
+from archsearch.readings.table import ELEMENTWISE, layers, stages
 from archsearch.space.solve import Candidate
 from archsearch.units import format_count, format_ms, format_size
 
@@ -59,18 +59,18 @@ def network(
 def _layers(graph: Graph, *, every: bool) -> Table:
     table = new_table("layer", "kind", ">output", ">memory KB", ">params", ">FLOPs", ">sees px")
     hidden = 0
-    for row in rows(graph):
-        if row.kind in ELEMENTWISE and not every:
+    for layer in layers(graph):
+        if layer.kind in ELEMENTWISE and not every:
             hidden += 1
             continue
         table.add_row(
-            row.name,
-            row.kind,
-            "×".join(map(str, row.output)),
-            f"{row.activation_bytes / 1024:,.2f}".removesuffix(".00"),
-            f"{row.params:,}",
-            f"{row.flops:,}",
-            f"{row.receptive_field:,}",
+            layer.name,
+            layer.kind,
+            "×".join(map(str, layer.output)),
+            f"{layer.activation_bytes / 1024:,.2f}".removesuffix(".00"),
+            f"{layer.params:,}",
+            f"{layer.flops:,}",
+            f"{layer.receptive_field:,}",
         )
     if hidden:
         table.caption = (
@@ -118,11 +118,7 @@ def comparison(graphs: Sequence[Graph], latencies: Sequence[Latency] = ()) -> Ta
         )
     for graph, latency in zip_longest(graphs, latencies):
         total = cost(graph)
-        skip = training_only(graph)
-        weighted = sum(
-            node.op.kind in {"conv", "dense"} and index not in skip
-            for index, node in enumerate(graph)
-        )
+        weighted = sum(layer.counted for layer in layers(graph))
         table.add_row(
             graph.name,
             format_size(graph.input),

@@ -34,8 +34,3 @@ def rule_rows() -> tuple[dict[str, Any], ...]:
         }
         for rule in load_rules().values()
     )
-
-
-def finding_rows(findings: Iterable[Finding]) -> tuple[dict[str, Any], ...]:
-    """Return a row for each finding, as JSON values."""
-    return tuple(finding.to_dict() for finding in findings)

@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from archsearch.ir import ops
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.ir.ops import Op, Shape
-from archsearch.readings.cost import flops_product, known, training_only
+from archsearch.readings.cost import training_only
 from archsearch.readings.table import ELEMENTWISE
 
 _SHORTCUT = frozenset(
@@ -18,7 +19,7 @@ _SHORTCUT = frozenset(
 
 def counted_flops(op: Op, inputs: tuple[Shape, ...], output: Shape) -> int:
     """Return the FLOPs that count towards a budget: those of convolutions and dense layers."""
-    product = flops_product(op, inputs, output)
+    product = op.product(inputs, output)
     return product.flops() if product else 0
 
 
@@ -148,7 +149,7 @@ class View:
         """Return the normalisation and the activation that directly follow a convolution."""
         norm = activation = None
         after = self.only_user(index)
-        if after is not None and self.kind(after) in {"batch_norm", "layer_norm"}:
+        if after is not None and self.nodes[after].op.normalizes:
             norm, after = after, self.only_user(after)
         if after is not None and self.kind(after) == "activation":
             activation = after

@@ -1,36 +1,37 @@
-"""All rules, in the lecture's order, and one by its name."""
+"""All installed rules, this project's and third parties', found by entry point; and one by its name.
 
-from difflib import get_close_matches
+Each entry point is a tuple of rules. This project's are one, in the lecture's order; third parties' come
+after it, by the names of their entry points.
+"""
 
-from archsearch.errors import UserError
+from typing import Final
+
+from archsearch import plugins
+from archsearch.errors import ArchsearchError
 from archsearch.rules.rule import Rule
+
+GROUP: Final = "archsearch.rules"
+OWN: Final = "lecture"
 
 
 def load_rules() -> dict[str, Rule]:
     """Return all rules by name.
 
-    To add one: a file with `RULES`, named here. Its breaches say what to write instead; costs follow.
+    Raises:
+        ArchsearchError: what a package installs are no rules, or two of them have one name.
     """
-    from archsearch.rules.families import (
-        cardinality,
-        cost_profile,
-        densenet,
-        inception,
-        mobilenet,
-        preact,
-        resnet,
-        senet,
-        squeezenet,
-        stochastic_depth,
-        vgg,
-        wrn,
-    )
-
-    files = (
-        cost_profile, vgg, inception, resnet, preact, wrn, cardinality, stochastic_depth, densenet,
-        squeezenet, senet, mobilenet,
-    )  # fmt: skip
-    return {rule.name: rule for file in files for rule in file.RULES}
+    packages = plugins.load(GROUP, what="tuple of rules", kind=tuple)
+    found: dict[str, Rule] = {}
+    for package in sorted(packages, key=lambda name: (name != OWN, name)):
+        for rule in packages[package]:
+            if not isinstance(rule, Rule):
+                raise ArchsearchError(
+                    f"entry point {package} of {GROUP} has {rule!r}, which is no Rule"
+                )
+            if rule.name in found:
+                raise plugins.second(rule.name, "rule")
+            found[rule.name] = rule
+    return found
 
 
 def find_rule(name: str) -> Rule:
@@ -41,7 +42,5 @@ def find_rule(name: str) -> Rule:
     """
     rules = load_rules()
     if name not in rules:
-        close = get_close_matches(name, rules, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(rules)}"
-        raise UserError(f"no rule is named {name!r}; {hint}")
+        raise plugins.unknown(name, rules, "rule")
     return rules[name]

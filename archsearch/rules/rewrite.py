@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from archsearch.ir import ops
-from archsearch.ir.channels import Width
+from archsearch.ir.channels import Width, known
 from archsearch.ir.graph import Graph, Node
 from archsearch.ir.ops import Op
 from archsearch.ir.tracer import Tensor, Tracer
-from archsearch.readings.cost import known
 
 _NOTHING: Mapping[int, Op] = {}
 

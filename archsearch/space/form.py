@@ -14,7 +14,6 @@ from typing import Protocol
 from archsearch.ir.channels import Channels, Quadratic, Width
 from archsearch.ir.ops import Op, Shape
 from archsearch.ir.tracer import Block, Tensor, Tracer
-from archsearch.readings.cost import flops_product
 
 
 class Builder(Protocol):
@@ -52,7 +51,7 @@ class FormTracer(Tracer):
 
     def _record(self, name: str, op: Op, inputs: tuple[Tensor, ...], shape: Shape) -> Tensor:
         if inputs:
-            product = flops_product(op, tuple([x.shape for x in inputs]), shape)
+            product = op.product(tuple([x.shape for x in inputs]), shape)
             if product is not None:
                 a, b, times, divisor = product
                 self.flops.add(Quadratic.product(a, b, times / divisor))

@@ -12,7 +12,7 @@ from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.orders import Order
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
-from archsearch.readings.table import rows
+from archsearch.readings.table import layers
 from archsearch.study.events import (
     EpochDone,
     Event,
@@ -153,10 +153,10 @@ def _tags(order: Order) -> dict[str, str]:
 def layers_csv(graph: Graph) -> str:
     """Return the network's layer table as CSV, one line a layer."""
     lines = ["layer,kind,output,activation_bytes,params,flops,receptive_field_px"]
-    for row in rows(graph):
-        shape = "x".join(map(str, row.output))
-        costs = f"{row.activation_bytes},{row.params},{row.flops},{row.receptive_field}"
-        lines.append(f"{row.name},{row.kind},{shape},{costs}")
+    for layer in layers(graph):
+        shape = "x".join(map(str, layer.output))
+        costs = f"{layer.activation_bytes},{layer.params},{layer.flops},{layer.receptive_field}"
+        lines.append(f"{layer.name},{layer.kind},{shape},{costs}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,14 +1,15 @@
 """The weights a training starts from: drawn by NumPy, so that every backend starts equal."""
 
-from math import prod, sqrt
-from typing import Any, TypeAlias
+from math import sqrt
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from archsearch.ir import ops
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
-from archsearch.ir.ops import Shape
+from archsearch.ir.ops import He, Shape, Weight
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -18,14 +19,18 @@ _SCORES_SPREAD = 0.01
 def initial_weights(
     graph: Graph, *, seed: int, zero_init_residual: bool = False, skip: frozenset[int] = frozenset()
 ) -> dict[str, list[Array]]:
-    """Draw weights by node, in Keras's order and shapes: kernels after He et al. 2015 (arXiv:1502.01852).
+    """Draw weights by node, in Keras's order and shapes, each as its op says it starts.
 
-    A kernel's standard deviation is sqrt(2 / inputs of a unit); biases are 0; a batch
-    normalization is (gamma, beta, moving mean, moving variance). A layer that gives the scores
-    out of features that no normalization keeps in bounds (VGG's fully connected stack) starts at
-    0.01, as VGG's did (Simonyan & Zisserman 2014): its loss is then log(classes) at first, not
-    several times that, and the network survives learning rates that otherwise kill its units in
-    a few steps.
+    A layer that gives the scores out of features that no normalization keeps in bounds (VGG's fully connected
+    stack) starts at 0.01, as VGG's did (Simonyan & Zisserman 2014): its loss is then log(classes) at first,
+    not several times that, and the network survives learning rates that otherwise kill its units in a few
+    steps.
+
+    Args:
+        graph: the network.
+        seed: of the draws.
+        zero_init_residual: see Recipe.
+        skip: nodes that are not built.
 
     Returns:
         By node name: a convolution's kernel is (height, width, channels / groups, filters), a
@@ -33,49 +38,28 @@ def initial_weights(
     """
     rng = np.random.default_rng(seed)
     quiet = _last_norms(graph) if zero_init_residual else frozenset()
-    weights: dict[str, list[Array]] = {}
-    quiet_scores = {
-        index
-        for index in (len(graph.nodes) - 1, *graph.auxiliary)
-        if not _follows_norm(graph, graph.nodes[index].inputs[0])
-    }
+    quiet_scores = _unbounded_scores(graph)
+    found: dict[str, list[Array]] = {}
     for index, node in enumerate(graph.nodes):
-        if index in skip or not node.inputs:
+        before = graph.input_shapes(node)
+        if index in skip or not (weights := node.op.weights(before)):
             continue
-        op = node.op
-        before = graph.input_shapes(node)[0]
-        channels = integer(before[-1])
-        if isinstance(op, ops.Conv):
-            kernel = _kernel(rng, (*op.kernel, channels // integer(op.groups), integer(op.filters)))
-            weights[node.name] = [
-                kernel.reshape(kernel_shape(op, before)),
-                *_zeros(op.bias, kernel.shape[-1]),
-            ]
-        elif isinstance(op, ops.Dense):
-            spread = _SCORES_SPREAD if index in quiet_scores else None
-            kernel = _kernel(rng, (channels, integer(op.units)), spread)
-            weights[node.name] = [kernel, *_zeros(op.bias, kernel.shape[-1])]
-        elif isinstance(op, ops.BatchNorm):
-            gamma, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-            weights[node.name] = [
-                *([gamma * (index not in quiet)] if op.scale else []),
-                *([zeros] if op.center else []),
-                zeros,
-                np.ones(channels, np.float32),
-            ]
-        elif isinstance(op, ops.LayerNorm):
-            weights[node.name] = [
-                *([np.ones(channels, np.float32)] if op.scale else []),
-                *_zeros(op.center, channels),
-            ]
-        elif isinstance(op, ops.LayerScale):
-            weights[node.name] = [np.full((1, 1, channels, 1), op.initial, np.float32)]
-    return weights
+        spread = _SCORES_SPREAD if index in quiet_scores else None
+        drawn = [
+            _started(rng, w._replace(start=0.0) if index in quiet and w.trained else w, spread)
+            for w in weights
+        ]
+        if isinstance(
+            node.op, ops.Conv
+        ):  # Keras has a layer, and a kernel, of its own for depthwise ones
+            drawn[0] = drawn[0].reshape(kernel_shape(node.op, before[0]))
+        found[node.name] = drawn
+    return found
 
 
 def is_normalized(graph: Graph) -> bool:
-    """Tell whether a network has any normalization of activations by trained statistics."""
-    return any(isinstance(node.op, (ops.BatchNorm, ops.LayerNorm)) for node in graph)
+    """Tell whether a network has any normalization of activations by statistics."""
+    return any(node.op.normalizes for node in graph)
 
 
 def is_depthwise(op: ops.Conv, before: Shape) -> bool:
@@ -88,35 +72,39 @@ def is_depthwise(op: ops.Conv, before: Shape) -> bool:
 
 def kernel_shape(op: ops.Conv, before: Shape) -> tuple[int, ...]:
     """Return the shape of a convolution's kernel as Keras keeps it."""
-    channels, filters = integer(before[-1]), integer(op.filters)
     if is_depthwise(op, before):
-        return (*op.kernel, channels, filters // channels)
-    return (*op.kernel, channels // integer(op.groups), filters)
+        channels = known(before[-1])
+        return (*op.kernel, channels, known(op.filters) // channels)
+    return op.weights((before,))[0].shape
 
 
-def integer(width: Any) -> int:
-    """Narrow a width: in a finished Graph they are all integers."""
-    assert isinstance(width, int)
-    return width
+def _started(rng: np.random.Generator, weight: Weight, spread: float | None) -> Array:
+    """Return a weight as it starts; drawn numbers have a standard deviation of `spread`, or its own."""
+    start = weight.start
+    if not isinstance(start, He):
+        return np.full(weight.shape, start, np.float32)
+    deviation = sqrt(2 / start.inputs) if spread is None else spread
+    return rng.standard_normal(weight.shape, dtype=np.float32) * np.float32(deviation)
 
 
-def _kernel(rng: np.random.Generator, shape: tuple[int, ...], spread: float | None = None) -> Array:
-    if spread is None:
-        spread = sqrt(2 / prod(shape[:-1]))
-    return rng.standard_normal(shape, dtype=np.float32) * np.float32(spread)
-
-
-def _zeros(wanted: bool, count: int) -> list[Array]:
-    return [np.zeros(count, np.float32)] if wanted else []
+def _unbounded_scores(graph: Graph) -> frozenset[int]:
+    """Find the layers that give scores out of features that no normalization keeps in bounds."""
+    return frozenset(
+        index
+        for index in (len(graph.nodes) - 1, *graph.auxiliary)
+        if not _follows_norm(graph, graph.nodes[index].inputs[0])
+    )
 
 
 def _follows_norm(graph: Graph, index: int) -> bool:
-    """Tell whether the last layer with weights before a node's output is a normalization."""
+    """Tell whether the last layer that sums or normalizes before a node's output is a normalization."""
     while graph.nodes[index].inputs:
-        op = graph.nodes[index].op
-        if isinstance(op, (ops.Conv, ops.Dense, ops.BatchNorm, ops.LayerNorm)):
-            return isinstance(op, (ops.BatchNorm, ops.LayerNorm))
-        index = graph.nodes[index].inputs[0]
+        node = graph.nodes[index]
+        if node.op.normalizes:
+            return True
+        if node.op.product(graph.input_shapes(node), node.shape) is not None:
+            return False
+        index = node.inputs[0]
     return False
 
 

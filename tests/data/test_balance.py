@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 
-from archsearch.data import balanced_accuracy, class_weights, imbalance
+from archsearch.data.balance import balanced_accuracy, class_weights, imbalance
 
 LABELS = np.array([0] * 10 + [1] * 5 + [2])
 

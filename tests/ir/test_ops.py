@@ -1,9 +1,12 @@
 """Shapes and checks of single ops, against the lecture's formula and torch-style known sizes."""
 
+import sys
+
 import pytest
 
 from archsearch.errors import GraphError
 from archsearch.ir import ops
+from archsearch.ir.channels import Channels
 from archsearch.ir.tracer import Tracer
 
 
@@ -94,9 +97,41 @@ def test_layers_after_the_scores_are_refused():
 
 def test_every_op_is_registered_under_its_kind():
     assert all(ops.OPS[kind].kind == kind for kind in ops.OPS)
-    assert set(ops.OPS.values()) == set(_subclasses(ops.Op))
+    assert set(ops.OPS.values()) == _final(ops.Op) - {ops.Free}
 
 
-def _subclasses(op):
-    # slots=True makes a second class of the same name; the registered one is the last.
-    return [c for c in op.__subclasses__() if c is getattr(ops, c.__name__)]
+def _final(op):
+    """All subclasses written in the package's modules, listed there or not."""
+    found = set()
+    for c in op.__subclasses__():
+        if c.__module__.startswith("archsearch.ir.ops."):
+            # slots=True makes a second class of the same name; the module has the last.
+            found |= {getattr(sys.modules[c.__module__], c.__name__)} | _final(c)
+    return found
+
+
+@pytest.mark.parametrize("kind", sorted(set(ops.OPS) - {"input"}))
+def test_every_op_says_its_weights_and_its_cost(kind):
+    op = ops.OPS[kind]
+    assert {op.weights, op.product} & {ops.Op.weights, ops.Op.product} == set()
+
+
+def test_weights_are_named_by_shape_start_and_whether_they_are_trained():
+    conv = ops.Conv(8, (3, 5), groups=2, bias=True)
+    assert conv.weights(((9, 9, 6),)) == (
+        ops.Weight((3, 5, 3, 8), ops.He(45)), ops.Weight((8,), 0.0),
+    )  # fmt: skip
+    assert ops.Dense(4, bias=False).weights(((7,),)) == (ops.Weight((7, 4), ops.He(7)),)
+    assert ops.BatchNorm(center=False).weights(((9, 9, 6),)) == (
+        ops.Weight((6,), 1.0), ops.Weight((6,), 0.0, trained=False),
+        ops.Weight((6,), 1.0, trained=False),
+    )  # fmt: skip
+    assert ops.LayerScale(0.5).weights(((9, 9, 6),)) == (ops.Weight((1, 1, 6, 1), 0.5),)
+
+
+def test_an_unknown_width_has_a_product_and_no_weights():
+    width = Channels.named("c")
+    conv = ops.Conv(width, (3, 3))
+    assert conv.product(((9, 9, 6),), (9, 9, width)) == ops.Product(6, width, 9 * 9 * 9, 1)
+    with pytest.raises(GraphError, match="the width c is not known"):
+        conv.weights(((9, 9, 6),))

@@ -10,7 +10,7 @@ from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost
-from archsearch.rules.audit import audit, finding_rows, rule_rows
+from archsearch.rules.audit import audit, rule_rows
 from archsearch.rules.registry import find_rule, load_rules
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_baseline, find_space, load_baselines, load_spaces
@@ -120,7 +120,7 @@ def test_some_rules_alone():
 
 
 def test_rows_are_plain_values():
-    (row,) = finding_rows(audit(find_baseline("vgg16").build()))
+    (row,) = (finding.to_dict() for finding in audit(find_baseline("vgg16").build()))
     assert row["rule"] == "global-average-pooling-head"
     assert row["params"] == 512 * 1000 + 1000 - (25088 * 4096 + 4096 + 4096 * 4096 + 4096 + 4097000)
     assert row["effect"] == "with 99.5 % fewer parameters and FLOPs"
@@ -214,6 +214,6 @@ def odd_network(rng):
                "mobilenet", "stochastic_depth"],
 )  # fmt: skip
 def test_the_equations_examples(module):
-    results = doctest.testmod(importlib.import_module(f"archsearch.rules.{module}"))
+    results = doctest.testmod(importlib.import_module(f"archsearch.rules.families.{module}"))
     assert results.attempted
     assert not results.failed

@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from archsearch import plugins
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.space import registry
 
@@ -19,7 +20,7 @@ def test_unknown_names_get_the_nearest():
 
 def _install(monkeypatch, *points):
     monkeypatch.setattr(
-        registry,
+        plugins,
         "entry_points",
         lambda group, name=None: [p for p in points if name in (None, p.name)],
     )
@@ -39,11 +40,23 @@ def test_a_broken_plugin_is_named(monkeypatch):
 def test_two_of_a_name_are_refused(monkeypatch):
     point = EntryPoint("vgg", "search_spaces.vgg:VGG", registry.SPACES)
     _install(monkeypatch, point, point)
-    with pytest.raises(ArchsearchError, match="two packages install a space named 'vgg'"):
-        registry.load_spaces()
+    for read in (registry.load_spaces, lambda: registry.find_space("vgg")):
+        with pytest.raises(ArchsearchError, match="two packages install a space named 'vgg'"):
+            read()
+
+
+def test_two_baselines_of_a_name_are_refused(monkeypatch):
+    _install(
+        monkeypatch,
+        EntryPoint("ours", "search_spaces.vgg:BASELINES", registry.BASELINES),
+        EntryPoint("theirs", "search_spaces.vgg:BASELINES", registry.BASELINES),
+    )
+    with pytest.raises(ArchsearchError, match="two packages install a baseline named 'vgg11'"):
+        registry.load_baselines()
 
 
 def test_what_is_no_space_is_refused(monkeypatch):
     _install(monkeypatch, EntryPoint("x", "search_spaces.vgg:STAGES", registry.SPACES))
-    with pytest.raises(ArchsearchError, match="is no Space"):
-        registry.load_spaces()
+    for read in (registry.load_spaces, lambda: registry.find_space("x")):
+        with pytest.raises(ArchsearchError, match="is no Space"):
+            read()

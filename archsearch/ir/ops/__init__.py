@@ -1,66 +1,38 @@
-"""The operations a network is made of: frozen values, each able to infer its output's shape.
+"""The operations a network is made of: frozen values that say their shapes, their weights and their traits.
 
-To add an op: a dataclass in one of these modules (with `kind` and `infer`), a line in `OPS`, its FLOPs and
-parameters in `readings/cost.py`, its lowerings in `training/lowering/keras_model.py` (Keras)
-and `training/lowering/torch_network.py` (PyTorch). Everything else follows.
+To add an op, four files:
+
+1. one of these modules: a dataclass with `kind`, `infer`, `weights` and `product` (a subclass of `Free` has
+   neither of the last two), its name in the module's `__all__`;
+2. `ir/tracer.py`: a method that adds it;
+3. `training/lowering/keras_model.py`: a method of its kind's name that makes the Keras layer, whose weights
+   come in the order in which the op lists them;
+4. `training/lowering/torch_network.py`: a method of its kind's name that makes the PyTorch function.
+
+Costs, tables, memory, stored networks and the weights a training starts from follow. A network that uses it
+belongs in `tests/training/lowering/test_every_op.py`, which fails for an op without one, or without a
+lowering.
 
 Shapes have no batch dimension: `(height, width, channels)` for a feature map, `(units,)` for a vector.
 Padding is always explicit, `(top, bottom, left, right)`, as every framework means something else by "same".
 """
 
-from archsearch.ir.ops.joining import Add, Concat, Mean, Multiply
-from archsearch.ir.ops.op import NO_PADDING, Op, Padding, Pair, Shape
-from archsearch.ir.ops.pointwise import Activation, Dropout, DropPath, LocalResponseNorm, Rescale
-from archsearch.ir.ops.reshaping import (
-    Crop,
-    Flatten,
-    GlobalPool,
-    Input,
-    Pad,
-    PadChannels,
-    Pool,
-    Reshape,
-    Resize,
-)
-from archsearch.ir.ops.weighted import BatchNorm, Conv, Dense, LayerNorm, LayerScale
+from typing import Final
 
-OPS: dict[str, type[Op]] = {
-    op.kind: op
-    for op in (
-        Input, Conv, Pool, GlobalPool, Flatten, Dense, BatchNorm, LocalResponseNorm, Activation,
-        Dropout, DropPath, Add, Mean, Multiply, Concat, PadChannels, LayerNorm, LayerScale, Pad, Crop,
-        Reshape, Rescale, Resize,
-    )
-}  # fmt: skip
+from archsearch.ir.ops import joining, pointwise, reshaping, weighted
+from archsearch.ir.ops.joining import *  # noqa: F403  what a module lists is this package's
+from archsearch.ir.ops.op import *  # noqa: F403
+from archsearch.ir.ops.op import Op
+from archsearch.ir.ops.pointwise import *  # noqa: F403
+from archsearch.ir.ops.reshaping import *  # noqa: F403
+from archsearch.ir.ops.weighted import *  # noqa: F403
 
-__all__ = [
-    "NO_PADDING",
-    "OPS",
-    "Activation",
-    "Add",
-    "BatchNorm",
-    "Concat",
-    "Conv",
-    "Crop",
-    "Dense",
-    "DropPath",
-    "Dropout",
-    "Flatten",
-    "GlobalPool",
-    "Input",
-    "LayerNorm",
-    "LayerScale",
-    "LocalResponseNorm",
-    "Mean",
-    "Multiply",
-    "Op",
-    "Pad",
-    "PadChannels",
-    "Padding",
-    "Pair",
-    "Pool",
-    "Rescale",
-    "Reshape",
-    "Resize",
-    "Shape",
-]
+
+def _listed() -> dict[str, type[Op]]:
+    modules = (reshaping, weighted, pointwise, joining)
+    found = [getattr(module, name) for module in modules for name in module.__all__]
+    return {op.kind: op for op in found}
+
+
+OPS: Final = _listed()
+"""All ops by kind."""

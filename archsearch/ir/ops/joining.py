@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from archsearch.errors import GraphError
-from archsearch.ir.ops.op import Op, Shape, listed, same
+from archsearch.ir.ops.op import Free, Shape, listed, same
 
 
 @dataclass(frozen=True, slots=True)
-class Add(Op):
+class Add(Free):
     """The sum of maps of one shape: the shortcut's end."""
 
     kind: ClassVar[str] = "add"
@@ -19,7 +19,7 @@ class Add(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Mean(Op):
+class Mean(Free):
     """The element-wise mean of maps of one shape: FractalNet's join (Larsson et al. 2017).
 
     In training each input of a sample is left out with probability `drop`, never all of them, and the mean is
@@ -37,7 +37,7 @@ class Mean(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply(Op):
+class Multiply(Free):
     """A map times its gate; the gate may be `(1, 1, c)` (squeeze-and-excitation)."""
 
     kind: ClassVar[str] = "multiply"
@@ -51,7 +51,7 @@ class Multiply(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Concat(Op):
+class Concat(Free):
     """Maps of one height and width, stacked along the channels."""
 
     kind: ClassVar[str] = "concat"
@@ -64,3 +64,6 @@ class Concat(Op):
         for shape in inputs[1:]:
             total = total + shape[-1]
         return (*inputs[0][:-1], total)
+
+
+__all__ = ["Add", "Concat", "Mean", "Multiply"]

@@ -1,10 +1,13 @@
-"""What an op is, and what ops check of their inputs' shapes."""
+"""What an op is: its output's shape, its weights, what a budget counts of it."""
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from archsearch.errors import GraphError
-from archsearch.ir.channels import Width
+from archsearch.ir.channels import Width, known
 
 Shape: TypeAlias = tuple[Width, ...]
 Pair: TypeAlias = tuple[int, int]
@@ -13,19 +16,124 @@ Padding: TypeAlias = tuple[int, int, int, int]
 NO_PADDING: Padding = (0, 0, 0, 0)
 
 
+class He(NamedTuple):
+    """Normal numbers of variance 2 / `inputs`, the terms a unit sums (He et al. 2015, arXiv:1502.01852)."""
+
+    inputs: int
+
+
+Start: TypeAlias = He | float
+"""What a weight starts from: drawn numbers, or one constant everywhere."""
+
+
+class Weight(NamedTuple):
+    """An array that a layer holds.
+
+    Attributes:
+        shape: in Keras's order of axes; `(height, width, channels / groups, filters)` for a kernel.
+        start: what it starts from.
+        trained: whether an optimizer moves it, which makes its numbers parameters.
+    """
+
+    shape: tuple[int, ...]
+    start: Start
+    trained: bool = True
+
+
+class Weights(tuple[Weight, ...]):
+    """An op's weights, in the order in which Keras lists them."""
+
+    @cached_property
+    def params(self) -> int:
+        """How many numbers are trained."""
+        return sum(prod(weight.shape) for weight in self if weight.trained)
+
+
+class Product(NamedTuple):
+    """`a·b·times / divisor` multiply-adds; `a` and `b` may be widths that are not known yet."""
+
+    a: Width
+    b: Width
+    times: int
+    divisor: int
+
+    def flops(self) -> int:
+        """Return the multiply-adds; the widths are known."""
+        a, b, times, divisor = self
+        return times * known(a) * known(b) // divisor
+
+
+class Sight(NamedTuple):
+    """What a position of an output sees of the input, (vertical, horizontal).
+
+    Attributes:
+        window: rows and columns.
+        step: from one position's window to the next one's, in the input's pixels.
+    """
+
+    window: Pair = (1, 1)
+    step: tuple[int | Fraction, int | Fraction] = (1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """An operation; its fields are all that is needed to run it, weights aside.
 
-    `arity` is how many inputs it takes, None for any number above one.
+    What is read of a network (costs, tables, memory, the weights a training starts from) asks the op, so that
+    an op is said once.
+
+    Attributes:
+        kind: its name in stored networks, tables and lowerings.
+        arity: how many inputs it takes, None for any number above one.
+        elementwise: whether it keeps a map's shape and mixes no channels.
+        normalizes: whether it keeps activations in bounds by statistics of its own.
+        view: whether its output is its input's memory.
     """
 
     kind: ClassVar[str]
     arity: ClassVar[int | None] = 1
+    elementwise: ClassVar[bool] = False
+    normalizes: ClassVar[bool] = False
+    view: ClassVar[bool] = False
 
     def infer(self, *inputs: Shape) -> Shape:
         """Return the output's shape, or raise GraphError where the inputs do not fit."""
         raise NotImplementedError
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        """Return its weights; all widths are known."""
+        raise NotImplementedError
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        """Return the multiply-adds a budget counts, of widths known or not; None where it counts none."""
+        raise NotImplementedError
+
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        """Return what a position sees of a map: itself alone, unless the op says otherwise."""
+        return Sight()
+
+    def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        """Return the FLOPs that a layer's row shows and no total has: a pool's."""
+        return 0
+
+
+_NONE: Final = Weights()
+
+
+@dataclass(frozen=True, slots=True)
+class Free(Op):
+    """An op without weights, of which no budget counts anything."""
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _NONE
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
+
+
+def elements_of(shape: Shape) -> int:
+    """Return the numbers in one output of this shape."""
+    return known(prod(shape))
 
 
 def feature_map(inputs: tuple[Shape, ...]) -> tuple[int, int, Width]:
@@ -60,3 +168,20 @@ def same(inputs: tuple[Shape, ...], what: str) -> Shape:
 def listed(shapes: tuple[Shape, ...]) -> str:
     """Write shapes into an error."""
     return " and ".join(map(str, shapes))
+
+
+__all__ = [
+    "NO_PADDING",
+    "Free",
+    "He",
+    "Op",
+    "Padding",
+    "Pair",
+    "Product",
+    "Shape",
+    "Sight",
+    "Start",
+    "Weight",
+    "Weights",
+    "elements_of",
+]

@@ -4,27 +4,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from archsearch.errors import GraphError
-from archsearch.ir.ops.op import Op, Shape, feature_map
+from archsearch.ir.ops.op import Free, Shape, feature_map
 
 
 @dataclass(frozen=True, slots=True)
-class Activation(Op):
+class Activation(Free):
     """An element-wise nonlinearity, by its Keras name; `slope` is leaky_relu's below 0 (Keras: 0.2)."""
 
     function: str = "relu"
     slope: float | None = None
     kind: ClassVar[str] = "activation"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Dropout(Op):
+class Dropout(Free):
     """Dropout of single elements in training; nothing at test time."""
 
     rate: float
     kind: ClassVar[str] = "dropout"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         if not 0 <= self.rate < 1:
@@ -33,7 +35,7 @@ class Dropout(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class DropPath(Op):
+class DropPath(Free):
     """Stochastic depth: a sample's whole branch is dropped with probability 1 − `survival` in training.
 
     What survives is divided by `survival`, so that nothing changes at test time (Huang et al. 2016).
@@ -41,6 +43,7 @@ class DropPath(Op):
 
     survival: float
     kind: ClassVar[str] = "drop_path"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         if not 0 < self.survival <= 1:
@@ -49,12 +52,13 @@ class DropPath(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Rescale(Op):
+class Rescale(Free):
     """`x · scale + offset` with constants that are never trained: one number, or one a channel."""
 
     scale: float | tuple[float, ...] = 1.0
     offset: float | tuple[float, ...] = 0.0
     kind: ClassVar[str] = "rescale"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -65,7 +69,7 @@ class Rescale(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalResponseNorm(Op):
+class LocalResponseNorm(Free):
     """AlexNet's local response normalisation over `size` neighbouring channels (2012, section 3.3)."""
 
     size: int = 5
@@ -73,7 +77,11 @@ class LocalResponseNorm(Op):
     beta: float = 0.75
     k: float = 2.0
     kind: ClassVar[str] = "local_response_norm"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         feature_map(inputs)
         return inputs[0]
+
+
+__all__ = ["Activation", "DropPath", "Dropout", "LocalResponseNorm", "Rescale"]

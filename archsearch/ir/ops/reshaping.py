@@ -1,16 +1,27 @@
 """Layers without weights that change a shape: the image itself, pools, padding, cropping, resizing."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import ClassVar, Literal
 
 from archsearch.errors import GraphError
 from archsearch.ir.channels import Width
-from archsearch.ir.ops.op import NO_PADDING, Op, Padding, Pair, Shape, feature_map, window
+from archsearch.ir.ops.op import (
+    NO_PADDING,
+    Free,
+    Padding,
+    Pair,
+    Shape,
+    Sight,
+    elements_of,
+    feature_map,
+    window,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Input(Op):
+class Input(Free):
     """The image, `(height, width, channels)`."""
 
     shape: tuple[int, int, int]
@@ -26,7 +37,7 @@ class Input(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Pool(Op):
+class Pool(Free):
     """Max or average pooling; an average leaves padding out of its mean unless `count_padding`."""
 
     method: Literal["max", "avg"]
@@ -40,9 +51,15 @@ class Pool(Op):
         height, width, channels = feature_map(inputs)
         return (*window((height, width), self.kernel, self.stride, self.padding), channels)
 
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        return Sight(self.kernel, self.stride)
+
+    def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        return elements_of(output) * self.kernel[0] * self.kernel[1]
+
 
 @dataclass(frozen=True, slots=True)
-class GlobalPool(Op):
+class GlobalPool(Free):
     """Pooling over the whole map: `(height, width, c)` → `(c,)`, or `(1, 1, c)` with `keep_map`."""
 
     method: Literal["max", "avg"] = "avg"
@@ -53,12 +70,20 @@ class GlobalPool(Op):
         channels = feature_map(inputs)[2]
         return (1, 1, channels) if self.keep_map else (channels,)
 
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        height, width, _ = feature_map(inputs)
+        return Sight((height, width))
+
+    def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
+        return elements_of(inputs[0])
+
 
 @dataclass(frozen=True, slots=True)
-class Flatten(Op):
+class Flatten(Free):
     """A feature map as one vector, row by row."""
 
     kind: ClassVar[str] = "flatten"
+    view: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -66,7 +91,7 @@ class Flatten(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class PadChannels(Op):
+class PadChannels(Free):
     """Zero channels before and after: ResNet's parameter-free shortcut (option A)."""
 
     before: Width
@@ -79,7 +104,7 @@ class PadChannels(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Pad(Op):
+class Pad(Free):
     """Zeros around a map, `(top, bottom, left, right)`."""
 
     padding: Padding
@@ -92,7 +117,7 @@ class Pad(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Crop(Op):
+class Crop(Free):
     """A map without its outermost rows and columns, `(top, bottom, left, right)`."""
 
     cropping: Padding
@@ -108,11 +133,12 @@ class Crop(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Reshape(Op):
+class Reshape(Free):
     """The same numbers in another shape, row by row: a vector as a `(1, 1, c)` gate, say."""
 
     target: tuple[int, ...]
     kind: ClassVar[str] = "reshape"
+    view: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -122,7 +148,7 @@ class Reshape(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Resize(Op):
+class Resize(Free):
     """Bilinear scaling of a map to `size`, (height, width): small images for a network of large ones."""
 
     size: Pair
@@ -130,3 +156,21 @@ class Resize(Op):
 
     def infer(self, *inputs: Shape) -> Shape:
         return (*self.size, feature_map(inputs)[2])
+
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        # A scaled pixel lies between two neighbours and sees both.
+        height, width, _ = feature_map(inputs)
+        return Sight((2, 2), (Fraction(height, self.size[0]), Fraction(width, self.size[1])))
+
+
+__all__ = [
+    "Crop",
+    "Flatten",
+    "GlobalPool",
+    "Input",
+    "Pad",
+    "PadChannels",
+    "Pool",
+    "Reshape",
+    "Resize",
+]

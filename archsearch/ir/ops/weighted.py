@@ -1,11 +1,26 @@
 """Layers with weights: convolution, dense, normalisations, layer scale."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import ClassVar
 
 from archsearch.errors import GraphError
-from archsearch.ir.channels import Channels, Width
-from archsearch.ir.ops.op import NO_PADDING, Op, Padding, Pair, Shape, feature_map, window
+from archsearch.ir.channels import Channels, Width, known
+from archsearch.ir.ops.op import (
+    NO_PADDING,
+    He,
+    Op,
+    Padding,
+    Pair,
+    Product,
+    Shape,
+    Sight,
+    Weight,
+    Weights,
+    feature_map,
+    window,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +50,27 @@ class Conv(Op):
                     )
         if isinstance(filters, int) and filters < 1:
             raise GraphError(f"filters must be at least 1, got {filters}")
-        reach_h = self.dilation[0] * (self.kernel[0] - 1) + 1
-        reach_w = self.dilation[1] * (self.kernel[1] - 1) + 1
-        return (*window((height, width), (reach_h, reach_w), self.stride, self.padding), filters)
+        return (*window((height, width), self.reach, self.stride, self.padding), filters)
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from one end of the window to the other."""
+        (rows, columns), (down, right) = self.kernel, self.dilation
+        return (down * (rows - 1) + 1, right * (columns - 1) + 1)
+
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        return Sight(self.reach, self.stride)
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _convolving(self.kernel, inputs[0][2], self.groups, self.filters, self.bias)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        before, groups = inputs[0][2], self.groups
+        (rows, columns), (height, width, filters) = self.kernel, output
+        area = height * width * rows * columns  # type: ignore[operator]
+        if groups == before:  # depthwise, also while the width is unknown
+            return Product(1, filters, area, 1)  # type: ignore[arg-type]
+        return Product(before, filters, area, groups)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +89,12 @@ class Dense(Op):
             raise GraphError(f"units must be at least 1, got {self.units}")
         return (self.units,)
 
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _mixing(inputs[0][0], self.units, self.bias)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return Product(inputs[0][0], output[0], 1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Op):
@@ -65,9 +104,17 @@ class BatchNorm(Op):
     center: bool = True
     epsilon: float = 1e-5
     kind: ClassVar[str] = "batch_norm"
+    elementwise: ClassVar[bool] = True
+    normalizes: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _affine_and_moving(inputs[0][-1], self.scale, self.center)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +125,17 @@ class LayerNorm(Op):
     center: bool = True
     epsilon: float = 1e-6
     kind: ClassVar[str] = "layer_norm"
+    elementwise: ClassVar[bool] = True
+    normalizes: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        return _affine(inputs[0][-1], self.scale, self.center)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +144,53 @@ class LayerScale(Op):
 
     initial: float = 1e-6
     kind: ClassVar[str] = "layer_scale"
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         feature_map(inputs)
         return inputs[0]
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        # As a depthwise 1×1 kernel: (1, 1, channels, 1).
+        return Weights([Weight((1, 1, known(inputs[0][-1]), 1), self.initial)])
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
+
+
+# Values are shared: a search counts thousands of networks, whose layers repeat.
+
+
+@lru_cache(maxsize=8192)
+def _convolving(
+    kernel: Pair, channels: Width, groups: Width, filters: Width, bias: bool
+) -> Weights:
+    shape = (*kernel, known(channels) // known(groups), known(filters))
+    return Weights([Weight(shape, He(prod(shape[:-1]))), *_offsets(filters, bias)])
+
+
+@lru_cache(maxsize=1024)
+def _mixing(before: Width, units: Width, bias: bool) -> Weights:
+    kernel = Weight((known(before), known(units)), He(known(before)))
+    return Weights([kernel, *_offsets(units, bias)])
+
+
+@lru_cache(maxsize=4096)
+def _affine(channels: Width, scale: bool, center: bool) -> Weights:
+    """Return what follows a normalization: a factor for each channel, an offset for each."""
+    factors = [Weight((known(channels),), 1.0)] if scale else []
+    return Weights([*factors, *_offsets(channels, center)])
+
+
+@lru_cache(maxsize=4096)
+def _affine_and_moving(channels: Width, scale: bool, center: bool) -> Weights:
+    """Return the same, then the moving mean and variance of each channel."""
+    mean = Weight((known(channels),), 0.0, trained=False)
+    return Weights([*_affine(channels, scale, center), mean, mean._replace(start=1.0)])
+
+
+def _offsets(channels: Width, wanted: bool) -> list[Weight]:
+    return [Weight((known(channels),), 0.0)] if wanted else []
+
+
+__all__ = ["BatchNorm", "Conv", "Dense", "LayerNorm", "LayerScale"]

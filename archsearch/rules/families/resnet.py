@@ -22,11 +22,6 @@ LONGEST_PLAIN = 20
 # --- bottleneck ratio ------------------------------------------------------------------------------
 
 
-def basic_block_flops(H: int, W: int, C: int) -> int:
-    """Return the FLOPs of two 3×3 convolutions on C channels: 18HWC²."""
-    return 18 * H * W * C * C
-
-
 def bottleneck_block_flops(H: int, W: int, C: int) -> int:
     """Return the FLOPs of 1×1, 3×3, 1×1 with C inner and 4C outer channels: 4 + 9 + 4 = 17HWC²."""
     return 17 * H * W * C * C

@@ -5,7 +5,7 @@ update for all weights. XLA only where it is asked for: on a processor it compil
 trial trains.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import Any, Final
@@ -64,10 +64,9 @@ class TensorFlowSteps:
         )
         self._mean, self._scale = task.image_mean, task.image_scale
         # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
-        kernels: list[Any] = []
-        others: list[Any] = []
-        for variable in self._model.trainable_variables:
-            (kernels if len(variable.shape) > 1 else others).append(variable)
+        trained = self._model.trainable_variables
+        kernels = [variable for variable in trained if len(variable.shape) > 1]
+        others = [variable for variable in trained if len(variable.shape) <= 1]
         self._weights = [_Joined(kernels, untrained), _Joined(others, untrained)]
         self._decays = [task.recipe.weight_decay, 0.0]
         self._momenta = [_zeros_like(joined.vector) for joined in self._weights]
@@ -80,24 +79,10 @@ class TensorFlowSteps:
             for variable in self._model.non_trainable_variables
             if id(variable) not in moving
         ]
-        batch, size = task.recipe.batch, task.graph.input
-        image, label = tf.TensorSpec((None, *size), tf.uint8), tf.TensorSpec((None,), tf.int64)
-        self._train = tf.function(
-            self._train_step,
-            input_signature=[
-                tf.TensorSpec((batch, *size), tf.uint8),
-                tf.TensorSpec((batch,), tf.int64),
-                tf.TensorSpec((3,), tf.float32),
-            ],
-            autograph=False,
-            jit_compile=task.compiled,
-        )
-        self._evaluate = tf.function(
-            self._evaluate_step,
-            input_signature=[image, label],
-            autograph=False,
-            jit_compile=False,
-        )
+        size, rates = task.graph.input, tf.TensorSpec((3,), tf.float32)
+        batch, any_count = _batch_of(task.recipe.batch, size), _batch_of(None, size)
+        self._train = _traced(self._train_step, *batch, rates, compiled=task.compiled)
+        self._evaluate = _traced(self._evaluate_step, *any_count, compiled=False)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them."""
@@ -278,6 +263,16 @@ def _free_memory() -> float:
         return 0.0
     used = tf.config.experimental.get_memory_info(_GPU)["current"]
     return float(limits[0].memory_limit * 2**20 - used)
+
+
+def _batch_of(count: int | None, size: tuple[int, int, int]) -> tuple[Any, Any]:
+    """Say what images and labels are, of `count` images or of any number."""
+    return tf.TensorSpec((count, *size), tf.uint8), tf.TensorSpec((count,), tf.int64)
+
+
+def _traced(step: Callable[..., Any], *arguments: Any, compiled: bool) -> Any:
+    """Return a step as one graph, traced for arguments of these shapes alone."""
+    return tf.function(step, input_signature=arguments, autograph=False, jit_compile=compiled)
 
 
 def _zeros_like(variable: Any) -> Any:

@@ -61,10 +61,7 @@ class TorchSteps:
         self._recipe = task.recipe
         # Batches are all of one size, so the fastest algorithms for them can be looked for.
         torch.backends.cudnn.benchmark = self._place.type == "cuda" and _is_long(task)
-        weights = initial_weights(
-            task.graph, seed=task.seed, zero_init_residual=task.recipe.zero_init_residual
-        )
-        self._network = Network(task.graph, weights, auxiliary=True, device=self._place)
+        self._network = _network(task, self._place)
         self._low_precision = task.precision == "bfloat16"
         self._mean, self._scale = (
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
@@ -91,14 +88,17 @@ class TorchSteps:
         self._outputs: Callable[[Tensor], list[Tensor]] = self._training_outputs
         self._update: Callable[[Tensor], None] = self._move
         if task.compiled:
-            # PyTorch tells programs apart by their code, which is the same for all networks: it would take a
-            # second one for the first with other shapes, and try to compile what fits both.
-            torch.compiler.reset()
-            self._outputs = torch.compile(self._outputs, dynamic=False)
-            self._update = torch.compile(self._update, dynamic=False)
+            self._compile()
         self._take: Step = self._step
         if self._place.type == "cuda":
             self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
+
+    def _compile(self) -> None:
+        # PyTorch tells programs apart by their code, which is the same for all networks: it would take a
+        # second one for the first with other shapes, and try to compile what fits both.
+        torch.compiler.reset()
+        self._outputs = torch.compile(self._outputs, dynamic=False)
+        self._update = torch.compile(self._update, dynamic=False)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them, or send it a batch at a time."""
@@ -232,6 +232,13 @@ class TorchSteps:
 def _place() -> torch.device:
     """Return where to train."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _network(task: Task, place: torch.device) -> Network:
+    """Return the task's network as it starts."""
+    residual = task.recipe.zero_init_residual
+    weights = initial_weights(task.graph, seed=task.seed, zero_init_residual=residual)
+    return Network(task.graph, weights, auxiliary=True, device=place)
 
 
 def _tensor(values: Any) -> Tensor:

@@ -9,9 +9,10 @@ import numpy as np
 from keras import layers
 
 from archsearch.ir import ops
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
-from archsearch.training.initial import initial_weights, integer, is_depthwise
+from archsearch.training.initial import initial_weights, is_depthwise
 from archsearch.training.lowering.grouped_conv import GroupedConv2D
 from archsearch.training.lowering.layers import FusedBatchNorm, MeanOfKept
 from archsearch.training.lowering.windows import used_padding, window_cells
@@ -59,6 +60,21 @@ def build_model(
         node's layer has the node's name; explicit padding is a layer of its own, `<node>.pad`.
     """
     skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
+    tensors = _tensors(graph, lowering, seed, skip)
+    outputs = tensors[-1]
+    if auxiliary and graph.auxiliary:
+        outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
+    # A model's name becomes a name scope; a network's may have any character.
+    model = keras.Model(tensors[0], outputs, name="archsearch_model")
+    weights = initial_weights(graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip)
+    for name, values in weights.items():
+        for variable, value in zip(model.get_layer(name).weights, values, strict=True):
+            variable.assign(value)
+    return model
+
+
+def _tensors(graph: Graph, lowering: Lowering, seed: int, skip: frozenset[int]) -> list[Any]:
+    """Return each node's output, the image's first; None for those in `skip`."""
     builder = _Builder(lowering, seed)
     tensors: list[Any] = []
     for index, node in enumerate(graph.nodes):
@@ -67,17 +83,7 @@ def build_model(
         else:
             builder.input_shape = graph.input_shapes(node)[0] if node.inputs else ()
             tensors.append(builder.add(node, [tensors[i] for i in node.inputs]))
-    outputs = tensors[-1]
-    if auxiliary and graph.auxiliary:
-        outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
-    # A model's name becomes a name scope; a network's may have any character.
-    model = keras.Model(tensors[0], outputs, name="archsearch_model")
-    for name, values in initial_weights(
-        graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip
-    ).items():
-        for variable, value in zip(model.get_layer(name).weights, values, strict=True):
-            variable.assign(value)
-    return model
+    return tensors
 
 
 class _Builder:
@@ -96,9 +102,8 @@ class _Builder:
         return keras.Input(op.shape, name=node.name)
 
     def _conv(self, node: Node, op: ops.Conv, x: Any) -> Any:
-        filters, groups = integer(op.filters), integer(op.groups)
-        reach = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True))
-        x, padding = self._padded(node, x, reach, op.stride, op.padding)
+        filters, groups = known(op.filters), known(op.groups)
+        x, padding = self._padded(node, x, op.reach, op.stride, op.padding)
         common = {
             "strides": op.stride,
             "padding": padding,
@@ -156,7 +161,7 @@ class _Builder:
 
     def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:
         kind = layers.MaxPooling2D if op.method == "max" else layers.AveragePooling2D
-        height, width = integer(self.input_shape[0]), integer(self.input_shape[1])
+        height, width = known(self.input_shape[0]), known(self.input_shape[1])
         # An average that counts its padding must see the zeros, which Keras's "same" leaves out.
         counts = op.method == "avg" and op.count_padding
         fill = _LOWEST if op.method == "max" else 0.0
@@ -225,13 +230,13 @@ class _Builder:
     def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
         # As columns: TensorFlow's CPU rewriting merges a padding with a convolution that reads it, and the
         # merged kernel pads no channels.
-        height, width, channels = map(integer, self.input_shape)
+        height, width, channels = map(known, self.input_shape)
         x = layers.Reshape((height * width, channels, 1), name=f"{node.name}.columns")(x)
         x = layers.ZeroPadding2D(((0, 0), (op.before, op.after)), name=f"{node.name}.pad")(x)
         return layers.Reshape(node.shape, name=node.name)(x)
 
     def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
-        channels = integer(self.input_shape[-1])
+        channels = known(self.input_shape[-1])
         before = op.size // 2
         pads = ((0, 0), (0, 0), (0, 0), (before, op.size - 1 - before))
         squares = keras.ops.pad(keras.ops.square(x), pads)
@@ -244,7 +249,7 @@ class _Builder:
         self,
         node: Node,
         x: Any,
-        reach: tuple[int, ...],
+        reach: ops.Pair,
         stride: ops.Pair,
         padding: ops.Padding,
         *,
@@ -253,13 +258,13 @@ class _Builder:
     ) -> tuple[Any, Literal["same", "valid"]]:
         """Pad where Keras's "valid" and "same" do not say it, which is faster where they do."""
         top, bottom, left, right = used_padding(
-            self.input_shape, node.shape, (reach[0], reach[1]), stride, padding
+            self.input_shape, node.shape, reach, stride, padding
         )
         rows, columns = (top, bottom), (left, right)
         if not any(rows + columns):
             return x, "valid"
         same = tuple(
-            _same(integer(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
+            _same(known(self.input_shape[axis]), reach[axis], stride[axis]) for axis in (0, 1)
         )
         if same == (rows, columns) and not explicit:
             return x, "same"

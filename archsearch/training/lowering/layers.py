@@ -89,7 +89,12 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
 
 
 def _slow_fused(x: Any) -> bool:
-    """Tell whether TensorFlow's fused kernel is slow: on a CPU, where channels are no multiple of 4."""
+    """Tell whether TensorFlow's fused kernel is slow: on a CPU, where channels are no multiple of 4.
+
+    There `normalize_by_products` computes the same, with a tenth of the rounding errors, 2 to 4.5 times as
+    fast (forward, ReLU and backward, one thread: 32×32×32×10, 2.7 against 0.7 ms; 32×16×16×33, 1.7 and 0.6;
+    32×32×32×30, 7.1 and 1.7; 32×4×4×150, 0.7 and 0.3); where channels are, as fast.
+    """
     return x.shape[-1] % 4 != 0 and _on_cpu_in_float32(x)
 
 
@@ -99,13 +104,49 @@ def _on_cpu_in_float32(x: Any) -> bool:
     return x.dtype == tf.float32 and not tf.config.get_visible_devices("GPU")
 
 
+class _Rows:
+    """A batch of maps as a matrix whose rows are wide: neighbouring positions taken together.
+
+    Attributes:
+        shape: (n, height, width, channels).
+        size: (rows, columns) of the matrix.
+        count: positions, the number of values of a channel.
+        others: count − 1, or 1.
+    """
+
+    def __init__(self, x: Any) -> None:
+        import tensorflow as tf
+
+        self._channels, together = x.shape[-1], 1
+        if x.shape.is_fully_defined():  # as it is while a training step is traced
+            self.shape, positions = x.shape, prod(x.shape[:-1])
+            self.count, self.others = float(positions), float(max(1, positions - 1))
+            while together * self._channels < _WIDE and positions % (2 * together) == 0:
+                together *= 2
+        else:
+            self.shape, positions = tf.shape(x), tf.size(x) // self._channels
+            self.count = tf.cast(positions, x.dtype)
+            self.others = tf.maximum(self.count - 1, 1)
+        self._together = together
+        self.size = (positions // together, together * self._channels)
+        self._ones = tf.ones((1, self.size[0]), x.dtype)
+
+    def total(self, values: Any) -> Any:
+        """Sum each channel of a matrix."""
+        import tensorflow as tf
+
+        sums = tf.reshape(tf.matmul(self._ones, values), (self._together, self._channels))
+        return sums[0] if self._together == 1 else tf.reduce_sum(sums, 0)
+
+    def along(self, values: Any) -> Any:
+        """Repeat a number a channel along a row."""
+        import tensorflow as tf
+
+        return values if self._together == 1 else tf.tile(values, (self._together,))
+
+
 def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> tuple[Any, Any, Any]:
     """Batch-normalize in TensorFlow by wide element-wise operations, and sums as matrix products.
-
-    What FusedBatchNormV3 computes, with a tenth of its rounding errors. Its kernel wants channels in fours
-    on a CPU; for others this is 2 to 4.5 times as fast (forward, ReLU and backward, one thread:
-    32×32×32×10, 2.7 against 0.7 ms; 32×16×16×33, 1.7 and 0.6; 32×32×32×30, 7.1 and 1.7; 32×4×4×150, 0.7
-    and 0.3), and as fast for fours. Neighbouring positions are taken together until a row is wide.
 
     Args:
         x: (n, height, width, channels).
@@ -119,49 +160,31 @@ def normalize_by_products(x: Any, gamma: Any, beta: Any, *, epsilon: float) -> t
     import tensorflow as tf
     from tensorflow.python.eager import record
 
-    channels, together = x.shape[-1], 1
-    if x.shape.is_fully_defined():  # as it is while a training step is traced
-        shape, positions = x.shape, prod(x.shape[:-1])
-        count, others = float(positions), float(max(1, positions - 1))
-        while together * channels < _WIDE and positions % (2 * together) == 0:
-            together *= 2
-    else:
-        shape, positions = tf.shape(x), tf.size(x) // channels
-        count = tf.cast(positions, x.dtype)
-        others = tf.maximum(count - 1, 1)
-    rows, columns = positions // together, together * channels
-    ones = tf.ones((1, rows), x.dtype)
-
-    def total(values: Any) -> Any:
-        sums = tf.reshape(tf.matmul(ones, values), (together, channels))
-        return sums[0] if together == 1 else tf.reduce_sum(sums, 0)
-
-    def along(values: Any) -> Any:
-        return values if together == 1 else tf.tile(values, (together,))
-
+    maps = _Rows(x)
+    total, along, count = maps.total, maps.along, maps.count
     with record.stop_recording():
-        flat = tf.reshape(x, (rows, columns))
+        flat = tf.reshape(x, maps.size)
         mean = total(flat) / count
         centred = flat - along(mean)
         variance = total(centred * centred) / count
         inverse = tf.math.rsqrt(variance + epsilon)
         factor = gamma * inverse
         factors = along(factor)
-        y = tf.reshape(centred * factors + along(beta), shape)
+        y = tf.reshape(centred * factors + along(beta), maps.shape)
 
     def gradient(dy: Any) -> list[Any]:
-        dy = tf.reshape(dy, (rows, columns))
+        dy = tf.reshape(dy, maps.size)
         d_beta = total(dy)
         d_gamma = total(centred * dy) * inverse
         # γ/σ · (dy − mean(dy) − x̂ · mean(x̂·dy)): Ioffe & Szegedy 2015 (arXiv:1502.03167), section 3
         toward = factor * inverse * d_gamma / count
         dx = dy * factors - (centred * along(toward) + along(factor * d_beta / count))
-        return [tf.reshape(dx, shape), d_gamma, d_beta]
+        return [tf.reshape(dx, maps.shape), d_gamma, d_beta]
 
     # Only y has gradients: the statistics leave the loss alone. Not tf.custom_gradient: in a graph it keeps
     # the gradient, and by that the graph, for as long as the process lives.
     record.record_operation("NormalizeByProducts", [y], [x, gamma, beta], gradient)
-    return y, mean, variance * (count / others)
+    return y, mean, variance * (count / maps.others)
 
 
 @keras.saving.register_keras_serializable("archsearch")

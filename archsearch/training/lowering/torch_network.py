@@ -16,9 +16,9 @@ from torch import Tensor
 
 from archsearch.errors import ArchsearchError
 from archsearch.ir import ops
+from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
-from archsearch.training.initial import integer
 from archsearch.training.lowering.windows import used_padding, window_cells
 
 Array = npt.NDArray[np.float32]
@@ -135,7 +135,7 @@ class Network:
         value = torch.from_numpy(np.array(values[index])).to(self._device)
         tensor = value
         if isinstance(node.op, ops.Conv) and value.dim() == 4:
-            depth = integer(self._before[0][-1]) // integer(node.op.groups)
+            depth = known(self._before[0][-1]) // known(node.op.groups)
             tensor = value.reshape(*node.op.kernel, depth, -1).permute(3, 2, 0, 1)
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         elif isinstance(node.op, ops.Dense) and value.dim() == 2:
@@ -161,9 +161,8 @@ class Network:
     def _conv(self, node: Node, op: ops.Conv, values: Sequence[Array]) -> Apply:
         kernel = self._trained(node, values, 0)
         bias = self._trained(node, values, 1) if op.bias else None
-        reach = tuple(d * (k - 1) + 1 for d, k in zip(op.dilation, op.kernel, strict=True))
-        pad, padding = self._padding(node, (reach[0], reach[1]), op.stride, op.padding)
-        groups = integer(op.groups)
+        pad, padding = self._padding(node, op.reach, op.stride, op.padding)
+        groups = known(op.groups)
 
         def apply(x: Tensor, training: bool) -> Tensor:
             x = F.pad(x, pad) if pad else x
@@ -198,7 +197,7 @@ class Network:
     def _layer_norm(self, node: Node, op: ops.LayerNorm, values: Sequence[Array]) -> Apply:
         gamma = self._trained(node, values, 0) if op.scale else None
         beta = self._trained(node, values, int(op.scale)) if op.center else None
-        size = (integer(self._before[0][-1]),)
+        size = (known(self._before[0][-1]),)
 
         def apply(x: Tensor, training: bool) -> Tensor:
             if x.dim() == 2:
@@ -347,7 +346,7 @@ class Network:
         return lambda x, training: x * scale + offset
 
     def _pad_channels(self, node: Node, op: ops.PadChannels, values: Sequence[Array]) -> Apply:
-        pads = (0, 0, 0, 0, integer(op.before), integer(op.after))
+        pads = (0, 0, 0, 0, known(op.before), known(op.after))
         return lambda x, training: F.pad(x, pads)
 
     def _local_response_norm(

@@ -7,11 +7,11 @@ import pytest
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost, node_params
-from tests.networks import everything, resnext_like, vgg_like
+from tests.networks import everything, modern, resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
 
-GRAPHS = [everything(seed) for seed in range(6)] + [resnext_like(), vgg_like()]
+GRAPHS = [everything(seed) for seed in range(6)] + [resnext_like(), vgg_like(), modern()]
 ids = [graph.name for graph in GRAPHS]
 
 
