@@ -69,8 +69,8 @@ def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
 @json_option
 def studies(home: Path, as_json: bool) -> None:
     """List the studies there are, and how they stand."""
+    from archsearch.commands import home_option as option
     from archsearch.study.catalogue import list_studies
-    from archsearch.study.commands import home_option as option
 
     found = list_studies(home=home)
     if as_json:

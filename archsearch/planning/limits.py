@@ -1,5 +1,7 @@
 """The bounds of a run, put together from what was asked for, what is expected and what has been spent."""
 
+from typing import Protocol
+
 from archsearch.archive.leaderboard import spent_flops
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
@@ -9,15 +11,44 @@ from archsearch.strategy.bounds import Bounds, Load
 from archsearch.units import format_count, format_time, parse_duration, parse_flops
 
 
-def bounds_of(settings: RunSettings, found: Forecast, *, began_s: float, now_s: float) -> Bounds:
-    """Return the account of the bounds that settings ask for.
+class Clock(Protocol):
+    """Seconds, and when the run began on it."""
+
+    began_s: float
+
+    def __call__(self) -> float:
+        """Return the time now."""
+        ...
+
+
+def bounds_of(
+    settings: RunSettings, found: Forecast, store: StudyStore | None, clock: Clock
+) -> Bounds:
+    """Return the account of a run's bounds; what a resumed study has spent is counted in.
+
+    Its time counts since it was given the bound it has now.
 
     Args:
         settings: what is asked for.
         found: what is expected.
-        began_s: when the run began.
-        now_s: the time now, on the same clock.
+        store: the study that is gone on with; None: a new one.
+        clock: the run's.
+
+    Raises:
+        UserError: a new study whose bounds have no room for one trial and its final.
     """
+    bounds = _asked_for(settings, found, clock)
+    if store is not None:
+        facts = store.facts
+        since_s = facts.more_time.wall_s if facts.more_time else 0.0
+        bounds.began_s -= facts.wall_s - since_s
+        bounds.spent_flops = spent_flops(store)
+    elif not bounds.admits_trial():
+        raise UserError(_too_little(bounds))
+    return bounds
+
+
+def _asked_for(settings: RunSettings, found: Forecast, clock: Clock) -> Bounds:
     texts = []
     if settings.max_time is not None:
         texts.append(f"--max-time {settings.max_time}")
@@ -27,8 +58,8 @@ def bounds_of(settings: RunSettings, found: Forecast, *, began_s: float, now_s: 
         time_s=None if settings.max_time is None else parse_duration(settings.max_time),
         flops=None if settings.search_flops is None else parse_flops(settings.search_flops),
         text=" and ".join(texts),
-        began_s=began_s,
-        now_s=now_s,
+        began_s=clock.began_s,
+        now_s=clock(),
         trial=Load(found.trial_s or 0.0, found.trial_flops),
         finals=Load(found.finals_s or 0.0, found.finals_flops),
         export=settings.export,
@@ -38,26 +69,15 @@ def bounds_of(settings: RunSettings, found: Forecast, *, began_s: float, now_s: 
     )
 
 
-def checked_bounds(bounds: Bounds, store: StudyStore | None) -> Bounds:
-    """Return the bounds with what a resumed study has spent counted in; its time since it was given them.
-
-    Raises:
-        UserError: a new study whose bounds have no room for one trial and its final.
-    """
-    if store is not None:
-        facts = store.facts
-        since_s = facts.more_time.wall_s if facts.more_time else 0.0
-        bounds.began_s -= facts.wall_s - since_s
-        bounds.spent_flops = spent_flops(store)
-    elif not bounds.admits_trial():
-        needs = [
-            f"--max-time {format_time(value)}"
-            if key == "max_time"
-            else f"--search-flops {format_count(1.01 * value)}"
-            for key, value in bounds.least().items()
-        ]
-        raise UserError(
-            f"{bounds.text} is too little for one trial and its final: give at least "
-            f"{' and '.join(needs)}, or fewer --epochs"
-        )
-    return bounds
+def _too_little(bounds: Bounds) -> str:
+    """Say what the bounds would have to be."""
+    least = bounds.least()
+    needs = []
+    if least.seconds is not None:
+        needs.append(f"--max-time {format_time(least.seconds)}")
+    if least.flops is not None:
+        needs.append(f"--search-flops {format_count(1.01 * least.flops)}")
+    return (
+        f"{bounds.text} is too little for one trial and its final: give at least "
+        f"{' and '.join(needs)}, or fewer --epochs"
+    )

@@ -13,7 +13,7 @@ from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import named_baselines, published_networks
-from archsearch.planning.sharing import Sharing, first_sharing
+from archsearch.planning.sharing import Sharing, first_sharing, settled
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
@@ -83,6 +83,10 @@ class Problem:
             **more,
         )
 
+    def settle(self, settings: RunSettings) -> RunSettings:
+        """Return settings with how the machine is shared written down: a resumed study keeps to it."""
+        return settled(settings, self.sharing)
+
     def val_every(self, epochs: int) -> int:
         """Return the epochs from one evaluation of the validation images to the next, of so many in all."""
         if self.settings.val_every is not None:
@@ -113,12 +117,7 @@ def pose(
     """
     space = find_space(settings.space)
     recipe = recipe_for(settings)
-    # Misspelt names show before the data is prepared.
-    first_sharing(settings, machine, step_flops=1)
-    named_baselines(settings)
-    find_sampler(settings.sampler)
-    find_fidelity(settings.fidelity)
-    space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
+    _check_names(settings, machine, space)
     path = _prepared(settings, kept, progress)
     dataset = load(path)
     request = Request(
@@ -141,6 +140,15 @@ def pose(
         classic=solve(space, space.classic_knobs(request), request),
         sharing=first_sharing(settings, machine, step_flops=step_flops),
     )
+
+
+def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:
+    """Refuse what is misspelt before the data is prepared."""
+    first_sharing(settings, machine, step_flops=1)
+    named_baselines(settings)
+    find_sampler(settings.sampler)
+    find_fidelity(settings.fidelity)
+    space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
 
 
 def _prepared(

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
-from archsearch.study.commands import command, home_option
 from archsearch.units import counted, format_count, format_duration, ms_text
 
 

@@ -3,10 +3,9 @@
 An account of what has passed: it is told the time and reads no clock.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
-from typing import Final
+from typing import Final, NamedTuple
 
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
@@ -29,6 +28,13 @@ class Load:
 
     seconds: float = 0.0
     flops: float = 0.0
+
+
+class Least(NamedTuple):
+    """The smallest bounds that do, in seconds and in training FLOPs; None: there is no such bound."""
+
+    seconds: float | None
+    flops: float | None
 
 
 @dataclass(slots=True)
@@ -206,15 +212,15 @@ class Bounds:
         """Whether a final must end here: its rest would not fit, and there is a result without it."""
         return not self.no_result and self._too_late(report, self.closing_s)
 
-    def least(self) -> Mapping[str, float]:
+    def least(self) -> Least:
         """Return the smallest bounds under which one trial and a final of each finalist fit."""
-        found = {}
+        seconds, flops = None, None
         if self.time_s is not None:
             before_s = self.elapsed_s + self.trial_s + self.closing_s
-            found["max_time"] = _ENOUGH * (before_s + min(self.finals.seconds, before_s))
+            seconds = _ENOUGH * (before_s + min(self.finals.seconds, before_s))
         if self.flops is not None:
-            found["search_flops"] = self.trial.flops + min(self.finals.flops, self.trial.flops)
-        return found
+            flops = self.trial.flops + min(self.finals.flops, self.trial.flops)
+        return Least(seconds, flops)
 
     @property
     def _committed(self) -> float:

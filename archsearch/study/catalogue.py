@@ -12,9 +12,9 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
 from archsearch.checks import check_study_name
+from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.gathering import gather
-from archsearch.study.commands import command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,29 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archsearch.archive.databases import check_there, default_url, opened, study_names
-from archsearch.archive.facts import MoreTime
 from archsearch.archive.folder import StudyFolder
-from archsearch.archive.leaderboard import StudyResult, read_result, why_no_winner
+from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
-from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.gauge import Gauge
+from archsearch.errors import UserError
 from archsearch.planning.calibration import Calibrated
-from archsearch.planning.limits import bounds_of, checked_bounds
+from archsearch.planning.limits import bounds_of
 from archsearch.planning.problem import Problem, pose
-from archsearch.planning.sharing import settled
 from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds
 from archsearch.study import opening
-from archsearch.study.commands import command
-from archsearch.study.conduct import OpenStudy
 from archsearch.study.dry_run import calibration, slow_progress
-from archsearch.study.events import Event, ExportStarted, JobEnded, Notice, Planned, StudyEnded
+from archsearch.study.events import Event, Planned, StudyEnded
 from archsearch.study.interrupt import Interrupted, Interrupts
-from archsearch.study.observers import TrackingObserver
 from archsearch.study.ports import Services, real_services
-from archsearch.study.tracked import Tracked
-from archsearch.tracking.kinds import check_address
+from archsearch.study.session import RunClock, Session
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -126,7 +119,7 @@ class _Run:
         self._more_time = taken_up is not None and taken_up.more_time
         self._home = Path(settings.home)
         self._interrupts = Interrupts()
-        self._began_s = services.clock()
+        self._clock = RunClock(services.clock)
 
     def run(self) -> StudyResult:
         self._check()
@@ -151,10 +144,7 @@ class _Run:
                 f"--max-latency {self._settings.max_latency}: latency is that of a SavedModel, and "
                 "TensorFlow is not installed; pip install tensorflow"
             )
-        opening.check_place(self._settings)
-        # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
-        if self._taken_up is None:
-            check_address(self._settings.tracking_uri, home=self._home)
+        opening.check_place(self._settings, resume=self._taken_up is not None)
 
     def _run_locked(
         self, storage: "BaseStorage", settings: RunSettings, folder: StudyFolder, problem: Problem
@@ -163,7 +153,7 @@ class _Run:
         known = folder.settings.exists()
         store = None
         try:
-            asked = settled(settings, problem.sharing)
+            asked = problem.settle(settings)
             resume = self._taken_up is not None
             store = opening.existing(storage, asked, problem, resume=resume)
             if store is not None and store.facts.complete(more_time=self._more_time):
@@ -171,16 +161,15 @@ class _Run:
             if not known:
                 # Before anything that takes time: `resume` goes by it after a power cut.
                 folder.write_settings(settings)
-            if store is not None and self._more_time and settings.max_time is not None:
-                given = MoreTime(max_time=settings.max_time, wall_s=store.facts.wall_s)
-                store.keep(replace(store.facts, more_time=given))
+            if store is not None and self._more_time:
+                opening.give_more_time(store, settings)
             self._emit(opening.started(settings, store, folder, problem))
             with self._calibrated(problem, folder, store) as found:
-                settings = settled(settings, found.problem.sharing)
-                bounds = self._bounds(settings, found, store)
+                settings = found.problem.settle(settings)
+                bounds = bounds_of(settings, found.forecast, store, self._clock)
                 if store is None:
                     store = opening.create(storage, settings, folder, found.problem)
-                result = self._drive(store, settings, folder, found, bounds)
+                result = self._session(settings, store, folder, found, bounds).run()
         except (UserError, Interrupted, KeyboardInterrupt):
             # Where something failed, the folder holds the workers' logs that say why.
             if store is None and not known:  # no study has been made
@@ -195,7 +184,12 @@ class _Run:
     ) -> Iterator[Calibrated]:
         """Start workers, measure the pace on them, and tell what the run will take."""
         measuring = calibration(
-            self._services, folder, self._interrupts, self._emit, began=self._began_s, store=store
+            self._services,
+            folder,
+            self._interrupts,
+            self._emit,
+            began=self._clock.began_s,
+            store=store,
         )
         with measuring.run(problem) as found:
             if self._interrupts.requested and store is None:
@@ -205,103 +199,22 @@ class _Run:
             self._emit(Planned(forecast=found.forecast))
             yield found
 
-    def _bounds(self, settings: RunSettings, found: Calibrated, store: StudyStore | None) -> Bounds:
-        now_s = self._services.clock()
-        bounds = bounds_of(settings, found.forecast, began_s=self._began_s, now_s=now_s)
-        return checked_bounds(bounds, store)
-
-    def _drive(
+    def _session(
         self,
-        store: StudyStore,
         settings: RunSettings,
+        store: StudyStore,
         folder: StudyFolder,
         found: Calibrated,
         bounds: Bounds,
-    ) -> StudyResult:
-        """Run what is left of a study that is there."""
-        published = store.facts.published
-        if published is None:
-            published = opening.published_designs(found.problem, folder)
-        store.keep(replace(store.facts, status="running", published=published))
-        tracker = self._services.tracker(settings, self._warn)
-        tracked = Tracked(
-            store=store,
+    ) -> Session:
+        return Session(
             settings=settings,
-            problem=found.problem,
-            tracker=tracker,
-            wall_s=self._wall_s,
-            warn=self._warn,
+            store=store,
+            folder=folder,
+            found=found,
+            bounds=bounds,
+            services=self._services,
+            clock=self._clock,
+            stopped=lambda: self._interrupts.requested,
+            emit=self._emit,
         )
-        tags = {"space": settings.space, "budget": settings.flops}
-        observer = TrackingObserver(tracker, folder=folder, tags=tags)
-        with self._gauge(folder) as gauge, self._resumable(store), tracked.going_on():
-            OpenStudy(
-                store=store,
-                folder=folder,
-                problem=found.problem,
-                engine=found.engine,
-                bounds=bounds,
-                emit=self._observed(store, observer),
-                clock=self._services.clock,
-                stopped=lambda: self._interrupts.requested,
-                gauge=gauge,
-            ).conduct()
-            self._check_result(store)
-            if settings.export:
-                self._export(store, folder, gauge)
-            folder.drop_compiled()
-        return read_result(store)
-
-    def _observed(
-        self, store: StudyStore, observer: Callable[[Event], None]
-    ) -> Callable[[Event], None]:
-        """Return what passes events on, and keeps the time taken also where the driver will be killed."""
-        earlier_s = store.facts.wall_s
-
-        def tell(event: Event) -> None:
-            observer(event)
-            if isinstance(event, JobEnded):
-                store.keep(replace(store.facts, wall_s=earlier_s + self._wall_s()))
-            self._emit(event)
-
-        return tell
-
-    @contextmanager
-    def _gauge(self, folder: StudyFolder) -> Iterator[Gauge | None]:
-        gauge = None if self._services.gauge is None else self._services.gauge(folder)
-        try:
-            yield gauge
-        finally:
-            if gauge is not None:
-                gauge.close()
-
-    @contextmanager
-    def _resumable(self, store: StudyStore) -> Iterator[None]:
-        """Say how to go on where the user stops the run."""
-        try:
-            yield
-        except Interrupted:
-            how = command("resume", store.name, home=self._home)
-            raise Interrupted(f"interrupted; `{how}` goes on from here") from None
-
-    def _check_result(self, store: StudyStore) -> None:
-        result = read_result(store)
-        if result.winner is None:
-            more = ""
-            if store.facts.left and self._settings.max_time is not None:
-                go_on = command("resume", store.name, home=self._home)
-                more = f"; `{go_on} --max-time 1h` gives it more time"
-            raise ArchsearchError(f"study {store.name!r}: {why_no_winner(result)}{more}")
-
-    def _export(self, store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> None:
-        self._emit(ExportStarted(out=str(folder.exports)))
-        try:
-            self._services.export(store, folder, gauge)
-        except UserError as error:  # the result is there all the same
-            self._warn(f"the best model is not exported: {error}")
-
-    def _wall_s(self) -> float:
-        return self._services.clock() - self._began_s
-
-    def _warn(self, text: str) -> None:
-        self._emit(Notice(text=text))

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from archsearch.archive.databases import absolute_url, default_url, study_names
 from archsearch.archive.design import Design, published_design
-from archsearch.archive.facts import DatasetFacts, StudyFacts
+from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.records import PLACE, kept_settings
 from archsearch.archive.store import StudyStore
+from archsearch.commands import command
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
 from archsearch.errors import UserError
@@ -19,8 +20,8 @@ from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
 from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings, default_study_name, nearest
-from archsearch.study.commands import command
 from archsearch.study.events import StudyStarted
+from archsearch.tracking.kinds import check_address
 from archsearch.uris import shown_uri
 
 _MOST_CLASSES: Final = 1000
@@ -37,12 +38,20 @@ def named(settings: RunSettings, taken: list[str]) -> RunSettings:
     return replace(settings, name=next(name for name in names if name not in used))
 
 
-def check_place(settings: RunSettings) -> None:
-    """Refuse a name whose folder in the home holds a study of another storage.
+def check_place(settings: RunSettings, *, resume: bool) -> None:
+    """Refuse a place where a study's results can't go, before anything is made.
 
     Raises:
-        UserError: there is one; its run.toml and weights would be overwritten.
+        UserError: the name's folder in the home holds a study of another storage, whose run.toml and
+            weights would be overwritten; or the tracker's address is wrong.
     """
+    _check_folder(settings)
+    # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
+    if not resume:
+        check_address(settings.tracking_uri, home=Path(settings.home))
+
+
+def _check_folder(settings: RunSettings) -> None:
     home, name = Path(settings.home).absolute(), settings.name
     if name is None or not (path := StudyFolder(home, name).settings).is_file():
         return
@@ -94,6 +103,13 @@ def create(
     facts = StudyFacts(settings=settings, dataset=dataset_facts(problem.dataset), created=created)
     folder.write_settings(settings)
     return StudyStore.create(storage, str(settings.name), facts)
+
+
+def give_more_time(store: StudyStore, settings: RunSettings) -> None:
+    """Keep a bound that a study is given later, and the time it has taken until then."""
+    if settings.max_time is not None:
+        given = MoreTime(max_time=settings.max_time, wall_s=store.facts.wall_s)
+        store.keep(replace(store.facts, more_time=given))
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:

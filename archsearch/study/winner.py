@@ -8,13 +8,13 @@ from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result, why_no_winner
 from archsearch.archive.store import StudyStore
 from archsearch.checks import check_study_name
+from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, why_no_export
 from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.study.catalogue import opened_existing
-from archsearch.study.commands import command
 
 
 class Exporter(Protocol):

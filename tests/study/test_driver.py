@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from archsearch.archive.databases import absolute_url
+from archsearch.commands import command
 from archsearch.data.dataset import load
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError, BudgetError, UserError
@@ -18,7 +19,6 @@ from archsearch.gathering import gather
 from archsearch.settings import RunSettings
 from archsearch.study import catalogue as studies
 from archsearch.study import driver
-from archsearch.study.commands import command
 from archsearch.study.events import (
     FinalistsStarted,
     JobStarted,

@@ -53,26 +53,29 @@ def choose_backend(
     place = found or _place
     installed = [name for name in NAMES if place(name) is not None]
     if wanted in NAMES:
-        if wanted not in installed:
-            what = "tensorflow" if wanted == "tensorflow" else f"'archsearch[{wanted}]'"
-            raise UserError(
-                f"backend {wanted} is not installed; pip install {what}, "
-                f"or take {' or '.join(installed) or 'another'}"
-            )
-        return Choice(wanted, "asked for")
+        return _asked_for(wanted, installed)
     if wanted != AUTO:
         raise UserError(f"no backend {wanted!r}; there are {', '.join((AUTO, *NAMES))}")
     if gpus_for(wanted, gpus=gpus, found=found):
         name = next(name for name in _ON_GPU if name in installed and _uses_gpu(name, place))
         return Choice(name, f"the fastest on a GPU of {_listed(installed)}")
+    there = gpu_numbers() if gpus is None else gpus
     for name in _ON_ONE_THREAD if threads == 1 else _ON_THREADS:
         if name in installed:
             how = "one CPU thread" if threads == 1 else "several CPU threads"
             why = f"the fastest on {how} of {_listed(installed)}"
-            return Choice(
-                name, f"{why}; {_NO_CUDA}" if gpus or (gpus is None and gpu_numbers()) else why
-            )
+            return Choice(name, f"{why}; {_NO_CUDA}" if there else why)
     raise UserError("no backend is installed; pip install tensorflow")
+
+
+def _asked_for(wanted: str, installed: list[str]) -> Choice:
+    if wanted in installed:
+        return Choice(wanted, "asked for")
+    what = "tensorflow" if wanted == "tensorflow" else f"'archsearch[{wanted}]'"
+    raise UserError(
+        f"backend {wanted} is not installed; pip install {what}, "
+        f"or take {' or '.join(installed) or 'another'}"
+    )
 
 
 def gpus_for(
