@@ -7,9 +7,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.archive.leaderboard import StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
+from archsearch.report.columns import columns, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -18,35 +19,17 @@ from archsearch.units import counted, format_count, format_duration, ms_text
 def leaderboard(
     result: StudyResult, *, home: Path = Path("mlruns"), most: int | None = None
 ) -> Table:
-    """Return the table of a study in a home, best first, baselines among the candidates.
-
-    `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
-    ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported.
-    """
+    """Return the table of a study in a home, best first, baselines among the candidates (see `columns`)."""
     rows = result.rows if most is None else result.rows[:most]
-    timed = any(row.latency_ms is not None for row in rows)
+    shown = columns(rows)
+    spare = sorted((column for column in shown if column.spare), key=lambda column: column.spare)
     table = new_table(
-        ">", "network", "role", ">FLOPs", ">fill", ">params", *([">ms"] if timed else []), ">epochs",
-        ">val %", ">val again %", ">test %", ">n", "status",
-        spare=("fill", "epochs", "role", "n", "params", "ms", "FLOPs", "status", "val again %"),
-    )  # fmt: skip
+        *(f"{'>' * column.right}{column.head}" for column in shown),
+        spare=[column.head for column in spare],
+    )
     for row in rows:
-        table.add_row(
-            "" if row.rank is None else str(row.rank),
-            row.label,
-            row.origin if row.role == "baseline" else "candidate",
-            format_count(row.flops),
-            f"{row.fill:.1%}",
-            format_count(row.params),
-            *([ms_text(row.latency_ms)] if timed else []),
-            str(row.epochs or ""),
-            "" if row.val_accuracy is None else f"{100 * row.val_accuracy:.1f}",
-            _score(row.final_val),
-            _score(row.test),
-            str(row.test.n) if row.test else "",
-            _status(row),
-            style="bold" if row.winner else None,
-        )
+        cells = (column.cell(row) for column in shown)
+        table.add_row(*cells, style="bold" if row.winner else None)
     captions = [result.ended] if result.ended else []
     if len(rows) < len(result.rows):
         captions.append(
@@ -62,7 +45,9 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
     winner = result.winner
     if winner is not None:
         test = (
-            f", test accuracy {_score(winner.test)} % (n = {winner.test.n})" if winner.test else ""
+            f", test accuracy {score_text(winner.test)} % (n = {winner.test.n})"
+            if winner.test
+            else ""
         )
         speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
         lines.append(
@@ -109,12 +94,12 @@ def comparison(found: Comparison) -> Table:
             "" if s.flops is None else format_count(s.flops),
             "" if s.params is None else format_count(s.params),
             *([ms_text(s.latency_ms)] if timed else []),
-            _score(s.val),
-            _score(s.test),
+            score_text(s.val),
+            score_text(s.test),
             str(s.test.n) if s.test else "",
             s.baseline or "",
             *([ms_text(s.baseline_latency_ms)] if timed else []),
-            _score(s.baseline_test),
+            score_text(s.baseline_test),
             "" if s.gain is None else f"{s.gain:+.1f}",
         )
     if found.cautions:
@@ -138,17 +123,3 @@ def studies(found: Sequence[StudySummary]) -> Table:
             s.created.replace("T", " ")[:16],
         )
     return table
-
-
-def _score(score: Score | None) -> str:
-    if score is None:
-        return ""
-    spread = "" if score.sd is None else f" ± {100 * score.sd:.1f}"
-    return f"{100 * score.mean:.1f}{spread}"
-
-
-def _status(row: Row) -> str:
-    if row.status == "failed":
-        return f"failed: {row.reason}"
-    status = "winner" if row.winner else row.status
-    return f"{status}, too slow" if row.too_slow else status

@@ -1,14 +1,16 @@
 """A study's report as a folder: Markdown, and pictures beside it."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from archsearch.archive.leaderboard import Row, Score, StudyResult
 from archsearch.archive.records import kept_settings
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
+from archsearch.report.columns import columns, score_text
 from archsearch.report.picture import draw_complexity, draw_curves
-from archsearch.units import format_count, format_duration, format_ms, format_size, ms_text
+from archsearch.units import format_count, format_duration, format_ms, format_size
 
 
 def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
@@ -59,6 +61,8 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
             "the time below which a tenth of the calls stayed. `ms` is the median, measured after the "
             "finals, when nothing else ran."
         )
+    if departures := _rules(result.rows):
+        parts += ["## Departures from the design rules", departures]
     parts += ["## Settings", _settings(result)]
     return "\n\n".join(parts) + "\n"
 
@@ -85,28 +89,29 @@ def _summary(result: StudyResult, standing: Standing) -> str:
 
 
 def _table(rows: tuple[Row, ...]) -> str:
-    timed = any(row.latency_ms is not None for row in rows)
-    ms, line = (" ms |", "--:|") if timed else ("", "")
-    lines = [
-        f"| | network | role | FLOPs | fill | params |{ms} val | val again | test | n | status |",
-        f"|--:|---|---|--:|--:|--:|{line}--:|--:|--:|--:|---|",
-    ]
+    shown = columns(rows)
+    lines = [_line(column.head for column in shown)]
+    lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:
-        cells = (
-            "" if row.rank is None else str(row.rank),
-            f"**{_safe(row.label)}**" if row.winner else _safe(row.label),
-            row.origin if row.role == "baseline" else "candidate",
-            format_count(row.flops),
-            f"{row.fill:.1%}",
-            format_count(row.params),
-            *([ms_text(row.latency_ms)] if timed else []),
-            "" if row.val_accuracy is None else f"{row.val_accuracy:.1%}",
-            score(row.final_val),
-            score(row.test),
-            str(row.test.n) if row.test else "",
-            _safe(f"{row.status}: {row.reason}" if row.reason else row.status),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [_safe(column.cell(row)) for column in shown]
+        if row.winner:
+            cells = [f"**{cell}**" if column.head == "network" else cell
+                     for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rules(rows: tuple[Row, ...]) -> str:
+    """List where networks depart from the design rules of their space."""
+    lines = [
+        f"- {_safe(row.label)}: {_safe(finding.message)} ({finding.rule})"
+        for row in rows
+        for finding in row.findings or ()
+    ]
     return "\n".join(lines)
 
 
@@ -120,11 +125,8 @@ def _settings(result: StudyResult) -> str:
 
 
 def score(found: Score | None) -> str:
-    """Write an accuracy as `97.2 ± 0.3 %`."""
-    if found is None:
-        return ""
-    spread = "" if found.sd is None else f" ± {100 * found.sd:.1f}"
-    return f"{100 * found.mean:.1f}{spread} %"
+    """Return an accuracy as `97.2 ± 0.3 %`; empty where there is none."""
+    return f"{score_text(found)} %" if found else ""
 
 
 def _safe(text: str) -> str:

@@ -179,7 +179,7 @@ def test_latency_has_a_column_where_it_was_measured(tmp_path: Path):
         assert len(leaderboard(made).columns) == columns
         assert len(comparison(compare([made])).columns) == columns + (made is timed)
     text = markdown(timed, pictured=False)
-    assert "| params | ms | val |" in text
+    assert "| params | ms | epochs | val % |" in text
     assert "100k parameters, 4.81 ms a call of one image, test accuracy" in text
     assert "A call of one image may take 5ms." in text
     assert f"| complete: {slow} |" in text

@@ -1,0 +1,87 @@
+"""The columns of a leaderboard, once for every table that shows one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from archsearch.archive.leaderboard import Row, Score
+from archsearch.units import counted, format_count, ms_text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table of networks.
+
+    Attributes:
+        head: its name; empty for the place.
+        cell: a network's cell.
+        right: whether it is set to the right, as figures are.
+        spare: the order in which columns are left out of a narrow window, the lowest first; 0: never.
+    """
+
+    head: str
+    cell: Callable[[Row], str]
+    right: bool = True
+    spare: int = 0
+
+
+def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """Return the columns these networks fill.
+
+    `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
+    ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported; `rules`
+    says where a network departs from the design rules of its space.
+    """
+    optional = {
+        "ms": any(row.latency_ms is not None for row in rows),
+        "rules": any(row.findings for row in rows),
+        "rung": any(row.rung for row in rows),
+    }
+    return tuple(column for column in _ALL if optional.get(column.head, True))
+
+
+def score_text(score: Score | None) -> str:
+    """Return an accuracy in percent, with its standard deviation where there is one."""
+    if score is None:
+        return ""
+    spread = "" if score.sd is None else f" ± {100 * score.sd:.1f}"
+    return f"{100 * score.mean:.1f}{spread}"
+
+
+def status_text(row: Row) -> str:
+    """Return how a network ended: a failure with its reason."""
+    if row.status == "failed":
+        return f"failed: {row.reason}"
+    status = "winner" if row.winner else row.status
+    return f"{status}, too slow" if row.too_slow else status
+
+
+def rules_text(row: Row) -> str:
+    """Return which rules of its space a network departs from; empty: none, or nobody looked."""
+    broken = tuple(dict.fromkeys(finding.rule for finding in row.findings or ()))
+    if not broken:
+        return ""
+    return f"breaks {broken[0] if len(broken) == 1 else counted(len(broken), 'rule')}"
+
+
+def _accuracy(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+_ALL = (
+    Column("", lambda row: "" if row.rank is None else str(row.rank)),
+    Column("network", lambda row: row.label, right=False),
+    Column("role", lambda row: row.origin if row.role == "baseline" else "candidate",
+           right=False, spare=3),
+    Column("FLOPs", lambda row: format_count(row.flops), spare=7),
+    Column("fill", lambda row: f"{row.fill:.1%}", spare=1),
+    Column("params", lambda row: format_count(row.params), spare=5),
+    Column("ms", lambda row: ms_text(row.latency_ms), spare=6),
+    Column("rung", lambda row: str(row.rung) if row.role == "candidate" else "", spare=2),
+    Column("epochs", lambda row: str(row.epochs or ""), spare=2),
+    Column("val %", lambda row: _accuracy(row.val_accuracy)),
+    Column("val again %", lambda row: score_text(row.final_val), spare=9),
+    Column("test %", lambda row: score_text(row.test)),
+    Column("n", lambda row: str(row.test.n) if row.test else "", spare=4),
+    Column("rules", rules_text, right=False, spare=2),
+    Column("status", status_text, right=False, spare=8),
+)  # fmt: skip
