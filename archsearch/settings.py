@@ -15,13 +15,14 @@ from archsearch.errors import UserError
 from archsearch.units import (
     parse_duration,
     parse_flops,
-    parse_image_size,
+    parse_input,
     parse_latency,
     split_names,
 )
 
 ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
+RESIZES: Final = ("crop", "squash")
 DEFAULT_EPOCHS: Final = 4
 DEFAULT_TRIALS: Final = 6
 BOUNDED_TRIALS: Final = 1000
@@ -46,7 +47,10 @@ class RunSettings:
     """The budget as written: `20M`, `3.8G:4.2G`."""
     data: str = "digits"
     input: str | None = None
-    """Image size, `32x32x3`; None: what the data suggests."""
+    """Image size, `32x32x3`, or `32` with the data's channels; None: what the data suggests."""
+    resize: str | None = None
+    """How images of another shape are brought to that size: `crop` (scaled to cover it, the edges cut
+    off) or `squash` (each side scaled by itself); None: `crop`."""
     relax: str | None = None
     """Design rules of the space to free, comma-separated: each becomes a knob."""
     mirror: bool | None = None
@@ -113,7 +117,9 @@ class RunSettings:
             raise UserError("the space has no name; `archsearch spaces` lists what there is")
         _check_budget(self.flops)
         if self.input is not None:
-            parse_image_size(self.input)
+            parse_input(self.input)
+        if self.resize is not None and self.resize not in RESIZES:
+            raise UserError(f"resize is {self.resize!r}; it must be {' or '.join(RESIZES)}")
         if self.epochs is not None and self.train_flops is not None:
             raise UserError(
                 f"epochs {self.epochs} and train_flops {self.train_flops} are both given; "
@@ -153,9 +159,9 @@ class RunSettings:
         return split_names(self.baselines)
 
     @property
-    def image_size(self) -> tuple[int, int, int] | None:
-        """The image size asked for, (height, width, channels)."""
-        return None if self.input is None else parse_image_size(self.input)
+    def image_size(self) -> tuple[int, int, int | None] | None:
+        """The image size asked for, (height, width, channels); channels None: the data's."""
+        return None if self.input is None else parse_input(self.input)
 
     def images(self, *, flops: int, train_images: int) -> int:
         """Count the images a network of that many forward FLOPs sees in training.
@@ -194,7 +200,7 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
         **dict.fromkeys(
             ("space", "flops", "data", "input", "train_flops", "recipe", "baselines", "name"), str
         ),
-        **dict.fromkeys(("relax", "max_time", "search_flops", "max_latency"), str),
+        **dict.fromkeys(("relax", "resize", "max_time", "search_flops", "max_latency"), str),
         **dict.fromkeys(("storage", "tracking_uri", "home", "backend", "precision"), str),
         **dict.fromkeys(
             (

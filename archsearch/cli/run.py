@@ -39,7 +39,10 @@ _watching = _options(
 @click.option("--space", metavar="NAME", help="The design space (archsearch spaces lists them).")
 @click.option("--flops", metavar="BUDGET", help="4G: a cap to fill; 3.8G:4.2G: a range.")
 @click.option("--data", metavar="DATA", help="digits (default), a folder, an .npz, cifar10, …")
-@click.option("--input", metavar="HxWxC", help="Image size; default: what the data suggests.")
+@click.option(
+    "--input", metavar="HxWxC", help="Image size, or 64; default: what the data suggests."
+)
+@click.option("--resize", metavar="HOW", help="crop (default) or squash images of other shapes.")
 @relax_option
 @click.option("--trials", type=click.IntRange(1), help="Networks to try, baseline included.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training images a trial.")

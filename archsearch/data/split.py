@@ -1,10 +1,11 @@
 """Which image trains, which validates, which tests: stratified and fixed by a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.data.class_names import plain_name
 from archsearch.data.dataset import SPLITS, Labels
 from archsearch.data.sources.items import FREE
 from archsearch.errors import DataError, UserError
@@ -53,24 +54,43 @@ def assign(
         free = np.flatnonzero((labels == label) & (fixed == FREE))
         need = len(shares) + 1
         if len(free) < need:
-            raise DataError(
-                f"class {name!r} has {len(free)} images to train on, and at least {need} are "
-                f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
-                "the class out"
-            )
+            raise _too_few(name, len(free), shares, classes)
         lumps = _lumps(free, groups, np.random.default_rng([seed, label]))
         if len(lumps) < need:
             lumps = _lumps(free, None, np.random.default_rng([seed, label]))
         split[free] = TRAIN
-        for s, share in shares.items():
-            quota = max(1, round(share * len(free)))
-            taken = 0
-            # The last lump is for training, whatever the shares are.
-            while taken < quota and len(lumps) > need - 1 - list(shares).index(s):
-                lump = lumps.pop(0)
-                split[lump] = s
-                taken += len(lump)
+        _deal(split, lumps, shares, len(free))
     return split
+
+
+def _deal(
+    split: npt.NDArray[np.int8],
+    lumps: list[npt.NDArray[np.intp]],
+    shares: Mapping[int, float],
+    images: int,
+) -> None:
+    """Give each split its share of a class's images, lump by lump."""
+    for number, (s, share) in enumerate(shares.items()):
+        quota = max(1, round(share * images))
+        taken = 0
+        # The last lump is for training, whatever the shares are.
+        while taken < quota and len(lumps) > len(shares) - number:
+            lump = lumps.pop(0)
+            split[lump] = s
+            taken += len(lump)
+
+
+def _too_few(
+    name: str, images: int, shares: Mapping[int, float], classes: Sequence[str]
+) -> DataError:
+    need = len(shares) + 1
+    alike = [other for other in classes if other != name and plain_name(other) == plain_name(name)]
+    hint = f"; {alike[0]!r} is another class, by its spelling" if alike else ""
+    return DataError(
+        f"class {name!r} has {images} images to train on, and at least {need} are "
+        f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
+        f"the class out{hint}"
+    )
 
 
 def check_fractions(val: float, test: float) -> None:

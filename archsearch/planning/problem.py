@@ -97,6 +97,7 @@ def prepare_run(
             settings.data,
             home=Path(settings.home),
             input=settings.image_size,
+            resize=settings.resize,
             seed=settings.seed,
             val=settings.val_fraction,
             test=settings.test_fraction,

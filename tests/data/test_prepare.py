@@ -12,8 +12,8 @@ from PIL import Image
 
 from archsearch.data import load, prepare
 from archsearch.data import prepare as prepare_function
-from archsearch.data.prepare import few
 from archsearch.data.sources.folder import Folder
+from archsearch.data.writing import few
 from archsearch.errors import DataError, UserError
 
 
