@@ -217,10 +217,7 @@ def stack(stored: Stored, *, where: str) -> Stack:
                 f"{where}: {key} holds images {array.shape[1:]} and {pairs[0].images} "
                 f"{first.shape[1:]}; all must have one shape"
             )
-    if any(
-        array.shape[1:] != arrays[key].shape[1:] for key, array in raw.items() if array.ndim == 4
-    ):
-        notes += _turned(arrays, pairs)
+    notes += _turned({key: arrays[key] for key in raw}, raw)
     scales = _scales(raw, where, notes)
     flat_labels = [
         flat(arrays[p.labels], len(raw[p.images]), f"{where}: {p.labels}", p.images) for p in pairs
@@ -320,9 +317,16 @@ def _unflattened(shape: Shape) -> str:
     return ""
 
 
-def _turned(arrays: Mapping[str, npt.NDArray[Any]], pairs: Sequence[Pair]) -> list[str]:
-    shape = arrays[pairs[0].images].shape
-    return [f"the arrays have their channels first ({shape[1]} of them), and were turned round"]
+def _turned(
+    arrays: Mapping[str, npt.NDArray[Any]], raw: Mapping[str, npt.NDArray[Any]]
+) -> list[str]:
+    for key, array in arrays.items():
+        if array.ndim == 4 and array.shape != raw[key].shape:
+            first = array.shape[1]
+            return [
+                f"the arrays have their channels first ({first} of them), and were turned round"
+            ]
+    return []
 
 
 def _scales(raw: Mapping[str, npt.NDArray[Any]], where: str, notes: list[str]) -> dict[str, Range]:
@@ -341,7 +345,7 @@ def _scales(raw: Mapping[str, npt.NDArray[Any]], where: str, notes: list[str]) -
                     f"{where}: {key} runs from {part.low:g} to {part.high:g} only, other {kind} here "
                     f"up to {whole.high:g}; write all in one scale"
                 )
-        if scale not in _USUAL[kind]:
+        if scale not in {UNIT, BYTES}:
             notes.append(said(whole, scale, f"{kind}"))
     return scales
 
