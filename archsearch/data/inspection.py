@@ -209,11 +209,15 @@ def inspect(
     opened = open_source(source, home=home) if isinstance(source, str) else source
     items = opened.items()
     seen = look_at_all(items, workers, progress)
+    return _report(items, seen, printable(opened.text))
+
+
+def _report(items: Items, seen: Sequence[Seen], source: str) -> Inspection:
     good = [one for one in seen if not one.reason]
     counts = _counts(items)
     return Inspection(
         name=items.name,
-        source=printable(opened.text),
+        source=source,
         classes=items.classes,
         counts=counts,
         published=tuple(s for i, s in enumerate(SPLITS) if np.any(items.fixed == i)),

@@ -68,10 +68,14 @@ def prepare(
         DataError: the data can't be used.
         UserError: a value is impossible, or the home can't be written.
     """
-    check_fractions(val, test)
-    _check_numbers(input, seed, workers)
-    request = _Request(input, _resize(resize), seed, val, test, mirror)
+    request = _Request(input, _resize(resize), seed, val, test, mirror, strict, workers)
     opened = open_source(source, home=home) if isinstance(source, str) else source
+    return _found_or_made(opened, request, home, progress)
+
+
+def _found_or_made(
+    opened: Source, request: "_Request", home: Path, progress: Progress | None
+) -> Path:
     stamp = opened.stamp()
     index = home / "data" / "index" / _digest({**request.facts(), "stamp": stamp})
     folder = _known(index) if stamp else None
@@ -79,18 +83,21 @@ def prepare(
         settings = {**request.facts(), "content": opened.content()}
         folder = home / "data" / _digest(settings)
         if not _reusable(folder):
-            _make(
-                folder, opened, request, settings, strict=strict, workers=workers, progress=progress
-            )
+            _make(folder, opened, request, settings, progress)
         if stamp:
             _remember(index, folder)
-    _refuse_skipped(folder, strict=strict)
+    if request.strict:
+        _refuse_skipped(folder)
     return folder
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What was asked for, beside the source; it decides the folder together with the content."""
+    """What was asked for, beside the source.
+
+    Raises:
+        UserError: a value is impossible.
+    """
 
     input: AskedSize | None
     resize: Resize
@@ -98,9 +105,18 @@ class _Request:
     val: float
     test: float
     mirror: bool | None
+    strict: bool
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        check_fractions(self.val, self.test)
+        _check_numbers(self.input, self.seed, self.workers)
 
     def facts(self) -> dict[str, Any]:
-        """Return it as a digest sees it: what came later shows only where it differs from before."""
+        """Return what decides the folder, together with the content.
+
+        What can be asked for since then shows only where it differs from what always was.
+        """
         facts = {
             "format": FORMAT,
             "input": self.input,
@@ -116,9 +132,6 @@ def _make(
     opened: Source,
     request: _Request,
     settings: Mapping[str, Any],
-    *,
-    strict: bool,
-    workers: int | None,
     progress: Progress | None,
 ) -> None:
     items = opened.items()
@@ -135,8 +148,8 @@ def _make(
     check_space(folder.parent.parent, len(items) * (int(np.prod(size)) + 8))
     with new_folder(folder) as partial:
         made = write(
-            partial, items, split, size, resize=request.resize, strict=strict, workers=workers,
-            progress=progress,
+            partial, items, split, size, resize=request.resize, strict=request.strict,
+            workers=request.workers, progress=progress,
         )  # fmt: skip
         notes = [
             *items.notes,
@@ -220,9 +233,9 @@ def _reusable(folder: Path) -> bool:
     return True
 
 
-def _refuse_skipped(folder: Path, *, strict: bool) -> None:
+def _refuse_skipped(folder: Path) -> None:
     facts: dict[str, Any] = read_facts(folder)
-    if strict and facts["skipped"]["count"]:
+    if facts["skipped"]["count"]:
         bad = named(facts["skipped"]["files"])
         raise DataError(f"{facts['name']}: bad image {bad}; mend or remove it (--strict)")
 

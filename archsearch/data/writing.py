@@ -26,8 +26,9 @@ _CHUNK_BYTES: Final = 4_000_000  # pixels one task decodes; some tasks a thread 
 
 @dataclass(slots=True)
 class Made:
-    """What writing found out: images per split and class, bad ones, mean and deviation, notes."""
+    """What writing found out: images done, those per split and class, bad ones, mean, deviation, notes."""
 
+    done: int = 0
     counts: dict[str, list[int]] = field(default_factory=dict)
     bad: list[dict[str, str]] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
@@ -61,28 +62,38 @@ def write(
     Raises:
         DataError: too many images are bad, or a class has none left to train on.
     """
-    made = Made()
-    histogram = Histogram(size[2])
+    made, histogram = Made(), Histogram(size[2])
     threads = workers or os.cpu_count() or 1
-    done = 0
     with pillow(), ThreadPoolExecutor(max_workers=threads) as pool:
-        task = _Task(pool, items, size, resize, 2 * threads)
+        task = _Task(pool, items, size, resize, 2 * threads, strict, progress)
         for number, name in enumerate(SPLITS):
-            kept: list[npt.NDArray[np.intp]] = []
-            with ArrayWriter(folder / f"{name}_images.npy", size, np.uint8) as writer:
-                for chunk in _decoded(task, np.flatnonzero(split == number)):
-                    _note_bad(made, task, chunk, strict=strict)
-                    writer.append(chunk.images)
-                    kept.append(chunk.indices)
-                    if number == TRAIN:
-                        histogram.add(chunk.images)
-                    done += len(chunk.indices) + len(chunk.bad)
-                    if progress:
-                        progress(done, len(items))
-            _write_labels(folder, name, items, kept, made)
+            members = np.flatnonzero(split == number)
+            _write_split(folder, name, task, members, made, histogram if number == TRAIN else None)
     made.mean, made.std = histogram.mean_std()
     made.notes += [*_skipped_note(items, made), *histogram.notes()]
     return made
+
+
+def _write_split(
+    folder: Path,
+    name: str,
+    task: "_Task",
+    members: npt.NDArray[np.intp],
+    made: Made,
+    histogram: Histogram | None,
+) -> None:
+    kept: list[npt.NDArray[np.intp]] = []
+    with ArrayWriter(folder / f"{name}_images.npy", task.size, np.uint8) as writer:
+        for chunk in _decoded(task, members):
+            _note_bad(made, task, chunk)
+            writer.append(chunk.images)
+            kept.append(chunk.indices)
+            if histogram:
+                histogram.add(chunk.images)
+            made.done += len(chunk.indices) + len(chunk.bad)
+            if task.progress:
+                task.progress(made.done, len(task.items))
+    _write_labels(folder, name, task.items, kept, made)
 
 
 def _write_labels(
@@ -110,13 +121,15 @@ def few(images: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is decoded, how, and how many chunks ahead of their use."""
+    """What is decoded, how, how many chunks ahead of their use, and who is told."""
 
     pool: ThreadPoolExecutor
     items: Items
     size: Size
     resize: Resize
     ahead: int
+    strict: bool
+    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,7 @@ def _decode(task: _Task, members: npt.NDArray[np.intp]) -> _Chunk:
     return _Chunk(images[: len(kept)], np.array(kept, dtype=np.intp), bad)
 
 
-def _note_bad(made: Made, task: _Task, chunk: _Chunk, *, strict: bool) -> None:
+def _note_bad(made: Made, task: _Task, chunk: _Chunk) -> None:
     """Remember a chunk's bad images.
 
     Raises:
@@ -162,9 +175,9 @@ def _note_bad(made: Made, task: _Task, chunk: _Chunk, *, strict: bool) -> None:
     """
     items = task.items
     made.bad += [{"file": items.where(index), "reason": why} for index, why in chunk.bad]
-    if len(made.bad) > (0 if strict else few(len(items))):
+    if len(made.bad) > (0 if task.strict else few(len(items))):
         task.pool.shutdown(wait=False, cancel_futures=True)
-        raise _too_many(items, made.bad, strict)
+        raise _too_many(items, made.bad, task.strict)
 
 
 def _check_counts(items: Items, name: str, counts: Sequence[int], made: Made) -> None:

@@ -38,6 +38,7 @@ from archsearch.units import printable
 
 _NOTHING: Final = hashlib.sha256(b"").digest()
 _RACY_NS: Final = 2 * 10**9
+_READING: Final = b"2"  # raised where files that did not change are read otherwise than before
 _SAMPLED = 256  # images whose headers decide the default size
 _LARGEST_DEFAULT_SIDE_PX = 224
 _SUFFIX_OF: Final = {
@@ -107,7 +108,7 @@ class FileSource(ABC):
         A change within the clock's last tick would not show, so files touched in the last two
         seconds give no stamp (the "racy" entries of Git's index).
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(_READING)
         newest_ns = 0
         for file in self.listing().files:
             try:
@@ -178,15 +179,7 @@ def file_items(
             files[index].path, size, resize=resize, ranges=depths.ranges, large=large
         )
 
-    def look(index: int) -> Look:
-        with open_image(files[index].path) as image:
-            kind = f"{image.format} {image.mode}"
-            right = _SUFFIX_OF.get(files[index].path.rpartition(".")[2].lower(), "")
-            honest = image.format in {right, "MPO", "DIB"}
-            return Look(read_pixels(image, depths.ranges), kind, honest)
-
-    with pillow():
-        sizes, grey = _look_at_some(files, where)
+    sizes, grey = _look_at_some(files, where)
     native, why = _default_size(sizes, 1 if grey else 3)
     return Items(
         name=name,
@@ -200,10 +193,18 @@ def file_items(
         mirror=native[2] == 3,
         decode=decode,
         where=lambda index: files[index].name,
-        look=look,
+        look=lambda index: _look(files[index].path, depths),
         groups=_groups(hashes),
         notes=(*listing.notes, *depths.notes),
     )
+
+
+def _look(path: str, depths: Depths) -> Look:
+    with open_image(path) as image:
+        kind = f"{image.format} {image.mode}"
+        right = _SUFFIX_OF.get(path.rpartition(".")[2].lower(), "")
+        honest = image.format in {right, "MPO", "DIB"}
+        return Look(read_pixels(image, depths.ranges), kind, honest)
 
 
 def _hash_file(path: str) -> bytes:
@@ -237,15 +238,16 @@ def _look_at_some(files: Sequence[ImageFile], where: str) -> tuple[list[tuple[in
     sizes: list[tuple[int, int]] = []
     grey = True
     reason = ""
-    for index in np.unique(np.linspace(0, len(files) - 1, num=_SAMPLED).astype(int)):
-        try:
-            with open_image(files[index].path) as image:
-                width, height = upright_size(image)
-                grey = grey and is_grey(image)
-        except BadImageError as error:
-            reason = reason or f"{files[index].name} ({error})"
-            continue
-        sizes.append((height, width))
+    with pillow():
+        for index in np.unique(np.linspace(0, len(files) - 1, num=_SAMPLED).astype(int)):
+            try:
+                with open_image(files[index].path) as image:
+                    width, height = upright_size(image)
+                    grey = grey and is_grey(image)
+            except BadImageError as error:
+                reason = reason or f"{files[index].name} ({error})"
+                continue
+            sizes.append((height, width))
     if not sizes:
         raise DataError(f"{where}: none of its {len(files)} images can be read: {reason}")
     return sizes, grey
