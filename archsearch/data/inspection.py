@@ -262,6 +262,9 @@ def _notes(
     notes += narrow_note(
         min((s.low for s in good), default=0), max((s.high for s in good), default=0)
     )
+    if several := sum(one.frames > 1 for one in good):
+        held = "holds" if several == 1 else "hold"
+        notes.append(f"{counted(several, 'file')} {held} more than one picture: the first is read")
     grey = sum(one.grey for one in good)
     if grey and grey == len(good) and items.native[2] == 3:
         height, width, _ = items.native

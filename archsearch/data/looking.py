@@ -32,6 +32,7 @@ class Seen:
         shape: height and width.
         kind: format and mode.
         honest: whether its name says its format.
+        frames: pictures in its file.
         grey: whether it is stored in colour and all its pixels are grey.
         bordered: whether a border of one colour lies along a side.
         low: its smallest value.
@@ -44,6 +45,7 @@ class Seen:
     shape: tuple[int, int] = (0, 0)
     kind: str = ""
     honest: bool = True
+    frames: int = 1
     grey: bool = False
     bordered: bool = False
     low: int = 255
@@ -145,6 +147,7 @@ def _look(items: Items, index: int) -> Seen:
         (height, width),
         look.kind,
         look.honest,
+        look.frames,
         # A file of one channel comes as RGB too, and is no colour image.
         grey=not look.kind.endswith((" L", " 1", " LA", " F"))
         and " I" not in look.kind

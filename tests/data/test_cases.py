@@ -119,6 +119,14 @@ def test_an_unlabelled_folder_for_predictions_is_left_out(tmp_path):
     assert "test1/ was left out: it has no class folders" in Folder(root).listing().notes
 
 
+@pytest.mark.parametrize("inside", ["images", "unknown", "x/y"])
+def test_a_test_folder_without_a_class_of_train_is_left_out(tmp_path, inside):
+    root = fill(tmp_path / "p", {"train/a/images": 5, "train/b/images": 5, f"test/{inside}": 6})
+    data = made(root, tmp_path)
+    assert (data.classes, sum(splits(data))) == (("a", "b"), 10)
+    assert data.notes[0].startswith("test/ was left out (6 images): none of its folders (")
+
+
 def test_a_smaller_copy_of_the_training_images_does_not_double_them(tmp_path):
     root = fill(tmp_path / "p", both("train", "test"))
     for path in sorted((root / "train").rglob("*.jpg")):
@@ -526,6 +534,17 @@ def test_names_that_are_there_twice_are_not_guessed(tmp_path):
     refused(path, tmp_path, "it may be img/boxer/0.jpg and img/pug/0.jpg: write the folder with it")
 
 
+def test_a_table_called_like_a_split_means_the_files_of_that_split(tmp_path):
+    path = listed(tmp_path, rows("{name},{label}", "id,breed"), name="train_labels.csv")
+    (path.parent / "img").rename(path.parent / "train")
+    for label in ("boxer", "pug"):
+        for index in range(12):
+            (path.parent / "test").mkdir(exist_ok=True)
+            picture(99, tint=2).save(path.parent / "test" / f"{label}{index:02}.jpg")
+    data = made(path, tmp_path)
+    assert np.array_equal(data.train.images.mean(axis=(1, 2)).argmax(axis=1), data.train.labels)
+
+
 def test_paths_that_ask_for_different_changes_are_not_guessed(tmp_path):
     text = rows("/a/{label}/{name}.jpg,{label}", "path,label").replace("/a/pug/", "/b/c/")
     refused(listed(tmp_path, text), tmp_path, "but other paths ask for another change")
@@ -715,6 +734,15 @@ def test_grey_images_stored_in_colour_and_borders_are_counted(tmp_path):
     assert (found.grey, found.bordered) == (8, 4)
     assert "8 images stored in colour, all grey: --input 40x48x1 spares two channels" in found.notes
     assert inspect(str(fill(tmp_path / "q", {"a": 4, "b": 4})), home=tmp_path).grey == 0
+
+
+def test_files_of_several_pictures_are_counted(tmp_path):
+    root = fill(tmp_path / "p", {"a": 4, "b": 4})
+    pages = [picture(70 + index) for index in range(3)]
+    for name, options in (("a.tiff", {}), ("b.gif", {}), ("c.png", {})):
+        pages[0].save(root / "a" / name, save_all=True, append_images=pages[1:], **options)
+    notes = inspect(str(root), home=tmp_path).notes
+    assert "3 files hold more than one picture: the first is read" in notes
 
 
 # --- Names on the terminal -------------------------------------------------------------------------

@@ -70,7 +70,8 @@ def read_table(path: Path) -> Listing:
     if not body:
         raise DataError(f"{where} names no images; wanted lines of path,label")
     rows = [_row(cells, columns, f"{where}, line {line}") for line, cells in body]
-    located = locate(path.parent, [cell for cell, _, _ in rows], where)
+    split, _ = split_like(path.stem)
+    located = locate(path.parent, [cell for cell, _, _ in rows], where, split=split)
     files = tuple(
         ImageFile(path=found, name=printable(cell), label=printable(label), fixed=fixed)
         for (cell, label, fixed), found in zip(rows, located.paths, strict=True)

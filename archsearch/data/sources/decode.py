@@ -146,6 +146,11 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in {"1", "L", "LA", "La"} or deep_kind(image.mode) is not None
 
 
+def frame_count(image: Image.Image) -> int:
+    """Count the pictures in a file: frames of an animation, pages of a TIFF."""
+    return _guard(lambda: int(getattr(image, "n_frames", 1)))
+
+
 def deep_kind(mode: str) -> str | None:
     """Tell the kind of a grey of more than 8 bits: `I` integers, `F` floats; None for other modes."""
     return mode[0] if mode.startswith(("I", "F")) else None

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import (
     decode_file,
+    frame_count,
     is_grey,
     open_image,
     pillow,
@@ -204,7 +205,9 @@ def _look(path: str, depths: Depths) -> Look:
         kind = f"{image.format} {image.mode}"
         right = _SUFFIX_OF.get(path.rpartition(".")[2].lower(), "")
         honest = image.format in {right, "MPO", "DIB"}
-        return Look(read_pixels(image, depths.ranges), kind, honest)
+        # A camera's MPO holds a preview or a second eye's view beside its picture.
+        frames = 1 if image.format == "MPO" else frame_count(image)
+        return Look(read_pixels(image, depths.ranges), kind, honest, frames)
 
 
 def _hash_file(path: str) -> bytes:

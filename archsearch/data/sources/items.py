@@ -29,12 +29,13 @@ class Look:
     """An image as it lies there: its own pixels (H, W, C), a file's as RGB and upright.
 
     `kind` names format and mode, as "JPEG RGB", or says `array`; `honest` is false where the file's
-    name says another format.
+    name says another format; `frames` are the pictures in the file, of which the first is read.
     """
 
     pixels: Images
     kind: str
     honest: bool = True
+    frames: int = 1
 
 
 class Decode(Protocol):

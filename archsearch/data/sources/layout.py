@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from archsearch.data.class_names import plain_name
 from archsearch.data.dataset import SPLITS, SplitName
 from archsearch.data.sources.items import FREE
 from archsearch.data.sources.split_names import name_splits, split_named
@@ -83,14 +84,14 @@ def arrange(root: Tree, *, table: str | None = None) -> Layout:
         DataError: there are no class folders, or folders that may be classes as well as splits.
     """
     notes: list[str] = []
-    node = _unwrapped(root, notes)
+    node = _unwrapped(_without_masks(root, notes), notes)
     splits = name_splits(folder.name for folder in node.folders)
     trains = [t for t in node.pictured if splits.get(t.name) == "train" and _classes(t)]
     if trains:
         places = _split_places(node, splits, trains, notes)
     elif node.folders:
         _refuse_splits_without_classes(node, splits, table)
-        places = _class_places(node, notes)
+        places = _class_places(node, notes, table)
     else:
         raise DataError(_nothing(node, table))
     return Layout(_one_form(places, notes), tuple(notes))
@@ -149,6 +150,10 @@ def _split_places(
         if not labels:
             notes.append(f"{printable(name)}/ was left out: it has no class folders")
             continue
+        if not _share_a_class(known, labels):
+            inside = ", ".join(printable(label.name) for label in labels[:3])
+            notes.append(_left_out(folder, f"none of its folders ({inside}) is a class of train"))
+            continue
         if split in taken and _same_files(taken[split], folder):
             why = f"it holds files of the same names as {printable(taken[split].name)}/"
             notes.append(_left_out(folder, why))
@@ -162,6 +167,12 @@ def _split_places(
         fixed = FREE if split == "train" else SPLITS.index(split)
         places += [Place(fixed, printable(label.name), label) for label in labels]
     return places
+
+
+def _share_a_class(known: frozenset[str], labels: Sequence[Tree]) -> bool:
+    """Whether folders hold a class that trains, perhaps in another spelling, which is refused later."""
+    names = {plain_name(name) for name in known}
+    return any(plain_name(label.name) in names for label in labels)
 
 
 def _check_stranger(
@@ -195,7 +206,7 @@ def _refuse_splits_without_classes(
         )
 
 
-def _class_places(node: Tree, notes: list[str]) -> list[Place]:
+def _class_places(node: Tree, notes: list[str], table: str | None) -> list[Place]:
     if places := _split_inside_classes(node, notes):
         return places
     labels = [_without_masks(f, notes) for f in node.folders]
@@ -211,6 +222,8 @@ def _class_places(node: Tree, notes: list[str]) -> list[Place]:
     notes += [_left_out(f, "it holds no images") for f in node.folders if not f.count and f.others]
     if node.images:
         notes.append(f"{counted(len(node.images), 'image')} outside the class folders left out")
+    if len(kept) == 1 and kept[0].name.lower() in _IMAGES:
+        raise DataError(_nothing(kept[0], table))
     _refuse_same_folders(node, kept)
     return [Place(FREE, printable(label.name), label) for label in kept]
 
@@ -234,19 +247,18 @@ def _split_inside_classes(node: Tree, notes: list[str]) -> list[Place]:
     return places
 
 
-def _without_masks(label: Tree, notes: list[str]) -> Tree:
-    """Leave out the masks that lie beside a class's images: they are no pictures of it."""
-    names = {f.name.lower() for f in label.pictured}
+def _without_masks(folder: Tree, notes: list[str]) -> Tree:
+    """Leave out the masks that lie beside a folder of images: they are no pictures to tell apart."""
+    names = {f.name.lower() for f in folder.pictured}
     if not names & _IMAGES or not names & _MASKS:
-        return label
-    masks = [f for f in label.folders if f.name.lower() in _MASKS]
-    notes += [_left_out(replace_name(f, label), "it holds masks") for f in masks if f.count]
-    return replace(label, folders=tuple(f for f in label.folders if f not in masks))
-
-
-def replace_name(inner: Tree, outer: Tree) -> Tree:
-    """Return a folder under the name it has seen from the folder above its own."""
-    return replace(inner, name=f"{outer.name}/{inner.name}")
+        return folder
+    masks = [f for f in folder.folders if f.name.lower() in _MASKS]
+    notes += [
+        _left_out(replace(f, name=f"{folder.name}/{f.name}"), "it holds masks")
+        for f in masks
+        if f.count
+    ]
+    return replace(folder, folders=tuple(f for f in folder.folders if f not in masks))
 
 
 def _refuse_same_folders(node: Tree, labels: Sequence[Tree]) -> None:

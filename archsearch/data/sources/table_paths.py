@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from archsearch.data.dataset import SplitName
 from archsearch.data.sources.decode import SUFFIXES
+from archsearch.data.sources.split_names import split_like
 from archsearch.errors import DataError
 from archsearch.units import printable
 
@@ -23,7 +25,9 @@ class Located:
     note: str = ""
 
 
-def locate(folder: Path, cells: Sequence[str], where: str) -> Located:
+def locate(
+    folder: Path, cells: Sequence[str], where: str, *, split: SplitName | None = None
+) -> Located:
     """Find the images that a table lists.
 
     Paths are taken from the table's folder. If none of them is there, files below that folder are
@@ -31,13 +35,19 @@ def locate(folder: Path, cells: Sequence[str], where: str) -> Located:
     folder that the table leaves out, or under the absolute path of another machine. All paths have to
     ask for the same change.
 
+    Args:
+        folder: the table's.
+        cells: the paths as the table has them.
+        where: the table, for messages.
+        split: what the table's own name speaks of: of two files, `train.csv` means the one in `train/`.
+
     Raises:
         DataError: no image is found, or it is not plain which is meant.
     """
     written = tuple(str(folder / cell) for cell in cells)
     if any(map(os.path.isfile, written)):
         return Located(written)
-    index = _Index(folder)
+    index = _Index(folder, split)
     found = [index.find(cell) for cell in cells]
     changes = {(match.dropped, match.added) for match in found if match and match.folders}
     first = next((number for number, match in enumerate(found) if match), None)
@@ -79,8 +89,8 @@ def _of(match: _Match | None) -> Parts:
 class _Index:
     """The image files below a folder, by name and by name without suffix, whatever the capitals."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, split: SplitName | None) -> None:
+        self._split = split
         self._names: defaultdict[str, list[Parts]] = defaultdict(list)
         self._stems: defaultdict[str, list[Parts]] = defaultdict(list)
         for number, parts in enumerate(_images(str(folder), (), frozenset())):
@@ -97,6 +107,8 @@ class _Index:
         scored = [(_shared(path, file), file) for file in self._named(path[-1])]
         best = max((score for score, _ in scored), default=0)
         files = [file for score, file in scored if score == best]
+        if len(files) > 1 and self._split:
+            files = [file for file in files if any(map(self._is_of_split, file[:-1]))]
         if len(files) != 1:
             return None
         (file,) = files
@@ -113,6 +125,9 @@ class _Index:
         if near:
             return f"; did you mean {printable('/'.join(near[0]))!r}?"
         return " nor below it; move the table beside its images, or write their paths from there"
+
+    def _is_of_split(self, folder: str) -> bool:
+        return split_like(folder)[0] == self._split
 
     def _named(self, name: str) -> list[Parts]:
         exact = self._names.get(name.casefold(), [])
