@@ -14,9 +14,10 @@ import numpy.typing as npt
 from archsearch.data.dataset import SPLITS, Images, SplitName
 from archsearch.data.near import Glance, glance, near_pairs
 from archsearch.data.sources.decode import pillow
-from archsearch.data.sources.items import FREE, BadImageError, Items
+from archsearch.data.sources.items import FREE, BadImageError, Items, Look
 
 _STRETCH: Final = 256  # images given to the threads at a time
+_FEW: Final = 4
 _GRID: Final = 64  # places a side at which colours and borders are looked at
 _GREY_APART: Final = 4  # of 255: what JPEG makes of equal channels
 _PLAIN_APART: Final = 8  # of 255: what JPEG makes of a border of one colour
@@ -143,15 +144,12 @@ def _look(items: Items, index: int) -> Seen:
     digest = hashlib.sha256(f"{height}x{width}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return Seen(
-        digest.digest(),
-        (height, width),
-        look.kind,
-        look.honest,
-        look.frames,
-        # A file of one channel comes as RGB too, and is no colour image.
-        grey=not look.kind.endswith((" L", " 1", " LA", " F"))
-        and " I" not in look.kind
-        and _is_grey(pixels),
+        pixels=digest.digest(),
+        shape=(height, width),
+        kind=look.kind,
+        honest=look.honest,
+        frames=look.frames,
+        grey=_in_colour(look) and _is_grey(pixels),
         bordered=_is_bordered(pixels),
         low=int(pixels.min()),
         high=int(pixels.max()),
@@ -159,32 +157,42 @@ def _look(items: Items, index: int) -> Seen:
     )
 
 
+def _in_colour(look: Look) -> bool:
+    """Whether an image is stored in colour; a file of one channel comes as RGB too."""
+    mode = look.kind.rpartition(" ")[2]
+    return look.pixels.shape[2] >= 3 and mode not in {"L", "1", "LA"} and mode[:1] not in {"I", "F"}
+
+
 def _is_grey(pixels: Images) -> bool:
-    if pixels.shape[2] < 3:
-        return False
-    some = _grid(pixels)[..., :3].astype(np.int16)
-    return int((some.max(axis=2) - some.min(axis=2)).max()) <= _GREY_APART
+    # Few places tell most colour images, which saves looking at all.
+    return _all_grey(_grid(pixels, _FEW)) and _all_grey(_grid(pixels, _GRID))
+
+
+def _all_grey(some: Images) -> bool:
+    red, others = some[..., :1].astype(np.int16), some[..., 1:3]
+    return int(np.abs(others - red).max()) <= _GREY_APART
 
 
 def _is_bordered(pixels: Images) -> bool:
-    """Whether rows or columns along a side are of one colour, more than 5 % of them."""
+    """Whether more than 5 % of the rows or columns along a side are of one colour."""
     height, width = pixels.shape[:2]
-    rows = _plain_lines(pixels[:, :: max(1, width // _GRID)])
-    columns = _plain_lines(pixels[:: max(1, height // _GRID)].transpose(1, 0, 2))
-    for plain in (rows, columns):
-        if plain.all():  # a picture of one colour has no border
-            return False
-    edges = [side for plain in (rows, columns) for side in (plain, plain[::-1])]
-    return any(int(np.argmin(edge)) > _BORDER * len(edge) for edge in edges)
+    rows = pixels[:, :: max(1, width // _GRID)]
+    columns = pixels[:: max(1, height // _GRID)].transpose(1, 0, 2)
+    for lines in (rows, rows[::-1], columns, columns[::-1]):
+        deep = int(_BORDER * len(lines)) + 1
+        # A picture of one colour has no border.
+        if _plain_lines(lines[:deep]).all() and not _plain_lines(lines).all():
+            return True
+    return False
 
 
-def _plain_lines(pixels: Images) -> npt.NDArray[np.bool_]:
-    """Whether each row is of one colour, the outermost row's."""
-    apart = pixels.max(axis=1).astype(np.int16) - pixels.min(axis=1)
+def _plain_lines(lines: Images) -> npt.NDArray[np.bool_]:
+    """Whether each line (lines, places, channels) is of one colour."""
+    apart = lines.max(axis=1) - lines.min(axis=1)
     plain: npt.NDArray[np.bool_] = (apart <= _PLAIN_APART).all(axis=1)
     return plain
 
 
-def _grid(pixels: Images) -> Images:
+def _grid(pixels: Images, places: int) -> Images:
     height, width = pixels.shape[:2]
-    return pixels[:: max(1, height // _GRID), :: max(1, width // _GRID)]
+    return pixels[:: max(1, height // places), :: max(1, width // places)]
