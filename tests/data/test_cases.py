@@ -116,10 +116,10 @@ def test_an_unlabelled_folder_for_predictions_is_left_out(tmp_path):
     assert (data.classes, len(data.test)) == (("NORMAL", "PNEUMONIA"), 8)
     assert data.notes == ("seg_pred/ was left out (5 images): it is none of the splits",)
     fill(root, {"test1": 5})
-    assert "test1/ was left out: it has no class folders" in Folder(root).listing().notes
+    assert "test1/ was left out (5 images): it has no class folders" in Folder(root).listing().notes
 
 
-@pytest.mark.parametrize("inside", ["images", "unknown", "x/y"])
+@pytest.mark.parametrize("inside", ["unknown", "x/y"])
 def test_a_test_folder_without_a_class_of_train_is_left_out(tmp_path, inside):
     root = fill(tmp_path / "p", {"train/a/images": 5, "train/b/images": 5, f"test/{inside}": 6})
     data = made(root, tmp_path)
@@ -203,6 +203,10 @@ def test_masks_beside_the_images_of_a_class_are_left_out(tmp_path):
         (
             {"train": 5, "test1": 5},
             ["test1/ and train/ are named like splits", "other names if these"],
+        ),
+        (
+            {"train/train": 5, "test/test": 5},
+            ["test/ and train/ are named like splits, and hold images"],
         ),
         ({"train": 9}, ["train/ is named like splits, and hold images without class folders"]),
         (
@@ -484,6 +488,8 @@ def rows(form: str, head: str = "") -> str:
         (rows("img/{label}/{name}.jpg|{label}", "filename|label"), "utf-8"),
         (rows("{label},img/{label}/{name}.jpg"), "utf-8"),
         (rows("img/{label}/{name},{label}", "path,label"), "utf-8"),
+        (rows("img/{label}/{name},{label}", "what,which"), "utf-8"),
+        (rows("{n},img/{label}/{name}.jpg,{label}", ",what,which"), "utf-8"),
         (rows("{name},{label}", "id,breed"), "utf-8"),
         (rows("{name}.JPG,{label}", "id,breed"), "utf-8"),
         (rows("img\\{label}\\{name}.jpg,{label}", "path,label"), "utf-8"),
@@ -497,6 +503,21 @@ def test_tables_as_people_write_them_give_24_images_in_2_classes(tmp_path, text,
     assert (data.classes, sum(splits(data)), data.skipped) == (("boxer", "pug"), 24, 0)
     for split in (data.train, data.val, data.test):
         assert np.array_equal(split.images.mean(axis=(1, 2)).argmax(axis=1), split.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("photos.zip", "unpack it, and give the folder"),
+        ("x.npy", "numpy.savez(file, x=…, y=…)"),
+        ("list.xlsx", "save it as CSV, of path,label"),
+        ("cifar.mat", "save it as an .npz of x and y"),
+        ("a.what", "wanted a folder DIR/<class>/*"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_with_a_way_out(tmp_path, name, way):
+    (tmp_path / name).write_bytes(b"?")
+    refused(tmp_path / name, tmp_path, "is a file of a kind unknown here; ", way)
 
 
 def test_a_column_a_class_is_read_where_each_row_has_one(tmp_path):

@@ -23,7 +23,7 @@ _PLAIN: Final = (
 _IMAGE_WORDS: Final = """
 x xs image images img imgs data feature features pixels input inputs sample samples pictures photos
 """
-_LABEL_WORDS: Final = "y ys label labels lbl target targets class category categories"
+_LABEL_WORDS: Final = "y ys label labels lbl lbls target targets class category categories"
 _IMAGES: Final = frozenset(_IMAGE_WORDS.split())
 _LABELS: Final = frozenset(_LABEL_WORDS.split())
 Shape = tuple[int, ...]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,8 +78,22 @@ def read_table(path: Path) -> Listing:
         for (cell, label, fixed), found in zip(rows, located.paths, strict=True)
     )
     notes = [note for note in (_headings_note(columns), located.note) if note]
+    if columns.heading is None and _is_heading(files):
+        notes.append(f"the first line, {files[0].name},{files[0].label}, was taken for headings")
+        files = files[1:]
     return Listing(
         files, _in_order({file.label for file in files}), (*notes, *_listed_twice(files))
+    )
+
+
+def _is_heading(files: Sequence[ImageFile]) -> bool:
+    """Whether the first line alone names no image, and a class that no other line has."""
+    first, rest = files[0], files[1:]
+    return (
+        not os.path.isfile(first.path)
+        and bool(rest)
+        and all(file.label != first.label for file in rest)
+        and all(os.path.isfile(file.path) for file in rest[:_LOOKED_AT])
     )
 
 
@@ -128,7 +143,7 @@ def _columns(rows: Sequence[list[str]], where: str) -> Columns:
         return Columns(0, (1,), None, None)
     if path is None or (filed and path not in filed and head[path].lower() not in _PATH[:7]):
         path = filed[0] if filed else None
-    others = [i for i in range(len(head)) if i not in {path, split}]
+    others = _others(head, path, split)
     if path is None and label is not None and len(others) == 2:
         path = next(i for i in others if i != label)
     if path is None:
@@ -149,13 +164,22 @@ def _labels(
     """Find the column of labels, or the columns of which each stands for a class."""
     if label is not None and label != path:
         return (label,)
-    others = tuple(i for i in range(len(head)) if i not in {path, split})
+    others = _others(head, path, split)
     if len(others) == 1:
         return others
     hot = [[_hot(row[i]) if i < len(row) else None for i in others] for row in body]
     if len(others) > 1 and hot and all(None not in row and sum(map(bool, row)) == 1 for row in hot):
         return others
     raise _no_column("label", head, where)
+
+
+def _others(head: Sequence[str], path: int | None, split: int | None) -> tuple[int, ...]:
+    """Return the columns that are left, but for the row numbers that pandas writes."""
+    return tuple(
+        i
+        for i, name in enumerate(head)
+        if i not in {path, split} and name.lower() not in {"", "index", "unnamed: 0"}
+    )
 
 
 def _hot(cell: str) -> bool | None:

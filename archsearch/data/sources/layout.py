@@ -8,7 +8,7 @@ from typing import Final
 from archsearch.data.class_names import plain_name
 from archsearch.data.dataset import SPLITS, SplitName
 from archsearch.data.sources.items import FREE
-from archsearch.data.sources.split_names import name_splits, split_named
+from archsearch.data.sources.split_names import name_splits, split_like, split_named
 from archsearch.errors import DataError
 from archsearch.units import counted, printable
 
@@ -124,7 +124,11 @@ def _classes(split: Tree, known: frozenset[str] = frozenset()) -> tuple[Tree, ..
         if inner.images or inner.name in known or not inner.pictured:
             break
         split = inner
-    return tuple(f for f in split.folders if f.count or not (f.folders or f.others))
+    found = tuple(f for f in split.folders if f.count or not (f.folders or f.others))
+    # `train/train/*.jpg`, `test/images/*.jpg`: what is unpacked beside its labels has no classes.
+    if len(found) == 1 and (split_like(found[0].name)[0] or found[0].name.lower() in _IMAGES):
+        return ()
+    return found
 
 
 def _split_places(
@@ -148,7 +152,7 @@ def _split_places(
             continue
         split, labels = splits[name], found[name]
         if not labels:
-            notes.append(f"{printable(name)}/ was left out: it has no class folders")
+            notes.append(_left_out(folder, "it has no class folders"))
             continue
         if not _share_a_class(known, labels):
             inside = ", ".join(printable(label.name) for label in labels[:3])

@@ -20,6 +20,18 @@ _WANTED = (
     + ", tfds:NAME or hf:NAME"
 )
 
+_WAYS = {
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "unpack it, and give the folder"
+    ),
+    ".npy": "save images and labels together: numpy.savez(file, x=…, y=…)",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV, of path,label"),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".mat", ".pkl", ".parquet"),
+        "save it as an .npz of x and y, or as image files",
+    ),
+}
+
 
 def located(text: str) -> str:
     """Return what a person named, a path made absolute: it is the same from any folder."""
@@ -62,7 +74,8 @@ def open_source(text: str, *, home: Path) -> Source:
     if is_file and path.suffix.lower() in {".csv", ".tsv"}:
         return Table(path, text=text)
     if is_file:
-        raise DataError(f"{printable(text)} is a file of a kind unknown here; {_WANTED}")
+        way = _WAYS.get(path.suffix.lower(), _WANTED)
+        raise DataError(f"{printable(text)} is a file of a kind unknown here; {way}")
     near = difflib.get_close_matches(text, _NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; {_WANTED}"
     raise DataError(f"no data at {printable(text)!r}{hint}")

@@ -21,7 +21,7 @@ _WORDS: Final[dict[str, SplitName]] = {
 _NEUTRAL_WORDS: Final = """
 set sets data dataset datasets image images img imgs pic pics picture pictures photo photos folder folders
 dir split splits sample samples file files all new final raw resized small large jpg jpeg png public private
-labeled labelled x y
+labeled labelled orig original x y
 """
 _NEUTRAL: Final = frozenset(_NEUTRAL_WORDS.split())
 _GLUED: Final = re.compile(

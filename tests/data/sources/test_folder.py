@@ -46,7 +46,7 @@ def test_an_unlabelled_test_folder_is_left_out_and_said(tmp_path, make_folder):
     (tmp_path / "p" / "test").mkdir()
     Image.new("RGB", (40, 40)).save(tmp_path / "p" / "test" / "1.png")
     data = load(prepare(str(tmp_path / "p"), home=tmp_path, seed=0))
-    assert data.notes == ("test/ was left out: it has no class folders",)
+    assert data.notes == ("test/ was left out (1 image): it has no class folders",)
     assert len(data.test) == 6
 
 
