@@ -12,6 +12,9 @@ from archsearch.data.dataset import Images
 _FEW_LEVELS: Final = 64  # of 256: fewer than six bits are left of finer values
 _LOST_LEVELS: Final = 8  # a part that keeps no more is on another scale than the rest
 _SLACK: Final = 0.05  # of a usual range: resampling overshoots its ends by a few per cent
+_NOTHING: Final = 1e-30  # a difference so small is none
+MOST: Final = 1e30
+"""Values beyond are no pixels of anything, and their differences may overflow."""
 _SAMPLE: Final = 1 << 18  # values that stand for all of an array
 _STEP: Final = (
     1024  # images converted at a time: a float copy of all would be 4 to 8 times as large
@@ -66,12 +69,12 @@ class Spread:
     def own(self) -> Range:
         """The range from the smallest (0 where that is near) to the largest value."""
         low = 0.0 if 0 <= self.low <= _SLACK * self.high else self.low
-        return Range(low, self.high if self.high > low else low + 1)
+        return Range(low, self.high if self.high - low > _NOTHING else low + 1)
 
 
 def spread_of(values: npt.NDArray[Any], most: int = _SAMPLE) -> Spread:
     """Look at values; those of evenly spaced places are the sample, `most` of them about."""
-    flat = values.reshape(-1)
+    flat = values.ravel(order="K")  # no copy, whichever axis is last in memory
     # An odd step goes through all channels and columns.
     step = max(1, len(flat) // most) | 1
     return Spread(float(values.min()), float(values.max()), flat[::step].astype(np.float64))
@@ -102,7 +105,7 @@ def choose_range(spread: Spread, usual: Sequence[Range]) -> Range:
     if not spread.destroyed_by(own):
         return own
     low, high = np.quantile(spread.sample, (0.001, 0.999)).tolist()
-    return Range(low, high) if high > low else own
+    return Range(low, high) if high - low > _NOTHING else own
 
 
 def said(spread: Spread, scale: Range, what: str) -> str:

@@ -12,6 +12,7 @@ from archsearch.data.arrays.labels import class_names, flat, number, unfinite
 from archsearch.data.arrays.pairs import Pair, Shape, find_pairs, plain
 from archsearch.data.arrays.ranges import (
     BYTES,
+    MOST,
     UNIT,
     WORDS,
     Range,
@@ -118,6 +119,11 @@ def _as_nhwc(x: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         raise DataError(f"{where} has shape {x.shape}; wanted 1, 3 or 4 channels, as the last axis")
     if x.dtype.kind == "f" and not (np.isfinite(x.min()) and np.isfinite(x.max())):
         raise DataError(f"{where} holds {unfinite(x)} values that are NaN or infinite")
+    if x.dtype.kind == "f" and max(abs(float(x.min())), abs(float(x.max()))) > MOST:
+        raise DataError(
+            f"{where} runs from {float(x.min()):g} to {float(x.max()):g}; wanted pixels, of any scale "
+            f"within ±{MOST:g}"
+        )
     return x
 
 

@@ -118,6 +118,10 @@ NAN[3, 2, 1] = np.nan
             {"x_train": X * 1.0, "y_train": Y, "x_test": X / 255, "y_test": Y},
             "x_test runs from 0 to 1 only, other floats here up to 255; write all in one scale",
         ),
+        (
+            {"x": np.where(X > 9, 1e308, -1e308), "y": Y},
+            "wanted pixels, of any scale within ±1e+30",
+        ),
         ({"x": X.astype("datetime64[s]"), "y": Y}, "images are uint8 or float numbers"),
         ({"x": OBJECTS, "y": Y}, "x holds pickled Python objects"),
         ({"x": X, "y": OBJECTS}, "y holds pickled Python objects"),
