@@ -220,3 +220,10 @@ def test_rules_to_relax_are_names_or_a_list(tmp_path: Path):
     file.write_text('space = "vgg"\nflops = "20M"\nrelax = [1]\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"relax is \[1\]; it must be a text"):
         gather({}, config=file)
+
+
+def test_a_square_leaves_the_channels_to_the_data():
+    sizes = [
+        RunSettings(space="vgg", flops="4G", input=i).image_size for i in ("64", "64x48", None)
+    ]
+    assert sizes == [(64, 64, None), (64, 48, 3), None]

@@ -208,7 +208,7 @@ def test_masks_beside_the_images_of_a_class_are_left_out(tmp_path):
             {"train/train": 5, "test/test": 5},
             ["test/ and train/ are named like splits, and hold images"],
         ),
-        ({"train": 9}, ["train/ is named like splits, and hold images without class folders"]),
+        ({"train": 9}, ["train/ is named like a split, and holds images without class folders"]),
         (
             {"train": 5, "test": 5, "car": 5},
             ["test/ and train/ are named like splits, and hold images without class folders"],

@@ -18,16 +18,43 @@ from archsearch.data.sources.table_paths import locate
 from archsearch.errors import DataError
 from archsearch.units import counted, printable
 
-_PATH: Final = (
-    *("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
-    *("filepaths", "imagefile", "imagename", "imgpath", "imgname", "img", "imageid", "photo"),
-    *("photoid", "picture", "fname", "uri", "name", "id"),
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Headings of a column: those that say it plainly, and those that people use for other things too."""
+
+    plain: tuple[str, ...]
+    more: tuple[str, ...]
+
+    def find(self, head: Sequence[str]) -> int | None:
+        """Find the column: the first that has a plain name, or else the likeliest of the others."""
+        lower = [cell.lower() for cell in head]
+        first = next((i for i, name in enumerate(lower) if name in self.plain), None)
+        if first is not None:
+            return first
+        bare = [re.sub(r"[^a-z0-9]", "", name) for name in lower]
+        return next((bare.index(name) for name in self.more if name in bare), None)
+
+    def is_plain(self, name: str) -> bool:
+        """Whether a heading says it plainly."""
+        return name.lower() in self.plain
+
+
+_PATH: Final = _Names(
+    ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
+    (
+        *("filepaths", "imagefile", "imagepath", "imagename", "imgpath", "imgname", "img"),
+        *("imageid", "photo", "photoid", "picture", "fname", "uri", "name", "id"),
+    ),
 )
-_LABEL: Final = (
-    *("label", "class", "target", "category", "labels", "classname", "labelname", "classlabel"),
-    *("breed", "species", "diagnosis", "dx", "disease", "emotion", "type", "tag", "y", "classid"),
+_LABEL: Final = _Names(
+    ("label", "class", "target", "category"),
+    (
+        *("labels", "classname", "labelname", "classlabel", "breed", "species", "diagnosis", "dx"),
+        *("disease", "emotion", "type", "tag", "y", "classid"),
+    ),
 )
-_SPLIT: Final = ("split", "subset", "fold", "dataset", "partition", "usage", "phase")
+_SPLIT: Final = _Names(("split", "subset", "fold"), ("dataset", "partition", "usage", "phase"))
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _LOOKED_AT: Final = 20  # rows that say which column holds paths
 _PIXEL_COLUMNS: Final = 64
@@ -134,14 +161,14 @@ def _columns(rows: Sequence[list[str]], where: str) -> Columns:
             f"{where} holds pixels in its columns; save them as an .npz of x (images, height, width) "
             "and y"
         )
-    path, label, split = (_named(head, known) for known in (_PATH, _LABEL, _SPLIT))
+    path, label, split = (names.find(head) for names in (_PATH, _LABEL, _SPLIT))
     if any(i < len(head) and _is_file(head[i]) for i in filed):
         # Without headings: the paths come first, or in the only column that holds any.
         at = filed[0]
         return Columns(at, (0 if at else 1,), None, None)
     if path is None and label is None and not filed:
         return Columns(0, (1,), None, None)
-    if path is None or (filed and path not in filed and head[path].lower() not in _PATH[:7]):
+    if path is None or (filed and path not in filed and not _PATH.is_plain(head[path])):
         path = filed[0] if filed else None
     others = _others(head, path, split)
     if path is None and label is not None and len(others) == 2:
@@ -193,13 +220,6 @@ def _no_column(missing: str, head: Sequence[str], where: str) -> DataError:
     )
 
 
-def _named(head: Sequence[str], known: Sequence[str]) -> int | None:
-    """Find the column that has one of the names, the first name first."""
-    plain = [cell.strip().lower() for cell in head]
-    bare = [re.sub(r"[^a-z0-9]", "", cell) for cell in plain]
-    return next((n.index(name) for name in known for n in (plain, bare) if name in n), None)
-
-
 def _is_file(cell: str) -> bool:
     return any(cell.lower().endswith(suffix) for suffix in SUFFIXES)
 
@@ -211,7 +231,7 @@ def _mostly_files(rows: Sequence[list[str]], column: int) -> bool:
 
 def _is_split(name: str, body: Sequence[list[str]], column: int) -> bool:
     """Whether a column is of splits: by its plain name, or by what is in it."""
-    if name.lower() in _SPLIT[:3]:
+    if _SPLIT.is_plain(name):
         return True
     cells = [row[column] for row in body if column < len(row) and row[column]]
     return bool(cells) and all(split_like(cell)[0] for cell in cells)
@@ -256,7 +276,7 @@ def _headings_note(columns: Columns) -> str:
     if columns.heading is None:
         return ""
     path, labels = columns.heading[columns.path], [columns.heading[i] for i in columns.labels]
-    if path.lower() in _PATH[:7] and (len(labels) == 1 and labels[0].lower() in _LABEL[:4]):
+    if _PATH.is_plain(path) and len(labels) == 1 and _LABEL.is_plain(labels[0]):
         return ""
     listed = ", ".join(map(printable, labels[:5]))
     return f"column {printable(path)} was read as the path, {listed} as the label"

@@ -204,8 +204,9 @@ def _refuse_splits_without_classes(
             f"{where}/train/<class>/*.jpg beside them"
         )
     if "train" in kinds and (len(kinds) > 1 or len(named) == len(node.pictured)):
+        what = "like a split, and holds" if len(named) == 1 else "like splits, and hold"
         raise DataError(
-            f"{where}: {listed} named like splits, and hold images without class folders; wanted "
+            f"{where}: {listed} named {what} images without class folders; wanted "
             f"{where}/train/<class>/*.jpg, other names if these are classes, or {_csv(table)}"
         )
 
