@@ -6,6 +6,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -124,7 +125,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except ValueError as error:  # a NUL in the name
         raise BadImageError(str(error)) from error
     with file:
-        image = _guard(lambda: Image.open(file, formats=_FORMATS))
+        image = _guard(lambda: Image.open(file, formats=_formats()))
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadImageError(
@@ -133,6 +134,12 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         if 0 in image.size:
             raise BadImageError("an image without pixels")
         yield image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that this Pillow was built with."""
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -104,25 +104,10 @@ class FileSource(ABC):
         return f"{digest} {reading}" if reading else digest
 
     def stamp(self) -> str | None:
-        """Digest each file's place, size and times instead of its bytes.
-
-        A change within the clock's last tick would not show, so files touched in the last two
-        seconds give no stamp (the "racy" entries of Git's index).
-        """
-        digest = hashlib.sha256(_READING)
-        newest_ns = 0
-        for file in self.listing().files:
-            try:
-                facts = os.stat(file.path)
-            except (OSError, ValueError):
-                return None
-            # ctime, since mtime can be set back by whoever copies or unpacks files.
-            newest_ns = max(newest_ns, facts.st_mtime_ns, facts.st_ctime_ns)
-            place = f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
-            digest.update(f"{file.name}\0{file.label}\0{file.fixed}\0{place}".encode())
-            digest.update(f" {facts.st_ctime_ns}\0".encode())
-        digest.update("\0".join(self.listing().classes).encode())
-        return None if newest_ns > time.time_ns() - _RACY_NS else digest.hexdigest()
+        """Digest each file's place, size and times instead of its bytes."""
+        files, classes = self.listing().files, self.listing().classes
+        names = [f"{file.name}\0{file.label}\0{file.fixed}" for file in files]
+        return stamp_files([file.path for file in files], names, "\0".join(classes))
 
     def hashes(self) -> list[bytes]:
         """Digest each file's bytes (SHA-256); for an unreadable one, the reason stands in."""
@@ -145,6 +130,27 @@ class FileSource(ABC):
             name=self._name,
             where=printable(self._path),
         )
+
+
+def stamp_files(paths: Sequence[str], names: Sequence[str], rest: str = "") -> str | None:
+    """Digest where files are, how large and how old, and what they are called; None if that says little.
+
+    A change within the clock's last tick would not show, so files touched in the last two seconds
+    give no stamp (the "racy" entries of Git's index).
+    """
+    digest = hashlib.sha256(_READING)
+    newest_ns = 0
+    for path, name in zip(paths, names, strict=True):
+        try:
+            facts = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        # ctime, since mtime can be set back by whoever copies or unpacks files.
+        newest_ns = max(newest_ns, facts.st_mtime_ns, facts.st_ctime_ns)
+        place = f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+        digest.update(f"{name}\0{place} {facts.st_ctime_ns}\0".encode())
+    digest.update(rest.encode())
+    return None if newest_ns > time.time_ns() - _RACY_NS else digest.hexdigest()
 
 
 def hash_files(files: Sequence[ImageFile]) -> list[bytes]:

@@ -15,6 +15,7 @@ from archsearch.data.arrays.pairs import Shape, find_pairs, left_over, plain
 from archsearch.data.arrays.stack import Stack, Stored, stack
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import fit_array
+from archsearch.data.sources.files import stamp_files
 from archsearch.data.sources.items import Items, Look, Resize, Size, array_size
 from archsearch.errors import DataError
 from archsearch.units import printable
@@ -43,8 +44,8 @@ class Npz:
         return f"{digest} {reading}" if reading else digest
 
     def stamp(self) -> str | None:
-        """Give none: the content itself is cheap to digest."""
-        return None
+        """Digest the file's place, size and times: floats are looked through for their range."""
+        return stamp_files([str(self._path)], [self._name])
 
     def items(self) -> Items:
         """Read the arrays and check everything about them.
