@@ -47,29 +47,30 @@ def locate(
     written = tuple(str(folder / cell) for cell in cells)
     if any(map(os.path.isfile, written)):
         return Located(written)
-    index = _Index(folder, split)
+    return _completed(folder, cells, written, where, _Index(folder, split))
+
+
+def _completed(
+    folder: Path, cells: Sequence[str], written: Sequence[str], where: str, index: "_Index"
+) -> Located:
     found = [index.find(cell) for cell in cells]
-    changes = {(match.dropped, match.added) for match in found if match and match.folders}
-    first = next((number for number, match in enumerate(found) if match), None)
-    if first is None:
+    there = [(cell, match) for cell, match in zip(cells, found, strict=True) if match]
+    if not there:
         raise DataError(
             f"{where}: none of its {len(cells)} images can be read: {printable(cells[0])!r} is not in "
             f"{printable(folder)}{index.hint(cells[0])}"
         )
-    if len(changes) > 1:
+    shown, first = printable(there[0][0]), printable("/".join(there[0][1].file))
+    if len({(match.dropped, match.added) for _, match in there if match.folders}) > 1:
         raise DataError(
-            f"{where}: {printable(cells[first])!r} is not in {printable(folder)}; "
-            f"{printable('/'.join(_of(found[first])))} is, but other paths ask for another change; "
-            "write the paths from the table's folder"
+            f"{where}: {shown!r} is not in {printable(folder)}; {first} is, but other paths ask for "
+            "another change; write the paths from the table's folder"
         )
     paths = tuple(
         str(folder.joinpath(*match.file)) if match else path
         for match, path in zip(found, written, strict=True)
     )
-    shown = printable("/".join(_of(found[first])))
-    return Located(
-        paths, f"the table's paths were completed: {printable(cells[first])!r} is {shown}"
-    )
+    return Located(paths, f"the table's paths were completed: {shown!r} is {first}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,6 @@ class _Match:
     dropped: Parts
     added: Parts
     folders: bool
-
-
-def _of(match: _Match | None) -> Parts:
-    return match.file if match else ()
 
 
 class _Index:
