@@ -5,6 +5,7 @@ from typing import Final
 from archsearch.errors import UserError
 from archsearch.units import parse_flops, split_names
 
+RESIZES: Final = ("crop", "squash")
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
 
 
@@ -50,6 +51,16 @@ def check_budget(text: str) -> None:
     low, colon, high = text.partition(":")
     if parse_flops(low) > parse_flops(high if colon else low):
         raise UserError(f"budget {text!r} starts above its end; write {high}:{low}")
+
+
+def check_resize(text: str) -> None:
+    """Refuse what is no way to bring images to a size.
+
+    Raises:
+        UserError: it is neither of RESIZES.
+    """
+    if text not in RESIZES:
+        raise UserError(f"resize is {text!r}; it must be {' or '.join(RESIZES)}")
 
 
 def check_data(text: str) -> None:

@@ -11,6 +11,7 @@ from archsearch.checks import (
     check_baselines,
     check_budget,
     check_data,
+    check_resize,
     check_space,
     check_study_name,
 )
@@ -19,7 +20,7 @@ from archsearch.fields import Setting, Value, plain, setting, settings_of
 from archsearch.units import (
     parse_duration,
     parse_flops,
-    parse_image_size,
+    parse_input,
     parse_latency,
     split_names,
     training_flops,
@@ -66,11 +67,19 @@ class RunSettings:
     input: str | None = field(
         default=None,
         metadata=setting(
-            "Image size; default: what the data suggests.",
+            "Image size, or 64; default: what the data suggests.",
             metavar="HxWxC",
-            check=parse_image_size,
+            check=parse_input,
         ),
     )
+    """`32` alone: with the data's channels."""
+    resize: str | None = field(
+        default=None,
+        metadata=setting(
+            "crop (default) or squash images of other shapes.", metavar="HOW", check=check_resize
+        ),
+    )
+    """`crop`: scaled to cover the size, the edges cut off; `squash`: each side by itself; None: `crop`."""
     relax: str | None = field(
         default=None,
         metadata=setting(
@@ -317,9 +326,9 @@ class RunSettings:
         return parts_of(self.to_dict())
 
     @property
-    def image_size(self) -> tuple[int, int, int] | None:
-        """The image size asked for, (height, width, channels)."""
-        return None if self.input is None else parse_image_size(self.input)
+    def image_size(self) -> tuple[int, int, int | None] | None:
+        """The image size asked for, (height, width, channels); channels None: the data's."""
+        return None if self.input is None else parse_input(self.input)
 
     def images(self, *, flops: int, train_images: int) -> int:
         """Count the images a network of that many forward FLOPs sees in training."""

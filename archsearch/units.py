@@ -1,5 +1,6 @@
 """Values as people write them: FLOPs, image sizes, counts, durations, lists of names."""
 
+import os
 import re
 
 from archsearch.errors import UserError
@@ -13,7 +14,9 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|min|m|h|d)\s*\Z", re.IGNO
 _LATENCY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(us|µs|ms|s)\s*\Z", re.IGNORECASE)
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"\s*(\d{1,5})x(\d{1,5})(?:x(\d{1,4}))?\s*\Z", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(
+    r"\s*(\d{1,5})(?:[x×](\d{1,5})(?:[x×](\d{1,4}))?)?\s*\Z", re.IGNORECASE | re.ASCII
+)
 
 
 def parse_flops(text: str) -> int:
@@ -67,8 +70,10 @@ def training_flops(flops: int, images: int) -> int:
     return 3 * flops * images
 
 
-def parse_image_size(text: str) -> tuple[int, int, int]:
-    """Read `224x224x3` (height, width, channels); `224x224` means 3 channels.
+def parse_input(text: str) -> tuple[int, int, int | None]:
+    """Read `224x224x3` (height, width, channels), `224x224` (3 channels) or `224` (a square).
+
+    A square alone leaves the channels to the data: None.
 
     Raises:
         UserError: the text is no image size, or a side or the channel count is 0.
@@ -76,10 +81,33 @@ def parse_image_size(text: str) -> tuple[int, int, int]:
     found = _SIZE.match(text)
     if not found:
         raise UserError(f"{text!r} is no image size; write height x width x channels: 224x224x3")
-    size = (int(found[1]), int(found[2]), int(found[3] or 3))
-    if 0 in size:
+    height, width = int(found[1]), int(found[2] or found[1])
+    channels = int(found[3] or 3) if found[2] else None
+    if 0 in {height, width, channels}:
         raise UserError(f"{text!r} is an empty image; every number must be at least 1")
-    return size
+    return height, width, channels
+
+
+def parse_image_size(text: str) -> tuple[int, int, int]:
+    """Read an image size where no data say how many channels there are: `224` is 224x224x3.
+
+    Raises:
+        UserError: as for `parse_input`.
+    """
+    height, width, channels = parse_input(text)
+    return height, width, 3 if channels is None else channels
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""Write a name of somebody's as one line that a terminal can show.
+
+    Control characters, among them the escape sequences that move a cursor or set colours, and
+    marks that turn the reading direction become `\x1b`, `\u202e`; bytes that are no text `\xff`.
+    """
+    whole = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in whole
+    )
 
 
 def split_names(text: str) -> tuple[str, ...]:

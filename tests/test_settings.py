@@ -38,7 +38,7 @@ def test_defaults_suffice_beside_space_and_budget():
         ({"seed": 2**31}, "below 2"),
         ({"workers": 0}, "workers is 0"),
         ({"workers": 10**9}, "workers is 1,000,000,000; 1,024 at most"),
-        ({"input": "32"}, "is no image size"),
+        ({"input": "32x"}, "is no image size"),
         ({"val_fraction": 0.0}, "between 0 and 1"),
         ({"val_fraction": float("nan")}, "between 0 and 1"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "nothing to train on"),
@@ -196,3 +196,8 @@ def test_a_changed_mapping_changes_no_settings():
     found = make(recipe_parts=parts)
     parts["base_lr"] = 0.1
     assert found.recipe_parts == {"base_lr": 0.4}
+
+
+def test_a_square_leaves_the_channels_to_the_data():
+    sizes = [make(input=size).image_size for size in ("64", "64x48", None)]
+    assert sizes == [(64, 64, None), (64, 48, 3), None]

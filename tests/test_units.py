@@ -11,7 +11,9 @@ from archsearch.units import (
     format_ms,
     parse_flops,
     parse_image_size,
+    parse_input,
     parse_latency,
+    printable,
 )
 
 
@@ -80,7 +82,30 @@ def test_image_sizes(text, size):
     assert parse_image_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "32", "0x32x3", "32x32x0", "axb", "32x32x3x1", "999999x1"])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64", (64, 64, None)), (" 64x48 ", (64, 48, 3)), ("64×48×1", (64, 48, 1))],
+)
+def test_a_square_alone_leaves_the_channels_to_the_data(text, size):
+    assert parse_input(text) == size
+    assert parse_image_size(text) == (*size[:2], size[2] or 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
+        ("\u202eexe.gpj", "\\u202eexe.gpj"),
+        ("\udcff", "\\xff"),
+        ("[bold]🐜 é[/bold]", "[bold]🐜 é[/bold]"),
+    ],
+)
+def test_names_become_one_line_that_a_terminal_can_show(name, line):
+    assert printable(name) == line
+
+
+@pytest.mark.parametrize("text", ["", "0", "0x32x3", "32x32x0", "axb", "32x32x3x1", "999999x1"])
 def test_no_image_sizes(text):
     with pytest.raises(UserError):
         parse_image_size(text)

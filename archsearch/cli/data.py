@@ -33,11 +33,15 @@ def inspect(source: str, sheet: Path | None, home: Path, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
+    from rich.text import Text
+
     from archsearch.report.tables import new_table, show
+    from archsearch.units import printable
 
     table = new_table("what", "found")
     for what, finding in found.rows():
-        table.add_row(what, finding)
+        # A plain text: names of classes and files may look like rich's markup.
+        table.add_row(what, Text(finding))
     show(table)
     if sheet is not None:
-        click.echo(f"contact sheet: {sheet}")
+        click.echo(f"contact sheet: {printable(sheet)}")

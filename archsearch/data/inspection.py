@@ -1,21 +1,22 @@
 """A look at data before anything is trained: what is there, what is broken, what leaks."""
 
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from archsearch.data.balance import imbalance
+from archsearch.data.class_names import alike_notes
 from archsearch.data.dataset import SPLITS, SplitName
-from archsearch.data.sources.decode import pillow
-from archsearch.data.sources.items import FREE, BadImageError, Items, Size, Source, show
+from archsearch.data.looking import Copies, Seen, equal_copies, look_at_all, near_copies
+from archsearch.data.prepared_files import narrow_note
+from archsearch.data.resizing import resizing
+from archsearch.data.sources.items import FREE, Items, Size, Source
 from archsearch.data.sources.names import open_source
+from archsearch.units import counted, printable
 
 _LISTED = 50  # copies and bad files that a report names; all are counted
 _SHOWN = 3  # of them in a table
@@ -28,16 +29,6 @@ class BadFile:
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Images that are one picture: the same bytes, or different bytes with the same pixels."""
-
-    names: tuple[str, ...]
-    splits: tuple[str, ...]
-    classes: tuple[str, ...]
-    same: Literal["bytes", "pixels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +47,13 @@ class Inspection:
         shapes: how many different sizes there are.
         kinds: images per format and mode, as "JPEG RGB".
         input: the size prepared unless another is asked for (H, W, C).
+        resizing: why that size, and what becomes of images of another shape.
         mirror: whether training mirrors images unless told otherwise.
         copies: pictures that are there more than once.
+        near: pairs that are nearly one picture, of two published splits if there are such; None where
+            there are too many images to compare all.
+        grey: images stored in colour that are grey all over.
+        bordered: images with a border of one colour along a side.
         bad: images that can't be used.
         misnamed: images whose name says another format than their content.
         notes: what else a person should hear.
@@ -74,8 +70,12 @@ class Inspection:
     shapes: int
     kinds: Mapping[str, int]
     input: Size
+    resizing: str
     mirror: bool
     copies: tuple[Copies, ...]
+    near: tuple[Copies, ...] | None
+    grey: int
+    bordered: int
     bad: tuple[BadFile, ...]
     misnamed: tuple[str, ...]
     notes: tuple[str, ...]
@@ -108,17 +108,20 @@ class Inspection:
             ("splits", self._splits()),
             ("sizes", self._sizes()),
             ("kinds", ", ".join(f"{kind} {n:,}" for kind, n in self.kinds.items())),
-            ("prepared at", "x".join(map(str, self.input))),
+            ("prepared at", self.resizing),
             ("mirrored in training", "yes" if self.mirror else "no"),
             ("largest / smallest class", f"{self.imbalance:.2f}"),
             ("copies", _found("pictures are there more than once", map(_equal, self.copies))),
             ("leaks", _found("pictures are in more than one split", map(_equal, self.leaks))),
+            ("near-duplicates", self._near()),
             (
                 "conflicts",
                 _found("pictures are in more than one class", map(_equal, self.conflicts)),
             ),
             ("bad images", _found("", (f"{bad.name} ({bad.reason})" for bad in self.bad))),
             ("misnamed", _found("images are of another format than named", self.misnamed)),
+            ("grey as colour", f"{self.grey:,}" if self.grey else "none"),
+            ("plain borders", f"{self.bordered:,}" if self.bordered else "none"),
         ]
         return rows + [("note", note) for note in self.notes]
 
@@ -139,17 +142,22 @@ class Inspection:
             },
             "kinds": dict(self.kinds),
             "input": list(self.input),
+            "resizing": self.resizing,
             "mirror": self.mirror,
             "imbalance": self.imbalance,
             "copies_count": len(self.copies),
             "leaks_count": len(self.leaks),
             "leaks": [_plain(copies) for copies in self.leaks[:_LISTED]],
+            "near_count": None if self.near is None else len(self.near),
+            "near": [_plain(copies) for copies in (self.near or ())[:_LISTED]],
             "conflicts_count": len(self.conflicts),
             "conflicts": [_plain(copies) for copies in self.conflicts[:_LISTED]],
             "bad_count": len(self.bad),
             "bad": [{"file": bad.name, "reason": bad.reason} for bad in self.bad[:_LISTED]],
             "misnamed_count": len(self.misnamed),
             "misnamed": list(self.misnamed[:_LISTED]),
+            "grey_as_colour": self.grey,
+            "plain_borders": self.bordered,
             "notes": list(self.notes),
         }
 
@@ -164,6 +172,12 @@ class Inspection:
         if not self.published:
             return "none of its own: `run` sets images of every class aside"
         return ", ".join(f"{k} {sum(v):,}" for k, v in self.counts.items())
+
+    def _near(self) -> str:
+        if self.near is None:
+            return "not looked for: too many images to compare all"
+        where = "of two splits" if self.published else "that a split may part"
+        return _found(f"pairs {where} are nearly one picture", map(_alike, self.near))
 
     def _sizes(self) -> str:
         if self.shapes == 1:
@@ -194,36 +208,79 @@ def inspect(
     """
     opened = open_source(source, home=home) if isinstance(source, str) else source
     items = opened.items()
-    seen: list[_Seen] = []
-    for one in _look_at_all(items, workers or os.cpu_count() or 1):
-        seen.append(one)
-        if progress:
-            progress(len(seen), len(items))
-    sizes = np.array([one.shape for one in seen if not one.reason] or [items.native[:2]])
-    order = np.argsort(sizes.prod(axis=1), kind="stable")
-    kinds = Counter(one.kind for one in seen if not one.reason)
+    seen = look_at_all(items, workers, progress)
+    return _report(items, seen, printable(opened.text))
+
+
+def _report(items: Items, seen: Sequence[Seen], source: str) -> Inspection:
+    good = [one for one in seen if not one.reason]
+    counts = _counts(items)
     return Inspection(
         name=items.name,
-        source=show(opened.text),
+        source=source,
         classes=items.classes,
-        counts=_counts(items),
+        counts=counts,
         published=tuple(s for i, s in enumerate(SPLITS) if np.any(items.fixed == i)),
-        smallest=_pair(sizes[order[0]]),
-        median=_pair(np.median(sizes, axis=0)),
-        largest=_pair(sizes[order[-1]]),
-        shapes=len(np.unique(sizes, axis=0)),
-        kinds=dict(kinds.most_common()),
+        **_sizes(good, items),
+        kinds=dict(Counter(one.kind for one in good).most_common()),
         input=items.native,
+        resizing=resizing(items, items.native, "crop", asked=False),
         mirror=items.mirror,
-        copies=_copies(items, seen),
+        copies=equal_copies(items, seen),
+        near=near_copies(items, seen),
+        grey=sum(one.grey for one in good),
+        bordered=sum(one.bordered for one in good),
         bad=tuple(BadFile(items.where(i), one.reason) for i, one in enumerate(seen) if one.reason),
         misnamed=tuple(items.where(i) for i, one in enumerate(seen) if not one.honest),
-        notes=items.notes,
+        notes=(*items.notes, *_notes(items, good, counts)),
     )
+
+
+def _sizes(good: Sequence[Seen], items: Items) -> dict[str, Any]:
+    """Return smallest, median, largest and number of the images' sizes."""
+    sizes = np.array([one.shape for one in good] or [items.native[:2]])
+    order = np.argsort(sizes.prod(axis=1), kind="stable")
+    return {
+        "smallest": _pair(sizes[order[0]]),
+        "median": _pair(np.median(sizes, axis=0)),
+        "largest": _pair(sizes[order[-1]]),
+        "shapes": len(np.unique(sizes, axis=0)),
+    }
+
+
+def _notes(
+    items: Items, good: Sequence[Seen], counts: Mapping[SplitName, tuple[int, ...]]
+) -> list[str]:
+    """Say what is odd about the whole: classes that a split lacks, names, levels, colours."""
+    notes = []
+    for split, per_class in counts.items():
+        missing = [name for name, n in zip(items.classes, per_class, strict=True) if not n]
+        if missing:
+            more = f" and {len(missing) - _CLASSES} more" if len(missing) > _CLASSES else ""
+            notes.append(f"{split} has no image of: {', '.join(missing[:_CLASSES])}{more}")
+    notes += alike_notes(items.classes)
+    notes += narrow_note(
+        min((s.low for s in good), default=0), max((s.high for s in good), default=0)
+    )
+    if several := sum(one.frames > 1 for one in good):
+        held = "holds" if several == 1 else "hold"
+        notes.append(f"{counted(several, 'file')} {held} more than one picture: the first is read")
+    grey = sum(one.grey for one in good)
+    if grey and grey == len(good) and items.native[2] == 3:
+        height, width, _ = items.native
+        notes.append(
+            f"{counted(grey, 'image')} stored in colour, all grey: --input {height}x{width}x1 spares "
+            "two channels"
+        )
+    return notes
 
 
 def _equal(copies: Copies) -> str:
     return " = ".join(copies.names[:_SHOWN])
+
+
+def _alike(copies: Copies) -> str:
+    return " ~ ".join(copies.names)
 
 
 def _found(what: str, which: Iterable[str]) -> str:
@@ -236,63 +293,6 @@ def _found(what: str, which: Iterable[str]) -> str:
     return (
         " ".join(filter(None, (f"{len(names):,}", what))) + f": {'; '.join(names[:_SHOWN])}{more}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One image, decoded: digest of its pixels, size and kind; or the reason it is bad."""
-
-    pixels: bytes = b""
-    shape: tuple[int, int] = (0, 0)
-    kind: str = ""
-    honest: bool = True
-    reason: str = ""
-
-
-def _look_at_all(items: Items, workers: int) -> Iterator[_Seen]:
-    step = 256
-    with pillow(), ThreadPoolExecutor(max_workers=workers) as pool:
-        # A stretch at a time: map() would queue a million tasks at once.
-        for start in range(0, len(items), step):
-            stretch = range(start, min(start + step, len(items)))
-            yield from pool.map(lambda index: _look(items, index), stretch)
-
-
-def _look(items: Items, index: int) -> _Seen:
-    try:
-        look = items.look(index)
-    except BadImageError as error:
-        return _Seen(reason=str(error))
-    height, width = look.pixels.shape[:2]
-    digest = hashlib.sha256(f"{height}x{width}".encode())
-    digest.update(np.ascontiguousarray(look.pixels).data)
-    return _Seen(digest.digest(), (height, width), look.kind, look.honest)
-
-
-def _copies(items: Items, seen: list[_Seen]) -> tuple[Copies, ...]:
-    alike: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index, one in enumerate(seen):
-        if not one.reason:
-            alike[one.pixels].append(index)
-    found = []
-    for members in alike.values():
-        if len(members) < 2:
-            continue
-        groups = {int(items.groups[i]) for i in members} if items.groups is not None else {0}
-        found.append(
-            Copies(
-                names=tuple(items.where(i) for i in members),
-                splits=tuple(sorted({_split_of(items, i) for i in members})),
-                classes=tuple(sorted({items.classes[items.labels[i]] for i in members})),
-                same="bytes" if len(groups) == 1 else "pixels",
-            )
-        )
-    return tuple(found)
-
-
-def _split_of(items: Items, index: int) -> SplitName:
-    fixed = int(items.fixed[index])
-    return "train" if fixed == FREE else SPLITS[fixed]
 
 
 def _counts(items: Items) -> dict[SplitName, tuple[int, ...]]:

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import Images
-from archsearch.data.sources.items import show
 from archsearch.errors import DataError, UserError
+from archsearch.units import printable
 
 _PARTIAL = ".partial-"
+_NARROW = 64  # levels of 256 that pictures of one scene seldom stay below
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise _full(parent) from error
         raise UserError(
-            f"{show(parent)} can't be written ({error.strerror}); choose another place with --home"
+            f"{printable(parent)} can't be written ({error.strerror}); choose another place with --home"
         ) from error
     try:
         yield partial
@@ -71,7 +72,7 @@ def check_space(folder: Path, need_bytes: int) -> None:
     # A file system without a size (proc, some network mounts) can only be tried.
     if total_bytes and need_bytes > free_bytes:
         raise DataError(
-            f"the prepared images need {need_bytes / 1e6:,.0f} MB and {show(folder)} has "
+            f"the prepared images need {need_bytes / 1e6:,.0f} MB and {printable(folder)} has "
             f"{free_bytes / 1e6:,.0f} MB free; use a smaller --input, or another --home"
         )
 
@@ -145,6 +146,21 @@ class Histogram:
         std = np.sqrt(np.maximum(variance, 0))
         return mean.tolist(), np.where(std < 1e-3, 1.0, std).tolist()
 
+    def notes(self) -> list[str]:
+        """Say so where the training pixels lie in a small part of 0..255."""
+        used = np.flatnonzero(self._counts.sum(axis=0))
+        return narrow_note(int(used[0]), int(used[-1])) if len(used) else []
+
+
+def narrow_note(low: int, high: int) -> list[str]:
+    """Say so where all pixels lie in a small part of 0..255, as those of a scale that was lost do."""
+    if low == high or high - low >= _NARROW:
+        return []
+    return [
+        f"the images use the values {low} to {high} of 0..255 only: are they of another scale, or of "
+        "few levels by nature?"
+    ]
+
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
     """Write a JSON document that is the same, byte for byte, for the same facts."""
@@ -153,7 +169,7 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 def _full(parent: Path) -> DataError:
     return DataError(
-        f"no space left for the prepared images under {show(parent)}; free some, use a smaller --input, "
+        f"no space left for the prepared images under {printable(parent)}; free some, use a smaller --input, "
         "or another --home (nothing was kept)"
     )
 

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import pillow
-from archsearch.data.sources.items import BadImageError, Items, show
+from archsearch.data.sources.items import BadImageError, Items
 from archsearch.errors import DataError, UserError
+from archsearch.units import printable
 
 _CELL_PX = 72
 _GAP_PX = 4
@@ -34,22 +35,13 @@ def contact_sheet(items: Items, path: Path, *, columns: int = 10) -> Path:
     """
     shown = items.classes[:_ROWS]
     step = _CELL_PX + _GAP_PX
-    width = _LABEL_PX + columns * step + _GAP_PX
-    page = Image.new("RGB", (width, len(shown) * step + _GAP_PX), "white")
-    draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default()
-    pasted = 0
+    page = Image.new(
+        "RGB", (_LABEL_PX + columns * step + _GAP_PX, len(shown) * step + _GAP_PX), "white"
+    )
     with pillow():
-        for row, name in enumerate(shown):
-            top = _GAP_PX + row * step
-            members = np.flatnonzero(items.labels == row)
-            # Pillow's own font has no letters outside ASCII.
-            label = name.encode("ascii", "backslashreplace").decode("ascii")
-            for line, text in enumerate((_short(label), f"{len(members):,}")):
-                draw.text((_GAP_PX, top + 22 + 14 * line), text, fill="black", font=font)
-            for column, picture in enumerate(_pictures(items, members, columns)):
-                page.paste(Image.fromarray(picture), (_LABEL_PX + column * step, top))
-                pasted += 1
+        pasted = sum(
+            _row(page, items, row, _GAP_PX + row * step, columns) for row in range(len(shown))
+        )
     if not pasted:
         raise DataError(f"{items.name}: no image can be read, so there is no contact sheet")
     buffer = io.BytesIO()
@@ -57,8 +49,23 @@ def contact_sheet(items: Items, path: Path, *, columns: int = 10) -> Path:
     try:
         path.write_bytes(buffer.getvalue())
     except OSError as error:
-        raise UserError(f"{show(path)} can't be written: {error.strerror}") from error
+        raise UserError(f"{printable(path)} can't be written: {error.strerror}") from error
     return path
+
+
+def _row(page: Image.Image, items: Items, label: int, top: int, columns: int) -> int:
+    """Draw a class's name, count and pictures; return how many pictures."""
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default()
+    members = np.flatnonzero(items.labels == label)
+    # Pillow's own font has no letters outside ASCII.
+    name = items.classes[label].encode("ascii", "backslashreplace").decode("ascii")
+    for line, text in enumerate((_short(name), f"{len(members):,}")):
+        draw.text((_GAP_PX, top + 22 + 14 * line), text, fill="black", font=font)
+    pictures = _pictures(items, members, columns)
+    for column, picture in enumerate(pictures):
+        left = _LABEL_PX + column * (_CELL_PX + _GAP_PX)
+        page.paste(Image.fromarray(picture), (left, top))
+    return len(pictures)
 
 
 def _pictures(

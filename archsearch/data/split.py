@@ -1,10 +1,11 @@
 """Which image trains, which validates, which tests: stratified and fixed by a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.data.class_names import plain_name
 from archsearch.data.dataset import SPLITS, Labels
 from archsearch.data.sources.items import FREE
 from archsearch.errors import DataError, UserError
@@ -24,11 +25,9 @@ def assign(
 ) -> npt.NDArray[np.int8]:
     """Give every image a split; published splits stay as they are.
 
-    A split the source publishes is kept whole; one it lacks is cut out of the FREE images, class
-    by class, so that its share of each class is `val` or `test` (at least one image). What is left
-    trains. A class's draw depends on the seed and the class's number: a class that is added changes
-    the draws of those numbered after it. Images of one group go together, unless a class has fewer
-    groups than there are splits to fill.
+    A split the source lacks is cut out of the FREE images, class by class: `val` or `test` of them, at
+    least one image; the rest trains. A class's draw depends on the seed and the class's number alone.
+    Images of one group go together, unless a class has fewer groups than there are splits to fill.
 
     Args:
         labels: (n,) class of each image.
@@ -46,31 +45,56 @@ def assign(
         DataError: a class has too few images.
     """
     check_fractions(val, test)
-    wanted = {VAL: val, TEST: test}
-    shares = {s: share for s, share in wanted.items() if not np.any(fixed == s)}
+    shares = {s: part for s, part in ((VAL, val), (TEST, test)) if not np.any(fixed == s)}
     split = fixed.copy()
-    for label, name in enumerate(classes):
+    for label in range(len(classes)):
         free = np.flatnonzero((labels == label) & (fixed == FREE))
-        need = len(shares) + 1
-        if len(free) < need:
-            raise DataError(
-                f"class {name!r} has {len(free)} images to train on, and at least {need} are "
-                f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
-                "the class out"
-            )
-        lumps = _lumps(free, groups, np.random.default_rng([seed, label]))
-        if len(lumps) < need:
-            lumps = _lumps(free, None, np.random.default_rng([seed, label]))
-        split[free] = TRAIN
-        for s, share in shares.items():
-            quota = max(1, round(share * len(free)))
-            taken = 0
-            # The last lump is for training, whatever the shares are.
-            while taken < quota and len(lumps) > need - 1 - list(shares).index(s):
-                lump = lumps.pop(0)
-                split[lump] = s
-                taken += len(lump)
+        if len(free) <= len(shares):
+            raise _too_few(classes[label], len(free), shares, classes)
+        _deal(split, _lumps_for(free, groups, shares, [seed, label]), shares)
     return split
+
+
+def _lumps_for(
+    free: npt.NDArray[np.intp],
+    groups: npt.NDArray[np.int64] | None,
+    shares: Mapping[int, float],
+    seed: list[int],
+) -> list[npt.NDArray[np.intp]]:
+    """Put a class's images in random order, copies together unless they are too few lumps then."""
+    lumps = _lumps(free, groups, np.random.default_rng(seed))
+    return lumps if len(lumps) > len(shares) else _lumps(free, None, np.random.default_rng(seed))
+
+
+def _deal(
+    split: npt.NDArray[np.int8],
+    lumps: list[npt.NDArray[np.intp]],
+    shares: Mapping[int, float],
+) -> None:
+    """Give each split its share of a class's images, lump by lump; the rest trains."""
+    images = np.concatenate(lumps)
+    split[images] = TRAIN
+    for number, (s, share) in enumerate(shares.items()):
+        quota = max(1, round(share * len(images)))
+        taken = 0
+        # The last lump is for training, whatever the shares are.
+        while taken < quota and len(lumps) > len(shares) - number:
+            lump = lumps.pop(0)
+            split[lump] = s
+            taken += len(lump)
+
+
+def _too_few(
+    name: str, images: int, shares: Mapping[int, float], classes: Sequence[str]
+) -> DataError:
+    need = len(shares) + 1
+    alike = [other for other in classes if other != name and plain_name(other) == plain_name(name)]
+    hint = f"; {alike[0]!r} is another class, by its spelling" if alike else ""
+    return DataError(
+        f"class {name!r} has {images} images to train on, and at least {need} are "
+        f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
+        f"the class out{hint}"
+    )
 
 
 def check_fractions(val: float, test: float) -> None:

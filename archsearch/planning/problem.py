@@ -1,7 +1,7 @@
 """The problem a study is to solve, all of it checked before anything is kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ class Problem:
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
         sharing: how trials share the machine, and what they train on.
+        notes: what a person should hear of the data, one line each.
     """
 
     settings: RunSettings
@@ -53,6 +54,7 @@ class Problem:
     published: dict[str, Graph]
     classic: Candidate
     sharing: Sharing
+    notes: tuple[str, ...] = ()
 
     def length(self, flops: int) -> Length:
         """Return how long a network of so many FLOPs is trained."""
@@ -120,6 +122,7 @@ def pose(
     _check_names(settings, machine, space)
     path = _prepared(settings, kept, progress)
     dataset = load(path)
+    recipe, notes = _of_one_batch(recipe, dataset)
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
@@ -139,6 +142,7 @@ def pose(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         sharing=first_sharing(settings, machine, step_flops=step_flops),
+        notes=(*dataset.notes, *notes),
     )
 
 
@@ -160,6 +164,7 @@ def _prepared(
             settings.data,
             home=Path(settings.home),
             input=settings.image_size,
+            resize=settings.resize,
             seed=settings.seed,
             val=settings.val_fraction,
             test=settings.test_fraction,
@@ -173,14 +178,18 @@ def _prepared(
         return kept
 
 
+def _of_one_batch(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe with no larger batches than there are images, and what is to be said of it."""
+    train = len(dataset.train)
+    if recipe.batch <= train:
+        return recipe, ()
+    note = f"there are {train} images to train on: a batch has {train} of them, not {recipe.batch}"
+    return replace(recipe, batch=train), (note,)
+
+
 def _check_length(settings: RunSettings, recipe: Recipe, dataset: Dataset, budget: Budget) -> None:
     """Refuse trainings that are not even a batch long."""
     train = len(dataset.train)
-    if recipe.batch > train:
-        raise UserError(
-            f"a batch of {recipe.batch} is larger than the {train} images to "
-            f"train on; give a smaller --batch-size"
-        )
     images = settings.images(flops=budget.high, train_images=train)
     if images < recipe.batch:
         least = format_count(training_flops(budget.high, train))

@@ -1,7 +1,7 @@
 """The columns of a leaderboard, once for every table that shows one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archsearch.archive.leaderboard import Row, Score
 from archsearch.units import counted, format_count, ms_text
@@ -24,8 +24,8 @@ class Column:
     spare: int = 0
 
 
-def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """Return the columns these networks fill.
+def columns(rows: Sequence[Row], *, reasons: bool = False) -> tuple[Column, ...]:
+    """Return the columns these networks fill; with `reasons`, why each training ended as it did.
 
     `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
     ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported; `rules`
@@ -36,7 +36,10 @@ def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
         "rules": any(row.findings for row in rows),
         "rung": any(row.rung for row in rows),
     }
-    return tuple(column for column in _ALL if optional.get(column.head, True))
+    shown = [column for column in _ALL if optional.get(column.head, True)]
+    if reasons:
+        shown[-1] = replace(shown[-1], cell=_reason_text)
+    return tuple(shown)
 
 
 def score_text(score: Score | None) -> str:
@@ -53,6 +56,10 @@ def status_text(row: Row) -> str:
         return f"failed: {row.reason}"
     status = "winner" if row.winner else row.status
     return f"{status}, too slow" if row.too_slow else status
+
+
+def _reason_text(row: Row) -> str:
+    return f"{row.status}: {row.reason}" if row.reason else row.status
 
 
 def rules_text(row: Row) -> str:

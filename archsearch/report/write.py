@@ -89,7 +89,7 @@ def _summary(result: StudyResult, standing: Standing) -> str:
 
 
 def _table(rows: tuple[Row, ...]) -> str:
-    shown = columns(rows)
+    shown = columns(rows, reasons=True)
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:

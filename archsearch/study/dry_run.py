@@ -49,7 +49,7 @@ def plan(
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
-    return replace(found, notes=(*problem.dataset.notes, *found.notes))
+    return replace(found, notes=(*problem.notes, *found.notes))
 
 
 def calibration(

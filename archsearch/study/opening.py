@@ -156,7 +156,7 @@ def started(
         classes=len(problem.dataset.classes),
         images={name: len(problem.dataset.split(name)) for name in SPLITS},
         done=0 if store is None else sum(trial.finished for trial in store.trials),
-        notes=problem.dataset.notes,
+        notes=problem.notes,
     )
 
 

@@ -90,7 +90,9 @@ NAMES = st.text(
     classes=st.lists(NAMES, min_size=0, max_size=4, unique=True),
     images=st.lists(st.tuples(st.integers(0, 3), SUFFIXES, damaged_images()), max_size=12),
     whole=st.integers(0, 6),
-    nested=st.sampled_from(["", "train", "test", "val"]),
+    nested=st.sampled_from(
+        ["", "train", "test", "val", "seg_train/seg_train", "a/b", "Test Images"]
+    ),
 )
 def test_folders(classes, images, whole, nested):
     def make(root: Path) -> Path:
@@ -123,7 +125,20 @@ IMAGES = hnp.arrays(
     elements=st.integers(0, 255).map(int),
 )
 LABELS = hnp.arrays(np.int64, st.integers(6, 14), elements=st.integers(-1, 3))
-KEYS = ["x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes", "other"]
+KEYS = [
+    *("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes", "other"),
+    *(
+        "images",
+        "labels",
+        "train_images",
+        "train_labels",
+        "testX",
+        "testY",
+        "arr_0",
+        "arr_1",
+        "arr_2",
+    ),
+]
 
 
 @FUZZ
@@ -142,7 +157,7 @@ def test_npz_of_any_arrays(arrays):
 @given(
     x=IMAGES,
     y=st.one_of(LABELS, ANY_ARRAY),
-    keys=st.sampled_from([("x", "y"), ("x_train", "y_train")]),
+    keys=st.sampled_from([("x", "y"), ("x_train", "y_train"), ("X", "target"), ("arr_0", "arr_1")]),
 )
 def test_npz_that_are_nearly_right(x, y, keys):
     n = min(len(x), y.shape[0] if y.ndim else 0)
@@ -199,6 +214,7 @@ def test_npz_with_array_headers_of_junk(header, body):
 
 CELLS = st.one_of(
     st.sampled_from(["path", "label", "split", "train", "test", "0.jpg", "1.png", "cat", "1", ""]),
+    st.sampled_from(["id", "breed", "0", "a\\0.jpg", "/b/1.png", "Usage", "0.0"]),
     st.text(max_size=8),
 )
 
@@ -206,7 +222,7 @@ CELLS = st.one_of(
 @FUZZ
 @given(
     rows=st.lists(st.lists(CELLS, max_size=4), max_size=14),
-    separator=st.sampled_from([",", "\t", ";", ",,"]),
+    separator=st.sampled_from([",", "\t", ";", ",,", "|"]),
     raw=st.one_of(st.none(), st.binary(max_size=80)),
 )
 def test_tables(rows, separator, raw):

@@ -12,8 +12,9 @@ from PIL import Image
 
 from archsearch.data import load, prepare
 from archsearch.data import prepare as prepare_function
-from archsearch.data.prepare import few
 from archsearch.data.sources.folder import Folder
+from archsearch.data.sources.npz import Npz
+from archsearch.data.writing import few
 from archsearch.errors import DataError, UserError
 
 
@@ -110,6 +111,18 @@ def test_unchanged_files_are_not_read_again_and_changed_ones_are(
     one.write_bytes(two.read_bytes())
     os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert prepare(str(root), home=tmp_path, seed=0) != first
+
+
+def test_an_unchanged_npz_is_not_read_again(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).random((20, 32, 32))
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
+    age(tmp_path)
+    first = prepare(str(tmp_path / "a.npz"), home=tmp_path / "home", seed=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Npz, "content", lambda self: pytest.fail("read again"))
+        assert prepare(str(tmp_path / "a.npz"), home=tmp_path / "home", seed=0) == first
+    np.savez(tmp_path / "a.npz", x=x[::-1], y=np.arange(20) % 2)
+    assert prepare(str(tmp_path / "a.npz"), home=tmp_path / "home", seed=0) != first
 
 
 def test_a_deleted_folder_is_made_anew_though_its_files_are_known(tmp_path, make_folder):

@@ -170,7 +170,6 @@ def test_train_flops_set_the_length(settings: RunSettings):
         ({"precision": "half"}, "no precision 'half'"),
         ({"flops": "1k"}, "try --flops"),
         ({"baselines": "resnet_cifar20"}, "did you mean resnet"),
-        ({"batch_size": 100_000}, "larger than the"),
         ({"epochs": None, "train_flops": "1M"}, "not even a batch"),
         ({"data": "/nowhere"}, "nowhere"),
         ({"storage": "nonsense"}, "the storage nonsense does not open"),
@@ -186,6 +185,18 @@ def test_what_cannot_work_is_refused_before_anything_is_kept(settings, changes, 
     assert "\n" not in str(error.value)
     assert "secret" not in str(error.value)
     assert not (tmp_path / "studies").exists()
+
+
+def test_fewer_images_than_a_batch_are_one_batch(settings: RunSettings, tmp_path: Path):
+    x = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / "few.npz", x=x, y=np.arange(24) % 2)
+    world = World()
+    result = world.run(replace(settings, data=str(tmp_path / "few.npz"), trials=1, finalists=1))
+    train = result.dataset.splits["train"]
+    assert train < 24
+    assert {job.recipe.batch for job in world.engines[0].submitted} == {train}
+    (started,) = [event for event in world.events if isinstance(event, StudyStarted)]
+    assert f"a batch has {train} of them, not 32" in " ".join(started.notes)
 
 
 @pytest.mark.parametrize(

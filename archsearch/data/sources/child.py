@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from archsearch.data.sources.items import split_named
+from archsearch.data.sources.split_names import split_named
 from archsearch.errors import DataError
 
 _MISSING: Final = 3  # exit status: the library is not installed

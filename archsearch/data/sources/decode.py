@@ -4,25 +4,44 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from archsearch.data.arrays.ranges import WORDS, Range
 from archsearch.data.dataset import Images
-from archsearch.data.sources.items import BadImageError, Size
+from archsearch.data.sources.items import BadImageError, Resize, Size
 
 _T = TypeVar("_T")
 
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"}
-    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx"}
 )
 # Pillow reads many more; formats with a history of surprises (EPS runs Ghostscript) stay out.
-_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+_FORMATS: Final = (
+    *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM"),
+    *("AVIF", "JPEG2000"),
+)
+_NOT_READ: Final = "images of a format that is not read here; convert them to PNG or JPEG"
+_MEDICAL: Final = "medical images; convert them to 16-bit PNG, which keeps their range"
+UNREAD: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (".heic", ".heif", ".jxl", ".svg", ".psd", ".tga", ".ico", ".eps", ".exr", ".hdr", ".dds"),
+        _NOT_READ,
+    ),
+    **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raw"), _NOT_READ),
+    **dict.fromkeys((".dcm", ".nii", ".mha", ".nrrd"), _MEDICAL),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv"), "films; save their frames as images"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".7z", ".rar"), "archives; unpack them"),
+}
+"""Suffixes of files that hold images which are not read, with what to do about them."""
 # Pillow's own limit against decompression bombs: a quarter of a gigabyte of RGB pixels.
 MAX_PIXELS: Final = 89_478_485
 _LARGE_PIXELS: Final = 25_000_000
@@ -59,16 +78,21 @@ def decode_file(
     path: str | os.PathLike[str],
     size: Size,
     *,
+    resize: Resize = "crop",
+    ranges: Mapping[str, Range] | None = None,
     large: AbstractContextManager[object] | None = None,
 ) -> Images:
     """Read an image file as uint8 (H, W, C) of that size; animations give their first frame.
 
-    The image is scaled to cover the size and cropped at the centre, so nothing is distorted.
-    Transparency is laid on white, 16-bit grey is scaled to 8, EXIF rotation is undone.
+    Transparency is laid on white, greys of more than 8 bits are scaled to 8, EXIF rotation is undone.
 
     Args:
         path: the file.
         size: height, width, channels.
+        resize: `crop` scales the image to cover the size and cuts off at the edges what is too much, so
+            that nothing is distorted; `squash` scales each side by itself, so that nothing is cut off.
+        ranges: which values become 0..255, by the `deep_kind` of the file; integers are of 0..65535 and
+            floats are refused without.
         large: a lock that threads share, held while an image is decoded that takes 100 MB and
             more, so that many of them at once do not fill the memory.
 
@@ -78,7 +102,7 @@ def decode_file(
     with open_image(path) as image:
         is_large = image.width * image.height > _LARGE_PIXELS
         with large if large and is_large else nullcontext():
-            return _guard(lambda: _decode(image, size))
+            return _guard(lambda: _decode(image, size, resize, ranges))
 
 
 @contextmanager
@@ -101,7 +125,7 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except ValueError as error:  # a NUL in the name
         raise BadImageError(str(error)) from error
     with file:
-        image = _guard(lambda: Image.open(file, formats=_FORMATS))
+        image = _guard(lambda: Image.open(file, formats=_formats()))
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise BadImageError(
@@ -112,6 +136,12 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         yield image
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that this Pillow was built with."""
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height after EXIF rotation."""
     width, height = image.size
@@ -120,10 +150,32 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 def is_grey(image: Image.Image) -> bool:
     """Whether the file stores one colour channel."""
-    return image.mode in {"1", "L", "LA", "La"} or image.mode.startswith("I")
+    return image.mode in {"1", "L", "LA", "La"} or deep_kind(image.mode) is not None
 
 
-def fit_array(pixels: Images, size: Size) -> Images:
+def frame_count(image: Image.Image) -> int:
+    """Count the pictures in a file: frames of an animation, pages of a TIFF."""
+    return _guard(lambda: int(getattr(image, "n_frames", 1)))
+
+
+def deep_kind(mode: str) -> str | None:
+    """Tell the kind of a grey of more than 8 bits: `I` integers, `F` floats; None for other modes."""
+    return mode[0] if mode.startswith(("I", "F")) else None
+
+
+def raw_values(image: Image.Image) -> npt.NDArray[Any]:
+    """Decode a deep grey as the numbers it holds (H, W).
+
+    Raises:
+        BadImageError: it can't be decoded, or holds values that are NaN or infinite.
+    """
+    values = _guard(lambda: np.asarray(image))
+    if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+        raise BadImageError("floating-point pixels that are NaN or infinite")
+    return values
+
+
+def fit_array(pixels: Images, size: Size, resize: Resize = "crop") -> Images:
     """Bring an array (H, W, C) to another size, as `decode_file` does it.
 
     Raises:
@@ -133,22 +185,29 @@ def fit_array(pixels: Images, size: Size) -> Images:
         return pixels
     height, width, channels = size
     if pixels.shape[2] == channels and channels not in {1, 3}:
-        planes = [fit_array(pixels[:, :, c : c + 1], (height, width, 1)) for c in range(channels)]
+        planes = [
+            fit_array(pixels[:, :, c : c + 1], (height, width, 1), resize) for c in range(channels)
+        ]
         return np.concatenate(planes, axis=2)
     modes = {1: "L", 3: "RGB", 4: "RGBA"}
     if pixels.shape[2] not in modes or channels not in {1, 3}:
         raise BadImageError(f"{pixels.shape[2]} channels can't be turned into {channels}")
     plain = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    return _decode(Image.fromarray(np.ascontiguousarray(plain)), size)
+    return _decode(Image.fromarray(np.ascontiguousarray(plain)), size, resize)
 
 
-def read_pixels(image: Image.Image) -> Images:
+def read_pixels(image: Image.Image, ranges: Mapping[str, Range] | None = None) -> Images:
     """Decode at the image's own size, upright, as RGB (H, W, 3): what comparisons look at."""
     width, height = upright_size(image)
-    return _guard(lambda: _decode(image, (height, width, 3)))
+    return _guard(lambda: _decode(image, (height, width, 3), ranges=ranges))
 
 
-def _decode(image: Image.Image, size: Size) -> Images:
+def _decode(
+    image: Image.Image,
+    size: Size,
+    resize: Resize = "crop",
+    ranges: Mapping[str, Range] | None = None,
+) -> Images:
     height, width, channels = size
     turn = _orientation(image)
     if turn in _SIDEWAYS:
@@ -158,15 +217,12 @@ def _decode(image: Image.Image, size: Size) -> Images:
         # libjpeg scales by 1/2, 1/4, 1/8 while decoding, several times faster; two times the
         # size wanted is kept, so that the resampling below still decides the quality.
         image.draft(None, (math.ceil(image.width * scale * 2), math.ceil(image.height * scale * 2)))
-    image = _resampleable(image)
+    image = _resampleable(image, ranges or {})
     if image.size != (width, height):
-        scale = max(width / image.width, height / image.height)
-        left = max(0.0, (image.width - width / scale) / 2)
-        top = max(0.0, (image.height - height / scale) / 2)
         image = image.resize(
             (width, height),
             Image.Resampling.BICUBIC,
-            box=(left, top, image.width - left, image.height - top),
+            box=_kept(image.size, (width, height), resize),
             reducing_gap=3.0,
         )
     if image.mode == "RGBA":
@@ -177,15 +233,29 @@ def _decode(image: Image.Image, size: Size) -> Images:
     return pixels[:, :, None] if channels == 1 else pixels
 
 
-def _resampleable(image: Image.Image) -> Image.Image:
+def _kept(
+    size: tuple[int, int], wanted: tuple[int, int], resize: Resize
+) -> tuple[float, float, float, float]:
+    """Return the part of an image (width, height) that is kept: left, top, right, bottom."""
+    width, height = size
+    if resize == "squash":
+        return 0.0, 0.0, float(width), float(height)
+    scale = max(wanted[0] / width, wanted[1] / height)
+    left = max(0.0, (width - wanted[0] / scale) / 2)
+    top = max(0.0, (height - wanted[1] / scale) / 2)
+    return left, top, width - left, height - top
+
+
+def _resampleable(image: Image.Image, ranges: Mapping[str, Range]) -> Image.Image:
     """Convert to L, RGB or RGBA, the modes in which resampling means something."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
+    if kind := deep_kind(image.mode):
+        values = raw_values(image)
+        scale = ranges.get(kind, WORDS if kind == "I" else None)
+        if scale is None:
+            raise BadImageError("floating-point pixels, whose range nobody knows")
+        if kind not in ranges and (values.min() < 0 or values.max() > WORDS.high):
             raise BadImageError("32-bit pixels outside 0..65535")
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    if image.mode == "F":
-        raise BadImageError("floating-point pixels, whose range nobody knows")
+        return Image.fromarray(scale.to_bytes(values))
     if image.mode in {"RGBA", "RGBa", "LA", "La", "PA"} or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode == "1":

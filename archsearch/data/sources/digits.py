@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import fit_array
-from archsearch.data.sources.items import FREE, Items, Look, Size
+from archsearch.data.sources.items import FREE, Items, Look, Resize, Size
 
 
 class Digits:
@@ -32,8 +32,8 @@ class Digits:
         """All 1,797 scans, in scikit-learn's order."""
         scans, labels = self._loaded
 
-        def decode(index: int, size: Size) -> Images:
-            return fit_array(scans[index], size)
+        def decode(index: int, size: Size, resize: Resize = "crop") -> Images:
+            return fit_array(scans[index], size, resize)
 
         return Items(
             name="digits",
@@ -41,6 +41,8 @@ class Digits:
             labels=labels,
             fixed=np.full(len(labels), FREE, dtype=np.int8),
             native=(32, 32, 1),
+            why="the scans are 8x8, scaled up to a short side of 32",
+            sizes=((8, 8),),
             mirror=False,
             decode=decode,
             where=lambda index: f"digits[{index}]",

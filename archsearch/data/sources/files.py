@@ -17,31 +17,36 @@ import numpy.typing as npt
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import (
     decode_file,
+    frame_count,
     is_grey,
     open_image,
     pillow,
     read_pixels,
     upright_size,
 )
+from archsearch.data.sources.deep import Depths, find_depths
 from archsearch.data.sources.items import (
     SMALLEST_SIDE_PX,
     BadImageError,
     Items,
     Look,
+    Resize,
     Size,
-    at_least_smallest,
-    show,
+    array_size,
 )
 from archsearch.errors import DataError
+from archsearch.units import printable
 
 _NOTHING: Final = hashlib.sha256(b"").digest()
 _RACY_NS: Final = 2 * 10**9
+_READING: Final = b"2"  # raised where files that did not change are read otherwise than before
 _SAMPLED = 256  # images whose headers decide the default size
 _LARGEST_DEFAULT_SIDE_PX = 224
 _SUFFIX_OF: Final = {
     "jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "jfif": "JPEG", "png": "PNG", "webp": "WEBP",
     "bmp": "BMP", "gif": "GIF", "tif": "TIFF", "tiff": "TIFF", "ppm": "PPM", "pgm": "PPM",
-    "pbm": "PPM",
+    "pbm": "PPM", "pnm": "PPM", "avif": "AVIF", "jp2": "JPEG2000", "j2k": "JPEG2000",
+    "jpx": "JPEG2000",
 }  # fmt: skip
 
 
@@ -70,9 +75,10 @@ class FileSource(ABC):
     def __init__(self, path: Path, *, text: str | None = None, name: str | None = None) -> None:
         self.text = text or str(path)
         self._path = path
-        self._name = name or show(path.resolve().stem) or "images"
+        self._name = name or printable(path.resolve().stem) or "images"
         self._listing: Listing | None = None
         self._hashes: list[bytes] | None = None
+        self._depths: Depths | None = None
 
     @abstractmethod
     def _find(self) -> Listing:
@@ -93,29 +99,15 @@ class FileSource(ABC):
         return self._listing
 
     def content(self) -> str:
-        """Digest names, labels, splits and bytes of every image."""
-        return content_digest(self.listing(), self.hashes())
+        """Digest names, labels, splits and bytes of every image, and the range of deep greys."""
+        digest, reading = content_digest(self.listing(), self.hashes()), self.depths().reading
+        return f"{digest} {reading}" if reading else digest
 
     def stamp(self) -> str | None:
-        """Digest each file's place, size and times instead of its bytes.
-
-        A change within the clock's last tick would not show, so files touched in the last two
-        seconds give no stamp (the "racy" entries of Git's index).
-        """
-        digest = hashlib.sha256()
-        newest_ns = 0
-        for file in self.listing().files:
-            try:
-                facts = os.stat(file.path)
-            except (OSError, ValueError):
-                return None
-            # ctime, since mtime can be set back by whoever copies or unpacks files.
-            newest_ns = max(newest_ns, facts.st_mtime_ns, facts.st_ctime_ns)
-            place = f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
-            digest.update(f"{file.name}\0{file.label}\0{file.fixed}\0{place}".encode())
-            digest.update(f" {facts.st_ctime_ns}\0".encode())
-        digest.update("\0".join(self.listing().classes).encode())
-        return None if newest_ns > time.time_ns() - _RACY_NS else digest.hexdigest()
+        """Digest each file's place, size and times instead of its bytes."""
+        files, classes = self.listing().files, self.listing().classes
+        names = [f"{file.name}\0{file.label}\0{file.fixed}" for file in files]
+        return stamp_files([file.path for file in files], names, "\0".join(classes))
 
     def hashes(self) -> list[bytes]:
         """Digest each file's bytes (SHA-256); for an unreadable one, the reason stands in."""
@@ -123,9 +115,42 @@ class FileSource(ABC):
             self._hashes = hash_files(self.listing().files)
         return self._hashes
 
+    def depths(self) -> Depths:
+        """Find the range of values in images of more than 8 bits."""
+        if self._depths is None:
+            self._depths = find_depths([file.path for file in self.listing().files])
+        return self._depths
+
     def items(self) -> Items:
         """Offer the images, decoded when asked for."""
-        return file_items(self.listing(), self.hashes(), name=self._name, where=show(self._path))
+        return file_items(
+            self.listing(),
+            self.hashes(),
+            self.depths(),
+            name=self._name,
+            where=printable(self._path),
+        )
+
+
+def stamp_files(paths: Sequence[str], names: Sequence[str], rest: str = "") -> str | None:
+    """Digest where files are, how large and how old, and what they are called; None if that says little.
+
+    A change within the clock's last tick would not show, so files touched in the last two seconds
+    give no stamp (the "racy" entries of Git's index).
+    """
+    digest = hashlib.sha256(_READING)
+    newest_ns = 0
+    for path, name in zip(paths, names, strict=True):
+        try:
+            facts = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        # ctime, since mtime can be set back by whoever copies or unpacks files.
+        newest_ns = max(newest_ns, facts.st_mtime_ns, facts.st_ctime_ns)
+        place = f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+        digest.update(f"{name}\0{place} {facts.st_ctime_ns}\0".encode())
+    digest.update(rest.encode())
+    return None if newest_ns > time.time_ns() - _RACY_NS else digest.hexdigest()
 
 
 def hash_files(files: Sequence[ImageFile]) -> list[bytes]:
@@ -144,7 +169,9 @@ def content_digest(listing: Listing, hashes: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def file_items(listing: Listing, hashes: Sequence[bytes], *, name: str, where: str) -> Items:
+def file_items(
+    listing: Listing, hashes: Sequence[bytes], depths: Depths, *, name: str, where: str
+) -> Items:
     """Items from files, decoded one by one when asked for.
 
     Raises:
@@ -152,37 +179,41 @@ def file_items(listing: Listing, hashes: Sequence[bytes], *, name: str, where: s
     """
     files = listing.files
     number = {label: index for index, label in enumerate(listing.classes)}
-
     large = threading.Lock()
 
-    def decode(index: int, size: Size) -> Images:
-        return decode_file(files[index].path, size, large=large)
+    def decode(index: int, size: Size, resize: Resize = "crop") -> Images:
+        return decode_file(
+            files[index].path, size, resize=resize, ranges=depths.ranges, large=large
+        )
 
-    def look(index: int) -> Look:
-        with open_image(files[index].path) as image:
-            kind = f"{image.format} {image.mode}"
-            right = _SUFFIX_OF.get(files[index].path.rpartition(".")[2].lower(), "")
-            honest = image.format in {right, "MPO", "DIB"}
-            return Look(read_pixels(image), kind, honest)
-
-    with pillow():
-        native = _default_size([file.path for file in files])
-    if native is None:
-        raise DataError(f"{where}: none of its {len(files)} images can be read")
+    sizes, grey = _look_at_some(files, where)
+    native, why = _default_size(sizes, 1 if grey else 3)
     return Items(
         name=name,
         classes=listing.classes,
         labels=np.array([number[file.label] for file in files], dtype=np.int64),
         fixed=np.array([file.fixed for file in files], dtype=np.int8),
         native=native,
+        why=why,
+        sizes=tuple(sorted(set(sizes))),
         # Grey pictures may be letters or plots: only colour ones are mirrored unasked.
         mirror=native[2] == 3,
         decode=decode,
         where=lambda index: files[index].name,
-        look=look,
+        look=lambda index: _look(files[index].path, depths),
         groups=_groups(hashes),
-        notes=listing.notes,
+        notes=(*listing.notes, *depths.notes),
     )
+
+
+def _look(path: str, depths: Depths) -> Look:
+    with open_image(path) as image:
+        kind = f"{image.format} {image.mode}"
+        right = _SUFFIX_OF.get(path.rpartition(".")[2].lower(), "")
+        honest = image.format in {right, "MPO", "DIB"}
+        # A camera's MPO holds a preview or a second eye's view beside its picture.
+        frames = 1 if image.format == "MPO" else frame_count(image)
+        return Look(read_pixels(image, depths.ranges), kind, honest, frames)
 
 
 def _hash_file(path: str) -> bytes:
@@ -207,29 +238,51 @@ def _groups(hashes: Sequence[bytes]) -> npt.NDArray[np.int64]:
     )
 
 
-def _default_size(paths: Sequence[str]) -> Size | None:
-    """Choose the size to prepare when nobody asks for one; None if no image can be read.
+def _look_at_some(files: Sequence[ImageFile], where: str) -> tuple[list[tuple[int, int]], bool]:
+    """Read headers of images spread over all: their sizes (height, width), and whether all are grey.
 
-    One size for all: that size, up to 224. Mixed sizes: a square as large as the median short
-    side, in steps of 32 from 32 to 224. Grey only if every image looked at is grey.
+    Raises:
+        DataError: no image can be read.
     """
     sizes: list[tuple[int, int]] = []
     grey = True
-    for index in np.unique(np.linspace(0, len(paths) - 1, num=_SAMPLED).astype(int)):
-        try:
-            with open_image(paths[index]) as image:
-                width, height = upright_size(image)
-                grey = grey and is_grey(image)
-        except BadImageError:
-            continue
-        sizes.append((height, width))
+    reason = ""
+    with pillow():
+        for index in np.unique(np.linspace(0, len(files) - 1, num=_SAMPLED).astype(int)):
+            try:
+                with open_image(files[index].path) as image:
+                    width, height = upright_size(image)
+                    grey = grey and is_grey(image)
+            except BadImageError as error:
+                reason = reason or f"{files[index].name} ({error})"
+                continue
+            sizes.append((height, width))
     if not sizes:
-        return None
-    channels = 1 if grey else 3
+        raise DataError(f"{where}: none of its {len(files)} images can be read: {reason}")
+    return sizes, grey
+
+
+def _default_size(sizes: Sequence[tuple[int, int]], channels: int) -> tuple[Size, str]:
+    """Choose the size to prepare when nobody asks for one, and say why.
+
+    One size for all: that size, up to 224. Mixed sizes: a square as large as the median short
+    side, in steps of 32 from 32 to 224.
+    """
     height, width = sizes[0]
     if len(set(sizes)) == 1 and max(height, width) <= _LARGEST_DEFAULT_SIDE_PX:
-        return at_least_smallest((height, width, channels))
+        return array_size((height, width, channels))
     short = float(np.median([min(size) for size in sizes]))
     steps = int(min(short, _LARGEST_DEFAULT_SIDE_PX)) // SMALLEST_SIDE_PX
     side = max(1, steps) * SMALLEST_SIDE_PX
-    return side, side, channels
+    return (side, side, channels), _why(side, short, sizes)
+
+
+def _why(side: int, short: float, sizes: Sequence[tuple[int, int]]) -> str:
+    if len(set(sizes)) == 1:
+        what = f"the images are {sizes[0][0]}x{sizes[0][1]}"
+    else:
+        what = f"the images' short sides have a median of {short:g} pixels"
+    if side == _LARGEST_DEFAULT_SIDE_PX:
+        return f"{what}, and {side} is the most unless more is asked for"
+    step = SMALLEST_SIDE_PX
+    return f"{what}, brought {'down' if short >= side else 'up'} to a multiple of {step}"

@@ -1,25 +1,26 @@
-"""A folder of images: `DIR/<class>/*`, or `DIR/{train,val,test}/<class>/*` with its own splits."""
+"""A folder of images on disk: walked once, then read as classes and splits (see `layout`)."""
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from archsearch.data.dataset import SPLITS
-from archsearch.data.sources.decode import SUFFIXES
+from archsearch.data.sources.decode import SUFFIXES, UNREAD
 from archsearch.data.sources.files import FileSource, ImageFile, Listing
-from archsearch.data.sources.items import FREE, show, split_named
+from archsearch.data.sources.layout import Layout, Tree, arrange
 from archsearch.errors import DataError
+from archsearch.units import counted, printable
 
-_JUNK: Final = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+_JUNK: Final = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+_JUNK_FILES: Final = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
+_TABLES: Final = (".csv", ".tsv")
 
 
 class Folder(FileSource):
     """Images in one folder a class; sorted by their paths' bytes, links followed, loops refused."""
 
     def __init__(self, path: Path, *, text: str | None = None, name: str | None = None) -> None:
-        super().__init__(path, text=text, name=name or show(path.resolve().name))
+        super().__init__(path, text=text, name=name or printable(path.resolve().name))
 
     def _find(self) -> Listing:
         return list_folder(self._path)
@@ -31,93 +32,117 @@ def list_folder(root: Path) -> Listing:
     Raises:
         DataError: it can't be read, holds no images in class folders, or links to itself.
     """
-    notes: list[str] = []
-    places = _class_folders(root, notes)
-    ignored: Counter[str] = Counter()
-    files: list[ImageFile] = []
-    for fixed, label, folder in places:
-        for path in _walk(folder, root, ignored):
-            name = show(os.path.relpath(path, root))
-            files.append(ImageFile(path, name, label, fixed))
-    for suffix, count in sorted(ignored.items()):
-        notes.append(f"{count} files that are no images were left out ({suffix})")
-    classes = tuple(dict.fromkeys(label for _, label, _ in sorted(places, key=lambda p: p[1])))
-    if not places:
-        raise DataError(_nothing(root))
+    walk = _Walk(root)
+    tree = walk.read(str(root), ())
+    layout = arrange(tree, table=_table(root))
+    classes = tuple(sorted({place.label for place in layout.places}))
+    files = [
+        ImageFile(path, printable(os.path.relpath(path, root)), place.label, place.fixed)
+        for place in layout.places
+        for folder in place.tree.every()
+        for path in folder.images
+    ]
     if not files:
         raise DataError(
-            f"{show(root)}: {len(classes)} class folders and no image in them; wanted "
-            f"{show(root)}/<class>/*.jpg (or png, webp, bmp, gif, tiff)"
+            f"{printable(root)}: {len(classes)} class folders and no image in them; wanted "
+            f"{printable(root)}/<class>/*.jpg (or png, webp, bmp, gif, tiff)"
+            + "".join(f"; {note}" for note in _other_files(layout))
         )
     files.sort(key=lambda file: os.fsencode(file.path))
-    return Listing(tuple(files), classes, tuple(notes))
+    notes = (*layout.notes, *_other_files(layout), *walk.notes())
+    return Listing(tuple(files), classes, notes)
 
 
-def _class_folders(root: Path, notes: list[str]) -> list[tuple[int, str, str]]:
-    """(split or FREE, class name, path) of each class folder, in the order of their names."""
-    top = _folders(root)
-    published = {split_named(name) for name, _ in top}
-    # A vehicle data set may have a class "train": split folders are such only all together.
-    if "train" not in published or None in published or not _folders(dict(top)[_train(top)]):
-        return [(FREE, show(name), path) for name, path in top]
-    places = []
-    for name, path in top:
-        split = split_named(name)
-        inside = _folders(path)
-        if not inside:
-            notes.append(f"{show(name)}/ was left out: it has no class folders")
-        # "train" stays FREE: what it does not publish beside it is cut out of it.
-        fixed = FREE if split in {None, "train"} else SPLITS.index(split)
-        places += [(fixed, show(label), folder) for label, folder in inside]
-    return places
+class _Walk:
+    """Reading folders: what is hidden and where links lead is remembered for a note."""
 
+    def __init__(self, root: Path) -> None:
+        self._real = os.path.realpath(root)
+        self._root = root
+        self._hidden: list[str] = []
+        self._links: list[tuple[str, str]] = []
 
-def _train(top: Sequence[tuple[str, str]]) -> str:
-    return next(name for name, _ in top if split_named(name) == "train")
-
-
-def _folders(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Visible folders inside a folder, (name, path), sorted by their bytes."""
-    try:
-        with os.scandir(path) as entries:
-            found = [(e.name, e.path) for e in entries if _visible(e.name) and e.is_dir()]
-    except OSError as error:
-        raise DataError(f"{show(path)} can't be read: {error.strerror}") from error
-    return sorted(found, key=lambda entry: os.fsencode(entry[0]))
-
-
-def _visible(name: str) -> bool:
-    return not name.startswith(".") and name not in _JUNK
-
-
-def _walk(
-    folder: str, root: Path, ignored: "Counter[str]", above: tuple[tuple[int, int], ...] = ()
-) -> Iterator[str]:
-    """Every image under a class folder, at any depth; links are followed, loops refused."""
-    try:
-        facts = os.stat(folder)
-        here = (facts.st_dev, facts.st_ino)
-        if not above:
-            base = os.stat(root)
-            above = ((base.st_dev, base.st_ino),)
-        if here in above:
-            raise DataError(
-                f"{show(folder)} links back to a folder that contains it, which would go on for "
-                "ever; remove the link"
+    def notes(self) -> list[str]:
+        """Say what was hidden, and which links lead out of the folder."""
+        found = []
+        if self._hidden:
+            found.append(
+                f"{self._hidden[0]} was left out: its name begins with a dot, which hides it; "
+                "rename it if it is a class" + _more(self._hidden)
             )
+        if self._links:
+            name, target = self._links[0]
+            found.append(
+                f"{counted(len(self._links), 'link')} out of the folder "
+                f"{'was' if len(self._links) == 1 else 'were'} followed: {name} leads to {target}"
+                + _more(self._links)
+            )
+        return found
+
+    def read(self, folder: str, above: tuple[tuple[int, int], ...]) -> Tree:
+        """Read a folder and all below it.
+
+        Raises:
+            DataError: a folder can't be read, or a link leads back to one that contains it.
+        """
+        try:
+            facts = os.stat(folder)
+            here = (facts.st_dev, facts.st_ino)
+            if here in above:
+                raise DataError(
+                    f"{printable(folder)} links back to a folder that contains it, which would go on "
+                    "for ever; remove the link"
+                )
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            raise DataError(f"{printable(folder)} can't be read: {error.strerror}") from error
+        folders: list[Tree] = []
+        images: list[str] = []
+        others: list[str] = []
+        for entry in found:
+            inside = _is_folder(entry)
+            if not self._visible(entry, inside=inside):
+                continue
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if inside:
+                folders.append(self.read(entry.path, (*above, here)))
+            elif suffix in SUFFIXES:
+                images.append(entry.path)
+            else:
+                others.append(suffix)
+                continue
+            if entry.is_symlink():
+                self._follow(entry)
+        name = os.path.basename(folder.rstrip("/"))
+        return Tree(name, folder, tuple(folders), tuple(images), tuple(others))
+
+    def _visible(self, entry: "os.DirEntry[str]", *, inside: bool) -> bool:
+        if entry.name in _JUNK or entry.name.lower() in _JUNK_FILES:
+            return False
+        if not entry.name.startswith("."):
+            return True
+        if inside and _holds_images(entry.path):
+            self._hidden.append(f"{printable(os.path.relpath(entry.path, self._root))}/")
+        return False
+
+    def _follow(self, entry: "os.DirEntry[str]") -> None:
+        target = os.path.realpath(entry.path)
+        if os.path.commonpath((self._real, target)) != self._real:
+            name = printable(os.path.relpath(entry.path, self._root))
+            self._links.append((name, printable(target)))
+
+
+def _more(listed: list[str] | list[tuple[str, str]]) -> str:
+    return f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
+
+
+def _holds_images(folder: str) -> bool:
+    try:
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    except OSError as error:
-        raise DataError(f"{show(folder)} can't be read: {error.strerror}") from error
-    for entry in found:
-        if not _visible(entry.name):
-            continue
-        if _is_folder(entry):
-            yield from _walk(entry.path, root, ignored, (*above, here))
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-            yield entry.path
-        else:
-            ignored[show(os.path.splitext(entry.name)[1].lower()) or "no suffix"] += 1
+            return any(os.path.splitext(entry.name)[1].lower() in SUFFIXES for entry in entries)
+    except OSError:
+        return False
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -127,9 +152,23 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _nothing(root: Path) -> str:
-    loose = sum(
-        1 for path in root.iterdir() if path.suffix.lower() in SUFFIXES and _visible(path.name)
+def _other_files(layout: Layout) -> list[str]:
+    """Say which files in the class folders are no images, or of a format that is not read."""
+    found = Counter(
+        suffix for place in layout.places for tree in place.tree.every() for suffix in tree.others
     )
-    what = f"{loose} images and no class folders" if loose else "no class folders"
-    return f"{show(root)}: {what}; wanted {show(root)}/<class>/*.jpg, one folder a class"
+    return [
+        f"{count} {suffix} files were left out: {UNREAD[suffix]}"
+        if suffix in UNREAD
+        else f"{count} files that are no images were left out ({printable(suffix) or 'no suffix'})"
+        for suffix, count in sorted(found.items())
+    ]
+
+
+def _table(root: Path) -> str | None:
+    """Name a table that lies beside the images."""
+    try:
+        names = sorted(path.name for path in root.iterdir() if path.suffix.lower() in _TABLES)
+    except OSError:
+        return None
+    return printable(root / names[0]) if names else None

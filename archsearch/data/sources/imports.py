@@ -8,8 +8,9 @@ from typing import Final
 from archsearch.data.prepared_files import new_folder
 from archsearch.data.sources.child import run_child
 from archsearch.data.sources.csv_file import Table
-from archsearch.data.sources.items import Items, show
+from archsearch.data.sources.items import Items
 from archsearch.errors import DataError
+from archsearch.units import printable
 
 LIBRARIES: Final = {"tfds": "TensorFlow Datasets", "hf": "Hugging Face"}
 
@@ -47,12 +48,14 @@ class Imported:
         if self._source is None:
             title = LIBRARIES[self._library]
             if not self._name or self._name.startswith("-"):
-                raise DataError(f"{show(self.text)!r} names no {title} data; {self._library}:NAME")
-            what = f"{title} data set {show(self._name)!r}"
+                raise DataError(
+                    f"{printable(self.text)!r} names no {title} data; {self._library}:NAME"
+                )
+            what = f"{title} data set {printable(self._name)!r}"
             table = self._folder / "table.csv"
             if not table.is_file():
                 with new_folder(self._folder) as partial:
                     run_child(self._library, self._name, partial, what=what)
-            name = show(Path(self._name.partition(":")[0]).name) or self._library
+            name = printable(Path(self._name.partition(":")[0]).name) or self._library
             self._source = Table(table, text=self.text, name=name)
         return self._source

@@ -1,14 +1,13 @@
 """What a source of images hands to `prepare`: labels, and a way to decode one image."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.dataset import Images, Labels, SplitName
+from archsearch.data.dataset import Images, Labels
 
 Size = tuple[int, int, int]  # height, width, channels
 
@@ -17,11 +16,8 @@ FREE = -1  # in Items.fixed: the source leaves this image's split to us
 # Below this no space's usual stem and stages fit, so smaller images are scaled up by default.
 SMALLEST_SIDE_PX = 32
 
-_SPLIT_NAMES: Final[dict[str, SplitName]] = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+Resize = Literal["crop", "squash"]
+"""Scaled to cover the size and cropped at the centre, or each side scaled by itself."""
 
 
 class BadImageError(Exception):
@@ -33,12 +29,24 @@ class Look:
     """An image as it lies there: its own pixels (H, W, C), a file's as RGB and upright.
 
     `kind` names format and mode, as "JPEG RGB", or says `array`; `honest` is false where the file's
-    name says another format.
+    name says another format; `frames` are the pictures in the file, of which the first is read.
     """
 
     pixels: Images
     kind: str
     honest: bool = True
+    frames: int = 1
+
+
+class Decode(Protocol):
+    """Gives one image of a source."""
+
+    def __call__(self, index: int, size: Size, resize: Resize = "crop") -> Images:
+        """Return the image as uint8 (H, W, C) of that size.
+
+        Raises:
+            BadImageError: it can't be used.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +59,10 @@ class Items:
         labels: (n,) int64.
         fixed: (n,) the published split as an index into SPLITS, or FREE.
         native: the size to prepare when nobody asks for one (H, W, C).
+        why: why that size.
+        sizes: different sizes (height, width) among the images looked at, at most a few hundred.
         mirror: whether a mirrored image still belongs to its class.
-        decode: (index, size) → uint8 (H, W, C); raises BadImageError. Called from many threads.
+        decode: an image as uint8 of a size. Called from many threads.
         where: index → what messages call that image.
         look: index → the image at its own size; raises BadImageError. Called from many threads.
         groups: (n,) images of one group (copies of each other) never part into two splits.
@@ -64,8 +74,10 @@ class Items:
     labels: Labels
     fixed: npt.NDArray[np.int8]
     native: Size
+    why: str
+    sizes: tuple[tuple[int, int], ...]
     mirror: bool
-    decode: Callable[[int, Size], Images]
+    decode: Decode
     where: Callable[[int], str]
     look: Callable[[int], Look]
     groups: npt.NDArray[np.int64] | None = None
@@ -104,11 +116,14 @@ class Source(Protocol):
         """
 
 
-def show(name: str | os.PathLike[str]) -> str:
-    """Write a file or class name as one printable line; bytes that are no text are escaped."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+def array_size(shape: Size) -> tuple[Size, str]:
+    """Choose the size to prepare images of one shape at, and say why."""
+    size = at_least_smallest(shape)
+    if size == shape:
+        return size, "as the images are"
+    return (
+        size,
+        f"the images are {shape[0]}x{shape[1]}, scaled up to a short side of {SMALLEST_SIDE_PX}",
     )
 
 
@@ -120,8 +135,3 @@ def at_least_smallest(size: Size) -> Size:
         return size
     grow = SMALLEST_SIDE_PX / short
     return round(height * grow), round(width * grow), channels
-
-
-def split_named(name: str) -> SplitName | None:
-    """Find the split a folder or a table means by a name; None if it means none."""
-    return _SPLIT_NAMES.get(name.strip().lower())

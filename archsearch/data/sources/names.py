@@ -7,10 +7,11 @@ from archsearch.data.sources.csv_file import Table
 from archsearch.data.sources.digits import Digits
 from archsearch.data.sources.folder import Folder
 from archsearch.data.sources.imports import LIBRARIES, Imported
-from archsearch.data.sources.items import Source, show
+from archsearch.data.sources.items import Source
 from archsearch.data.sources.npz import Npz
 from archsearch.data.sources.published import KERAS_SETS, KerasSet
 from archsearch.errors import DataError
+from archsearch.units import printable
 
 _NAMES = ("digits", *KERAS_SETS)
 _WANTED = (
@@ -18,6 +19,18 @@ _WANTED = (
     + ", ".join(_NAMES)
     + ", tfds:NAME or hf:NAME"
 )
+
+_WAYS = {
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "unpack it, and give the folder"
+    ),
+    ".npy": "save images and labels together: numpy.savez(file, x=…, y=…)",
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as CSV, of path,label"),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".mat", ".pkl", ".parquet"),
+        "save it as an .npz of x and y, or as image files",
+    ),
+}
 
 
 def located(text: str) -> str:
@@ -55,13 +68,14 @@ def open_source(text: str, *, home: Path) -> Source:
             return Folder(path, text=text)
         is_file = path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # ~nobody is a RuntimeError
-        raise DataError(f"{show(text)!r} can't be opened: {error}") from error
+        raise DataError(f"{printable(text)!r} can't be opened: {error}") from error
     if is_file and path.suffix.lower() == ".npz":
         return Npz(path, text=text)
     if is_file and path.suffix.lower() in {".csv", ".tsv"}:
         return Table(path, text=text)
     if is_file:
-        raise DataError(f"{show(text)} is a file of a kind unknown here; {_WANTED}")
+        way = _WAYS.get(path.suffix.lower(), _WANTED)
+        raise DataError(f"{printable(text)} is a file of a kind unknown here; {way}")
     near = difflib.get_close_matches(text, _NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; {_WANTED}"
-    raise DataError(f"no data at {show(text)!r}{hint}")
+    raise DataError(f"no data at {printable(text)!r}{hint}")

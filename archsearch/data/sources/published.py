@@ -72,8 +72,8 @@ class KerasSet:
         with tempfile.TemporaryDirectory(prefix="archsearch-") as folder:
             path = Path(folder) / "arrays.npz"
             run_child("keras", self.text, path, what=f"the Keras data set {self.text}")
-            arrays = read_npz(path)
-        items = array_items(arrays, name=self.text, where=self.text)
+            stored = read_npz(path)
+        items = array_items(stored.arrays, name=self.text, where=self.text)
         if len(items.classes) != len(self._set.classes):
             raise DataError(
                 f"{self.text} came with {len(items.classes)} classes instead of "
