@@ -386,7 +386,8 @@ RIVALS: Final = [
 def default_study_name(settings: RunSettings) -> str:
     """Make a study's name from space, budget and data: `resnext-20M-digits`."""
     data = Path(settings.data.rstrip("/\\")).name.removesuffix(".npz")
-    parts = (settings.space, settings.flops, data)
+    freed = (f"free-{rule}" for rule in sorted(settings.relaxed()))
+    parts = (settings.space, settings.flops, data, *freed)
     safe = (re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._-") or "data" for part in parts)
     return re.sub(r"\.{2,}", ".", "-".join(safe))[:70]
 

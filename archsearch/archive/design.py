@@ -1,7 +1,7 @@
 """A network's facts, made once from a candidate and carried to wherever they are needed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +30,28 @@ class Departure:
 
     rule: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The design rules of a study's space.
+
+    Attributes:
+        held: names of those that every candidate holds.
+        freed: names of those that the study has freed.
+    """
+
+    held: tuple[str, ...] = ()
+    freed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rules: Iterable[str], freed: Collection[str]) -> "Held":
+        """Return a space's rules with some of them freed."""
+        names = tuple(rules)
+        return cls(
+            held=tuple(name for name in names if name not in freed),
+            freed=tuple(name for name in names if name in freed),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +100,8 @@ class Design:
         graph: content hash of the network; the Graph itself lies in the study's folder.
         flops: multiply-adds of one image; 0 where no network could be made.
         fill: FLOPs as a share of the budget; above 1 for some published networks.
-        findings: departures from the rules of its space; None: an earlier version did not look.
+        findings: departures from the rules its space holds; None: an earlier version did not look.
+        obeys: rules that the study has freed and that it follows all the same.
         solved: None for networks that were not solved for.
         latency_fit: None where there was no bound on latency.
         budget_graph: content hash of the network at the full budget, where latency made it smaller.
@@ -93,6 +116,7 @@ class Design:
     activation_bytes: int = 0
     fill: float = 0.0
     findings: tuple[Departure, ...] | None = None
+    obeys: tuple[str, ...] = ()
     solved: Solved | None = None
     latency_fit: LatencyFit | None = None
     budget_graph: str | None = None
@@ -118,7 +142,7 @@ class Design:
 
 
 def design_of(
-    candidate: Candidate, *, name: str, origin: Origin, rules: Iterable[str], suffix: str = ""
+    candidate: Candidate, *, name: str, origin: Origin, rules: "Held", suffix: str = ""
 ) -> Design:
     """Return a candidate's facts.
 
@@ -126,7 +150,7 @@ def design_of(
         candidate: the network, solved.
         name: of its trial.
         origin: who proposed it.
-        rules: names of the design rules its space holds, to be checked.
+        rules: the design rules it is checked against.
         suffix: what the label ends in.
     """
     notes = json.loads(json.dumps(candidate.notes, default=str))  # what JSON lacks becomes text
@@ -139,7 +163,8 @@ def design_of(
         params=candidate.cost.params,
         activation_bytes=candidate.cost.activation_bytes,
         fill=candidate.fill,
-        findings=departures(candidate.graph, rules),
+        findings=departures(candidate.graph, rules.held),
+        obeys=obeyed(candidate.graph, rules.freed),
         solved=Solved(
             base_width=candidate.base_width,
             multiple=candidate.multiple,
@@ -149,7 +174,7 @@ def design_of(
     )
 
 
-def published_design(name: str, graph: Graph, *, budget: int, rules: Iterable[str]) -> Design:
+def published_design(name: str, graph: Graph, *, budget: int, rules: "Held") -> Design:
     """Return the facts of a network as published; `budget` is in FLOPs."""
     price = cost(graph)
     return Design(
@@ -161,8 +186,14 @@ def published_design(name: str, graph: Graph, *, budget: int, rules: Iterable[st
         params=price.params,
         activation_bytes=price.activation_bytes,
         fill=price.flops / budget,
-        findings=departures(graph, rules),
+        findings=departures(graph, rules.held),
+        obeys=obeyed(graph, rules.freed),
     )
+
+
+def obeyed(graph: Graph, rules: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some rules that a network does not depart from."""
+    return tuple(rule for rule in rules if not departures(graph, (rule,)))
 
 
 def departures(graph: Graph, rules: Iterable[str]) -> tuple[Departure, ...]:

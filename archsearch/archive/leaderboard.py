@@ -65,7 +65,8 @@ class Row:
         status: `waiting`, `running`, `complete`, `pruned` or `failed`.
         too_slow: it took more than the bound on latency when it was measured after the finals;
             it does not win while another one is within.
-        findings: departures from the rules of its space; None: an earlier version did not look.
+        findings: departures from the rules its space holds; None: an earlier version did not look.
+        obeys: rules that the study has freed and that it follows all the same.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -95,6 +96,7 @@ class Row:
     winner: bool = False
     too_slow: bool = False
     findings: tuple[Departure, ...] | None = None
+    obeys: tuple[str, ...] = ()
     graph: str
 
 
@@ -269,6 +271,7 @@ def _row(design: Design, finals: Finals) -> Row:
         activation_bytes=design.activation_bytes,
         graph=design.graph,
         findings=design.findings,
+        obeys=design.obeys,
         bound_by="" if fit is None else fit.bound_by,
         trainings=sum(key.name == design.name for key in finals),
         final_val=Score.of([o.val_accuracy for o in mine if o.val_accuracy is not None]),

@@ -105,6 +105,8 @@ def design_record(design: Design) -> dict[str, Any]:
     found["role"] = design.role
     if design.findings is not None:
         found["findings"] = [asdict(finding) for finding in design.findings]
+    if design.obeys:
+        found["obeys"] = list(design.obeys)
     if design.solved is not None:
         solved = design.solved
         found |= {"base_width": solved.base_width, "multiple": solved.multiple}
@@ -129,6 +131,7 @@ def design_of_record(record: Mapping[str, Any]) -> Design:
     return Design(
         **{name: record[name] for name in _DESIGN},
         findings=None if findings is None else tuple(Departure(**entry) for entry in findings),
+        obeys=tuple(record.get("obeys", ())),
         solved=solved,
         latency_fit=None if fit is None else _latency_fit(fit),
         budget_graph=record.get("budget_graph"),

@@ -17,7 +17,7 @@ from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
 from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.processes import no_signals, why_ended
 from archsearch.training.setup import WorkerSetup
-from archsearch.training.worker import ALIVE, main
+from archsearch.training.worker import ALIVE, JOB, STOP, main
 
 Main = Callable[[Connection, WorkerSetup, str], None]
 """A worker's main loop: its end of the pipe, what to train with, the log file for what libraries say.
@@ -113,7 +113,7 @@ class LocalEngine:
         for worker in self._workers:
             if worker.job is not None and worker.job.key == key:
                 self._stopping.add(key)
-                self._send(worker, ("stop", key))
+                self._send(worker, (STOP, key))
 
     def events(self, timeout_s: float) -> list[Message]:
         """Wait up to `timeout_s` for at least one event.
@@ -161,7 +161,7 @@ class LocalEngine:
             if worker.job is None and self._queue:
                 worker.job = self._queue.popleft()
                 worker.heard = time.monotonic()
-                self._send(worker, ("job", to_json(worker.job)))
+                self._send(worker, (JOB, to_json(worker.job)))
 
     def _send(self, worker: _Worker, message: tuple[str, str]) -> None:
         # One that has died says so when its pipe is read.

@@ -21,6 +21,7 @@ class Standing:
 
     Attributes:
         val, test: of the winner's retrainings; those of `baseline_` of the baseline's.
+        freed: design rules that the study has freed.
         latency_ms: of a call of one image, exported, measured after the finals.
         gain: the winner's mean test accuracy over the baseline's, in points of a hundred.
     """
@@ -31,6 +32,7 @@ class Standing:
     data: str
     digest: str
     status: str
+    freed: tuple[str, ...] = ()
     networks: int
     best: str | None = None
     flops: int | None = None
@@ -145,6 +147,7 @@ def _standing(result: StudyResult) -> Standing:
         data=result.dataset.name,
         digest=result.dataset.digest,
         status=result.status,
+        freed=tuple(sorted(result.settings.relaxed())),
         networks=len(result.rows),
         gain=gain,
         **({} if best is None else _facts(best, "")),
@@ -181,6 +184,10 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
         ("data", {f"{r.dataset.name} ({r.dataset.digest})" for r in results}),
         ("bounds on latency", {r.settings.max_latency or "none" for r in results}),
         ("recipes", {_recipe(result) for result in results}),
+        (
+            "design rules freed",
+            {", ".join(sorted(r.settings.relaxed())) or "none" for r in results},
+        ),
         ("lengths of training", {_length(result) for result in results}),
     ):
         if len(values) > 1:

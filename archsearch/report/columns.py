@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from archsearch.archive.leaderboard import Row, Score
+from archsearch.settings import RunSettings
 from archsearch.units import counted, format_count, ms_text
 
 
@@ -33,7 +34,7 @@ def columns(rows: Sequence[Row], *, reasons: bool = False) -> tuple[Column, ...]
     """
     optional = {
         "ms": any(row.latency_ms is not None for row in rows),
-        "rules": any(row.findings for row in rows),
+        "rules": any(row.findings or row.obeys for row in rows),
         "rung": any(row.rung for row in rows),
     }
     shown = [column for column in _ALL if optional.get(column.head, True)]
@@ -63,11 +64,17 @@ def _reason_text(row: Row) -> str:
 
 
 def rules_text(row: Row) -> str:
-    """Return which rules of its space a network departs from; empty: none, or nobody looked."""
+    """Return which rules of its space a network departs from, or which freed ones it follows all the same."""
     broken = tuple(dict.fromkeys(finding.rule for finding in row.findings or ()))
     if not broken:
-        return ""
+        return f"obeys {', '.join(row.obeys)}" if row.obeys else ""
     return f"breaks {broken[0] if len(broken) == 1 else counted(len(broken), 'rule')}"
+
+
+def freed_text(settings: RunSettings) -> str:
+    """Return which design rules a study has freed; empty: none."""
+    freed = sorted(settings.relaxed())
+    return f"design rules freed: {', '.join(freed)}" if freed else ""
 
 
 def _accuracy(value: float | None) -> str:

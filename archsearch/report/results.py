@@ -10,7 +10,7 @@ from rich.text import Text
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, score_text
+from archsearch.report.columns import columns, freed_text, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -31,6 +31,8 @@ def leaderboard(
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
     captions = [result.ended] if result.ended else []
+    if freed := freed_text(result.settings):
+        captions.append(freed)
     if len(rows) < len(result.rows):
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"

@@ -8,7 +8,7 @@ from archsearch.archive.leaderboard import Row, Score, StudyResult
 from archsearch.archive.records import kept_settings
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
-from archsearch.report.columns import columns, score_text
+from archsearch.report.columns import columns, freed_text, score_text
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.units import format_count, format_duration, format_ms, format_size
 
@@ -73,6 +73,8 @@ def _summary(result: StudyResult, standing: Standing) -> str:
         f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs on "
         f"{_safe(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
     ]
+    if freed := freed_text(result.settings):
+        lines.append(f"{freed[0].upper()}{freed[1:]}.")
     if standing.best and standing.flops is not None:
         lines.append(
             f"Best: **{_safe(standing.best)}**, {format_count(standing.flops)} FLOPs, "

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from archsearch.archive.design import Design, Origin, design_of
+from archsearch.archive.design import Design, Held, Origin, design_of
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.exchange.latency import Latency
@@ -62,7 +62,7 @@ class SearchPlan:
         sampler: chooses.
         fidelity: decides on lengths.
         length: the full length of a training, from a network's FLOPs.
-        rules: names of the design rules the space holds.
+        rules: the design rules of the space.
         matched: whether the space's classic is the first trial.
         window: decisions, its own included, that one does not know the results of (see `window_of`).
         prune: whether trainings may be cut short.
@@ -73,7 +73,7 @@ class SearchPlan:
     sampler: Sampler
     fidelity: Fidelity
     length: Callable[[int], Length]
-    rules: tuple[str, ...] = ()
+    rules: Held = field(default_factory=Held)
     matched: bool = True
     window: int
     prune: bool = True

@@ -145,6 +145,8 @@ def _tags(order: Order) -> dict[str, str]:
         found["rung"] = str(order.key.rung)
     if design.findings:
         found["rules_broken"] = ", ".join(sorted({finding.rule for finding in design.findings}))
+    if design.obeys:
+        found["obeys_freed"] = ", ".join(design.obeys)
     if design.latency_fit is not None:
         found["bound_by"] = design.latency_fit.bound_by
     return found

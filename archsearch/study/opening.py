@@ -129,7 +129,7 @@ def published_designs(problem: Problem, folder: StudyFolder) -> tuple[Design, ..
     found = []
     for name, graph in problem.published.items():
         budget = problem.request.budget.high
-        design = published_design(name, graph, budget=budget, rules=problem.space.rules)
+        design = published_design(name, graph, budget=budget, rules=problem.rules)
         folder.write_graph(design.graph, to_json(graph))
         found.append(design)
     return tuple(found)

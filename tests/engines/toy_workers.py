@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archsearch.archive.lock import locked
 from archsearch.training.job import EpochReport, Outcome, from_json, to_json
-from archsearch.training.worker import ALIVE
+from archsearch.training.worker import ALIVE, JOB, STOP
 
 
 def worker(pipe, setup, log: str) -> None:
@@ -21,7 +21,7 @@ def worker(pipe, setup, log: str) -> None:
             kind, text = pipe.recv()
         except EOFError:
             return
-        if kind != "job":
+        if kind != JOB:
             continue
         job = from_json(text)
         if job.graph == "kill":
@@ -47,7 +47,7 @@ def worker(pipe, setup, log: str) -> None:
             pipe.send(to_json(report(job.key, epoch)))
             if job.graph == "long":
                 time.sleep(0.02)
-                if pipe.poll() and pipe.recv() == ("stop", job.key):
+                if pipe.poll() and pipe.recv() == (STOP, job.key):
                     status = "pruned"
                     break
         fat = 10**15 if job.graph == "fat" else 10**6

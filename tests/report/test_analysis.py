@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from archsearch.archive.design import Departure
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import Row, Score, StudyResult
@@ -194,3 +195,25 @@ def test_nothing_to_report_and_nowhere_to_write_are_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="choose another --out"):
         write_report(result("a"), home=tmp_path, out=tmp_path / "file" / "out")
+
+
+BROKEN = (Departure("3x3-stacks", "conv1: a 5×5"), Departure("channel-doubling", "conv2: × 2.5"))
+
+
+def test_rules_that_were_freed_and_broken_are_said():
+    freed = asked(relax="channel-doubling")
+    rows = (row("a", obeys=("channel-doubling",)), row("b"), row("c", findings=BROKEN))
+    made = replace(result("s"), settings=freed, rows=rows)
+    table = leaderboard(made)
+    assert "design rules freed: channel-doubling" in str(table.caption)
+    (rules,) = [column for column in table.columns if column.header == "rules"]
+    assert list(rules.cells) == ["obeys channel-doubling", "", "breaks 2 rules"]
+    text = markdown(made, pictured=False)
+    assert "Design rules freed: channel-doubling." in text
+    assert "- net c $x\\_1$ \\| y: conv1: a 5×5 (3x3-stacks)" in text
+    assert compare([made]).standings[0].freed == ("channel-doubling",)
+    plain = result("t")
+    equal = replace(made, settings=asked(epochs=3, relax="channel-doubling"))
+    (caution,) = compare([equal, plain]).cautions
+    assert caution == "their design rules freed differ: channel-doubling, none"
+    assert [column for column in leaderboard(plain).columns if column.header == "rules"] == []
