@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from archsearch.cli import main
 from archsearch.data.prepare import prepare
+from archsearch.engines.local import LOCAL
 from archsearch.errors import UserError
 from archsearch.ir.codec import to_json
 from archsearch.planning import problem as checks
@@ -70,7 +71,7 @@ def world(tmp_path_factory, monkeypatch):
         return prepare(source, **given) if "/" in source or "." in source else digits
 
     def checks_only(settings, **_):
-        checks.prepare_run(settings)
+        checks.pose(settings, LOCAL.machine())
         raise UserError(CHECKED)
 
     folder = tmp_path_factory.mktemp("fuzz")

@@ -16,7 +16,15 @@ BEFORE = [
     "--precision", "--compile", "--ema", "--prune", "--export", "--name", "--storage",
     "--tracking-uri", "--home",
 ]  # fmt: skip
-NEW = ["--set", "--val-fraction", "--test-fraction", "--engine", "--sampler", "--fidelity"]
+NEW = [
+    "--resize",
+    "--set",
+    "--val-fraction",
+    "--test-fraction",
+    "--engine",
+    "--sampler",
+    "--fidelity",
+]
 
 
 @pytest.fixture
@@ -69,6 +77,7 @@ def test_every_flag_sets_its_setting(name, asked):
     texts = {
         "flops": "30M", "input": "8x8x1", "max_time": "2h", "max_latency": "5ms",
         "train_flops": "2T", "search_flops": "1P", "recipe_parts": "recipe.base_lr=0.25",
+        "resize": "squash",
     }  # fmt: skip
     text = texts.get(name) or {int: "5", float: "0.25", str: "other"}[known.kind]
     found = getattr(asked(known.flag, text), name)
