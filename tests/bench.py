@@ -1,4 +1,4 @@
-"""A two-layer toy space, and a workbench that runs studies over it with the fake engine."""
+"""A workbench that runs studies over the toy space with the fake engine."""
 
 import importlib
 import random
@@ -17,10 +17,7 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
-from archsearch.ir.tracer import Tracer
 from archsearch.settings import RunSettings
-from archsearch.space.budget import Budget, Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.strategy.bounds import Bounds
@@ -37,46 +34,12 @@ from archsearch.study.observers import TrackingObserver
 from archsearch.study.recorder import StudyRecorder
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.tracking.records import StudyRecord
 from archsearch.training.job import Job
 from archsearch.training.recipe import Recipe
 
-REQUEST = Request(input=(8, 8, 1), classes=3, budget=Budget(900_000, 1_000_000))
 TRAIN = 100
-
-
-class Toy(Space):
-    """One to five convolutions of one kernel size, then the scores."""
-
-    name = "toy"
-    title = "a toy"
-    rules = ()
-    least_base = 1
-    most_base = 512
-
-    def tiers(self, request):
-        return [
-            (
-                IntKnob("depth", 2, 6),
-                ChoiceKnob("kernel", (1, 3, 5)),
-                ChoiceKnob("bias", (True, False)),
-            )
-        ]
-
-    def classic(self, knobs, request):
-        return {"depth": 2, "kernel": 3, "bias": True}
-
-    def widths(self, knobs, request, base, pick):
-        return {f"c{i}": pick(base) for i in range(knobs["depth"])}
-
-    def build(self, net: Tracer, knobs, widths, request):
-        x = net.input
-        for name in widths:
-            x = net.conv(x, widths[name], kernel=knobs["kernel"], bias=knobs["bias"])
-        return net.dense(net.global_avg_pool(x), request.classes)
-
-    def label(self, knobs, request):
-        return f"d{knobs['depth']} k{knobs['kernel']}{' bias' * knobs['bias']}"
 
 
 @dataclass
@@ -92,7 +55,7 @@ class Bench:
     seeds: int = 2
     prune: bool = True
     storage: Any = field(default_factory=databases.in_memory)
-    space: Space = field(default_factory=Toy)
+    space: Space = field(default_factory=ToySpace)
     knobs: tuple[Any, ...] | None = None
     sampler: str = "tpe"
     fidelity: Callable[[int], Fidelity] = MedianPruning

@@ -11,8 +11,9 @@ from archsearch.strategy.search import window_of
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.training.job import Outcome
-from tests.bench import REQUEST, TRAIN, Bench, Toy, table
+from tests.bench import TRAIN, Bench, table
 
 
 class LastFirst(random.Random):
@@ -69,7 +70,7 @@ def test_the_classic_comes_first_and_no_network_comes_twice(bench: Bench):
 
 
 def test_a_space_that_is_used_up_ends_the_search(bench: Bench):
-    class Small(Toy):
+    class Small(ToySpace):
         name = "small"
 
         def tiers(self, request):
@@ -119,28 +120,13 @@ def test_knobs_that_make_no_network_cost_one_trial(bench: Bench):
     def fail_on_deep(knobs):
         if knobs["depth"] == 5:
             raise BudgetError("five is too deep")
-        return solve(Toy(), knobs, REQUEST)
+        return solve(ToySpace(), knobs, REQUEST)
 
     bench.solve, bench.trials = fail_on_deep, 25
     result = bench.run()
     failed = [row for row in result.rows if row.status == "failed"]
     assert failed
     assert {row.reason for row in failed} == {"five is too deep"}
-
-
-class Lying(FakeEngine):
-    """Ends one job as it is told to."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(2, train_images=TRAIN)
-        self.outcome = outcome
-
-    def events(self, timeout_s):
-        found = super().events(timeout_s)
-        return [
-            self.outcome if isinstance(e, Outcome) and e.key == self.outcome.key else e
-            for e in found
-        ]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +141,10 @@ class Lying(FakeEngine):
     ],
 )
 def test_outcomes_that_make_no_sense_are_failures(bench: Bench, outcome, reason):
-    result = bench.run(engine=Lying(outcome))
+    def lie(told: Outcome) -> Outcome:
+        return outcome if told.key == outcome.key else told
+
+    result = bench.run(engine=FakeEngine(2, train_images=TRAIN, tell=lie))
     row = next(row for row in result.rows if row.name == "trial-0002")
     assert row.status == "failed"
     assert reason in row.reason
@@ -170,7 +159,7 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
         try:
             other.run()
         except Interrupted:
-            assert not other.engine._jobs
+            assert not other.engine.under_way
             states = {trial.state for trial in other.store.trials}
             assert "running" not in states
             assert {run.status for run in other.tracker.trials.values()}.isdisjoint({"running"})
