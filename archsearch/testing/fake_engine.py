@@ -42,7 +42,7 @@ class FakeEngine:
         train_images: images an epoch has.
         validation: a job's accuracy on the validation split after its last epoch.
         test: the same on the test split, for jobs that ask for it.
-        order: chooses which job goes on next; None: each in turn.
+        order: chooses which job goes on next; None: the one that came first, to its end.
         failures: reasons by key; these jobs fail after their first epoch.
         epoch_s: how long epochs take.
         clock: moved on by every epoch, measurement and vain wait, one after another: for one worker.
