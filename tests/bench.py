@@ -2,7 +2,7 @@
 
 import importlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -156,6 +156,67 @@ class Bench:
         )  # fmt: skip
 
 
+class Killed(BaseException):
+    """What SIGKILL does: no handler, no clean-up."""
+
+
+class Fragile:
+    """A storage that dies at the n-th writing, before or after it."""
+
+    WRITES = (
+        "create_new_trial",
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_state_values",
+        "set_study_user_attr",
+    )
+
+    def __init__(self, storage, at: int, before: bool) -> None:
+        self.storage, self.left, self.before = storage, at, before
+
+    def __getattr__(self, name):
+        method = getattr(self.storage, name)
+        if name not in self.WRITES:
+            return method
+
+        def write(*args, **kwargs):
+            self.left -= 1
+            if self.left == 0 and self.before:
+                raise Killed
+            found = method(*args, **kwargs)
+            if self.left == 0:
+                raise Killed
+            return found
+
+        return write
+
+
+def killed_at_any_writing(bench: Bench) -> Iterator[tuple[StudyResult, Bench]]:
+    """Kill a study at each of its writings, and bring it to its end in a second process.
+
+    Raises:
+        AssertionError: the table is not that of a study that is left alone, or something seems to run.
+    """
+    counter = Fragile(bench.storage, 10**9, before=True)
+    expected = table(replace(bench, storage=counter).run())
+    writes = 10**9 - counter.left
+    assert writes > 20
+    for at in range(1, writes + 1):
+        other = bench.fresh()
+        calm = other.storage
+        other.storage = Fragile(calm, at, before=at % 2 == 0)
+        engine = FakeEngine(2, train_images=TRAIN, order=random.Random(at))
+        with pytest.raises(Killed):
+            other.run(engine=engine)
+        other.storage = calm
+        result = other.run()
+        assert table(result) == expected, at
+        ended = {"complete", "pruned", "failed"}
+        assert {trial.state for trial in other.store.trials} <= ended
+        assert {run.status for run in other.tracker.trials.values()} <= ended
+        yield result, other
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
@@ -177,6 +238,8 @@ def table(result: StudyResult) -> list[Any]:
             r.label,
             dict(r.knobs),
             r.status,
+            r.rung,
+            r.trainings,
             r.epochs,
             r.val_accuracy,
             r.final_val,

@@ -13,7 +13,7 @@ from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.training.job import Outcome
-from tests.bench import TRAIN, Bench, table
+from tests.bench import TRAIN, Bench, killed_at_any_writing, table
 
 
 class LastFirst(random.Random):
@@ -117,16 +117,11 @@ def test_a_failure_costs_one_trial_and_keeps_its_reason(bench: Bench):
 
 
 def test_knobs_that_make_no_network_cost_one_trial(bench: Bench):
-    def fail_on_deep(knobs):
-        if knobs["depth"] == 5:
-            raise BudgetError("five is too deep")
-        return solve(ToySpace(), knobs, REQUEST)
-
     bench.solve, bench.trials = fail_on_deep, 25
     result = bench.run()
     failed = [row for row in result.rows if row.status == "failed"]
     assert failed
-    assert {row.reason for row in failed} == {"five is too deep"}
+    assert {row.reason for row in failed} == {f"{row.knobs['depth']} is too deep" for row in failed}
 
 
 @pytest.mark.parametrize(
@@ -167,62 +162,23 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
         assert table(other.run()) == expected
 
 
-class Killed(BaseException):
-    """What SIGKILL does: no handler, no clean-up."""
-
-
-class Fragile:
-    """A storage that dies at the n-th writing, before or after it."""
-
-    WRITES = (
-        "create_new_trial",
-        "set_trial_intermediate_value",
-        "set_trial_user_attr",
-        "set_trial_state_values",
-        "set_study_user_attr",
-    )
-
-    def __init__(self, storage, at: int, before: bool) -> None:
-        self.storage, self.left, self.before = storage, at, before
-
-    def __getattr__(self, name):
-        method = getattr(self.storage, name)
-        if name not in self.WRITES:
-            return method
-
-        def write(*args, **kwargs):
-            self.left -= 1
-            if self.left == 0 and self.before:
-                raise Killed
-            found = method(*args, **kwargs)
-            if self.left == 0:
-                raise Killed
-            return found
-
-        return write
-
-
 def test_a_kill_at_any_writing_changes_nothing(bench: Bench):
     bench.trials, bench.epochs = 7, 3
-    counter = Fragile(bench.storage, 10**9, before=True)
-    expected = table(Bench(**{**vars(bench), "storage": counter}).run())
-    writes = 10**9 - counter.left
-    assert writes > 40
-    for at in range(1, writes + 1):
-        other = bench.fresh()
-        calm = other.storage
-        other.storage = Fragile(calm, at, before=at % 2 == 0)
-        order = random.Random(at)
-        with pytest.raises(Killed):
-            other.run(engine=FakeEngine(2, train_images=TRAIN, order=order))
-        other.storage = calm
-        result = other.run()
-        assert table(result) == expected
-        assert {trial.state for trial in other.store.trials} <= {"complete", "pruned", "failed"}
-        runs = other.tracker.trials
-        assert {run.status for run in runs.values()} <= {"complete", "pruned", "failed"}
+    for result, other in killed_at_any_writing(bench):
         finals = sum(row.final_val.n for row in result.rows if row.final_val)
-        assert len(runs) == bench.trials + finals
+        assert len(other.tracker.trials) == bench.trials + finals
+
+
+def fail_on_deep(knobs):
+    if knobs["depth"] >= 4:
+        raise BudgetError(f"{knobs['depth']} is too deep")
+    return solve(ToySpace(), knobs, REQUEST)
+
+
+def test_a_kill_beside_a_trial_without_a_network_changes_nothing(bench: Bench):
+    bench.solve, bench.trials, bench.epochs, bench.seeds = fail_on_deep, 7, 2, 1
+    for result, _ in killed_at_any_writing(bench):
+        assert any("too deep" in row.reason for row in result.rows)
 
 
 def test_resuming_a_finished_study_trains_nothing(bench: Bench):
