@@ -1,9 +1,11 @@
+"""Searches through the loop and a storage, with the fake engine (tables of decisions: test_phases)."""
+
 import random
 
 import pytest
 
 from archsearch.archive.leaderboard import read_result
-from archsearch.errors import BudgetError
+from archsearch.errors import ArchsearchError, BudgetError
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
@@ -159,6 +161,22 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
             assert "running" not in states
             assert {run.status for run in other.tracker.trials.values()}.isdisjoint({"running"})
         other.stopped = lambda: False
+        assert table(other.run()) == expected
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ArchsearchError("workers do not start")])
+def test_stopped_at_once_no_trial_seems_to_run_and_the_table_is_the_same(bench: Bench, error):
+    expected = table(bench.run())
+    for at in (1, 8, 30, 60):
+        other, count = bench.fresh(), iter(range(1, 10**6))
+
+        def strike(engine, at=at, count=count):
+            if next(count) == at:
+                raise error
+
+        with pytest.raises(type(error)):
+            other.run(engine=FakeEngine(2, train_images=TRAIN, before=strike))
+        assert "running" not in {trial.state for trial in other.store.trials}
         assert table(other.run()) == expected
 
 

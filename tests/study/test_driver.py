@@ -1,3 +1,5 @@
+"""Whole runs, from data to export, and taking them up: services that train nothing."""
+
 import os
 import random
 import shutil

@@ -2,17 +2,22 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from archsearch.archive.orders import Length
 from archsearch.archive.store import StudyStore
+from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.fidelity import GROUP
 from archsearch.study.finalists import announced, finals_of
 from archsearch.study.interrupt import Interrupted
-from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.fake_engine import FakeClock, FakeEngine
 from tests.bench import TRAIN, Bench, killed_at_any_writing, table
 from tests.rungs import Halving
+from tests.third_party import install
+from tests.world import STUDY, World, interrupted_after
 
 SHORT, FULL = Length(2 * TRAIN, 2), Length(8 * TRAIN, 8)
 
@@ -156,3 +161,56 @@ def test_a_finalist_of_a_lower_rung_is_expected_to_take_its_full_length(bench: B
         trial = next(t for t in bench.store.trials if t.design.name == entrant.design.name)
         assert len(trial.trainings) == 1
         assert entrant.trial_s == pytest.approx(4 * trial.last.outcome.total_s)
+
+
+def test_a_longer_training_that_fails_costs_its_trial_alone(bench: Bench):
+    whole = bench.run(finals=False)
+    first = min(
+        (training.order for trial in bench.store.trials for training in trial.trainings[1:]),
+        key=lambda order: order.decision,
+    )
+    failures = {str(first.key): "worker died: signal 9"}
+    engine = FakeEngine(2, train_images=TRAIN, failures=failures)
+    other = bench.fresh()
+    result = other.run(finals=False, engine=engine)
+    (failed,) = [row for row in result.rows if row.status == "failed"]
+    assert (failed.name, failed.rung, failed.reason) == (first.key.name, 1, "worker died: signal 9")
+    assert len(result.rows) == len(whole.rows)
+    # The next one is promoted in due course, and none twice.
+    assert sum(row.trainings for row in result.rows) == sum(row.trainings for row in whole.rows)
+
+
+# --- from the command's settings to the end -------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
+    install(tmp_path / "halving", monkeypatch, {GROUP: {"halving": "tests.rungs:Halving"}})
+    return RunSettings(
+        space="vgg", flops="20M", trials=8, epochs=8, workers=2, seeds=1, finalists=2,
+        fidelity="halving", home=str(tmp_path / "home"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [2, 18, 40])
+def test_a_run_of_a_schemes_name_is_taken_up(settings: RunSettings, tmp_path: Path, at: int):
+    expected = World().run(replace(settings, home=str(tmp_path / "calm")))
+    assert {row.rung for row in expected.rows} == {0, 1}
+    with pytest.raises(Interrupted):
+        interrupted_after(at).run(settings)
+    again = World()
+    assert table(again.resume(STUDY, settings.home)) == table(expected)
+    assert sum(row.trainings for row in expected.rows) == len(again.tracker.trials)
+    assert {run.tags.get("rung") for run in again.tracker.trials.values()} == {None, "1"}
+
+
+@pytest.mark.parametrize("bound", ["9min", "15min"])
+def test_a_bound_on_time_holds_and_what_did_not_fit_is_said(settings: RunSettings, bound: str):
+    world = World(clock=FakeClock(1000.0), epoch_s=lambda key, epoch: 5.0)
+    asked = replace(settings, workers=1, trials=1000, max_time=bound, prune=False)
+    result = world.run(asked)
+    limit_s = 60 * int(bound.removesuffix("min"))
+    assert 0.8 * limit_s < world.clock() - 1000 <= 1.02 * limit_s
+    assert result.winner.rung == 1
+    assert f"fits into --max-time {bound}" in result.ended
+    assert all(row.status == "complete" for row in result.rows)
