@@ -288,10 +288,14 @@ class Search(Phase):
         self._start(order, trial.number, self._known(known.decision, self._plan.window))
         return Begin(order=order, trial=trial.number)
 
-    def _resumed(self, training: tuple[int, Order]) -> Begin:
+    def _resumed(self, training: tuple[int, Order]) -> Step:
         """Go on with a training of an earlier process."""
         number, order = training
         assert order.decision is not None
+        if not order.design.exists:  # version 0.1 kept such a trial in two writings
+            reason = "it has no network; the process that tried it was killed before it said why"
+            self._end(number, order, Outcome(key=str(order.key), status="failed", reason=reason))
+            return Fail(order=order, trial=number, reason=reason, again=True)
         self._start(order, number, self._known(order.decision, self._plan.window))
         return Begin(order=order, trial=number, again=True)
 

@@ -113,8 +113,10 @@ class StudyRecorder:
         """Note a trial that has no network: nothing has begun, so no observer hears of it."""
         order = step.order
         outcome = Outcome(key=str(order.key), status="failed", reason=step.reason)
-        # In one go: a process that takes the study up could not train it.
-        self._store.begin_trial(order, self._knobs, skipped=step.skipped, outcome=outcome)
+        if step.again:
+            self._store.end_training(step.trial, order, outcome)
+        else:  # in one go: a process that takes the study up could not train it
+            self._store.begin_trial(order, self._knobs, skipped=step.skipped, outcome=outcome)
         self._store.finish(step.trial)
         self.say(f"{order.key}: {step.reason}")
 

@@ -1,6 +1,7 @@
 """Searches through the loop and a storage, with the fake engine (tables of decisions: test_phases)."""
 
 import random
+import shutil
 
 import pytest
 
@@ -197,6 +198,30 @@ def test_a_kill_beside_a_trial_without_a_network_changes_nothing(bench: Bench):
     bench.solve, bench.trials, bench.epochs, bench.seeds = fail_on_deep, 7, 2, 1
     for result, _ in killed_at_any_writing(bench):
         assert any("too deep" in row.reason for row in result.rows)
+
+
+def test_a_trial_without_a_network_that_is_half_kept_fails(bench: Bench):
+    """As version 0.1 left one that was killed at the wrong moment."""
+    bench.solve, bench.trials, bench.epochs = fail_on_deep, 7, 2
+    expected = bench.run(finals=False)
+    other = bench.fresh()
+    store = other.begin()
+    shutil.copytree(bench.folder.path, other.folder.path, dirs_exist_ok=True)
+    for trial in bench.store.trials:
+        order = trial.last.order
+        store.begin_trial(order, bench.choices.knobs, skipped=trial.skipped)
+        if not trial.design.exists:
+            break
+        for epoch, accuracy in trial.last.reports.items():
+            store.report(trial.number, order, epoch, accuracy)
+        store.end_training(trial.number, order, trial.last.outcome)
+        store.finish(trial.number)
+    half_kept = len(store) - 1
+    assert not store[half_kept].design.exists
+    result = other.run(finals=False)
+    assert table(result) == table(expected)
+    assert other.store[half_kept].state == "failed"
+    assert "killed before it said why" in other.store[half_kept].last.outcome.reason
 
 
 def test_resuming_a_finished_study_trains_nothing(bench: Bench):
