@@ -1,8 +1,8 @@
-"""A two-layer toy space, and a workbench that runs studies over it with the fake engine."""
+"""A workbench that runs studies over the toy space with the fake engine."""
 
 import importlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,10 +17,7 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
-from archsearch.ir.tracer import Tracer
 from archsearch.settings import RunSettings
-from archsearch.space.budget import Budget, Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.strategy.bounds import Bounds
@@ -37,46 +34,12 @@ from archsearch.study.observers import TrackingObserver
 from archsearch.study.recorder import StudyRecorder
 from archsearch.testing.fake_engine import FakeEngine
 from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.tracking.records import StudyRecord
 from archsearch.training.job import Job
 from archsearch.training.recipe import Recipe
 
-REQUEST = Request(input=(8, 8, 1), classes=3, budget=Budget(900_000, 1_000_000))
 TRAIN = 100
-
-
-class Toy(Space):
-    """One to five convolutions of one kernel size, then the scores."""
-
-    name = "toy"
-    title = "a toy"
-    rules = ()
-    least_base = 1
-    most_base = 512
-
-    def tiers(self, request):
-        return [
-            (
-                IntKnob("depth", 2, 6),
-                ChoiceKnob("kernel", (1, 3, 5)),
-                ChoiceKnob("bias", (True, False)),
-            )
-        ]
-
-    def classic(self, knobs, request):
-        return {"depth": 2, "kernel": 3, "bias": True}
-
-    def widths(self, knobs, request, base, pick):
-        return {f"c{i}": pick(base) for i in range(knobs["depth"])}
-
-    def build(self, net: Tracer, knobs, widths, request):
-        x = net.input
-        for name in widths:
-            x = net.conv(x, widths[name], kernel=knobs["kernel"], bias=knobs["bias"])
-        return net.dense(net.global_avg_pool(x), request.classes)
-
-    def label(self, knobs, request):
-        return f"d{knobs['depth']} k{knobs['kernel']}{' bias' * knobs['bias']}"
 
 
 @dataclass
@@ -92,7 +55,7 @@ class Bench:
     seeds: int = 2
     prune: bool = True
     storage: Any = field(default_factory=databases.in_memory)
-    space: Space = field(default_factory=Toy)
+    space: Space = field(default_factory=ToySpace)
     knobs: tuple[Any, ...] | None = None
     sampler: str = "tpe"
     fidelity: Callable[[int], Fidelity] = MedianPruning
@@ -193,6 +156,67 @@ class Bench:
         )  # fmt: skip
 
 
+class Killed(BaseException):
+    """What SIGKILL does: no handler, no clean-up."""
+
+
+class Fragile:
+    """A storage that dies at the n-th writing, before or after it."""
+
+    WRITES = (
+        "create_new_trial",
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_state_values",
+        "set_study_user_attr",
+    )
+
+    def __init__(self, storage, at: int, before: bool) -> None:
+        self.storage, self.left, self.before = storage, at, before
+
+    def __getattr__(self, name):
+        method = getattr(self.storage, name)
+        if name not in self.WRITES:
+            return method
+
+        def write(*args, **kwargs):
+            self.left -= 1
+            if self.left == 0 and self.before:
+                raise Killed
+            found = method(*args, **kwargs)
+            if self.left == 0:
+                raise Killed
+            return found
+
+        return write
+
+
+def killed_at_any_writing(bench: Bench) -> Iterator[tuple[StudyResult, Bench]]:
+    """Kill a study at each of its writings, and bring it to its end in a second process.
+
+    Raises:
+        AssertionError: the table is not that of a study that is left alone, or something seems to run.
+    """
+    counter = Fragile(bench.storage, 10**9, before=True)
+    expected = table(replace(bench, storage=counter).run())
+    writes = 10**9 - counter.left
+    assert writes > 20
+    for at in range(1, writes + 1):
+        other = bench.fresh()
+        calm = other.storage
+        other.storage = Fragile(calm, at, before=at % 2 == 0)
+        engine = FakeEngine(2, train_images=TRAIN, order=random.Random(at))
+        with pytest.raises(Killed):
+            other.run(engine=engine)
+        other.storage = calm
+        result = other.run()
+        assert table(result) == expected, at
+        ended = {"complete", "pruned", "failed"}
+        assert {trial.state for trial in other.store.trials} <= ended
+        assert {run.status for run in other.tracker.trials.values()} <= ended
+        yield result, other
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
@@ -214,6 +238,8 @@ def table(result: StudyResult) -> list[Any]:
             r.label,
             dict(r.knobs),
             r.status,
+            r.rung,
+            r.trainings,
             r.epochs,
             r.val_accuracy,
             r.final_val,

@@ -146,9 +146,11 @@ def _latency_fit(record: Mapping[str, Any]) -> LatencyFit:
 # --- trainings ------------------------------------------------------------------------------------
 
 
-def first_record(order: Order, *, skipped: int) -> dict[str, Any]:
+def first_record(order: Order, *, skipped: int, outcome: Outcome | None = None) -> dict[str, Any]:
     """Return what is written of a trial as it begins: its network and its first training."""
+    ended = {} if outcome is None else {"outcome": outcome_record(outcome)}
     return {
+        **ended,
         **design_record(order.design),
         "duplicates_skipped": skipped,
         "images": order.length.images,

@@ -119,9 +119,23 @@ class StudyStore:
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
 
-    def begin_trial(self, order: Order, space: tuple[Knob, ...], *, skipped: int = 0) -> Trial:
-        """Begin the next trial: knobs, network and first training are kept in one go, or not at all."""
-        number, notes = len(self), records.first_record(order, skipped=skipped)
+    def begin_trial(
+        self,
+        order: Order,
+        space: tuple[Knob, ...],
+        *,
+        skipped: int = 0,
+        outcome: Outcome | None = None,
+    ) -> Trial:
+        """Begin the next trial: all that is said of it is kept in one go, or not at all.
+
+        Args:
+            order: its network and first training.
+            space: the knobs.
+            skipped: proposals passed over before it.
+            outcome: of a training that has ended as it began, there being no network.
+        """
+        number, notes = len(self), records.first_record(order, skipped=skipped, outcome=outcome)
         with troubles():
             identity = self._storage.create_new_trial(
                 self._study_id, _template(number, order, space, notes)
@@ -135,7 +149,7 @@ class StudyStore:
             knobs=dict(order.knobs),
             design=order.design,
             skipped=skipped,
-            trainings=(Training(order=order),),
+            trainings=(Training(order=order, outcome=outcome),),
         )
         self._trials.append(trial)
         return trial

@@ -39,11 +39,17 @@ class Begin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
-    """Keep a trial that has no network, with the reason."""
+    """Keep a trial that has no network, with the reason.
+
+    Attributes:
+        again: whether an earlier process kept the trial, but not how it ended.
+        skipped: proposals passed over before it.
+    """
 
     order: Order
     trial: int
     reason: str
+    again: bool = False
     skipped: int = 0
 
 

@@ -186,7 +186,7 @@ class Search(Phase):
     def _asked(self, known: Known) -> Step:
         """Propose a trial, or say why there is none."""
         number, plan = len(self._trials), self._plan
-        if not self._bounds.admits_trial():
+        if not self._bounds.admits_trial(self._first_share()):
             if self._running:  # one that is pruned may yet leave room for another
                 return Rest.WAIT
             return self._closing(
@@ -288,10 +288,14 @@ class Search(Phase):
         self._start(order, trial.number, self._known(known.decision, self._plan.window))
         return Begin(order=order, trial=trial.number)
 
-    def _resumed(self, training: tuple[int, Order]) -> Begin:
+    def _resumed(self, training: tuple[int, Order]) -> Step:
         """Go on with a training of an earlier process."""
         number, order = training
         assert order.decision is not None
+        if not order.design.exists:  # version 0.1 kept such a trial in two writings
+            reason = "it has no network; the process that tried it was killed before it said why"
+            self._end(number, order, Outcome(key=str(order.key), status="failed", reason=reason))
+            return Fail(order=order, trial=number, reason=reason, again=True)
         self._start(order, number, self._known(order.decision, self._plan.window))
         return Begin(order=order, trial=number, again=True)
 
@@ -313,6 +317,14 @@ class Search(Phase):
         self._running[order.key] = _Running(order, number, known)
         share = order.length.images / self._rungs(order.design)[-1].images
         self._bounds.started(str(order.key), order.flops, order.length.epochs, share=share)
+
+    def _first_share(self) -> float:
+        """Return the part of the full length that a trial begins with; all of it before the first one."""
+        for trial in reversed(self._trials):
+            if trial.design.exists:
+                rungs = self._rungs(trial.design)
+                return rungs[0].images / rungs[-1].images
+        return 1.0
 
     def _rungs(self, design: Design) -> tuple[Length, ...]:
         return self._plan.fidelity.rungs(self._plan.length(design.flops))

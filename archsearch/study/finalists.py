@@ -24,7 +24,7 @@ def finals_of(
     rows = choose(read_result(store).rows, settings.finalists)
     facts = store.facts
     plan = FinalsPlan(
-        entrants=tuple(_entrant(row, store) for row in rows),
+        entrants=tuple(_entrant(row, store, length) for row in rows),
         seeds=settings.seeds,
         seed=settings.seed,
         length=length,
@@ -91,19 +91,23 @@ def tell_latencies(before: Sequence[Row], store: StudyStore, emit: Callable[[Eve
             emit(Notice(text=f"{row.label} is {row.reason}{_disturbed(row)}{wins}"))
 
 
-def _entrant(row: Row, store: StudyStore) -> Entrant:
+def _entrant(row: Row, store: StudyStore, length: Callable[[int], Length]) -> Entrant:
     for trial in store.trials:
         if trial.design.name == row.name:
-            ended = trial.best_known
-            outcome = None if ended is None else ended.outcome
-            complete = outcome is not None and outcome.status == "complete"
+            full = length(trial.design.flops)
             return Entrant(
-                design=trial.design,
-                knobs=trial.knobs,
-                trial_s=outcome.total_s if outcome is not None and complete else None,
+                design=trial.design, knobs=trial.knobs, trial_s=_full_s(trial.best_known, full)
             )
     design = next(design for design in store.facts.baselines if design.name == row.name)
     return Entrant(design=design, knobs={})
+
+
+def _full_s(ended: Training | None, full: Length) -> float | None:
+    """Return the seconds that a training of the full length takes, from one that may have been shorter."""
+    if ended is None or ended.outcome is None or ended.outcome.status != "complete":
+        return None
+    images = ended.order.length.images or full.images  # an earlier version did not keep it
+    return ended.outcome.total_s * (full.images / images)
 
 
 def _disturbed(row: Row) -> str:

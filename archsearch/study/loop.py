@@ -4,6 +4,7 @@ Everything that happens comes in here: workers' reports and outcomes, measured l
 phase decides goes out from here: to the engine, the gauge, and the recorder, which writes it down.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -90,11 +91,13 @@ class Loop:
 
         Raises:
             KeyboardInterrupt: at once; checkpoints are what is left of trainings under way.
+            ArchsearchError: the engine has no workers any more, or the storage is gone; likewise.
         """
         try:
             return self._run(phase, ready)
-        except KeyboardInterrupt:
-            self._recorder.leave_all()
+        except (KeyboardInterrupt, ArchsearchError):
+            with contextlib.suppress(ArchsearchError):  # the first one says what is wrong
+                self._recorder.leave_all()
             raise
 
     def _run(self, phase: Phase, ready: Callable[[], None] | None) -> bool:
@@ -140,6 +143,7 @@ class Loop:
 
     def _abandon(self, step: Abandon, phase: Phase) -> None:
         for key, running in list(self._running.items()):
+            self._engine.stop(key)  # its worker should not be in the way of what comes after
             if running.order.key in step.open:
                 self._leave(key, phase)
             else:
@@ -206,7 +210,11 @@ class Loop:
         if running is None:
             return
         # A worker that died did not say how far it came; its reports did.
-        outcome = replace(outcome, images=max(outcome.images, running.images))
+        outcome = replace(
+            outcome,
+            epochs=max(outcome.epochs, running.epoch),
+            images=max(outcome.images, running.images),
+        )
         order = running.order
         counted = settled(
             order, outcome, running.stop, epoch=running.epoch, accuracies=running.accuracies
@@ -231,9 +239,9 @@ class Loop:
         self._drop_measurement()
         if self._running:
             self._recorder.say(STOPPING)
-        left = set(self._running)
-        for key in left:
+        for key in self._running:
             self._engine.stop(key)
+        left = set(self._running)
         while left:
             for message in self._engine.events(_POLL_S):
                 if isinstance(message, EpochReport):

@@ -94,10 +94,11 @@ class StudyRecorder:
             folder.write_graph(order.design.graph, to_json(step.network))
         if step.new:
             self._store.begin_trial(order, self._knobs, skipped=step.skipped)
-        elif step.trial is not None and not step.again:
-            self._store.begin_training(step.trial, order)
-        elif step.trial is not None and not self._store[step.trial].finished:
-            self._store.move(step.trial, "running")
+        elif step.trial is not None:
+            if not step.again:
+                self._store.begin_training(step.trial, order)
+            if not self._store[step.trial].finished:
+                self._store.move(step.trial, "running")
         self._emit(JobStarted(order=order))
         final, key = order.key.purpose == "final", str(order.key)
         return self._make_job(
@@ -111,9 +112,11 @@ class StudyRecorder:
     def fail(self, step: Fail) -> None:
         """Note a trial that has no network: nothing has begun, so no observer hears of it."""
         order = step.order
-        self._store.begin_trial(order, self._knobs, skipped=step.skipped)
         outcome = Outcome(key=str(order.key), status="failed", reason=step.reason)
-        self._store.end_training(step.trial, order, outcome)
+        if step.again:
+            self._store.end_training(step.trial, order, outcome)
+        else:  # in one go: a process that takes the study up could not train it
+            self._store.begin_trial(order, self._knobs, skipped=step.skipped, outcome=outcome)
         self._store.finish(step.trial)
         self.say(f"{order.key}: {step.reason}")
 

@@ -20,6 +20,7 @@ from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import solve
 from archsearch.units import training_flops
+from tests.world import World
 
 KEPT = json.loads(Path(__file__).with_name("format_1.json").read_text(encoding="utf-8"))
 NAME = "vgg-20M-digits"
@@ -80,8 +81,6 @@ def test_its_table_is_what_it_was(tmp_path: Path):
 
 @pytest.mark.parametrize("state", ["in-search", "in-finals"])
 def test_it_is_taken_up_and_goes_on_in_format_2(tmp_path: Path, state: str):
-    from tests.study.test_driver import World
-
     written(tmp_path, KEPT["studies"][state])
     kept = {trial["number"]: trial for trial in KEPT["studies"][state]["trials"]}
     result = World().resume(NAME, tmp_path)

@@ -1,4 +1,4 @@
-"""Worker processes that train nothing: what `test_local` has its engine run."""
+"""Worker processes that train nothing: what tests of the local engine have it run."""
 
 import os
 import signal
@@ -13,7 +13,10 @@ from archsearch.training.worker import ALIVE, JOB, STOP
 
 
 def worker(pipe, setup, log: str) -> None:
-    """Does what a job's `graph` says: `ok`, `kill`, `once`, `broken`, `exit`, `sleep`, `alive`, …"""
+    """Does what a job's `graph` says: `ok`, `kill`, `once`, `broken`, `exit`, `sleep`, `alive`, …
+
+    An epoch is one image long; it ends early where it is told to stop.
+    """
     Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
     pipe.send(ALIVE)
     while True:
@@ -42,19 +45,21 @@ def worker(pipe, setup, log: str) -> None:
             reason = f"RuntimeError: CUDA error in {os.getpid()}"
             pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, broken=True)))
             return
-        status = "complete"
-        for epoch in range(1, 1000 if job.graph == "long" else 3):
+        if job.graph == "fail":
+            pipe.send(to_json(Outcome(key=job.key, status="failed", reason="it has no network")))
+            continue
+        epoch, status = 0, "complete"
+        while epoch < job.images and status == "complete":
+            epoch += 1
             pipe.send(to_json(report(job.key, epoch)))
-            if job.graph == "long":
-                time.sleep(0.02)
-                if pipe.poll() and pipe.recv() == (STOP, job.key):
-                    status = "pruned"
-                    break
+            if epoch < job.images and pipe.poll(0.02) and pipe.recv() == (STOP, job.key):
+                status = "pruned"
         fat = 10**15 if job.graph == "fat" else 10**6
         reason = str(setup) if job.graph == "setup" else str(os.getpid())
         outcome = Outcome(
-            key=job.key, status=status, reason=reason, val_accuracy=0.5, held_bytes=fat
-        )
+            key=job.key, status=status, reason=reason, val_accuracy=0.5, held_bytes=fat,
+            epochs=epoch, images=epoch,
+        )  # fmt: skip
         pipe.send(to_json(outcome))
 
 
@@ -89,7 +94,7 @@ def cut_off(pipe, setup, log: str) -> None:
 def report(key: str, epoch: int) -> EpochReport:
     return EpochReport(
         key=key, epoch=epoch, loss=1, accuracy=0, val_loss=1, val_accuracy=0,
-        images_per_s=1, learning_rate=1, wall_s=1,
+        images_per_s=1, learning_rate=1, wall_s=1, images=epoch,
     )  # fmt: skip
 
 

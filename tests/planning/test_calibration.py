@@ -20,38 +20,43 @@ MEASUREMENT_S = 10.0
 
 
 class Machine:
-    """Eight cores; a clock that measuring moves on; workers of so many images a second."""
+    """Eight cores; a clock that measuring moves on; workers of so many images a second.
 
-    def __init__(self, images_per_s, start_s=1.0):
+    `room`: trainings at a time that there is memory for; `working(shared)` is called while workers measure,
+    and may fail.
+    """
+
+    def __init__(self, images_per_s, start_s=1.0, *, room=None, working=lambda shared: None):
         self.images_per_s = images_per_s
         self.start_s = start_s
+        self.room = room
+        self.working = working
         self.now = 0.0
-        self.opened = []
-        self.open = 0
+        self.engines = []
         self.told = []
 
     def engine(self, shared):
-        machine = self
-        self.opened.append(shared.workers)
-        self.open += 1
-        assert self.open == 1, "two engines at a time"
+        assert self.open == 0, "two engines at a time"
 
-        class Engine(FakeEngine):
-            closed = False
+        def tell(outcome):
+            self.now += MEASUREMENT_S / max(2, shared.workers)
+            if self.room is not None and int(outcome.key.rpartition("-")[2]) >= self.room:
+                return Outcome(key=outcome.key, status="failed", reason="CUDA out of memory")
+            return replace(outcome, images_per_s=self.images_per_s(shared), start_s=self.start_s)
 
-            def _pace(self, job):
-                machine.now += MEASUREMENT_S / max(2, shared.workers)
-                return replace(
-                    super()._pace(job),
-                    images_per_s=machine.images_per_s(shared),
-                    start_s=machine.start_s,
-                )
+        def before(engine):
+            self.working(shared)
 
-            def close(self):
-                machine.open -= not self.closed
-                self.closed = True
+        self.engines.append(FakeEngine(shared.workers, tell=tell, before=before))
+        return self.engines[-1]
 
-        return Engine(shared.workers)
+    @property
+    def opened(self):
+        return [engine.workers for engine in self.engines]
+
+    @property
+    def open(self):
+        return sum(not engine.closed for engine in self.engines)
 
     def calibration(self, stopped=lambda: False):
         return Calibration(
@@ -183,20 +188,11 @@ def test_what_takes_too_long_is_given_up(problem):
 
 @pytest.mark.parametrize(("broken", "ends"), [(8, False), (4, True)])
 def test_workers_that_do_not_start_end_only_a_run_that_needs_them(problem, broken, ends):
-    machine = Machine(alone)
-    whole = machine.engine
-
-    def engine(shared):
-        made = whole(shared)
+    def working(shared):
         if shared.workers == broken:
+            raise ArchsearchError("worker processes do not start")
 
-            def events(timeout_s):
-                raise ArchsearchError("worker processes do not start")
-
-            made.events = events
-        return made
-
-    machine.engine = engine
+    machine = Machine(alone, working=working)
     if ends:
         with pytest.raises(ArchsearchError, match="do not start"):
             machine.chosen(problem(epochs=60))
@@ -207,49 +203,24 @@ def test_workers_that_do_not_start_end_only_a_run_that_needs_them(problem, broke
     assert machine.open == 0
 
 
-@pytest.fixture
-def crowded(monkeypatch):
-    """Memory for two trainings at a time."""
-
-    def make(machine, room=2):
-        whole = machine.engine
-
-        def engine(shared):
-            made = whole(shared)
-            pace = made._pace
-
-            def limited(job):
-                if int(job.key.rpartition("-")[2]) < room:
-                    return pace(job)
-                return Outcome(key=job.key, status="failed", reason="CUDA out of memory")
-
-            made._pace = limited
-            return made
-
-        machine.engine = engine
-        return machine
-
-    return make
-
-
-def test_workers_that_do_not_all_find_memory_are_not_chosen(problem, crowded):
-    machine = crowded(Machine(alone), room=4)
+def test_workers_that_do_not_all_find_memory_are_not_chosen(problem):
+    machine = Machine(alone, room=4)
     found = machine.chosen(problem(epochs=60))
     assert found.problem.sharing.workers == 4
     assert found.forecast.tried["8 workers of 1 thread, tensorflow, float32"] == 0
     assert not [note for note in found.forecast.notes if "failed" in note]
 
 
-def test_the_first_guess_is_halved_until_all_find_memory(problem, crowded):
-    machine = crowded(Machine(alone))
+def test_the_first_guess_is_halved_until_all_find_memory(problem):
+    machine = Machine(alone, room=2)
     found = machine.chosen(problem())
     assert found.problem.sharing.workers == 2
     assert machine.opened == [4, 2]
     assert found.forecast.tried == {"4 workers of 2 threads, tensorflow, float32": 0.0}
 
 
-def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(problem, crowded):
-    machine = crowded(Machine(alone), room=1)  # the second network fails always
+def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(problem):
+    machine = Machine(alone, room=1)  # the second network fails always
     found = machine.chosen(problem())
     assert machine.opened == [4, 2, 1, 4]
     assert found.problem.sharing.workers == 4
@@ -258,8 +229,8 @@ def test_trainings_that_fail_however_few_there_are_leave_the_number_as_it_was(pr
     assert line.endswith("1 worker of 8 threads, tensorflow, float32 given up")
 
 
-def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(problem, crowded):
-    machine = crowded(Machine(alone))
+def test_where_the_number_of_workers_is_asked_for_it_says_that_they_do_not_fit(problem):
+    machine = Machine(alone, room=2)
     found = machine.chosen(problem(workers=4))
     assert found.problem.sharing.workers == 4
     (note,) = [note for note in found.forecast.notes if "failed" in note]

@@ -10,9 +10,9 @@ from archsearch.readings.cost import cost
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.strategy.latency_fit import GOOD, MOST, Fit, Fitting, LatencyBound
-from tests.bench import REQUEST, Toy
+from archsearch.testing.toy_space import REQUEST, ToySpace
 
-SPACE = Toy()
+SPACE = ToySpace()
 KNOBS = {"depth": 4, "kernel": 3, "bias": False}
 FULL = solve(SPACE, KNOBS, REQUEST)
 

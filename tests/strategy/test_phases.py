@@ -28,12 +28,13 @@ from archsearch.strategy.phase import (
 from archsearch.strategy.search import Search, SearchPlan
 from archsearch.testing.toy_space import toy_choices
 from archsearch.training.job import EpochReport, Outcome
+from tests.rungs import Halving
 
 
-def search(*, trials=4, window=1, bounds=None) -> Search:
+def search(*, trials=4, window=1, bounds=None, fidelity=FullLength) -> Search:
     choices = toy_choices(trials=trials)
     plan = SearchPlan(
-        choices=choices, sampler=RandomSampler(choices), fidelity=FullLength(4),
+        choices=choices, sampler=RandomSampler(choices), fidelity=fidelity(4),
         length=lambda flops: Length(400, 4), window=window,
     )  # fmt: skip
     return Search(plan, bounds=bounds or Bounds())
@@ -98,6 +99,16 @@ def test_a_search_without_time_for_another_trial_closes_and_says_why():
         full=True,
     )
     assert phase.next(6.0, room=1) is Rest.DONE
+
+
+@pytest.mark.parametrize(("fidelity", "more"), [(FullLength, Close), (Halving, Begin)])
+def test_a_trial_that_begins_with_a_short_training_needs_time_for_that_alone(fidelity, more):
+    """Two seconds of the eight that a full training takes."""
+    phase = search(bounds=Bounds(time_s=12.0, text="t", trial=Load(8.0, 1.0)), fidelity=fidelity)
+    first = phase.next(0.0, room=1)
+    took_s = 8.0 * first.order.length.images / 400
+    phase.ended(first.order, done(first.order), took_s)
+    assert isinstance(phase.next(8.0, room=1), more)
 
 
 def test_a_trial_that_leaves_no_time_for_the_finals_is_stopped():

@@ -1,9 +1,12 @@
+"""Searches through the loop and a storage, with the fake engine (tables of decisions: test_phases)."""
+
 import random
+import shutil
 
 import pytest
 
 from archsearch.archive.leaderboard import read_result
-from archsearch.errors import BudgetError
+from archsearch.errors import ArchsearchError, BudgetError
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
@@ -11,8 +14,9 @@ from archsearch.strategy.search import window_of
 from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
 from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeEngine
+from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.training.job import Outcome
-from tests.bench import REQUEST, TRAIN, Bench, Toy, table
+from tests.bench import TRAIN, Bench, killed_at_any_writing, table
 
 
 class LastFirst(random.Random):
@@ -69,7 +73,7 @@ def test_the_classic_comes_first_and_no_network_comes_twice(bench: Bench):
 
 
 def test_a_space_that_is_used_up_ends_the_search(bench: Bench):
-    class Small(Toy):
+    class Small(ToySpace):
         name = "small"
 
         def tiers(self, request):
@@ -116,31 +120,11 @@ def test_a_failure_costs_one_trial_and_keeps_its_reason(bench: Bench):
 
 
 def test_knobs_that_make_no_network_cost_one_trial(bench: Bench):
-    def fail_on_deep(knobs):
-        if knobs["depth"] == 5:
-            raise BudgetError("five is too deep")
-        return solve(Toy(), knobs, REQUEST)
-
     bench.solve, bench.trials = fail_on_deep, 25
     result = bench.run()
     failed = [row for row in result.rows if row.status == "failed"]
     assert failed
-    assert {row.reason for row in failed} == {"five is too deep"}
-
-
-class Lying(FakeEngine):
-    """Ends one job as it is told to."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(2, train_images=TRAIN)
-        self.outcome = outcome
-
-    def events(self, timeout_s):
-        found = super().events(timeout_s)
-        return [
-            self.outcome if isinstance(e, Outcome) and e.key == self.outcome.key else e
-            for e in found
-        ]
+    assert {row.reason for row in failed} == {f"{row.knobs['depth']} is too deep" for row in failed}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +139,10 @@ class Lying(FakeEngine):
     ],
 )
 def test_outcomes_that_make_no_sense_are_failures(bench: Bench, outcome, reason):
-    result = bench.run(engine=Lying(outcome))
+    def lie(told: Outcome) -> Outcome:
+        return outcome if told.key == outcome.key else told
+
+    result = bench.run(engine=FakeEngine(2, train_images=TRAIN, tell=lie))
     row = next(row for row in result.rows if row.name == "trial-0002")
     assert row.status == "failed"
     assert reason in row.reason
@@ -170,7 +157,7 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
         try:
             other.run()
         except Interrupted:
-            assert not other.engine._jobs
+            assert not other.engine.under_way
             states = {trial.state for trial in other.store.trials}
             assert "running" not in states
             assert {run.status for run in other.tracker.trials.values()}.isdisjoint({"running"})
@@ -178,62 +165,63 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
         assert table(other.run()) == expected
 
 
-class Killed(BaseException):
-    """What SIGKILL does: no handler, no clean-up."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ArchsearchError("workers do not start")])
+def test_stopped_at_once_no_trial_seems_to_run_and_the_table_is_the_same(bench: Bench, error):
+    expected = table(bench.run())
+    for at in (1, 8, 30, 60):
+        other, count = bench.fresh(), iter(range(1, 10**6))
 
+        def strike(engine, at=at, count=count):
+            if next(count) == at:
+                raise error
 
-class Fragile:
-    """A storage that dies at the n-th writing, before or after it."""
-
-    WRITES = (
-        "create_new_trial",
-        "set_trial_intermediate_value",
-        "set_trial_user_attr",
-        "set_trial_state_values",
-        "set_study_user_attr",
-    )
-
-    def __init__(self, storage, at: int, before: bool) -> None:
-        self.storage, self.left, self.before = storage, at, before
-
-    def __getattr__(self, name):
-        method = getattr(self.storage, name)
-        if name not in self.WRITES:
-            return method
-
-        def write(*args, **kwargs):
-            self.left -= 1
-            if self.left == 0 and self.before:
-                raise Killed
-            found = method(*args, **kwargs)
-            if self.left == 0:
-                raise Killed
-            return found
-
-        return write
+        with pytest.raises(type(error)):
+            other.run(engine=FakeEngine(2, train_images=TRAIN, before=strike))
+        assert "running" not in {trial.state for trial in other.store.trials}
+        assert table(other.run()) == expected
 
 
 def test_a_kill_at_any_writing_changes_nothing(bench: Bench):
     bench.trials, bench.epochs = 7, 3
-    counter = Fragile(bench.storage, 10**9, before=True)
-    expected = table(Bench(**{**vars(bench), "storage": counter}).run())
-    writes = 10**9 - counter.left
-    assert writes > 40
-    for at in range(1, writes + 1):
-        other = bench.fresh()
-        calm = other.storage
-        other.storage = Fragile(calm, at, before=at % 2 == 0)
-        order = random.Random(at)
-        with pytest.raises(Killed):
-            other.run(engine=FakeEngine(2, train_images=TRAIN, order=order))
-        other.storage = calm
-        result = other.run()
-        assert table(result) == expected
-        assert {trial.state for trial in other.store.trials} <= {"complete", "pruned", "failed"}
-        runs = other.tracker.trials
-        assert {run.status for run in runs.values()} <= {"complete", "pruned", "failed"}
+    for result, other in killed_at_any_writing(bench):
         finals = sum(row.final_val.n for row in result.rows if row.final_val)
-        assert len(runs) == bench.trials + finals
+        assert len(other.tracker.trials) == bench.trials + finals
+
+
+def fail_on_deep(knobs):
+    if knobs["depth"] >= 4:
+        raise BudgetError(f"{knobs['depth']} is too deep")
+    return solve(ToySpace(), knobs, REQUEST)
+
+
+def test_a_kill_beside_a_trial_without_a_network_changes_nothing(bench: Bench):
+    bench.solve, bench.trials, bench.epochs, bench.seeds = fail_on_deep, 7, 2, 1
+    for result, _ in killed_at_any_writing(bench):
+        assert any("too deep" in row.reason for row in result.rows)
+
+
+def test_a_trial_without_a_network_that_is_half_kept_fails(bench: Bench):
+    """As version 0.1 left one that was killed at the wrong moment."""
+    bench.solve, bench.trials, bench.epochs = fail_on_deep, 7, 2
+    expected = bench.run(finals=False)
+    other = bench.fresh()
+    store = other.begin()
+    shutil.copytree(bench.folder.path, other.folder.path, dirs_exist_ok=True)
+    for trial in bench.store.trials:
+        order = trial.last.order
+        store.begin_trial(order, bench.choices.knobs, skipped=trial.skipped)
+        if not trial.design.exists:
+            break
+        for epoch, accuracy in trial.last.reports.items():
+            store.report(trial.number, order, epoch, accuracy)
+        store.end_training(trial.number, order, trial.last.outcome)
+        store.finish(trial.number)
+    half_kept = len(store) - 1
+    assert not store[half_kept].design.exists
+    result = other.run(finals=False)
+    assert table(result) == table(expected)
+    assert other.store[half_kept].state == "failed"
+    assert "killed before it said why" in other.store[half_kept].last.outcome.reason
 
 
 def test_resuming_a_finished_study_trains_nothing(bench: Bench):

@@ -1,7 +1,7 @@
-"""Bounds with an engine whose every epoch moves a clock of its own."""
+"""Whole runs under bounds on time and FLOPs, with an engine whose every epoch moves a clock."""
 
 import re
-import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,116 +12,46 @@ from archsearch.archive.leaderboard import spent_flops
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import RunSettings
-from archsearch.study import driver
-from archsearch.study.events import JobEnded, Notice
+from archsearch.study.events import JobEnded, JobStarted, Notice
 from archsearch.study.interrupt import Interrupted
-from archsearch.study.ports import Services
 from archsearch.study.winner import export_study
-from archsearch.testing.fake_engine import FakeEngine
-from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.testing.fake_engine import FakeClock, FakeEngine
+from archsearch.training.job import Outcome
+from tests.world import STUDY, TRAIN, World, interrupting
 
 
-class Clock:
-    now = 1000.0
+def timed(
+    epoch_s: Callable[[str, int], float] = lambda key, epoch: 10.0,
+    *,
+    told: float = 1.0,
+    clock: FakeClock | None = None,
+    **options,
+) -> World:
+    """A world on a clock of its own; the measured pace says that epochs take `told` times as long."""
 
-    def __call__(self) -> float:
-        return self.now
+    def tell(outcome: Outcome) -> Outcome:
+        if outcome.key.startswith("pace"):
+            return replace(outcome, images_per_s=outcome.images_per_s / told)
+        return outcome
 
-
-class TimedEngine(FakeEngine):
-    """One worker; an epoch takes `epoch_s`, of which the measured pace knows `told` times that."""
-
-    def __init__(self, clock: Clock, epoch_s, *, told: float = 1.0) -> None:
-        super().__init__(1, train_images=1259)
-        self.clock, self.epoch_s, self.told = clock, epoch_s, told
-        self._walls_s: dict[str, float] = {}
-
-    def events(self, timeout_s):
-        found = super().events(timeout_s)
-        if not found:
-            self.clock.now += timeout_s
-        return found
-
-    def _pace(self, job):
-        self.clock.now += 1
-        return replace(super()._pace(job), images_per_s=1259 / (self.told * self.epoch_s))
-
-    def _advance(self, job):
-        event = super()._advance(job)
-        if job.measure_s is None and hasattr(event, "epoch"):
-            self.clock.now += self.epoch_s
-            self._walls_s[job.key] = self._walls_s.get(job.key, 0.0) + self.epoch_s
-            event = replace(event, wall_s=self._walls_s[job.key])
-        if hasattr(event, "total_s") and job.measure_s is None:
-            event = replace(event, total_s=self.epoch_s * event.epochs, train_s=event.epochs / 100)
-        return event
+    clock = clock or FakeClock(1000.0)
+    return World(clock=clock, epoch_s=epoch_s, tell=tell, export_s=2.5, **options)
 
 
-class Uneven(TimedEngine):
+def uneven(key: str, epoch: int) -> float:
     """Every second trial is slow, so that the search ends earlier than the finals would need."""
-
-    @property
-    def epoch_s(self):
-        key = next(iter(self._jobs), "")
-        return 25.0 if key.startswith("trial") and int(key[-2:]) % 2 else 5.0
-
-    @epoch_s.setter
-    def epoch_s(self, value):
-        pass
+    return 25.0 if key.startswith("trial") and int(key[-2:]) % 2 else 5.0
 
 
-class SlowFinals(TimedEngine):
+def slow_finals(key: str, epoch: int) -> float:
     """Finals begin with two slow epochs, as where other work comes and goes."""
-
-    @property
-    def epoch_s(self):
-        key = next(iter(self._jobs), "")
-        return 30.0 if key.startswith("final") and self._epochs[key] <= 2 else 10.0
-
-    @epoch_s.setter
-    def epoch_s(self, value):
-        pass
+    return 30.0 if key.startswith("final") and epoch <= 2 else 10.0
 
 
-class World:
-    def __init__(self, epoch_s=10.0, *, told=1.0, export_s=2.5) -> None:
-        self.clock = Clock()
-        self.events: list[object] = []
-        self.engine = TimedEngine(self.clock, epoch_s, told=told)
-        self.export_s = export_s
-
-    def services(self) -> Services:
-        return Services(
-            engine=lambda setups, folder: self.engine,
-            tracker=lambda settings, warn: MemoryTracker(),
-            export=self._export,
-            clock=self.clock,
-        )
-
-    def run(self, settings: RunSettings):
-        return driver.run(settings, on_event=self.events.append, services=self.services())
-
-    def _export(self, store, folder, gauge):
-        self.clock.now += self.export_s
-        return folder.exports
-
-
-class Slowing(World):
+def slowing() -> World:
     """From a moment on, an epoch takes two and a half times as long."""
-
-    def __init__(self):
-        super().__init__()
-
-        class Engine(TimedEngine):
-            @property
-            def epoch_s(self):
-                return 10.0 if self.clock.now < 1500 else 25.0
-
-            @epoch_s.setter
-            def epoch_s(self, value):
-                pass
-
-        self.engine = Engine(self.clock, 10.0)
+    clock = FakeClock(1000.0)
+    return timed(lambda key, epoch: 10.0 if clock() < 1500 else 25.0, clock=clock)
 
 
 @pytest.fixture
@@ -134,10 +64,10 @@ def settings(tmp_path: Path) -> RunSettings:
 
 def test_a_bounded_search_tries_what_fits(settings: RunSettings):
     assert settings.trials == 1000
-    world = World()
+    world = timed()
     result = world.run(settings)
-    assert world.clock.now - 1000 <= 1200
-    assert world.clock.now - 1000 > 0.95 * 1200
+    assert world.clock() - 1000 <= 1200
+    assert world.clock() - 1000 > 0.95 * 1200
     # 40 s a training, six of them finals.
     assert len(result.rows) == (1200 - 6 * 40 - 3 - 2) // 40
     assert all(row.status == "complete" for row in result.rows)
@@ -148,17 +78,17 @@ def test_a_bounded_search_tries_what_fits(settings: RunSettings):
 
 @pytest.mark.parametrize("told", [0.3, 3.0])
 def test_the_bound_holds_where_the_pace_was_misjudged(settings: RunSettings, told: float):
-    world = World(told=told)
+    world = timed(told=told)
     result = world.run(settings)
-    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert world.clock() - 1000 <= 1.05 * 1200
     assert result.winner is not None
     assert len(result.rows) > 10
 
 
 def test_a_machine_that_slows_down_is_kept_within_the_bound(settings: RunSettings):
-    world = Slowing()
+    world = slowing()
     result = world.run(settings)
-    assert world.clock.now - 1000 <= 1.05 * 1200
+    assert world.clock() - 1000 <= 1.05 * 1200
     assert result.winner is not None
     assert result.winner.test.n >= 1
 
@@ -167,14 +97,14 @@ def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSett
     asked = replace(settings, epochs=30, seeds=1, finalists=1, max_time="24min")
     wanted = r"no finalist trained to its end.*finals end with 2 trainings left.*--max-time 24min"
     with pytest.raises(ArchsearchError, match=wanted) as found:
-        Slowing().run(asked)
+        slowing().run(asked)
     assert "`archsearch resume vgg-20M-digits --home" in str(found.value)
     # No export is promised by going on without more time, and with more there is a result.
     with pytest.raises(UserError, match="has no winner: no finalist trained to its end"):
-        export_study("vgg-20M-digits", home=Path(settings.home))
+        export_study(STUDY, home=Path(settings.home))
     with pytest.raises(ArchsearchError, match="no finalist trained to its end"):
-        resumed(World(), settings)
-    again = World()
+        resumed(timed(), settings)
+    again = timed()
     result = resumed(again, settings, max_time="40min")
     assert result.winner is not None
     assert "trainings left" not in result.ended
@@ -182,25 +112,24 @@ def test_a_machine_too_slow_for_any_final_ends_with_the_reason(settings: RunSett
 
 
 def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
-    world = World()
-    world.engine = SlowFinals(world.clock, 10.0)
+    world = timed(slow_finals)
     # Two trials of 40 s, two finals that take 80 s, not 40: the first seems not to fit, but does.
     result = world.run(replace(settings, seeds=1, finalists=1, max_time="200s"))
     assert result.winner is not None
     assert result.ended.endswith(
         "finals end with 1 training left: no other fits into --max-time 200s"
     )
-    assert world.clock.now - 1000 <= 1.05 * 200
+    assert world.clock() - 1000 <= 1.05 * 200
     ends = {
         str(e.order.key): e.status
         for e in world.events
         if isinstance(e, JobEnded) and e.order.key.purpose == "final"
     }
     assert sorted(ends.values()) in (["complete"], ["complete", "interrupted"])
-    assert resumed(World(), settings) == result  # it has ended
+    assert resumed(timed(), settings) == result  # it has ended
     with pytest.raises(UserError, match="soon"):
-        resumed(World(), settings, max_time="soon")
-    done = resumed(World(), settings, max_time="5min")
+        resumed(timed(), settings, max_time="soon")
+    done = resumed(timed(), settings, max_time="5min")
     assert (
         len([row for row in done.rows if row.test]) == 2
     )  # and what is left goes into further seeds
@@ -208,95 +137,72 @@ def test_only_a_final_beside_one_that_has_ended_is_cut_short(settings):
 
 
 def test_more_time_is_remembered_and_no_weights_that_may_win_are_removed(settings):
-    class Recording(TimedEngine):
-        def submit(self, job):
-            super().submit(job)
-            if job.weights:
-                Path(job.weights).write_bytes(b"weights")
+    weights = Path(settings.home) / "studies" / STUDY / "weights"
 
-    class Struck(Recording):
-        def events(self, timeout_s):
-            if any(key.startswith("final") for key in self._jobs) and not self._stopped:
-                signal.raise_signal(signal.SIGINT)
-            return super().events(timeout_s)
-
-    def world(kind):
-        made = World()
-        made.engine = kind(made.clock, 10.0)
-        return made
+    def write_weights(event):
+        if isinstance(event, JobStarted) and event.order.key.purpose == "final":
+            (weights / f"{event.order.key}.npz").write_bytes(b"weights")
 
     asked = replace(settings, seeds=8, max_time="6min")
-    result = world(Recording).run(asked)
+    result = timed(watch=write_weights).run(asked)
     assert "left" in result.ended
-    weights = Path(settings.home) / "studies" / "vgg-20M-digits" / "weights"
     first = sorted(path.stem for path in weights.glob("final-*"))
     assert len(first) == sum(row.test.n for row in result.rows if row.test) > 1
+    struck = timed(watch=write_weights, before=interrupting(lambda key: key.startswith("final")))
     with pytest.raises(Interrupted):
-        resumed(world(Struck), settings, max_time="1h")
-    done = resumed(world(Recording), settings)  # which goes on under that bound
+        resumed(struck, settings, max_time="1h")
+    done = resumed(timed(watch=write_weights), settings)  # which goes on under that bound
     assert [row.test.n for row in done.rows if row.test] == [8, 8, 8]
     assert "left" not in done.ended
     assert [path.stem for path in weights.glob("final-*")] == [done.best_key]
 
 
 def test_a_stop_that_comes_too_late_leaves_nothing_to_do(settings):
-    class Late(SlowFinals):
+    class Late(FakeEngine):
         """Ends jobs as they would have ended, whenever they are stopped."""
 
         def stop(self, key):
             pass
 
-    world = World()
-    world.engine = Late(world.clock, 10.0)
+    clock = FakeClock(1000.0)
+    world = timed(
+        clock=clock,
+        engine=lambda setups, folder: Late(train_images=TRAIN, clock=clock, epoch_s=slow_finals),
+    )
     result = world.run(replace(settings, trials=2, seeds=1, finalists=1, max_time="250s"))
     assert [row.test.n for row in result.rows if row.test] == [1, 1]
     assert "left" not in result.ended
 
 
 def test_a_search_that_its_bound_ended_within_an_epoch_has_ended(settings):
-    class Stuck(TimedEngine):
-        """Its third trial's second epoch takes an hour."""
-
-        @property
-        def epoch_s(self):
-            return 3600.0 if "trial-0002" in self._jobs and self._epochs["trial-0002"] > 1 else 10.0
-
-        @epoch_s.setter
-        def epoch_s(self, value):
-            pass
-
-    world = World()
-    world.engine = Stuck(world.clock, 10.0)
+    # The second epoch of the third trial takes an hour.
+    world = timed(lambda key, epoch: 3600.0 if (key, epoch) == ("trial-0002", 2) else 10.0)
     with pytest.raises(
         ArchsearchError, match="the search ends within an epoch: --max-time 20min is over"
     ):
         world.run(settings)
-    again = World()
+    again = timed()
     assert resumed(again, settings, max_time="20min").winner is not None
     assert not [job for job in again.engine.submitted if job.key.startswith("trial")]
 
 
 def test_a_study_whose_storage_is_gone_is_not_begun_anew(settings):
-    World().run(replace(settings, max_time=None, trials=2))
+    timed().run(replace(settings, max_time=None, trials=2))
     database = Path(settings.home) / "optuna.db"
     database.unlink()
     with pytest.raises(UserError, match=r"'vgg-20M-digits' lies in the storage .* which is gone"):
-        resumed(World(), settings)
+        resumed(timed(), settings)
     assert not database.exists()
 
 
 def resumed(world: World, settings: RunSettings, **options):
-    return driver.resume(
-        "vgg-20M-digits", home=Path(settings.home), on_event=world.events.append,
-        services=world.services(), **options,
-    )  # fmt: skip
+    return world.resume(STUDY, settings.home, **options)
 
 
 def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSettings):
-    world = World()
-    world.engine = Uneven(world.clock, 10.0, told=1.5)
+    world = timed(uneven, told=3.0)
     result = world.run(settings)
-    assert 0.97 * 1200 <= world.clock.now - 1000 <= 1.02 * 1200
+    assert 0.97 * 1200 <= world.clock() - 1000 <= 1.02 * 1200
     counts = [row.test.n for row in result.rows if row.test]
     assert min(counts) > 2
     assert max(counts) <= min(counts) + 1
@@ -307,26 +213,19 @@ def test_what_is_left_goes_into_further_seeds_of_all_finalists(settings: RunSett
 
 
 def test_a_search_that_ends_by_itself_takes_no_more_than_asked_for(settings: RunSettings):
-    world = World()
+    world = timed()
     result = world.run(replace(settings, trials=5))
-    assert world.clock.now - 1000 < 0.5 * 1200
+    assert world.clock() - 1000 < 0.5 * 1200
     assert [row.test.n for row in result.rows if row.test] == [2, 2, 2]
     assert result.ended == ""
 
 
 def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings):
-    class Struck(Uneven):
-        def events(self, timeout_s):
-            if any(key.endswith("seed3") for key in self._jobs) and not self._stopped:
-                signal.raise_signal(signal.SIGINT)
-            return super().events(timeout_s)
-
-    world = World()
-    world.engine = Struck(world.clock, 10.0, told=1.5)
+    struck = interrupting(lambda key: key.endswith("seed3"))
+    world = timed(uneven, told=3.0, before=struck)
     with pytest.raises(Interrupted):
         world.run(settings)
-    again = World()
-    again.engine = Uneven(again.clock, 10.0, told=1.5)
+    again = timed(uneven, told=3.0)
     result = resumed(again, settings)
     # Nothing is trained twice, no other trial is begun.
     before = [job.key for job in world.engine.submitted]
@@ -339,9 +238,9 @@ def test_interrupted_in_further_seeds_it_goes_on_with_them(settings: RunSettings
 
 
 def test_finals_take_half_of_the_time_at_most_and_each_network_comes_once_first(settings):
-    world = World()
+    world = timed()
     result = world.run(replace(settings, max_time="6min", seeds=20))
-    assert world.clock.now - 1000 <= 360
+    assert world.clock() - 1000 <= 360
     assert len(result.rows) >= 3
     ended = [e.order.key for e in world.events if isinstance(e, JobEnded)]
     finals = [key for key in ended if key.purpose == "final"]
@@ -353,19 +252,19 @@ def test_a_bound_that_is_too_small_is_refused_with_what_is_needed(settings, tmp_
     with pytest.raises(
         UserError, match=r"--max-time 30s is too little .* at least --max-time"
     ) as e:
-        World().run(replace(settings, max_time="30s"))
-    assert not (tmp_path / "studies" / "vgg-20M-digits").exists()
+        timed().run(replace(settings, max_time="30s"))
+    assert not (tmp_path / "studies" / STUDY).exists()
     needed = str(e.value).split("at least --max-time ")[1].split(",")[0]
-    assert World().run(replace(settings, max_time=needed)).winner is not None
+    assert timed().run(replace(settings, max_time=needed)).winner is not None
     with pytest.raises(UserError, match=r"at least --search-flops") as e:
-        World().run(replace(settings, max_time=None, search_flops="1G", name="f"))
+        timed().run(replace(settings, max_time=None, search_flops="1G", name="f"))
     needed = str(e.value).split("at least --search-flops ")[1].split(",")[0]
-    done = World().run(replace(settings, max_time=None, search_flops=needed, name="f"))
+    done = timed().run(replace(settings, max_time=None, search_flops=needed, name="f"))
     assert done.winner is not None
 
 
 def test_the_flops_of_a_whole_search_are_bounded(settings: RunSettings, tmp_path: Path):
-    world = World()
+    world = timed()
     one = 3 * 20_000_000 * 4 * 1259
     bound = 12.5 * one
     asked = replace(settings, max_time=None, search_flops=f"{bound / 1e9:.0f}G")
@@ -380,7 +279,7 @@ def test_the_flops_of_a_whole_search_are_bounded(settings: RunSettings, tmp_path
 
 
 def test_without_bounds_nothing_is_counted(settings: RunSettings):
-    world = World()
+    world = timed()
     result = world.run(replace(settings, max_time=None, trials=3))
     assert result.ended == ""
     assert len(result.rows) == 3

@@ -1,3 +1,5 @@
+"""Whole runs, from data to export, and taking them up: services that train nothing."""
+
 import os
 import random
 import shutil
@@ -18,54 +20,21 @@ from archsearch.errors import ArchsearchError, BudgetError, UserError
 from archsearch.gathering import gather
 from archsearch.settings import RunSettings
 from archsearch.study import catalogue as studies
-from archsearch.study import driver
 from archsearch.study.events import (
     FinalistsStarted,
     JobStarted,
+    Measuring,
     Preparing,
     StudyEnded,
     StudyStarted,
 )
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.opening import stored_settings
-from archsearch.study.ports import Services
-from archsearch.testing.fake_engine import FakeEngine, hashed_accuracy
-from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.testing.fake_engine import hashed_accuracy
 from archsearch.training.job import Job
 from archsearch.units import training_flops
 from tests.bench import table
-
-
-class World:
-    """Services that train nothing, and remember what was asked of them."""
-
-    def __init__(self, **engine) -> None:
-        self.engines: list[FakeEngine] = []
-        self.trackers: list[MemoryTracker] = []
-        self.exports: list[str | None] = []
-        self.events: list[object] = []
-        self.options = engine
-
-    def services(self) -> Services:
-        return Services(engine=self._engine, tracker=self._tracker, export=self._export)
-
-    def _engine(self, setups, folder):
-        self.engines.append(FakeEngine(len(setups), train_images=1000, **self.options))
-        return self.engines[-1]
-
-    def _tracker(self, settings, warn):
-        self.trackers.append(MemoryTracker())
-        return self.trackers[-1]
-
-    def _export(self, store, folder, gauge):
-        self.exports.append(studies.read_result(store).best_key)
-        return folder.exports
-
-    def run(self, settings: RunSettings):
-        return driver.run(settings, on_event=self.events.append, services=self.services())
-
-    def resume(self, name: str, home: Path):
-        return driver.resume(name, home=home, on_event=self.events.append, services=self.services())
+from tests.world import World, interrupted_after
 
 
 @pytest.fixture
@@ -246,52 +215,26 @@ def test_a_study_of_another_storage_is_not_overwritten(settings: RunSettings, tm
 def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
     seen = []
 
-    class Second(World):
-        def _tracker(self, settings, warn):
-            for other in (lambda: World().resume("mine", tmp_path), lambda: World().run(asked)):
-                try:
-                    other()
-                except UserError as error:
-                    seen.append(str(error))
-            return super()._tracker(settings, warn)
+    def try_others(event):
+        if not isinstance(event, JobStarted) or event.order.decision != 0:
+            return
+        for other in (lambda: World().resume("mine", tmp_path), lambda: World().run(asked)):
+            try:
+                other()
+            except UserError as error:
+                seen.append(str(error))
 
     asked = replace(settings, name="mine")
-    Second().run(asked)
+    World(watch=try_others).run(asked)
     assert len(seen) == 2
     assert all(f"driven by process {os.getpid()}" in text for text in seen)
-
-
-class Struck(FakeEngine):
-    """Sends the driver a signal in the middle of things."""
-
-    def __init__(self, workers: int, at: int, **options) -> None:
-        super().__init__(workers, train_images=1000, **options)
-        self.left = at
-
-    def events(self, timeout_s):
-        if self.submitted:  # the pace has been measured
-            self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
-        return super().events(timeout_s)
-
-
-class Disturbed(World):
-    """Gets a Ctrl-C in the middle of things."""
-
-    def __init__(self, at: int = 5) -> None:
-        super().__init__()
-        self.at = at
-
-    def _engine(self, setups, folder):
-        return Struck(len(setups), self.at)
 
 
 @pytest.mark.parametrize("at", [1, 5, 14, 28, 33])
 def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     expected = World().run(replace(settings, home=str(tmp_path / "calm")))
 
-    world = Disturbed(at)
+    world = interrupted_after(at)
     with pytest.raises(Interrupted, match="archsearch resume vgg-20M-digits"):
         world.run(settings)
     assert world.trackers[0].study.status == "interrupted"
@@ -313,7 +256,7 @@ def test_commands_in_messages_can_be_copied(settings: RunSettings, tmp_path: Pat
     asked = replace(settings, name="my study", home=str(home))
     resume = f"archsearch resume 'my study' --home '{home}'"
     with pytest.raises(Interrupted) as interrupted:
-        Disturbed(at=14).run(asked)
+        interrupted_after(14).run(asked)
     assert str(interrupted.value) == f"interrupted; `{resume}` goes on from here"
     with pytest.raises(UserError) as taken:
         World().run(asked)
@@ -329,18 +272,9 @@ def test_commands_in_messages_can_be_copied(settings: RunSettings, tmp_path: Pat
     assert command("resume", "s", home=tmp_path / "mlruns") == "archsearch resume s"
 
 
-class Measuring(World):
-    """Gets a Ctrl-C while the pace is measured."""
-
-    def _engine(self, setups, folder):
-        engine = super()._engine(setups, folder)
-        signal.raise_signal(signal.SIGINT)
-        return engine
-
-
 def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp_path: Path):
     with pytest.raises(Interrupted, match="before the first trial; the same command"):
-        Measuring().run(settings)
+        World(interrupt_at=lambda event: isinstance(event, Measuring)).run(settings)
     assert studies.list_studies(home=tmp_path) == []
     assert list((tmp_path / "studies").iterdir()) == []
 
@@ -348,12 +282,11 @@ def test_ctrl_c_before_the_first_trial_leaves_nothing(settings: RunSettings, tmp
 def test_workers_that_do_not_start_leave_the_log_that_says_why(
     settings: RunSettings, tmp_path: Path, toys
 ):
-    class Broken(World):
-        def _engine(self, setups, folder):
-            return LocalEngine(setups, logs=folder.worker_logs, main=toys.stillborn)
+    def engine(setups, folder):
+        return LocalEngine(setups, logs=folder.worker_logs, main=toys.stillborn)
 
     with pytest.raises(ArchsearchError, match="do not start") as error:
-        Broken().run(settings)
+        World(engine=engine).run(settings)
     log = Path(str(error.value).rpartition("; see ")[2])
     assert "ImportError: no tensorflow" in log.read_text()
     [summary] = studies.list_studies(home=tmp_path)
@@ -362,13 +295,7 @@ def test_workers_that_do_not_start_leave_the_log_that_says_why(
 
 
 def test_two_ctrl_c_stop_at_once(settings: RunSettings):
-    class Twice(World):
-        def _engine(self, setups, folder):
-            engine = Struck(len(setups), 4)
-            engine.stop = lambda key: signal.raise_signal(signal.SIGINT)
-            return engine
-
-    world = Twice()
+    world = interrupted_after(4, 5)
     with pytest.raises(KeyboardInterrupt):
         world.run(settings)
     assert world.trackers[0].study.status == "interrupted"
@@ -385,7 +312,7 @@ def test_a_study_without_a_single_network_says_why(settings: RunSettings, tmp_pa
 
 def test_changed_data_cannot_be_resumed(settings: RunSettings, tmp_path: Path):
     with pytest.raises(Interrupted):
-        Disturbed().run(settings)
+        interrupted_after(5).run(settings)
     file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
     file.write_text(file.read_text().replace("val_fraction = 0.15", "val_fraction = 0.2"))
     with pytest.raises(UserError, match="images of study 'vgg-20M-digits' have changed"):
@@ -399,7 +326,7 @@ def test_a_study_outlives_its_data(settings: RunSettings, tmp_path: Path):
     asked = replace(settings, data=str(data), batch_size=4)
     expected = World().run(replace(asked, home=str(tmp_path / "calm")))
     with pytest.raises(Interrupted):
-        Disturbed().run(asked)
+        interrupted_after(5).run(asked)
     data.unlink()
     # What was prepared when it began does; once it has ended, nothing is needed.
     assert table(World().resume(expected.study, tmp_path)) == table(expected)
@@ -443,7 +370,7 @@ def test_a_study_whose_mlflow_is_gone_can_be_deleted(settings: RunSettings, tmp_
 
 def test_a_study_with_a_wrong_address_of_mlflow_goes_on(settings: RunSettings, tmp_path: Path):
     with pytest.raises(Interrupted):
-        Disturbed().run(settings)
+        interrupted_after(5).run(settings)
     file = tmp_path / "studies" / "vgg-20M-digits" / "run.toml"
     file.write_text(file.read_text() + '\ntracking_uri = "foo"\n')
     assert World().resume("vgg-20M-digits", tmp_path).status == "complete"
@@ -476,12 +403,12 @@ def test_data_are_listed_alike_before_and_after_the_first_trial(
     np.savez(tmp_path / "few.npz", x=x, y=np.arange(60) % 3)
     seen = []
 
-    class Looking(World):
-        def _engine(self, setups, folder):
+    def look(event):
+        if isinstance(event, Measuring):
             seen.extend(studies.list_studies(home=tmp_path))
-            return super()._engine(setups, folder)
 
-    Looking().run(replace(settings, data=str(tmp_path / "few.npz"), batch_size=4, trials=1))
+    few = replace(settings, data=str(tmp_path / "few.npz"), batch_size=4, trials=1)
+    World(watch=look).run(few)
     assert [(summary.status, summary.data) for summary in seen] == [("running", "few")]
     assert [summary.data for summary in studies.list_studies(home=tmp_path)] == ["few"]
 
@@ -533,7 +460,7 @@ def test_data_named_from_one_folder_are_found_from_another(
     np.savez(tmp_path / "few.npz", x=x, y=np.arange(60) % 3)
     monkeypatch.chdir(tmp_path)
     asked = replace(settings, data="few.npz", batch_size=4)
-    interrupted = Disturbed()
+    interrupted = interrupted_after(5)
     with pytest.raises(Interrupted):
         interrupted.run(asked)
     (tmp_path / "elsewhere").mkdir()
@@ -552,7 +479,7 @@ def test_databases_named_from_one_folder_are_found_from_another(
     monkeypatch.chdir(tmp_path)
     asked = replace(settings, storage="sqlite:///my.db", tracking_uri="sqlite:///runs.db")
     with pytest.raises(Interrupted):
-        Disturbed(28).run(asked)
+        interrupted_after(28).run(asked)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     name = expected.study

@@ -14,37 +14,32 @@ from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings
 from archsearch.study import dry_run
 from archsearch.study.dry_run import plan
-from archsearch.study.ports import Services
-from archsearch.testing.fake_engine import FakeEngine
 from archsearch.training.backends import choice
 from archsearch.training.job import Outcome
+from tests.world import World
 
 
-class Slow(FakeEngine):
-    """Measures so many images a second, or fails."""
+def planned(
+    settings: RunSettings,
+    *,
+    on_event=lambda event: None,
+    machine=None,
+    pace=100.0,
+    reason="",
+    device="a GPU",
+):
+    """Plan where so many images a second are measured, or measuring fails."""
 
-    pace = 100.0
-    reason = ""
-    device = "a GPU"
+    def tell(outcome: Outcome) -> Outcome:
+        if reason:
+            return Outcome(key=outcome.key, status="failed", reason=reason)
+        return replace(outcome, images_per_s=pace, start_s=2.0, device=device)
 
-    def _pace(self, job):
-        if self.reason:
-            return Outcome(key=job.key, status="failed", reason=self.reason)
-        return replace(super()._pace(job), images_per_s=self.pace, start_s=2.0, device=self.device)
-
-
-def planned(settings: RunSettings, *, on_event=lambda event: None, machine=LOCAL.machine, **engine):
-    made = []
-
-    def factory(setups, folder):
-        made.append(Slow(len(setups), train_images=1000))
-        vars(made[-1]).update(engine)
-        return made[-1]
-
-    services = Services(engine=factory, tracker=None, export=None, machine=machine)
-    found = plan(settings, on_event=on_event, services=services)
-    assert made[0].submitted == []
-    assert made[0].workers <= len(made[0].measured) <= max(2, made[0].workers)
+    world = World(tell=tell, machine=machine)
+    found = plan(settings, on_event=on_event, services=world.services())
+    engine = world.engines[0]
+    assert engine.submitted == []
+    assert engine.workers <= len(engine.measured) <= max(2, engine.workers)
     return found
 
 

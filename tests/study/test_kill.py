@@ -9,14 +9,14 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.study import catalogue as studies
 from tests.bench import table
+from tests.world import STUDY
 
-SCRIPT = Path(__file__).with_name("toy_driver.py")
-STUDY = "vgg-20M-digits"
+ROOT = Path(__file__).parents[2]
 
 
 def drive(home: Path, what: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(SCRIPT), str(home), what]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.study.toy_driver", str(home), what]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def kill_after(driver: "subprocess.Popen[str]", events: int) -> None:

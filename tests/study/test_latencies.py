@@ -9,20 +9,15 @@ import pytest
 
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.design import LatencyFit
-from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
-from archsearch.study import driver
-from archsearch.study.events import EpochDone, JobEnded, JobStarted, Notice
+from archsearch.study.events import EpochDone, JobEnded, JobStarted
 from archsearch.study.interrupt import Interrupted
-from archsearch.study.ports import Services
-from archsearch.testing.fake_engine import FakeEngine
-from archsearch.testing.fake_gauge import FakeGauge
-from archsearch.testing.memory_tracker import MemoryTracker
 from tests.bench import table
+from tests.world import STUDY, World
 
 
 def by_flops(graph: Graph) -> float:
@@ -30,51 +25,8 @@ def by_flops(graph: Graph) -> float:
     return 0.5 + cost(graph).flops / 2e6
 
 
-class World:
-    """A study's services; `interrupt_at` presses Ctrl-C once that event comes."""
-
-    def __init__(
-        self,
-        ms: Callable[[Graph], float] = by_flops,
-        *,
-        polls: int = 1,
-        interrupt_at: Callable[[object], bool] = lambda event: False,
-    ) -> None:
-        self.gauge = FakeGauge(ms, polls=polls)
-        self.tracker = MemoryTracker()
-        self.events: list[object] = []
-        self.engine: FakeEngine | None = None
-        self.interrupt_at = interrupt_at
-        self.services = Services(
-            engine=self._engine,
-            tracker=lambda settings, warn: self.tracker,
-            export=lambda store, folder, gauge: folder.exports,
-            gauge=lambda folder: self.gauge,
-        )
-
-    def _engine(self, setups, folder):
-        self.engine = FakeEngine(len(setups), train_images=1000)
-        return self.engine
-
-    def _tell(self, event):
-        self.events.append(event)
-        if self.interrupt_at(event):
-            signal.raise_signal(signal.SIGINT)
-
-    def run(self, settings: RunSettings) -> StudyResult:
-        return driver.run(settings, on_event=self._tell, services=self.services)
-
-    def resume(self, settings: RunSettings) -> StudyResult:
-        return driver.resume(
-            "vgg-20M-digits",
-            home=Path(settings.home),
-            on_event=self._tell,
-            services=self.services,
-        )
-
-    @property
-    def notices(self) -> str:
-        return "\n".join(event.text for event in self.events if isinstance(event, Notice))
+def gauged(ms: Callable[[Graph], float] = by_flops, **options) -> World:
+    return World(ms=ms, **options)
 
 
 @pytest.fixture
@@ -92,7 +44,7 @@ def settings(tmp_path: Path) -> RunSettings:
 
 
 def test_the_gauge_gets_ready_when_the_last_training_has_begun(settings: RunSettings, monkeypatch):
-    world = World()
+    world = gauged()
     monkeypatch.setattr(world.gauge, "warm_up", lambda requests=(): world.events.append(requests))
     world.run(settings)
     first, place = (n for n, e in enumerate(world.events) if isinstance(e, list | tuple))
@@ -107,7 +59,7 @@ def test_the_gauge_gets_ready_when_the_last_training_has_begun(settings: RunSett
 
 
 def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):
-    world = World()
+    world = gauged()
     result = world.run(settings)
     timed = [row for row in result.rows if row.latency_ms is not None]
     assert timed == [row for row in result.rows if row.final_val]
@@ -129,7 +81,7 @@ def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):
 
 
 def test_published_baselines_are_measured_too(settings: RunSettings):
-    world = World()
+    world = gauged()
     asked = replace(settings, space="resnet", baselines="matched,resnet20_cifar", trials=3, seeds=1)
     result = world.run(asked)
     (row,) = [row for row in result.rows if row.origin == "published"]
@@ -144,7 +96,7 @@ def test_a_network_that_cannot_be_measured_costs_a_notice(settings: RunSettings)
         return 1.0
 
     calls: list[Graph] = []
-    world = World(fussy)
+    world = gauged(fussy)
     result = world.run(settings)
     assert result.status == "complete"
     assert "the process that measures latency died: signal 9" in world.notices
@@ -152,8 +104,8 @@ def test_a_network_that_cannot_be_measured_costs_a_notice(settings: RunSettings)
 
 
 def test_a_resumed_study_measures_what_is_left(settings: RunSettings):
-    undisturbed = World().run(replace(settings, home=str(Path(settings.home) / "other")))
-    world = World()
+    undisturbed = gauged().run(replace(settings, home=str(Path(settings.home) / "other")))
+    world = gauged()
     measured = world.gauge.poll
 
     def interrupting(timeout_s=0.0):
@@ -164,8 +116,8 @@ def test_a_resumed_study_measures_what_is_left(settings: RunSettings):
     world.gauge.poll = interrupting
     with pytest.raises(Interrupted):
         world.run(settings)
-    again = World()
-    result = again.resume(settings)
+    again = gauged()
+    result = again.resume(STUDY, settings.home)
     assert len(again.gauge.asked) == 2
     assert table(result) == table(undisturbed)
     assert [row.latency_ms for row in result.rows] == [row.latency_ms for row in undisturbed.rows]
@@ -176,7 +128,6 @@ def test_a_resumed_study_measures_what_is_left(settings: RunSettings):
 
 def test_without_a_gauge_nothing_is_measured_and_no_bound_is_taken(settings: RunSettings):
     world = World()
-    world.services = replace(world.services, gauge=None)
     assert all(row.latency_ms is None for row in world.run(settings).rows)
     with pytest.raises(UserError, match=r"--max-latency 5ms: .* pip install tensorflow"):
         world.run(replace(settings, max_latency="5ms"))
@@ -186,7 +137,7 @@ def test_without_a_gauge_nothing_is_measured_and_no_bound_is_taken(settings: Run
 
 
 def test_under_a_bound_every_network_is_quick_enough(settings: RunSettings):
-    world = World(polls=3)
+    world = gauged(polls=3)
     result = world.run(replace(settings, max_latency="6ms"))
     assert len(result.rows) == 6
     for row in result.rows:
@@ -210,15 +161,15 @@ def test_under_a_bound_every_network_is_quick_enough(settings: RunSettings):
 
 
 def test_what_is_quick_enough_fills_the_budget(settings: RunSettings):
-    free = World().run(replace(settings, home=str(Path(settings.home) / "free")))
-    world = World()
+    free = gauged().run(replace(settings, home=str(Path(settings.home) / "free")))
+    world = gauged()
     result = world.run(replace(settings, max_latency="20ms"))
     assert table(result) == table(free)
     assert {row.bound_by for row in result.rows} == {"flops"}
 
 
 def test_trainings_go_on_while_a_network_is_measured(settings: RunSettings):
-    world = World(polls=8)
+    world = gauged(polls=8)
     result = world.run(replace(settings, max_latency="6ms", trials=4, prune=False))
     assert result.status == "complete"
     starts = [i for i, e in enumerate(world.events) if isinstance(e, JobStarted)]
@@ -228,14 +179,14 @@ def test_trainings_go_on_while_a_network_is_measured(settings: RunSettings):
 
 def test_a_study_cut_off_while_it_measures_goes_on_to_the_same_table(settings: RunSettings):
     bounded = replace(settings, max_latency="6ms")
-    undisturbed = World(polls=5).run(replace(bounded, home=str(Path(settings.home) / "other")))
-    cut = World(polls=5, interrupt_at=lambda event: isinstance(event, JobEnded))
+    undisturbed = gauged(polls=5).run(replace(bounded, home=str(Path(settings.home) / "other")))
+    cut = gauged(polls=5, interrupt_at=lambda event: isinstance(event, JobEnded))
     with pytest.raises(Interrupted):
         cut.run(bounded)
     with opened(default_url(Path(settings.home))) as storage:
-        kept = StudyStore.open(storage, "vgg-20M-digits").trials
-    again = World(polls=5)
-    result = again.resume(settings)
+        kept = StudyStore.open(storage, STUDY).trials
+    again = gauged(polls=5)
+    result = again.resume(STUDY, settings.home)
     assert table(result) == table(undisturbed)
     # A trial that has begun has its network: only the others are measured.
     fits = sum(len(fit_of(settings, n).measured) for n in range(len(kept), 6))
@@ -244,18 +195,18 @@ def test_a_study_cut_off_while_it_measures_goes_on_to_the_same_table(settings: R
 
 def fit_of(settings: RunSettings, number: int) -> LatencyFit:
     with opened(default_url(Path(settings.home))) as storage:
-        return StudyStore.open(storage, "vgg-20M-digits")[number].design.latency_fit
+        return StudyStore.open(storage, STUDY)[number].design.latency_fit
 
 
 def test_a_bound_out_of_reach_ends_the_search_early(settings: RunSettings):
-    world = World(lambda graph: 50.0 + cost(graph).flops / 1e6)
+    world = gauged(lambda graph: 50.0 + cost(graph).flops / 1e6)
     with pytest.raises(ArchsearchError, match=r"even .* FLOPs, the least it reaches, take 4"):
         world.run(replace(settings, max_latency="6ms", trials=20))
     assert "ends after 5 trials: none of them is quick enough" in world.notices
 
 
 def test_a_finalist_that_is_too_slow_after_all_does_not_win(settings: RunSettings):
-    free = World().run(replace(settings, home=str(Path(settings.home) / "free")))
+    free = gauged().run(replace(settings, home=str(Path(settings.home) / "free")))
     slow = free.winner.graph
     finals: list[str] = []
 
@@ -267,9 +218,8 @@ def test_a_finalist_that_is_too_slow_after_all_does_not_win(settings: RunSetting
     def note(event):
         if isinstance(event, JobStarted) and event.order.key.purpose == "final":
             finals.append(event.order.key)
-        return False
 
-    world = World(disturbed, interrupt_at=note)
+    world = gauged(disturbed, watch=note)
     result = world.run(replace(settings, max_latency="5ms"))
     first = result.rows[0]
     assert (first.graph, first.rank, first.winner, first.too_slow) == (slow, 1, False, True)
@@ -278,7 +228,7 @@ def test_a_finalist_that_is_too_slow_after_all_does_not_win(settings: RunSetting
     assert first.reason == "too slow: 9.00 ms a call, --max-latency is 5ms"
     assert "too slow: 9.00 ms a call" in world.notices
     # Where all of them are too slow, the most accurate one wins all the same, and it is said.
-    world = World(lambda graph: 9.0 if finals else 4.0, interrupt_at=note)
+    world = gauged(lambda graph: 9.0 if finals else 4.0, watch=note)
     finals.clear()
     result = world.run(replace(settings, max_latency="5ms", name="all-slow"))
     assert result.winner.graph == slow

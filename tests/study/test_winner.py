@@ -12,7 +12,7 @@ from archsearch.study import catalogue as studies
 from archsearch.study import winner as exporting
 from archsearch.study.events import Notice
 from archsearch.study.winner import export_study
-from tests.study.test_driver import World
+from tests.world import World
 
 
 @pytest.fixture
@@ -85,10 +85,7 @@ def test_without_tensorflow_there_is_a_result_but_no_export(
     says = f"pip install tensorflow, then archsearch export {study}"
     with pytest.raises(UserError, match=says):
         export_study(study, home=tmp_path)
-    world = World()
-    monkeypatch.setattr(
-        world, "_export", lambda store, folder, gauge: export_study(study, home=tmp_path)
-    )
+    world = World(export=lambda store, folder: export_study(study, home=tmp_path))
     settings = RunSettings(space="vgg", flops="20M", trials=3, epochs=1, home=str(tmp_path))
     result = world.run(replace(settings, workers=1, name="another"))
     assert result.winner is not None

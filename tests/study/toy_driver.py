@@ -1,55 +1,36 @@
-"""A driver to be killed: `python toy_driver.py HOME run|measure|resume`; its engine takes its time."""
+"""A driver to be killed: `python -m tests.study.toy_driver HOME run|measure|resume`; it takes its time."""
 
 import sys
 import time
-from pathlib import Path
 
 from archsearch.settings import RunSettings
-from archsearch.study import driver
 from archsearch.study.events import Preparing
-from archsearch.study.ports import Services
-from archsearch.testing.fake_engine import FakeEngine
-from archsearch.testing.memory_tracker import MemoryTracker
-
-STUDY = "vgg-20M-digits"
+from tests.world import STUDY, World
 
 
-class Slow(FakeEngine):
-    def events(self, timeout_s):
-        time.sleep(0.02)
-        return super().events(timeout_s)
+def take_time(engine) -> None:
+    time.sleep(0.02)
 
 
-class Measuring(Slow):
-    """Never comes to the end of measuring the pace."""
-
-    def events(self, timeout_s):
-        time.sleep(timeout_s)
-        return []
+def measure_for_ever(engine) -> None:
+    while True:
+        time.sleep(1)
 
 
-def services(engine=Slow) -> Services:
-    return Services(
-        engine=lambda setups, folder: engine(len(setups), train_images=1000),
-        tracker=lambda settings, warn: MemoryTracker(),
-        export=lambda store, folder, gauge: folder.exports,
-    )
+def say(event) -> None:
+    if not isinstance(event, Preparing):  # told on a slow machine only
+        print(type(event).__name__, flush=True)
 
 
 def main(home: str, what: str) -> None:
     settings = RunSettings(
         space="vgg", flops="20M", trials=8, epochs=3, workers=2, seeds=2, home=home
     )
-
-    def say(event) -> None:
-        if not isinstance(event, Preparing):  # told on a slow machine only
-            print(type(event).__name__, flush=True)
-
+    world = World(before=measure_for_ever if what == "measure" else take_time, watch=say)
     if what in ("run", "measure"):
-        engine = Slow if what == "run" else Measuring
-        driver.run(settings, services=services(engine), on_event=say)
+        world.run(settings)
     else:
-        driver.resume(STUDY, home=Path(home), services=services(), on_event=say)
+        world.resume(STUDY, home)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from archsearch.errors import ArchsearchError
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.registry import find_space, load_spaces
 from archsearch.testing.space_case import SpaceCase
-from tests.bench import Toy
+from archsearch.testing.toy_space import ToySpace
 
 
 class TestOurs(SpaceCase):
@@ -20,54 +20,54 @@ class TestOurs(SpaceCase):
 class TestToy(SpaceCase):
     """A third party's test: this long."""
 
-    space = Toy()
+    space = ToySpace()
     input = (8, 8, 1)
     classes = 3
     flops = 1_000_000
 
 
-class Sound(Toy):
+class Sound(ToySpace):
     name = "sound"
 
 
-class Shouting(Toy):
+class Shouting(ToySpace):
     name = "Shouting Space"
 
 
-class Lawless(Toy):
+class Lawless(ToySpace):
     rules = ("no-such-rule",)
 
 
-class Narrowing(Toy):
+class Narrowing(ToySpace):
     def tiers(self, request):
         (tier,) = super().tiers(request)
         return [tier, (IntKnob("depth", 2, 3), *tier[1:])]
 
 
-class Doubtful(Toy):
+class Doubtful(ToySpace):
     def tiers(self, request):
         (tier,) = super().tiers(request)
         return [(*tier[:2], ChoiceKnob("bias", (True, True)))]
 
 
-class Strange(Toy):
+class Strange(ToySpace):
     def classic(self, knobs, request):
         return {"depth": 99, "kernel": 3, "bias": True}
 
 
-class MadeUp(Toy):
+class MadeUp(ToySpace):
     def widths(self, knobs, request, base, pick):
         return {
             name: width + 1 for name, width in super().widths(knobs, request, base, pick).items()
         }
 
 
-class Fixed(Toy):
+class Fixed(ToySpace):
     def widths(self, knobs, request, base, pick):
         return super().widths(knobs, request, 16, pick)
 
 
-class Chatty(Toy):
+class Chatty(ToySpace):
     def label(self, knobs, request):
         return "two\nlines"
 
