@@ -31,6 +31,7 @@ def rule_rows() -> tuple[dict[str, Any], ...]:
             "statement": rule.statement,
             "source": str(rule.source),
             "formula": rule.formula,
+            "tolerance": rule.tolerance,
         }
         for rule in load_rules().values()
     )

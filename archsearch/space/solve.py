@@ -1,4 +1,4 @@
-"""Solving for width: the base width that fills a budget, and the rounding that loses least of it."""
+"""Solving for width: the largest base width whose network, each width rounded, is within the budget."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,17 +8,24 @@ from archsearch.errors import ArchsearchError, BudgetError
 from archsearch.ir.channels import Quadratic
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import Cost, cost
+from archsearch.rules.tolerance import exact_range, is_rounding
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import Knobs, check, draw
 from archsearch.space.space import Space
-from archsearch.space.widths import MULTIPLES, Rounding, keep_real
+from archsearch.space.widths import MULTIPLES, Pick, Rounding, common_multiple, keep_real
 from archsearch.units import format_count
 
 GOOD_FILL = 0.98
 """A larger width multiple is preferred as long as it fills this much of the budget."""
 
-_STRETCHES = (1.0, 1.03, 1.06, 1.1, 1.15, 1.2, 1.3, 1.4)
-"""Base widths tried, in units of the exact one, where rounding all widths down leaves too much."""
+FULL = 0.995
+"""No wider network is looked for from here on."""
+
+_STEP = 1.03
+"""The factor by which a base width is moved until the budget is between two of them."""
+
+_CLOSE = 1e-7
+"""How close, as a share, two base widths are between which widths change at one and the same point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,13 @@ class Candidate:
         graph: the network.
         cost: its exact cost.
         fill: FLOPs as a share of the budget's upper end.
-        base_width: the real base width that costs exactly the budget before rounding, in channels.
+        base_width: the real base width, in channels, that all widths are roundings for.
         multiple: all widths are multiples of this: 8, 4, 2 or 1.
         widths: every width by name, in channels.
         label: the knobs in a few words.
         notes: what the space records besides (exact roots, effect of rounding).
+        holds: the rules it was built to hold.
+        obeyed: the rules that were freed and that its knobs keep all the same.
     """
 
     space: str
@@ -48,17 +57,31 @@ class Candidate:
     widths: Mapping[str, int]
     label: str
     notes: Mapping[str, object]
+    holds: tuple[str, ...]
+    obeyed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
+    """Widths, the base width they are roundings for, and what the network of them costs."""
+
     flops: float
-    multiple: int
-    widths: Mapping[str, int]
+    base: float
+    widths: Mapping[str, float]
 
 
-WidthPlan = Callable[[float, Rounding], dict[str, float]]
-"""A space's widths for a base width and a rounding, its knobs chosen."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the widths of chosen knobs follow from a base width, and what they cost."""
+
+    widths: Callable[[float, Pick], dict[str, float]]
+    form: Quadratic
+    least: float
+    most: float
+
+    def fit(self, base: float, pick: Pick) -> _Fit:
+        widths = self.widths(base, pick)
+        return _Fit(self.form.value(widths), base, widths)
 
 
 def solve(
@@ -80,21 +103,25 @@ def solve(
     """
     check(space.knobs(request), knobs, space=space.name)
     budget = within or request.budget
-    form = space.flops_form(knobs, request)
-
-    def real_flops(base: float) -> float:
-        return form.value(space.widths(knobs, request, base, keep_real))
-
-    def plan(base: float, rounding: Rounding) -> dict[str, float]:
-        return space.widths(knobs, request, base, rounding)
-
-    base = _base_width(real_flops, budget.high, space.least_base, space.most_base)
-    fit = _best_fit(form, plan, base, budget)
+    plan = _Plan(
+        lambda base, pick: space.widths(knobs, request, base, pick),
+        space.flops_form(knobs, request),
+        space.least(knobs, request),
+        space.most_base,
+    )
+    fit = _best_fit(plan, budget)
     if fit is None:
         raise BudgetError(
             f"{space.name} has no network of {budget} with {space.label(knobs, request)}; widen the range"
         )
-    graph = space.trace(knobs, fit.widths, request)
+    return _candidate(space, knobs, request, fit, budget)
+
+
+def _candidate(
+    space: Space, knobs: Knobs, request: Request, fit: _Fit, budget: Budget
+) -> Candidate:
+    widths = {name: int(width) for name, width in fit.widths.items()}
+    graph = space.trace(knobs, widths, request)
     exact = cost(graph)
     if exact.flops not in budget:
         raise ArchsearchError(
@@ -107,11 +134,13 @@ def solve(
         graph=graph,
         cost=exact,
         fill=exact.flops / budget.high,
-        base_width=base,
-        multiple=fit.multiple,
-        widths=fit.widths,
+        base_width=fit.base,
+        multiple=common_multiple(tuple(widths.values())),
+        widths=widths,
         label=space.full_label(knobs, request),
-        notes=space.notes(knobs, fit.widths, request),
+        notes=space.notes(knobs, widths, request),
+        holds=space.held_rules(knobs, request),
+        obeyed=space.obeyed(knobs, request),
     )
 
 
@@ -123,26 +152,44 @@ def sample(space: Space, request: Request, count: int, *, seed: int = 0) -> Iter
         yield solve(space, draw(knobs, rng), request)
 
 
-def _base_width(flops: Callable[[float], float], target: float, least: float, most: float) -> float:
+# --- filling the budget --------------------------------------------------------------------------
+
+
+def _best_fit(plan: _Plan, budget: Budget) -> _Fit | None:
+    """Return the widths of the largest multiple that fills well, else the fullest that fits."""
+    real = _base_width(lambda base: plan.fit(base, keep_real).flops, budget.high, plan)
+    best: _Fit | None = None
+    for most in MULTIPLES:
+        fit = _fullest(plan, real, Rounding(most), budget.high)
+        if fit is not None and fit.flops >= GOOD_FILL * budget.high:
+            return fit
+        if fit is not None and (best is None or fit.flops > best.flops):
+            best = fit
+    if best is not None and best.flops < budget.low:
+        best = _rounded_up(plan, best, budget.high)
+    return best if best is not None and best.flops >= budget.low else None
+
+
+def _base_width(flops: Callable[[float], float], target: float, plan: _Plan) -> float:
     """Return the base width that costs `target`: false position (Illinois) on the root of the FLOPs.
 
     FLOPs are close to a square in the base width, so their root is close to a line.
     """
     goal = target**0.5
-    low, high = least, most
+    low, high = plan.least, plan.most
     f_low, f_high = flops(low) ** 0.5 - goal, flops(high) ** 0.5 - goal
     if f_low >= 0:
         return low
     if f_high <= 0:
         raise BudgetError(
-            f"{format_count(target)} FLOPs need more than {most:g} channels at the base; "
+            f"{format_count(target)} FLOPs need more than {high:g} channels at the base; "
             "give a smaller budget"
         )
     base, side = low, 0
     for _ in range(60):
         base = (low * f_high - high * f_low) / (f_high - f_low)
         f_base = flops(base) ** 0.5 - goal
-        if abs(f_base) < 1e-9 * goal or high - low < 1e-9 * base:
+        if abs(f_base) < 1e-3 * goal or high - low < 1e-3 * base:
             break
         if f_base < 0:
             low, f_low = base, f_base
@@ -155,59 +202,67 @@ def _base_width(flops: Callable[[float], float], target: float, least: float, mo
     return base
 
 
-def _best_fit(form: Quadratic, plan: WidthPlan, base: float, budget: Budget) -> _Fit | None:
-    """Return the widths of the largest multiple that fills well, else the fullest that fits."""
-    best: _Fit | None = None
-    for stretch in _STRETCHES:
-        for multiple in (m for m in MULTIPLES if 2 * m <= base or m == 1):
-            fit = _round_widths(form, plan, base * stretch, multiple, budget.high)
-            if fit is None or fit.flops < budget.low:
-                continue
-            if fit.flops >= GOOD_FILL * budget.high:
-                return fit
-            if best is None or fit.flops > best.flops:
-                best = fit
+def _fullest(plan: _Plan, start: float, pick: Pick, cap: float) -> _Fit | None:
+    """Return the network of the largest base width that fits; None if the least does not.
+
+    Rounded, the FLOPs rise with the base width in steps. Where a step is too high, several widths go up
+    at that point, each to a count as near as the one below: of them those go up that fit.
+    """
+    low = plan.fit(start, pick)
+    high: _Fit | None = None
+    while low.flops > cap:
+        if low.base <= plan.least:
+            return None
+        high, low = low, plan.fit(max(plan.least, low.base / _STEP), pick)
+    while high is None:
+        if low.flops >= FULL * cap or low.base >= plan.most:
+            return low
+        above = plan.fit(min(plan.most, low.base * _STEP), pick)
+        if above.flops > cap:
+            high = above
+        else:
+            low = above
+    while low.flops < FULL * cap:
+        if high.base - low.base < _CLOSE * low.base:
+            return _part_of_step(plan.form, low, high, cap)
+        middle = plan.fit((low.base + high.base) / 2, pick)
+        if middle.flops > cap:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _part_of_step(form: Quadratic, low: _Fit, high: _Fit, cap: float) -> _Fit:
+    """Return `low` with those of the widths that go up in this step that fit, the costliest first."""
+
+    def with_more(fit: _Fit, name: str) -> _Fit:
+        widths = {**fit.widths, name: high.widths[name]}
+        return _Fit(form.value(widths), high.base, widths)
+
+    names = [name for name, width in low.widths.items() if width != high.widths[name]]
+    best = low
+    for name in sorted(names, key=lambda name: -with_more(low, name).flops):
+        more = with_more(best, name)
+        if best.flops < more.flops <= cap:
+            best = more
     return best
 
 
-def _round_widths(
-    form: Quadratic, plan: WidthPlan, base: float, multiple: int, cap: float
-) -> _Fit | None:
-    """Round every width down, then up again where the budget allows, the costliest first.
+def _rounded_up(plan: _Plan, fit: _Fit, cap: float) -> _Fit:
+    """Return `fit` with widths rounded up where they were rounded down, the widest first.
 
-    Those to which up is nearer come before the rest, so that the rules between widths hold as well as they
-    can; where that leaves too much of the budget, cost alone decides.
+    For narrow stages, of which one channel is a large step: wider ones take what is left of the budget, as
+    far as each is still near enough to its exact width.
     """
-
-    def evaluate(up: frozenset[int]) -> tuple[float, dict[str, float], list[float]]:
-        rounding = Rounding(multiple, up)
-        widths = plan(base, rounding)
-        return form.value(widths), widths, rounding.remainders
-
-    flops, widths, remainders = evaluate(frozenset())
-    if flops > cap:  # the least widths of this multiple are too much already
-        return None
-    gains = [evaluate(frozenset((i,)))[0] - flops for i in range(len(remainders))]
-    best = (flops, widths)
-    for near in (0.5, 0.0):
-        order = sorted(
-            (
-                (remainder >= near, gain, i)
-                for i, (remainder, gain) in enumerate(zip(remainders, gains, strict=True))
-                if gain > 0
-            ),
-            reverse=True,
-        )
-        up: frozenset[int] = frozenset()
-        filled = flops
-        for _, gain, index in order:
-            if filled + gain > cap * 1.02:  # widths that follow from this one may still make it fit
-                continue
-            tried, tried_widths, _ = evaluate(up | {index})
-            if filled < tried <= cap:
-                up, filled = up | {index}, tried
-                if filled > best[0]:
-                    best = (filled, tried_widths)
-        if best[0] >= GOOD_FILL * cap:
-            break
-    return _Fit(best[0], multiple, {name: int(width) for name, width in best[1].items()})
+    exact = plan.widths(fit.base, keep_real)
+    best = fit
+    for name in sorted(exact, key=lambda name: -exact[name]):
+        most = int(exact_range(exact[name])[1])
+        for width in range(most, int(best.widths[name]), -1):
+            widths = {**best.widths, name: width}
+            flops = plan.form.value(widths)
+            if is_rounding(width, exact[name]) and best.flops < flops <= cap:
+                best = _Fit(flops, fit.base, widths)
+                break
+    return best

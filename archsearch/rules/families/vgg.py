@@ -16,6 +16,7 @@ from archsearch.readings.cost import known
 from archsearch.rules.patterns import Level, View, times
 from archsearch.rules.rewrite import Edit, Pen
 from archsearch.rules.rule import Breach, Rule, Source
+from archsearch.rules.tolerance import STATED, in_ratio
 
 _PAPER = "Simonyan & Zisserman 2014, arXiv 1409.1556"
 WIDEST = 512
@@ -159,9 +160,7 @@ def _widths(view: View) -> Iterator[Breach]:
         shrink = above.side[0] / below.side[0]
         before, after = view.channels(above.last), view.channels(below.last)
         wanted = 2 * before
-        # Widths rounded to multiples of 8 leave up to 12 between one and twice the other.
-        rounding = 12 if before % 4 == after % 4 == 0 else 4
-        if not 1.5 < shrink < 3 or abs(after - wanted) <= max(rounding, wanted // 10):
+        if not 1.5 < shrink < 3 or in_ratio(before, after, 2):
             continue
         if before >= WIDEST and after == before:
             continue  # VGG's own last stage
@@ -244,6 +243,7 @@ RULES = (
         look=_large_kernels,
         equation=field_of,
         formula="two 3×3 see 5×5: 18C² < 25C²; three see 7×7: 27C² < 49C²",
+        tolerance="a 7×7 or smaller on the image itself",
     ),
     Rule(
         name="channel-doubling",
@@ -253,5 +253,6 @@ RULES = (
         look=_widths,
         equation=flops_ratio,
         formula="(H/2)(W/2)(2C)² = HWC²",
+        tolerance=f"{STATED}; from {WIDEST} channels on a stage may keep its width",
     ),
 )
