@@ -68,11 +68,6 @@ class LectureSpace(Space):
     least_base = min(space.least_base for space in FAMILIES.values())
     most_base = max(space.most_base for space in FAMILIES.values())
 
-    @property
-    def relaxable(self) -> frozenset[str]:
-        """The rules that some family can free."""
-        return frozenset[str]().union(*(space.relaxable for space in FAMILIES.values()))
-
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return the one set there is, with all families; `knobs` keeps those within the budget."""
         return (_knobs(tuple(FAMILIES), replace(request, relax=frozenset())),)
@@ -91,6 +86,16 @@ class LectureSpace(Space):
         """Return the smallest and the largest budget that some family can meet."""
         reaches = [s.reach(_asked(s, request)) for s in FAMILIES.values()]
         return min(low for low, _ in reaches), max(high for _, high in reaches)
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return what each rule opens in the families that hold it; here a level chooses it."""
+        found: dict[str, list[Freedom]] = {}
+        for name, family in FAMILIES.items():
+            for rule, freedoms in family.freedoms(request).items():
+                for f in freedoms:
+                    knob = replace(f.knob, name=f"{name} {f.knob.name}")
+                    found.setdefault(rule, []).append(replace(f, knob=knob))
+        return {rule: tuple(freedoms) for rule, freedoms in found.items()}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return a ResNet of middling depth (the first family there is, without it)."""
@@ -165,6 +170,9 @@ class LectureSpace(Space):
             for family, asked in found
             for name, values in family.left_out(asked).items()
         }
+
+    def next_tier(self, request: Request) -> None:
+        """Return None: each family has ranges of its own."""
 
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return the family's own knobs and notes."""

@@ -84,14 +84,14 @@ class ResNextSpace(Space):
         depths = classic_depths(knobs, (3, 4, 6, 3) if large else (3, 3, 3, 0))
         return {**depths, "cardinality": min(most, 32 if large else 8)}
 
-    def least(self, knobs: Knobs, request: Request) -> float:
-        """Return the C from which no path is narrower than the rule wants (freed: than a channel)."""
+    def needs(self, knobs: Knobs, request: Request) -> float:
+        """Return the C from which no path is narrower than the rule wants (freed: than two channels)."""
         paths = int(knobs["cardinality"])
         if paths == 1:
-            return self.least_base
-        narrowest = 1.0 if CARDINALITY in request.relax else _NARROWEST
+            return 0
+        narrowest = _TWO if CARDINALITY in request.relax else _NARROWEST
         free = float(knobs.get("path_factor", 1.0))
-        return max(self.least_base, narrowest / free / path_width(1, paths))
+        return narrowest / free / path_width(1, paths)
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return each stage's output, 4C, and the path width c that C and G give."""
@@ -150,6 +150,9 @@ class ResNextSpace(Space):
 
 _NARROWEST = (NARROWEST - CHANNELS) * (1 + 1e-9)
 """The exact path width from which on paths are rounded to no less than NARROWEST."""
+
+_TWO = (2 - CHANNELS) * (1 + 1e-9)
+"""… to no less than 2: paths of one channel are a depthwise convolution."""
 
 
 def _published(

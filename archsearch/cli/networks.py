@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from archsearch import api
 from archsearch.cli.options import ImageSize, json_option, print_json, relax_option
 from archsearch.ir.codec import to_dict
+from archsearch.space.solve import Candidate
+from archsearch.units import counted
 
 
 @click.command(
@@ -71,12 +74,13 @@ def profile(
 
 
 @click.command(
-    epilog="Examples: archsearch sample --space resnext --flops 4G -n 3 · archsearch sample "
-    "--space vgg --flops 20M --input 32x32x3 --classes 10 -n 100 --seed 1 --json"
+    epilog="Examples: archsearch sample --space resnext --flops 20M · archsearch sample --space resnext "
+    "--flops 4G --input 224x224x3 -n 3 · archsearch sample --space vgg --flops 20M --input 32x32x3 "
+    "-n 100 --seed 1 --json > candidates.jsonl"
 )
 @click.option("--space", "space_name", required=True, metavar="NAME", help="The design space.")
 @click.option("--flops", required=True, metavar="BUDGET", help="4G: filled; 3.8G:4.2G: a range.")
-@click.option("--input", "size", type=ImageSize(), default="224x224x3", show_default=True)
+@click.option("--input", "size", type=ImageSize(), help="Default: 32x32x1, the digits, as run's.")
 @click.option("--classes", type=click.IntRange(2), help="Default: 1000 (10 on small images).")
 @click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -85,7 +89,7 @@ def profile(
 def sample(
     space_name: str,
     flops: str,
-    size: tuple[int, int, int],
+    size: tuple[int, int, int] | None,
     classes: int | None,
     count: int,
     seed: int,
@@ -93,57 +97,76 @@ def sample(
     as_json: bool,
 ) -> None:
     """Draw candidates of a space; every one fills the budget, none is thrown away for its size."""
-    candidates = api.sample(
-        space_name, flops, input=size, classes=classes, count=count, seed=seed, relax=relax
-    )
-    if not as_json:
-        from archsearch.report import tables
-
-        tables.show(tables.candidates(list(candidates)))
+    asked: dict[str, Any] = {"input": size, "classes": classes, "relax": relax}
+    candidates = api.sample(space_name, flops, **asked, count=count, seed=seed)
+    if as_json:
+        for candidate in candidates:
+            click.echo(json.dumps(_line(candidate), separators=(",", ":")))
         return
-    for candidate in candidates:
-        line = {
-            "space": candidate.space,
-            "label": candidate.label,
-            "knobs": candidate.knobs,
-            "flops": candidate.cost.flops,
-            "params": candidate.cost.params,
-            "activation_bytes": candidate.cost.activation_bytes,
-            "fill": candidate.fill,
-            "base_width": candidate.base_width,
-            "multiple": candidate.multiple,
-            "widths": candidate.widths,
-            "notes": candidate.notes,
-            "graph": to_dict(candidate.graph),
-        }
-        click.echo(json.dumps(line, separators=(",", ":")))
+    from archsearch.report import tables
+    from archsearch.space.registry import find_space
+
+    found = list(candidates)
+    pays_not = api.left_out(space_name, flops, **asked)
+    notes = [
+        f"this budget cannot pay {name} {', '.join(map(str, values))}"
+        for name, values in pays_not.items()
+    ]
+    words = find_space(space_name).words
+    tables.show(tables.candidates(found, words=words, freed=bool(relax), notes=notes))
+
+
+def _line(candidate: Candidate) -> dict[str, Any]:
+    from archsearch.space.standing import standing
+
+    return {
+        "space": candidate.space,
+        "label": candidate.label,
+        "knobs": candidate.knobs,
+        "flops": candidate.cost.flops,
+        "params": candidate.cost.params,
+        "activation_bytes": candidate.cost.activation_bytes,
+        "fill": candidate.fill,
+        "base_width": candidate.base_width,
+        "multiple": candidate.multiple,
+        "widths": candidate.widths,
+        "notes": candidate.notes,
+        **standing(candidate).to_dict(),
+        "graph": to_dict(candidate.graph),
+    }
 
 
 @click.command(
     epilog="Examples: archsearch check alexnet · archsearch check model.keras --rule 3x3-stacks · "
-    "archsearch check model/ --json"
+    "archsearch check model/ --json · archsearch sample --space vgg --flops 20M --json | archsearch check -"
 )
-@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/")
+@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|-")
 @click.option("--rule", "names", multiple=True, metavar="RULE", help="Check only this; repeatable.")
 @click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
 @json_option
 def check(
     target: str, names: tuple[str, ...], size: tuple[int, int, int] | None, as_json: bool
 ) -> int:
-    """Audit a network against the design rules; exit status 1 if there are findings.
+    """Audit networks against the design rules; exit status 1 if there are findings.
 
-    Each finding says what following the rule would save or cost, counted on the rewritten network.
+    Each finding says what following the rule would save or cost, counted on the rewritten network. A
+    candidate, as sample prints it, is checked against the rules that it was built to hold.
     """
-    from archsearch.rules.audit import audit
-    from archsearch.rules.registry import find_rule
-
-    rules = [find_rule(name) for name in names] or None
-    findings = audit(api.network(target, input=size), rules)
+    audits = api.check(target, rules=names, input=size)
+    total = sum(len(found.findings) for found in audits)
     if as_json:
-        print_json([finding.to_dict() for finding in findings])
-    else:
-        for finding in findings:
-            click.echo(f"{finding.message}  [{finding.rule}]")
-        found = f"{len(findings)} findings" if len(findings) != 1 else "1 finding"
-        click.echo(f"{target}: {found if findings else 'holds every rule it is about'}", err=True)
-    return 1 if findings else 0
+        rows = [[finding.to_dict() for finding in found.findings] for found in audits]
+        several = [
+            {"network": found.name, "findings": row}
+            for found, row in zip(audits, rows, strict=True)
+        ]
+        print_json(rows[0] if len(rows) == 1 else several)
+        return 1 if total else 0
+    for found in audits:
+        before = f"{found.name}: " if len(audits) > 1 else ""
+        for finding in found.findings:
+            click.echo(f"{before}{finding.message}  [{finding.rule}]")
+    what = target if len(audits) == 1 else f"{target}, {len(audits)} networks"
+    says = counted(total, "finding") if total else "holds every rule it is about"
+    click.echo(f"{what}: {says}", err=True)
+    return 1 if total else 0

@@ -45,6 +45,15 @@ def knobs(space: "Space", request: Request) -> tuple[Knob, ...]:
     return [t for t in tiers if _heaviest(space, t, request)[0] <= budget.high][-1]
 
 
+def next_tier(space: "Space", request: Request) -> tuple[int, tuple[Knob, ...]] | None:
+    """Return the next wider set of knobs, and the FLOPs from which on a budget can pay it; None: no more."""
+    held = replace(request, relax=frozenset())
+    found = knobs(space, held)
+    tiers = space.tiers(held)
+    priced = ((_heaviest(space, t, held)[0], t) for t in tiers[tiers.index(found) + 1 :])
+    return next(((flops, t) for flops, t in priced if flops > request.budget.high), None)
+
+
 def out_of_reach(name: str, request: Request, low: int, high: int) -> BudgetError:
     """Return the error that says what a space reaches, and the nearest budget within."""
     return BudgetError(
@@ -130,18 +139,19 @@ def _culprit(
 
 def _heaviest(space: "Space", found: Sequence[Knob], request: Request) -> tuple[int, Knobs]:
     """Return the FLOPs of the costliest combination at its least base width, and that combination."""
-    priced = _ends(space, tuple(found), replace(request, budget=_NO_BUDGET), high=True)
+    priced = _ends(space, tuple(found), _without_budget(request), high=True)
     return max(priced, key=lambda pair: pair[0])
 
 
 def _lightest(space: "Space", found: Sequence[Knob], request: Request) -> tuple[int, Knobs]:
     """Return the FLOPs of the cheapest combination at the most base width, and that combination."""
-    priced = _ends(space, tuple(found), replace(request, budget=_NO_BUDGET), high=False)
+    priced = _ends(space, tuple(found), _without_budget(request), high=False)
     return min(priced, key=lambda pair: pair[0])
 
 
-_NO_BUDGET = Budget(0, 0)
-"""What combinations cost does not depend on the budget: it is worked out once for all."""
+def _without_budget(request: Request) -> Request:
+    """Return the request that what combinations cost depends on: the budget counts with freed rules only."""
+    return request if request.relax else replace(request, budget=Budget(0, 0))
 
 
 @lru_cache(maxsize=1024)

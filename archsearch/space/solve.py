@@ -8,7 +8,7 @@ from archsearch.errors import ArchsearchError, BudgetError
 from archsearch.ir.channels import Quadratic
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import Cost, cost
-from archsearch.rules.tolerance import exact_range, is_rounding
+from archsearch.rules.tolerance import is_rounding
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import Knobs, check, draw
 from archsearch.space.space import Space
@@ -18,14 +18,17 @@ from archsearch.units import format_count
 GOOD_FILL = 0.98
 """A larger width multiple is preferred as long as it fills this much of the budget."""
 
-FULL = 0.995
+FULL = 0.999
 """No wider network is looked for from here on."""
 
 _STEP = 1.03
 """The factor by which a base width is moved until the budget is between two of them."""
 
-_CLOSE = 1e-7
-"""How close, as a share, two base widths are between which widths change at one and the same point."""
+_CLOSE = 1e-3
+"""How close, as a share, the base width is found …"""
+
+_CLOSEST = 1e-7
+"""… and how close where a step is to be taken in part: all widths in it change at one and the same point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +163,19 @@ def _best_fit(plan: _Plan, budget: Budget) -> _Fit | None:
     real = _base_width(lambda base: plan.fit(base, keep_real).flops, budget.high, plan)
     best: _Fit | None = None
     for most in MULTIPLES:
-        fit = _fullest(plan, real, Rounding(most), budget.high)
+        fit = _fullest(plan, real, most, budget.high)
         if fit is not None and fit.flops >= GOOD_FILL * budget.high:
             return fit
         if fit is not None and (best is None or fit.flops > best.flops):
             best = fit
     if best is not None and best.flops < budget.low:
-        best = _rounded_up(plan, best, budget.high)
+        tried = (_rounded_up(plan, best.base * wider, budget.high) for wider in _WIDER)
+        best = max((fit for fit in (best, *tried) if fit.flops <= budget.high), key=_flops)
     return best if best is not None and best.flops >= budget.low else None
+
+
+def _flops(fit: _Fit) -> float:
+    return fit.flops
 
 
 def _base_width(flops: Callable[[float], float], target: float, plan: _Plan) -> float:
@@ -176,10 +184,11 @@ def _base_width(flops: Callable[[float], float], target: float, plan: _Plan) -> 
     FLOPs are close to a square in the base width, so their root is close to a line.
     """
     goal = target**0.5
-    low, high = plan.least, plan.most
+    # From one channel on, whatever the least: freeing a rule must not change how a network is found.
+    low, high = 1.0, plan.most
     f_low, f_high = flops(low) ** 0.5 - goal, flops(high) ** 0.5 - goal
     if f_low >= 0:
-        return low
+        return plan.least
     if f_high <= 0:
         raise BudgetError(
             f"{format_count(target)} FLOPs need more than {high:g} channels at the base; "
@@ -199,15 +208,23 @@ def _base_width(flops: Callable[[float], float], target: float, plan: _Plan) -> 
             high, f_high = base, f_base
             f_low *= 0.5 if side > 0 else 1
             side = 1
-    return base
+    return max(base, plan.least)
 
 
-def _fullest(plan: _Plan, start: float, pick: Pick, cap: float) -> _Fit | None:
+def _fullest(plan: _Plan, start: float, most: int, cap: float) -> _Fit | None:
     """Return the network of the largest base width that fits; None if the least does not.
 
     Rounded, the FLOPs rise with the base width in steps. Where a step is too high, several widths go up
     at that point, each to a count as near as the one below: of them those go up that fit.
+
+    Args:
+        plan: the widths.
+        start: the base width to start from.
+        most: the largest multiple that widths are rounded to.
+        cap: the FLOPs that are not to be exceeded.
     """
+    pick = Rounding(most)
+    close = _CLOSE if most > 1 else _CLOSEST
     low = plan.fit(start, pick)
     high: _Fit | None = None
     while low.flops > cap:
@@ -223,8 +240,8 @@ def _fullest(plan: _Plan, start: float, pick: Pick, cap: float) -> _Fit | None:
         else:
             low = above
     while low.flops < FULL * cap:
-        if high.base - low.base < _CLOSE * low.base:
-            return _part_of_step(plan.form, low, high, cap)
+        if high.base - low.base < close * low.base:
+            return low if most > 1 else _part_of_step(plan.form, low, high, cap)
         middle = plan.fit((low.base + high.base) / 2, pick)
         if middle.flops > cap:
             high = middle
@@ -249,20 +266,42 @@ def _part_of_step(form: Quadratic, low: _Fit, high: _Fit, cap: float) -> _Fit:
     return best
 
 
-def _rounded_up(plan: _Plan, fit: _Fit, cap: float) -> _Fit:
-    """Return `fit` with widths rounded up where they were rounded down, the widest first.
+_WIDER = (1.0, 1.02, 1.04)
+"""Base widths tried for that, in units of the one whose nearest roundings fit."""
+
+
+def _rounded_up(plan: _Plan, base: float, cap: float) -> _Fit:
+    """Return the network of least widths with as many of them rounded up as fit, the narrowest last.
 
     For narrow stages, of which one channel is a large step: wider ones take what is left of the budget, as
     far as each is still near enough to its exact width.
     """
-    exact = plan.widths(fit.base, keep_real)
-    best = fit
+    nearest = plan.fit(base, Rounding(1)).widths
+    exact = plan.widths(base, keep_real)
+    least, most = (
+        {name: end(value, int(nearest[name])) for name, value in exact.items()}
+        for end in (_least_near, _most_near)
+    )
+    best = _Fit(plan.form.value(least), base, least)
     for name in sorted(exact, key=lambda name: -exact[name]):
-        most = int(exact_range(exact[name])[1])
-        for width in range(most, int(best.widths[name]), -1):
+        for width in range(most[name], least[name], -1):
             widths = {**best.widths, name: width}
             flops = plan.form.value(widths)
-            if is_rounding(width, exact[name]) and best.flops < flops <= cap:
-                best = _Fit(flops, fit.base, widths)
+            if best.flops < flops <= cap:
+                best = _Fit(flops, base, widths)
                 break
     return best
+
+
+def _least_near(exact: float, nearest: int) -> int:
+    """Return the least width that is near enough."""
+    while nearest > 1 and is_rounding(nearest - 1, exact):
+        nearest -= 1
+    return nearest
+
+
+def _most_near(exact: float, nearest: int) -> int:
+    """Return the largest width that is near enough."""
+    while is_rounding(nearest + 1, exact):
+        nearest += 1
+    return nearest

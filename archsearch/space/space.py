@@ -26,6 +26,10 @@ _ANY: Final = Request((224, 224, 3), 1000, Budget(1, 1))
 """A request to ask for what no request changes."""
 
 
+_NARROWER: Final = 0.5
+"""By what a freed network may be narrower than `least_base`."""
+
+
 class Space(ABC):
     """A family of networks. Subclasses are stateless; one object each is registered.
 
@@ -75,9 +79,9 @@ class Space(ABC):
         Widths may be unknown (see `space/form.py`): multiply and add them, never branch on them.
         """
 
-    def least(self, knobs: Knobs, request: Request) -> float:
-        """Return the base width, in channels, below which these knobs make no sense."""
-        return self.least_base
+    def needs(self, knobs: Knobs, request: Request) -> float:
+        """Return the base width, in channels, that these knobs need, whatever `least_base` allows."""
+        return 0
 
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return what is worth recording with a candidate: exact roots, what rounding did."""
@@ -97,6 +101,15 @@ class Space(ABC):
     def held_rules(self, knobs: Knobs, request: Request) -> tuple[str, ...]:
         """Return the rules that a candidate of these knobs is to hold: all but the freed ones."""
         return tuple(rule for rule in self.rules if rule not in request.relax)
+
+    def least(self, knobs: Knobs, request: Request) -> float:
+        """Return the base width, in channels, below which these knobs are not built.
+
+        Freed from a rule, a network may be narrower by _NARROWER: what a rule saves need not be paid with
+        depth, and what it costs can be compared at a budget that only just pays for the rule.
+        """
+        freed = len(self.obeyed(knobs, request)) < len(request.relax)
+        return max(self.least_base * (_NARROWER if freed else 1), self.needs(knobs, request))
 
     def obeyed(self, knobs: Knobs, request: Request) -> tuple[str, ...]:
         """Return the freed rules that these knobs keep all the same."""
@@ -141,6 +154,10 @@ class Space(ABC):
         wanted = (f.knob for r in sorted(request.relax) for f in self.freedoms(request)[r])
         missing = {k.name: tuple(v for v in k.choices if v not in found[k.name]) for k in wanted}
         return {name: values for name, values in missing.items() if values}
+
+    def next_tier(self, request: Request) -> tuple[int, tuple[Knob, ...]] | None:
+        """Return the FLOPs from which on there are wider knobs, and those; None: there are none."""
+        return affordable.next_tier(self, request)
 
     def check_relaxed(self, request: Request) -> None:
         """Check that all rules the request frees are this space's to free.
