@@ -16,9 +16,10 @@ from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     GAP_HEAD,
+    HEAD_WORDS,
     HEADS,
     PRE_ACTIVATION,
-    WORDS,
+    STAGE_WORDS,
     has_dense_head,
     write_head,
 )
@@ -73,7 +74,8 @@ class DenseNetSpace(Space):
         PRE_ACTIVATION: "what a layer hands on is normalised by each later one for itself"
     }
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **HEAD_WORDS,
         "θ0.5": "a transition keeps half of the channels",
         "b4": "a 1×1 to 4 growth rates before each 3×3; b0: none",
     }
@@ -109,6 +111,7 @@ class DenseNetSpace(Space):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return two growth rates for the stem, and for each stage growth, bottleneck and transition."""
         depths = depths_of(knobs)
+        narrow, theta = base * int(knobs["bottleneck"]), float(knobs["compression"])
         total = 2 * base
         widths = {"stem": pick(total)}
         for s, depth in enumerate(depths, start=1):
@@ -116,10 +119,10 @@ class DenseNetSpace(Space):
             widths[f"growth{s}"] = pick(base)
             if depth > 1:
                 widths[f"growth{s}_late"] = pick(base)
-            if knobs["bottleneck"]:
-                widths[f"bottleneck{s}"] = pick(base * int(knobs["bottleneck"]))
+            if narrow:
+                widths[f"bottleneck{s}"] = pick(narrow)
             if s < len(depths):
-                total = (total + depth * base) * float(knobs["compression"])
+                total = (total + depth * base) * theta
                 widths[f"transition{s}"] = pick(total)
         if has_dense_head(knobs):
             widths["hidden"] = pick(base * 8)

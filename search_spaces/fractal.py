@@ -19,8 +19,10 @@ from archsearch.units import counted
 from search_spaces.freedoms import (
     BATCH_NORM,
     CHANNEL_DOUBLING,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
     NORMS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     has_norm,
     multipliers,
@@ -70,7 +72,9 @@ class FractalSpace(Space):
     title = "fractal columns joined by their mean: columns, blocks a stage, drop-path"
     rules = (CHANNEL_DOUBLING, BATCH_NORM)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **NORM_WORDS,
         "3 columns": "the deepest column of a block has 2² convolutions",
         "drop 0.15": "how likely an input of a join is left out in a training step",
     }

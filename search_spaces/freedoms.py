@@ -34,10 +34,15 @@ def multipliers(stages: int) -> tuple[Freedom, ...]:
 
 def growth(knobs: Knobs, stages: int) -> tuple[float, ...]:
     """Return each stage's width in units of the first's: 1, 2, 4 … unless the multipliers are knobs."""
+    if "multiplier2" not in knobs:
+        return _DOUBLING[:stages]
     factors = [1.0]
     for s in range(2, stages + 1):
-        factors.append(factors[-1] * float(knobs.get(f"multiplier{s}", 2.0)))
+        factors.append(factors[-1] * float(knobs[f"multiplier{s}"]))
     return tuple(factors)
+
+
+_DOUBLING: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 SHORTCUTS: Final = (
@@ -78,13 +83,14 @@ def write_head(
     return pooled_head(net, x, classes)
 
 
-WORDS: Final = {
-    "1-2-3": "blocks a stage, the first stage first",
-    "multiplier 2-1.5": "the width of each stage in units of the one before",
-    "shortcut": "what a block's input meets its branch through: nothing, a 1×1, or no sum at all",
-    "batch_norm False": "no batch normalisation",
-    "head": "gap: global average pooling and one dense layer; fc: dense layers on the flattened map",
-    "gap": "global average pooling and one dense layer at the end",
-    "fc": "dense layers on the flattened map at the end",
+# --- what the words of labels mean ----------------------------------------------------------------
+
+STAGE_WORDS: Final = {"1-2-3": "blocks a stage, the first stage first"}
+MULTIPLIER_WORDS: Final = {"multiplier 2-1.5": "the width of each stage in units of the one before"}
+SHORTCUT_WORDS: Final = {
+    "shortcut": "identity: a block's input is added as it is; projection: after a 1×1; none: not at all",
 }
-"""The words that several families' labels have."""
+NORM_WORDS: Final = {"batch_norm": "False: no batch normalisation anywhere"}
+HEAD_WORDS: Final = {
+    "head": "gap: global average pooling and one dense layer; fc: dense layers on the flattened map",
+}

@@ -18,10 +18,13 @@ from search_spaces.freedoms import (
     BATCH_NORM,
     CHANNEL_DOUBLING,
     GAP_HEAD,
+    HEAD_WORDS,
     HEADS,
+    MULTIPLIER_WORDS,
     NARROW_FIRST,
+    NORM_WORDS,
     NORMS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     has_dense_head,
     has_norm,
@@ -117,7 +120,10 @@ class InceptionSpace(Space):
     rules = (CHANNEL_DOUBLING, NARROW_FIRST, GAP_HEAD, BATCH_NORM)
     least_base = 6  # the narrowest branch has a sixteenth of four times that
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
+        **NORM_WORDS,
         "3×3 50%": "the 3×3 branch's share of a module's channels",
         "5x5 12%": "the 5×5 branch's share, or that of two 3×3 in its place",
         "r0.5": "the 1×1 before a larger kernel is half as wide as that",

@@ -17,11 +17,14 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     GAP_HEAD,
+    HEAD_WORDS,
     HEADS,
     IDENTITY,
+    MULTIPLIER_WORDS,
     NARROW_FIRST,
+    SHORTCUT_WORDS,
     SHORTCUTS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     has_dense_head,
     multipliers,
@@ -71,7 +74,10 @@ class InceptionResNetSpace(Space):
     least_base = 24  # below that a budget would buy depth that no short trial can train
     rules = (CHANNEL_DOUBLING, IDENTITY, NARROW_FIRST, GAP_HEAD)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **HEAD_WORDS,
         "share 0.5": "the branches together are half as wide as the shortcut",
         "3 branches": "the third is two 3×3",
         "1×k": "1×k and k×1 in place of 3×3 from the second stage on",

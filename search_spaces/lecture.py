@@ -114,21 +114,7 @@ class LectureSpace(Space):
 
     def own_knobs(self, knobs: Knobs, request: Request) -> dict[str, KnobValue]:
         """Return the family's own knobs, as these choose them."""
-        family = self.family(knobs)
-        asked = _asked(family, request)
-        held = family.knobs(replace(asked, relax=frozenset()))
-        own = _translate(held, knobs)
-        if asked.relax:
-            found = {knob.name: knob.values() for knob in family.knobs(asked)}
-            for level, freedom in enumerate(_freedoms(family, asked), start=1):
-                # The first choice is what the rule asks for, or what a variant has chosen.
-                values = _choices(freedom, {k.name: k for k in held}, found[freedom.knob.name])
-                value = values[int(knobs[f"freed{level}"]) * len(values) // LEVELS]
-                if value is not None:
-                    own[freedom.knob.name] = value
-                elif freedom.held is not None:
-                    own[freedom.knob.name] = freedom.held
-        return own
+        return dict(_own_knobs(tuple(knobs.items()), request))
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return the family's widths."""
@@ -225,6 +211,29 @@ def _knobs(families: tuple[str, ...], request: Request) -> tuple[Knob, ...]:
         ChoiceKnob("shape", tuple(_SHAPES)),
         *(IntKnob(name, 0, LEVELS - 1) for name in levels),
     )
+
+
+@lru_cache(maxsize=1024)
+def _own_knobs(
+    chosen: tuple[tuple[str, KnobValue], ...], request: Request
+) -> tuple[tuple[str, KnobValue], ...]:
+    """Every width that is asked for needs them."""
+    knobs = dict(chosen)
+    family = FAMILIES[str(knobs["family"])]
+    asked = _asked(family, request)
+    held = family.knobs(replace(asked, relax=frozenset()))
+    own = _translate(held, knobs)
+    if asked.relax:
+        found = {knob.name: knob.values() for knob in family.knobs(asked)}
+        for level, freedom in enumerate(_freedoms(family, asked), start=1):
+            # The first choice is what the rule asks for, or what a variant has chosen.
+            values = _choices(freedom, {k.name: k for k in held}, found[freedom.knob.name])
+            value = values[int(knobs[f"freed{level}"]) * len(values) // LEVELS]
+            if value is not None:
+                own[freedom.knob.name] = value
+            elif freedom.held is not None:
+                own[freedom.knob.name] = freedom.held
+    return tuple(own.items())
 
 
 def _variants(knobs: Sequence[Knob]) -> list[Knob]:

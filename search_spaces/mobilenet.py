@@ -16,8 +16,10 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     GAP_HEAD,
+    HEAD_WORDS,
     HEADS,
-    WORDS,
+    MULTIPLIER_WORDS,
+    STAGE_WORDS,
     growth,
     has_dense_head,
     multipliers,
@@ -56,7 +58,9 @@ class MobileNetSpace(Space):
     title = "depthwise separable convolutions: blocks a stage, depthwise kernel, stem"
     rules: ClassVar[tuple[str, ...]] = (CHANNEL_DOUBLING, SEPARABLE, GAP_HEAD)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
         "3×3": "the kernel of the depthwise convolutions",
         "stem 0.5": "the stem is half as wide as the first stage",
         "convolution": "full in place of depthwise and 1×1: in all stages, or in the first half of them",

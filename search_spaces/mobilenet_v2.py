@@ -15,8 +15,10 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     IDENTITY,
+    MULTIPLIER_WORDS,
+    SHORTCUT_WORDS,
     SHORTCUTS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     multipliers,
     shortcut,
@@ -72,7 +74,9 @@ class MobileNetV2Space(MobileNetSpace):
     title = "inverted residuals: blocks a stage, expansion, depthwise kernel, head"
     rules = (CHANNEL_DOUBLING, IDENTITY, SEPARABLE, LINEAR)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
         "t6": "a block is 6 times as wide inside as at its ends",
         "3×3": "the kernel of the depthwise convolutions",
         "head 4": "the last 1×1 is 4 times as wide as the last stage",

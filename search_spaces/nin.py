@@ -14,7 +14,14 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.freedoms import GAP_HEAD, HEADS, NARROW_FIRST, WORDS, has_dense_head
+from search_spaces.freedoms import (
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    NARROW_FIRST,
+    STAGE_WORDS,
+    has_dense_head,
+)
 from search_spaces.parts import conv_bn_relu, conv_relu, dense_head, is_large
 from search_spaces.stages import nearest
 
@@ -48,7 +55,8 @@ class NinSpace(Space):
         NARROW_FIRST: "its networks have no branches side by side that could lack a 1×1"
     }
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **HEAD_WORDS,
         "mlp2·0.75": "two 1×1 after each larger convolution, 0.75 times as wide",
         "5×5": "the kernel of the larger convolutions",
         "growth 1.5": "the width of each stage in units of the one before",

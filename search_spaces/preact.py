@@ -13,10 +13,12 @@ from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     IDENTITY,
+    MULTIPLIER_WORDS,
     NO_POST_ACTIVATION,
     PRE_ACTIVATION,
     RATIO,
-    WORDS,
+    SHORTCUT_WORDS,
+    STAGE_WORDS,
 )
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem
 from search_spaces.residual import padded_preact_basic, preact_bottleneck
@@ -32,7 +34,9 @@ class PreactSpace(ResidualSpace):
     rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, RATIO)
     unfreed: ClassVar[Mapping[str, str]] = {PRE_ACTIVATION: NO_POST_ACTIVATION}
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
         **BLOCK_WORDS,
         "dropout 0.1": "the rate of dropout inside each block",
     }

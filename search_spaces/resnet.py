@@ -20,10 +20,13 @@ from search_spaces.freedoms import (
     BATCH_NORM,
     CHANNEL_DOUBLING,
     IDENTITY,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
     NORMS,
     RATIO,
+    SHORTCUT_WORDS,
     SHORTCUTS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     has_norm,
     multipliers,
@@ -171,7 +174,10 @@ class ResNetSpace(ResidualSpace):
     rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM)
     least_base = 8  # below that a budget would buy depth that no short trial can train
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **NORM_WORDS,
         **BLOCK_WORDS,
         "post": "batch normalisation and ReLU after each convolution",
         "pre": "batch normalisation and ReLU before each convolution",

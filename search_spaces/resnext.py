@@ -19,8 +19,10 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     IDENTITY,
+    MULTIPLIER_WORDS,
+    SHORTCUT_WORDS,
     SHORTCUTS,
-    WORDS,
+    STAGE_WORDS,
     growth,
     multipliers,
     shortcut,
@@ -43,7 +45,9 @@ class ResNextSpace(Space):
     least_base = 8  # below that a budget would buy depth that no short trial can train
     rules: ClassVar[tuple[str, ...]] = (CHANNEL_DOUBLING, IDENTITY, WIDTH, CARDINALITY)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
         "G8": "8 parallel paths a block: groups of its 3×3",
         "path_factor": "the paths' width in units of the one for equal FLOPs",
     }

@@ -16,9 +16,11 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     GAP_HEAD,
+    HEAD_WORDS,
     HEADS,
+    MULTIPLIER_WORDS,
     NARROW_FIRST,
-    WORDS,
+    STAGE_WORDS,
     growth,
     has_dense_head,
     multipliers,
@@ -60,7 +62,9 @@ class SqueezeNetSpace(Space):
         NARROW_FIRST: "the squeeze is a fire module's own; free fire-module"
     }
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
         "SR0.125": "a module's squeeze has an eighth of the channels that it puts out",
         "3×3 50%": "half of the expanding filters are 3×3, the rest 1×1",
         "bypass": "a module adds its input where the widths agree",

@@ -22,7 +22,10 @@ def depth_knobs(most: int, request: Request, *, least: int = 1) -> tuple[IntKnob
 
 
 def classic_depths(knobs: Mapping[str, Knob], wanted: tuple[int, ...]) -> dict[str, int]:
-    """Return `wanted` blocks per stage, as far as the knobs' ranges go."""
+    """Return `wanted` blocks per stage, as far as the knobs' ranges go; equal ones stay equal."""
+    if len(set(filter(None, wanted))) == 1:
+        ranges = [knobs[f"depth{i}"].values()[-1] for i, depth in enumerate(wanted, 1) if depth]
+        wanted = tuple(depth and min(depth, *map(int, ranges)) for depth in wanted)
     depths = {}
     for i, depth in enumerate(wanted, start=1):
         knob = knobs[f"depth{i}"]

@@ -10,7 +10,17 @@ from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
-from search_spaces.freedoms import BATCH_NORM, CHANNEL_DOUBLING, IDENTITY, NORMS, RATIO, WORDS
+from search_spaces.freedoms import (
+    BATCH_NORM,
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
+    NORMS,
+    RATIO,
+    SHORTCUT_WORDS,
+    STAGE_WORDS,
+)
 from search_spaces.parts import is_large
 from search_spaces.residual import padded_basic
 from search_spaces.resnet import BLOCK_WORDS, ResidualSpace, padded_network
@@ -31,7 +41,10 @@ class StochasticDepthSpace(ResidualSpace):
     title = "residual blocks dropped in training: depth per stage, block, survival of the last"
     rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM, RULE)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **NORM_WORDS,
         **BLOCK_WORDS,
         "survival 0.5": "how likely the last block is to run in a training step; the first nearly always",
         "decay": "linear: survival falls with depth; uniform: that of the last block for all",

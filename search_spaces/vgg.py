@@ -14,7 +14,13 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.freedoms import CHANNEL_DOUBLING, WORDS, growth, multipliers
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    MULTIPLIER_WORDS,
+    STAGE_WORDS,
+    growth,
+    multipliers,
+)
 from search_spaces.parts import dense_head, is_large
 from search_spaces.stages import classic_depths
 
@@ -50,8 +56,11 @@ class VggSpace(Space):
     title = "stacked 3×3 convolutions, channels double after each pool"
     rules = (STACKS, CHANNEL_DOUBLING)
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
         "bn": "batch normalisation after each convolution",
+        "gap": "global average pooling and one dense layer at the end",
+        "fc": "two hidden dense layers on the flattened map at the end",
         "kernel 3-5-7": "the kernels of each stage; a 5×5 stands for two 3×3, a 7×7 for three",
     }
 

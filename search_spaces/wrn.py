@@ -17,10 +17,11 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
     IDENTITY,
+    MULTIPLIER_WORDS,
     NO_POST_ACTIVATION,
     PRE_ACTIVATION,
+    SHORTCUT_WORDS,
     SHORTCUTS,
-    WORDS,
     growth,
     multipliers,
     shortcut,
@@ -46,7 +47,8 @@ class WrnSpace(Space):
         "widening": "k is a knob already, and more than 48 thin blocks are beyond its depths",
     }
     words: ClassVar[Mapping[str, str]] = {
-        **WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
         "n4": "blocks a stage (on large images n, n + 1, 2n, n); 6n + 4 layers",
         "k10": "the blocks are 10 times as wide as the stem",
         "dropout 0.3": "the rate of dropout inside each block",

@@ -76,7 +76,7 @@ def _rules(space: Space, request: Request) -> list[dict[str, Any]]:
             "statement": known[name].statement,
             "formula": known[name].formula,
             "tolerance": known[name].tolerance,
-            "held": name in space.rules and name not in request.relax,
+            "held": name not in request.relax,
             "freed": {f.knob.name: list(f.knob.choices) for f in freedoms.get(name, ())},
             "unfreed": space.unfreed.get(name, ""),
         }
@@ -98,6 +98,7 @@ def space_page(facts: Mapping[str, Any]) -> tuple[RenderableType, ...]:
                        f"{facts['classes']} classes; the space reaches {least} to {most}"),
             ("classic", _line(facts["classic"])),
             ("example", _line(facts["example"])),
+            ("ranges", _ranges(facts)),
         ]
     )  # fmt: skip
     return head, _knob_table(facts), _rule_table(facts["rules"]), _word_table(facts["words"])
@@ -118,14 +119,16 @@ def _knob_table(facts: Mapping[str, Any]) -> RenderableType:
             [f"cannot pay {_span(facts['left_out'][name])}"] if name in facts["left_out"] else []
         )
         table.add_row(name, _span(knob["values"]), ", ".join(more))
-    if facts["wider_from"] is None:
-        table.caption = "these are the widest ranges there are"
-    else:
-        table.caption = (
-            f"more from {format_count(facts['wider_from'])} FLOPs on: below, some settings would need "
-            "narrower stages than the space allows"
-        )
     return table
+
+
+def _ranges(facts: Mapping[str, Any]) -> str:
+    if facts["wider_from"] is None:
+        return "the widest there are"
+    return (
+        f"wider from {format_count(facts['wider_from'])} FLOPs on; below, some settings would need "
+        "narrower stages than the space allows"
+    )
 
 
 def _span(values: list[Any]) -> str:
@@ -138,7 +141,7 @@ def _span(values: list[Any]) -> str:
 def _rule_table(rules: list[Mapping[str, Any]]) -> RenderableType:
     table = new_table("rule", "what it says", "equation", "tolerance", "--relax")
     for rule in rules:
-        freed = "; ".join(f"{name}: {_span(values)}" for name, values in rule["freed"].items())
+        freed = "; ".join(_grouped(rule["freed"]))
         state = "" if rule["held"] else "freed: "
         table.add_row(
             rule["name"],
@@ -148,6 +151,20 @@ def _rule_table(rules: list[Mapping[str, Any]]) -> RenderableType:
             f"{state}{freed}" if freed else f"no: {rule['unfreed']}",
         )
     return table
+
+
+def _grouped(freed: Mapping[str, list[Any]]) -> list[str]:
+    """Write knobs that differ by a number or a family only as one: `multiplier2 to 4: 1, 2`."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, values in freed.items():
+        family, _, knob = name.rpartition(" ")
+        group = groups.setdefault((knob.rstrip("0123456789"), _span(values)), [])
+        if family not in group:
+            group.append(family)
+    return [
+        f"{knob}: {values}" + (f" ({', '.join(families)})" if all(families) else "")
+        for (knob, values), families in groups.items()
+    ]
 
 
 def _word_table(words: Mapping[str, str]) -> RenderableType:

@@ -14,7 +14,7 @@ CHANNELS: Final = 0.5
 
 STATED: Final = f"each width within {SHARE:.0%} of its exact value, or half a channel"
 
-_SLACK: Final = 1e-6
+_SLACK: Final = 1e-5
 """What floating point may take from an exact half."""
 
 

@@ -21,8 +21,11 @@ GOOD_FILL = 0.98
 FULL = 0.999
 """No wider network is looked for from here on."""
 
-_STEP = 1.03
-"""The factor by which a base width is moved until the budget is between two of them."""
+_STEP = 1.003
+"""The factor by which a base width is tried beyond where the budget should be, until it is between two."""
+
+_TRIES = 3
+"""Base widths tried where the budget should be, before the middle is taken, which finds high steps sooner."""
 
 _CLOSE = 1e-3
 """How close, as a share, the base width is found …"""
@@ -225,29 +228,35 @@ def _fullest(plan: _Plan, start: float, most: int, cap: float) -> _Fit | None:
     """
     pick = Rounding(most)
     close = _CLOSE if most > 1 else _CLOSEST
-    low = plan.fit(start, pick)
-    high: _Fit | None = None
-    while low.flops > cap:
-        if low.base <= plan.least:
-            return None
-        high, low = low, plan.fit(max(plan.least, low.base / _STEP), pick)
-    while high is None:
-        if low.flops >= FULL * cap or low.base >= plan.most:
-            return low
-        above = plan.fit(min(plan.most, low.base * _STEP), pick)
-        if above.flops > cap:
-            high = above
+    low = high = None
+    base, tries = start, 0
+    while low is None or high is None or high.base - low.base >= close * low.base:
+        fit = plan.fit(base, pick)
+        if fit.flops > cap:
+            if base <= plan.least:
+                return None
+            high = fit
         else:
-            low = above
-    while low.flops < FULL * cap:
-        if high.base - low.base < close * low.base:
-            return low if most > 1 else _part_of_step(plan.form, low, high, cap)
-        middle = plan.fit((low.base + high.base) / 2, pick)
-        if middle.flops > cap:
-            high = middle
+            low = fit
+            if fit.flops >= FULL * cap or base >= plan.most:
+                return fit
+        if low is not None and high is not None:
+            base = _between(low, high, cap, tries)
+            tries += 1
         else:
-            low = middle
-    return low
+            beyond = _STEP if high is None else 1 / _STEP
+            base = base * (cap / fit.flops) ** 0.5 * beyond
+            base = min(max(base, plan.least), plan.most)
+    return low if most > 1 else _part_of_step(plan.form, low, high, cap)
+
+
+def _between(low: _Fit, high: _Fit, cap: float, tries: int) -> float:
+    """Return the base width to try next: where the budget should be, after some tries the middle."""
+    share = 0.5
+    if tries < _TRIES:
+        ends = low.flops**0.5, high.flops**0.5
+        share = min(max((cap**0.5 - ends[0]) / (ends[1] - ends[0]), 0.1), 0.9)
+    return low.base + share * (high.base - low.base)
 
 
 def _part_of_step(form: Quadratic, low: _Fit, high: _Fit, cap: float) -> _Fit:

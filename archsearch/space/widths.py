@@ -37,7 +37,7 @@ class Rounding:
             off = SHARE * value
             off = off if off > CHANNELS else CHANNELS
             for step in self._multiples:
-                count = step * floor(value / step + 0.5)
+                count = step * int(value / step + 0.5)
                 if -off <= count - value <= off and count:
                     return count
             return 1
