@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def reach(space: "Space", request: Request) -> tuple[int, int]:
-    """Return the smallest and the largest budget, in FLOPs, that every candidate can meet."""
+    """Return the smallest and the largest budget, in FLOPs, that every candidate can meet, rules held."""
+    request = replace(request, relax=frozenset())
     narrowest = space.tiers(request)[0]
     return _heaviest(space, narrowest, request)[0], _lightest(space, narrowest, request)[0]
 
