@@ -3,7 +3,7 @@
 import archsearch
 
 archsearch.profile("resnet50")["flops"]                        # 4089184256
-for candidate in archsearch.sample("resnext", "4G", count=3):
+for candidate in archsearch.sample("resnext", "4G", input=(224, 224, 3), count=3):
     print(candidate.label, candidate.cost.flops, candidate.fill)
 """
 
