@@ -19,6 +19,9 @@ FULL = 0.999
 _STEP = 1.003
 """The factor by which a base width is tried beyond where the budget should be, until it is between two."""
 
+_NEAR = 1.01
+"""Base widths this close, as a factor, have no two roundings of one width between them."""
+
 _TRIES = 3
 """Base widths tried where the budget should be, before the middle is taken, which finds high steps sooner."""
 
@@ -63,7 +66,8 @@ def best_fit(plan: Plan, budget: Budget) -> Fit | None:
     """Return the widths of the largest multiple that fills well, else the fullest that fits."""
     real = _base_width(lambda base: plan.fit(base, keep_real).flops, budget.high, plan)
     best: Fit | None = None
-    for most in MULTIPLES:
+    # Where the base has less than two of a multiple, the smaller ones do as well.
+    for most in (m for m in MULTIPLES if 2 * m <= real or m == 1):
         fit = _fullest(plan, real, most, budget.high)
         if fit is not None and fit.flops >= GOOD_FILL * budget.high:
             return fit
@@ -139,6 +143,8 @@ def _fullest(plan: Plan, start: float, most: int, cap: float) -> Fit | None:
             if fit.flops >= FULL * cap or base >= plan.most:
                 return fit
         if low is not None and high is not None:
+            if most > 1 and _is_one_step(low, high):
+                return low
             base = _between(low, high, cap, tries)
             tries += 1
         else:
@@ -146,6 +152,12 @@ def _fullest(plan: Plan, start: float, most: int, cap: float) -> Fit | None:
             base = base * (cap / fit.flops) ** 0.5 * beyond
             base = min(max(base, plan.least), plan.most)
     return low if most > 1 else _part_of_step(plan.form, low, high, cap)
+
+
+def _is_one_step(low: Fit, high: Fit) -> bool:
+    """Say whether one width, under one name or several, makes the difference: nothing lies between."""
+    steps = {(w, high.widths[name]) for name, w in low.widths.items() if w != high.widths[name]}
+    return len(steps) == 1 and high.base < _NEAR * low.base
 
 
 def _between(low: Fit, high: Fit, cap: float, tries: int) -> float:
