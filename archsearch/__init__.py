@@ -3,7 +3,7 @@
 import archsearch
 
 archsearch.profile("resnet50")["flops"]                        # 4089184256
-for candidate in archsearch.sample("resnext", "4G", count=3):
+for candidate in archsearch.sample("resnext", "4G", input=(224, 224, 3), count=3):
     print(candidate.label, candidate.cost.flops, candidate.fill)
 """
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archsearch.api import build, export, network, profile, sample, search
+    from archsearch.api import build, check, export, network, profile, sample, search
     from archsearch.errors import ArchsearchError, UserError
     from archsearch.settings import RunSettings
 
@@ -20,6 +20,7 @@ __all__ = [
     "RunSettings",
     "UserError",
     "build",
+    "check",
     "export",
     "network",
     "profile",

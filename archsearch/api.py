@@ -1,6 +1,7 @@
 """The Python interface: what the commands do, as functions."""
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
 from archsearch.readings import table
 from archsearch.space.budget import Budget, Request
+from archsearch.space.knobs import KnobValue
 from archsearch.space.registry import find_baseline, find_space, load_baselines
 from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
@@ -16,6 +18,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.exchange.latency import Latency
+    from archsearch.rules.audit import Audit
     from archsearch.settings import RunSettings
     from archsearch.study.events import Event
 
@@ -23,6 +26,9 @@ Size = tuple[int, int, int]
 
 LARGE_SIDE = 96
 """From this side on (pixels) images are taken to have ImageNet's 1000 classes, below CIFAR's 10."""
+
+USUAL_INPUT = (32, 32, 1)
+"""The images that a search has where no data are named: the digits."""
 
 
 def search(
@@ -170,7 +176,7 @@ def sample(
     space: str,
     flops: str,
     *,
-    input: Size = (224, 224, 3),
+    input: Size | None = None,
     classes: int | None = None,
     count: int = 10,
     seed: int = 0,
@@ -181,7 +187,7 @@ def sample(
     Args:
         space: name of a design space.
         flops: the budget: `4G`, filled to 95 % or more, or a range `3.8G:4.2G`.
-        input: (height, width, channels).
+        input: (height, width, channels); None: (32, 32, 1), the digits that `search` has by default.
         classes: None: 1000 for large images, 10 for small ones.
         count: how many.
         seed: of the draws.
@@ -192,11 +198,117 @@ def sample(
         BudgetError: the budget is out of the space's reach.
     """
     found = find_space(space)
-    classes = classes or (1000 if min(input[:2]) >= LARGE_SIDE else 10)
-    rules = split_names(relax) if isinstance(relax, str) else relax
-    request = Request(input, classes, Budget.parse(flops, input), frozenset(rules))
+    request = _request(input, classes, lambda size, _: Budget.parse(flops, size), relax)
     found.knobs(request)  # what is wrong shows now, not at the first candidate
     return _sample(found, request, count, seed=seed)
+
+
+def left_out(
+    space: str,
+    flops: str,
+    *,
+    input: Size | None = None,
+    classes: int | None = None,
+    relax: str | Iterable[str] = (),
+) -> Mapping[str, tuple[KnobValue, ...]]:
+    """Return the knobs of freed rules with those of their values that the budget cannot pay.
+
+    The arguments, and the errors raised, are those of `sample`.
+    """
+    request = _request(input, classes, lambda size, _: Budget.parse(flops, size), relax)
+    return find_space(space).left_out(request)
+
+
+def space_facts(
+    space: str,
+    flops: str | None = None,
+    *,
+    input: Size | None = None,
+    classes: int | None = None,
+    relax: str | Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return all there is to say about a space at a budget, as `archsearch spaces NAME --json` prints it.
+
+    Args:
+        space: its name.
+        flops: the budget; None: the least one that is filled to 95 %, as near to it as the space reaches.
+        input: as for `sample`, and so are `classes` and `relax`.
+        classes: how many.
+        relax: design rules to free.
+
+    Raises:
+        UserError: no such space or budget, or a rule that the space cannot free.
+        BudgetError: the budget is out of the space's reach.
+    """
+    from archsearch.report import space_page
+
+    found = find_space(space)
+
+    def budget(size: Size, classes: int) -> Budget:
+        if flops is None:
+            return space_page.usual_budget(found, size, classes)
+        return Budget.parse(flops, size)
+
+    return space_page.space_facts(found, _request(input, classes, budget, relax))
+
+
+def _request(
+    input: Size | None,
+    classes: int | None,
+    budget: Callable[[Size, int], Budget],
+    relax: str | Iterable[str],
+) -> Request:
+    size = input or USUAL_INPUT
+    classes = classes or (1000 if min(size[:2]) >= LARGE_SIDE else 10)
+    rules = split_names(relax) if isinstance(relax, str) else relax
+    return Request(size, classes, budget(size, classes), frozenset(rules))
+
+
+def check(
+    name: str | Path | Graph, *, rules: Iterable[str] = (), input: Size | None = None
+) -> "tuple[Audit, ...]":
+    """Return where networks depart from the design rules, as `archsearch check` prints it.
+
+    Args:
+        name: as for `network`; a file of `archsearch sample --json`, of one network a line; or `-`, the
+            same from standard input.
+        rules: the names of the rules to check. None named: for a sampled candidate those that it was
+            built to hold, for any other network all there are.
+        input: (height, width, channels), for a baseline.
+
+    Returns:
+        What was found in each network; in one mostly.
+
+    Raises:
+        UserError: as for `network`; or there is no rule of that name.
+    """
+    from archsearch.rules.audit import Audit, audit
+    from archsearch.rules.registry import find_rule
+
+    asked = [find_rule(rule) for rule in rules]
+    return tuple(
+        Audit(found, audit(graph, asked or [find_rule(rule) for rule in holds] or None))
+        for found, graph, holds in _networks(name, input)
+    )
+
+
+def _networks(
+    name: str | Path | Graph, input: Size | None
+) -> Iterable[tuple[str, Graph, tuple[str, ...]]]:
+    """Return each network with what it is called and the rules it was built to hold."""
+    if isinstance(name, Graph):
+        return [(name.name, name, ())]
+    from archsearch.exchange.candidate_files import load_candidates, read_candidates
+
+    if str(name) == "-":
+        found = read_candidates(sys.stdin.read(), where="standard input")
+        if not found:
+            raise UserError("standard input holds no candidate; give it archsearch sample --json's")
+        return found
+    path = Path(name)
+    return (load_candidates(path) if path.is_file() else ()) or [
+        (str(name), network(name, input=input), ())
+    ]
 
 
 def build(

@@ -6,8 +6,7 @@ python docs/readme.py
 import re
 from pathlib import Path
 
-from archsearch.report.catalog import rules_markdown, space_rows, spaces_markdown
-from archsearch.rules.audit import rule_rows
+from archsearch.report.catalog import rule_rows, rules_markdown, space_rows, spaces_markdown
 from archsearch.space.registry import load_spaces
 
 README = Path(__file__).parent.parent / "README.md"
@@ -15,9 +14,10 @@ README = Path(__file__).parent.parent / "README.md"
 
 def filled(text: str) -> str:
     """Return the README with its generated parts written anew."""
+    spaces = load_spaces()
     parts = {
-        "spaces": spaces_markdown(space_rows(load_spaces())),
-        "rules": rules_markdown(rule_rows()),
+        "spaces": spaces_markdown(space_rows(spaces)),
+        "rules": rules_markdown(rule_rows(spaces)),
     }
     for name, table in parts.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -5,16 +5,28 @@ C: transitions compress by θ.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    PRE_ACTIVATION,
+    STAGE_WORDS,
+    has_dense_head,
+    write_head,
+)
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.stages import classic_depths, depth_knobs, depths_of
+
+DENSE = "dense-concatenation"
 
 
 def dense_layer(net: Tracer, x: Tensor, *, growth: Width, bottleneck: Width | None) -> Tensor:
@@ -57,19 +69,38 @@ class DenseNetSpace(Space):
 
     name = "densenet"
     title = "dense concatenation: layers a stage, compression, bottleneck; growth rate solved"
-    rules = ("dense-concatenation", "pre-activation", "global-average-pooling-head")
+    rules = (DENSE, PRE_ACTIVATION, GAP_HEAD)
+    unfreed: ClassVar[Mapping[str, str]] = {
+        PRE_ACTIVATION: "what a layer hands on is normalised by each later one for itself"
+    }
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **HEAD_WORDS,
+        "θ0.5": "a transition keeps half of the channels",
+        "b4": "a 1×1 to 4 growth rates before each 3×3; b0: none",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and deeper stages."""
         rest = (
-            ChoiceKnob("compression", (0.5, 0.75, 1.0)),
-            # Width of the 1×1 before each 3×3, in growth rates; 0 leaves it out.
-            ChoiceKnob("bottleneck", (0, 2, 4)),
+            ChoiceKnob("compression", (0.5, 0.75)),
+            # Width of the 1×1 before each 3×3, in growth rates.
+            ChoiceKnob("bottleneck", (2, 4)),
         )
         return [
             (*depth_knobs(most, request, least=min(2, most)), *rest)
             for most in (1, 2, 3, 4, 6, 8, 12, 16)
         ]
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return transitions that keep all, 3×3 on all channels; the head."""
+        return {
+            DENSE: (
+                Freedom(ChoiceKnob("compression", (0.5, 0.75, 1.0))),
+                Freedom(ChoiceKnob("bottleneck", (0, 2, 4))),
+            ),
+            GAP_HEAD: HEADS,
+        }
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return DenseNet-121, on small images DenseNet-BC-100 (as deep as the ranges go)."""
@@ -80,6 +111,7 @@ class DenseNetSpace(Space):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return two growth rates for the stem, and for each stage growth, bottleneck and transition."""
         depths = depths_of(knobs)
+        narrow, theta = base * int(knobs["bottleneck"]), float(knobs["compression"])
         total = 2 * base
         widths = {"stem": pick(total)}
         for s, depth in enumerate(depths, start=1):
@@ -87,11 +119,13 @@ class DenseNetSpace(Space):
             widths[f"growth{s}"] = pick(base)
             if depth > 1:
                 widths[f"growth{s}_late"] = pick(base)
-            if knobs["bottleneck"]:
-                widths[f"bottleneck{s}"] = pick(base * int(knobs["bottleneck"]))
+            if narrow:
+                widths[f"bottleneck{s}"] = pick(narrow)
             if s < len(depths):
-                total = (total + depth * base) * float(knobs["compression"])
+                total = (total + depth * base) * theta
                 widths[f"transition{s}"] = pick(total)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 8)
         return widths
 
     def build(
@@ -109,7 +143,7 @@ class DenseNetSpace(Space):
             [widths.get(f"bottleneck{s}") for s in stages],
             [widths[f"transition{s}"] for s in stages[:-1]],
         )
-        return pooled_head(net, x, request.classes)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `6-12-24-16 θ0.5 b4`."""

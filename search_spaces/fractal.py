@@ -6,24 +6,42 @@ steps the paper has a global one instead, which picks one column for the whole n
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from archsearch.units import counted
+from search_spaces.freedoms import (
+    BATCH_NORM,
+    CHANNEL_DOUBLING,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
+    NORMS,
+    STAGE_WORDS,
+    growth,
+    has_norm,
+    multipliers,
+)
 from search_spaces.parts import is_large, pooled_head, residual_stem
-from search_spaces.stages import CHANNEL_DOUBLING, growth, held, multiplier_knobs
 
 STAGES = 4
 DROP_PATH = 0.15  # the paper's, section 4.1
 
 
 def fractal(
-    net: Tracer, x: Tensor, *, filters: Width, columns: int, drop: float, dropout: float = 0.0
+    net: Tracer,
+    x: Tensor,
+    *,
+    filters: Width,
+    columns: int,
+    drop: float,
+    dropout: float = 0.0,
+    norm: bool = True,
 ) -> Tensor:
     """`columns` columns, the last 2^(columns − 1) convolutions deep; columns that end together join once.
 
@@ -32,9 +50,9 @@ def fractal(
 
     def ends(x: Tensor, columns: int) -> list[Tensor]:
         """Return the ends of all columns, side by side and not yet joined."""
-        y = net.conv(x, filters, kernel=3)
+        y = net.conv(x, filters, kernel=3, bias=not norm)
         y = net.dropout(y, dropout) if dropout else y
-        found = [net.relu(net.batch_norm(y))]
+        found = [net.relu(net.batch_norm(y) if norm else y)]
         if columns > 1:
             middle = _join(net, ends(x, columns - 1), drop)
             found += ends(middle, columns - 1)
@@ -52,8 +70,14 @@ class FractalSpace(Space):
 
     name = "fractal"
     title = "fractal columns joined by their mean: columns, blocks a stage, drop-path"
-    rules = (CHANNEL_DOUBLING, "bn-after-conv")
-    relaxable = frozenset({CHANNEL_DOUBLING})
+    rules = (CHANNEL_DOUBLING, BATCH_NORM)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **NORM_WORDS,
+        "3 columns": "the deepest column of a block has 2² convolutions",
+        "drop 0.15": "how likely an input of a join is left out in a training step",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return more columns and blocks: c columns are 2^c − 1 convolutions."""
@@ -62,16 +86,19 @@ class FractalSpace(Space):
                 IntKnob("columns", 1, columns),
                 *(IntKnob(f"blocks{i}", 1, most) for i in range(1, STAGES + 1)),
                 ChoiceKnob("drop_path", (0.0, DROP_PATH, 0.3)),
-                *multiplier_knobs(request, STAGES),
             )
             for columns, most in ((2, 1), (3, 1), (3, 2), (4, 2), (4, 3))
         ]
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, no normalisation."""
+        return {CHANNEL_DOUBLING: multipliers(STAGES), BATCH_NORM: NORMS}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return FractalNet-20's three columns, one block a stage."""
         columns = min(3, max(int(value) for value in knobs["columns"].values()))
         blocks = {f"blocks{i}": 1 for i in range(1, STAGES + 1)}
-        return {"columns": columns, **blocks, "drop_path": DROP_PATH, **held(knobs)}
+        return {"columns": columns, **blocks, "drop_path": DROP_PATH}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling stages, each block with a width of its own up to rounding."""
@@ -85,7 +112,8 @@ class FractalSpace(Space):
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
     ) -> Tensor:
         """Write stem, fractal blocks, 2×2 pools between the stages, and the head."""
-        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
+        norm = has_norm(knobs)
+        x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input), norm=norm)
         for s in range(1, STAGES + 1):
             if s > 1 and x.side >= 2:
                 x = net.max_pool(x, kernel=2, name=f"stage{s - 1}.pool")
@@ -97,6 +125,7 @@ class FractalSpace(Space):
                     filters=widths[f"stage{s}_{b}"],
                     columns=knobs["columns"],
                     drop=knobs["drop_path"],
+                    norm=norm,
                 )
         return pooled_head(net, x, request.classes)
 

@@ -5,33 +5,35 @@ auxiliary classifiers in training. The published networks are tables of branches
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.rules.tolerance import CHANNELS
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, KnobValue
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import (
-    conv_bn_relu,
-    conv_relu,
-    dense_head,
-    is_large,
-    pooled_head,
-    residual_stem,
-)
-from search_spaces.stages import (
+from search_spaces.freedoms import (
+    BATCH_NORM,
     CHANNEL_DOUBLING,
-    classic_depths,
-    depths_of,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    MULTIPLIER_WORDS,
+    NARROW_FIRST,
+    NORM_WORDS,
+    NORMS,
+    STAGE_WORDS,
     growth,
-    held,
-    multiplier_knobs,
+    has_dense_head,
+    has_norm,
+    multipliers,
+    write_head,
 )
+from search_spaces.parts import conv_bn_relu, conv_relu, is_large, residual_stem
+from search_spaces.stages import classic_depths, depths_of
 
-GAP_HEAD = "global-average-pooling-head"
-REDUCTIONS = "1x1-bottleneck"
 STAGES = 3
 
 
@@ -115,8 +117,20 @@ class InceptionSpace(Space):
     title = (
         "branches side by side: modules a stage, branch shares, reductions, stem, auxiliary heads"
     )
-    rules = (CHANNEL_DOUBLING, REDUCTIONS, GAP_HEAD, "bn-after-conv")
-    relaxable = frozenset({CHANNEL_DOUBLING, REDUCTIONS, GAP_HEAD})
+    rules = (CHANNEL_DOUBLING, NARROW_FIRST, GAP_HEAD, BATCH_NORM)
+    least_base = 6  # the narrowest branch has a sixteenth of four times that
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
+        **NORM_WORDS,
+        "3×3 50%": "the 3×3 branch's share of a module's channels",
+        "5x5 12%": "the 5×5 branch's share, or that of two 3×3 in its place",
+        "r0.5": "the 1×1 before a larger kernel is half as wide as that",
+        "stem": "an aggressive stem: an eighth of a large image's side, half of a small one's",
+        "aux": "auxiliary classifiers in training",
+        "reduced": "whether there is a 1×1 before each larger kernel",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return more and more modules a stage."""
@@ -129,12 +143,7 @@ class InceptionSpace(Space):
             ChoiceKnob("five", ("5x5", "3x3+3x3")),
             ChoiceKnob("aggressive_stem", (False, True)),
             ChoiceKnob("auxiliary", (False, True)),
-            *multiplier_knobs(request, STAGES),
         )
-        if REDUCTIONS in request.relax:
-            rest += (ChoiceKnob("reduced", (True, False)),)
-        if GAP_HEAD in request.relax:
-            rest += (ChoiceKnob("head", ("gap", "fc")),)
         return [
             (
                 IntKnob("depth1", 1, most),
@@ -145,10 +154,17 @@ class InceptionSpace(Space):
             for most in (1, 2, 3, 4)
         ]
 
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, no 1×1 before larger kernels, the head, no normalisation."""
+        return {
+            CHANNEL_DOUBLING: multipliers(STAGES),
+            NARROW_FIRST: (Freedom(ChoiceKnob("reduced", (True, False)), held=True),),
+            GAP_HEAD: HEADS,
+            BATCH_NORM: NORMS,
+        }
+
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return GoogLeNet's 2-5-2 modules and, nearly, its shares."""
-        rest: dict[str, KnobValue] = {"reduced": True} if "reduced" in knobs else {}
-        rest |= {"head": "gap"} if "head" in knobs else {}
         return {
             **classic_depths(knobs, (2, 5, 2)),
             "share3": 0.5,
@@ -157,8 +173,6 @@ class InceptionSpace(Space):
             "five": "5x5",
             "aggressive_stem": is_large(request.input),
             "auxiliary": False,
-            **held(knobs),
-            **rest,
         }
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
@@ -171,11 +185,12 @@ class InceptionSpace(Space):
             widths[f"one{s}"] = pick(total * (0.875 - share3 - share5))
             if knobs.get("reduced", True):
                 widths[f"reduce3_{s}"] = pick(total * share3 * reduction)
-                widths[f"reduce5_{s}"] = pick(total * share5 * reduction)
+                # A channel there must be: half of one is the least that is rounded to it.
+                widths[f"reduce5_{s}"] = pick(max(CHANNELS, total * share5 * reduction))
             widths[f"three{s}"] = pick(total * share3)
             widths[f"five{s}"] = pick(total * share5)
             widths[f"pooled{s}"] = pick(total * 0.125)
-        if knobs.get("head") == "fc":
+        if has_dense_head(knobs):
             widths["hidden"] = pick(base * 8)
         return widths
 
@@ -183,18 +198,18 @@ class InceptionSpace(Space):
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request
     ) -> Tensor:
         """Write stem, modules with 3×3/2 pools between the stages, auxiliary classifiers, head."""
-        x = _stem(net, widths, request, aggressive=bool(knobs["aggressive_stem"]))
+        norm = has_norm(knobs)
+        x = _stem(net, widths, request, aggressive=bool(knobs["aggressive_stem"]), norm=norm)
         for s, depth in enumerate(depths_of(knobs, STAGES), start=1):
             if s > 1:
                 x = net.max_pool(x, kernel=3, stride=2, padding="same", name=f"stage{s - 1}.pool")
                 if knobs["auxiliary"]:
-                    _small_auxiliary_head(net, x, f"auxiliary{s}", request.classes)
+                    _small_auxiliary_head(net, x, f"auxiliary{s}", request.classes, norm=norm)
             branches = _searched(knobs, widths, s)
             for b in range(depth):
-                x = net.block(f"stage{s}.module{b + 1}", inception, x, branches=branches)
-        if knobs.get("head") == "fc":
-            return dense_head(net, x, (widths["hidden"],), request.classes)
-        return pooled_head(net, x, request.classes)
+                name = f"stage{s}.module{b + 1}"
+                x = net.block(name, inception, x, branches=branches, batch_norm=norm)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `2-5-2 3×3 50% 5×5 12% r0.5 stem aux`."""
@@ -207,20 +222,21 @@ class InceptionSpace(Space):
 
 
 def _stem(
-    net: Tracer, widths: Mapping[str, Width], request: Request, *, aggressive: bool
+    net: Tracer, widths: Mapping[str, Width], request: Request, *, aggressive: bool, norm: bool
 ) -> Tensor:
     """Aggressive: 224 → 28, 32 → 16, as GoogLeNet's in three convolutions; else 224 → 56, 32 → 32."""
     large = is_large(request.input)
+    unit = conv_bn_relu if norm else conv_relu
     x = net.input
     if not aggressive:
-        x = residual_stem(net, x, widths["stem"], large=large)
+        x = residual_stem(net, x, widths["stem"], large=large, norm=norm)
         with net.scope("stem3"):
-            return conv_bn_relu(net, x, widths["stem3"], kernel=3)
+            return unit(net, x, widths["stem3"], kernel=3)
     with net.scope("stem"):
-        x = conv_bn_relu(net, x, widths["stem"], kernel=7 if large else 3, stride=2 if large else 1)
+        x = unit(net, x, widths["stem"], kernel=7 if large else 3, stride=2 if large else 1)
         x = net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
-        x = conv_bn_relu(net, x, widths["stem"], kernel=1)
-        x = conv_bn_relu(net, x, widths["stem3"], kernel=3)
+        x = unit(net, x, widths["stem"], kernel=1)
+        x = unit(net, x, widths["stem3"], kernel=3)
         return net.max_pool(x, kernel=3, stride=2, padding="same")
 
 
@@ -236,10 +252,11 @@ def _searched(knobs: Knobs, widths: Mapping[str, Width], s: int) -> tuple[Branch
     )
 
 
-def _small_auxiliary_head(net: Tracer, x: Tensor, name: str, classes: int) -> None:
+def _small_auxiliary_head(net: Tracer, x: Tensor, name: str, classes: int, *, norm: bool) -> None:
     """1×1, global average pool, scores: the paper's without its dense layer, larger than these networks."""
     with net.training_only(name):
-        x = net.global_avg_pool(conv_bn_relu(net, x, 128, kernel=1))
+        unit = conv_bn_relu if norm else conv_relu
+        x = net.global_avg_pool(unit(net, x, 128, kernel=1))
         net.auxiliary(net.dense(x, classes))
 
 

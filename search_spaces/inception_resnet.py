@@ -5,18 +5,36 @@ to the shortcut's width; scaling it by 0.1 to 0.2 keeps wide networks from blowi
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NARROW_FIRST,
+    SHORTCUT_WORDS,
+    SHORTCUTS,
+    STAGE_WORDS,
+    growth,
+    has_dense_head,
+    multipliers,
+    shortcut,
+    write_head,
+)
 from search_spaces.inception import BN_EPSILON, Branch, Pooling, Unit, inception
 from search_spaces.inception_v3 import write_stem
-from search_spaces.parts import conv_bn_relu, is_large, pooled_head, residual_stem
-from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, depths_of
+from search_spaces.parts import conv_bn_relu, is_large, residual_stem
+from search_spaces.stages import classic_depths, depths_of
 
 STAGES = 3
 
@@ -28,16 +46,23 @@ def inception_residual(
     branches: tuple[Branch, ...],
     scale: float,
     relu: bool = True,
+    path: str = "identity",
 ) -> Tensor:
-    """X + scale · (1×1 of the concatenated branches), ReLU."""
+    """X + scale · (1×1 of the concatenated branches), ReLU; `path` as in `residual_stages`."""
     y = net.conv(inception(net, x, branches=branches), x.channels, kernel=1, bias=True)
+    if path == "none":
+        return net.relu(y)
+    if path == "projection":
+        x = net.conv(x, x.channels, kernel=1, bias=True, name="shortcut_conv")
     x = net.add(x, net.scale(y, scale))
     return net.relu(x) if relu else x
 
 
-def reduce(net: Tracer, x: Tensor, *, added: Width) -> Tensor:
-    """Halve the map: a 3×3/2 pool beside a 3×3/2 convolution to `added` channels."""
+def reduce(net: Tracer, x: Tensor, *, added: Width | None) -> Tensor:
+    """Halve the map: a 3×3/2 pool beside a 3×3/2 convolution to `added` channels (None: no more)."""
     pooled = net.max_pool(x, kernel=3, stride=2, padding="same")
+    if added is None:
+        return pooled
     return net.concat([pooled, conv_bn_relu(net, x, added, kernel=3, stride=2)])
 
 
@@ -47,7 +72,18 @@ class InceptionResNetSpace(Space):
     name = "inception_resnet"
     title = "Inception branches with shortcuts: modules a stage, branches, width, scale"
     least_base = 24  # below that a budget would buy depth that no short trial can train
-    rules = (CHANNEL_DOUBLING, "identity-shortcut", "1x1-bottleneck", "global-average-pooling-head")
+    rules = (CHANNEL_DOUBLING, IDENTITY, NARROW_FIRST, GAP_HEAD)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **HEAD_WORDS,
+        "share 0.5": "the branches together are half as wide as the shortcut",
+        "3 branches": "the third is two 3×3",
+        "1×k": "1×k and k×1 in place of 3×3 from the second stage on",
+        "scale 0.2": "the factor of the branches' sum before it joins the shortcut",
+        "reduced": "whether there is a 1×1 before each larger kernel",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return more and more modules a stage."""
@@ -70,6 +106,15 @@ class InceptionResNetSpace(Space):
             for most in (1, 2, 3, 4, 6, 10)
         ]
 
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, no 1×1 before larger kernels, the head."""
+        return {
+            CHANNEL_DOUBLING: multipliers(STAGES),
+            IDENTITY: SHORTCUTS,
+            NARROW_FIRST: (Freedom(ChoiceKnob("reduced", (True, False)), held=True),),
+            GAP_HEAD: HEADS,
+        }
+
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return Inception-ResNet-v1's 5-10-5 modules, as far as the ranges go."""
         rest = {"share": 0.5, "branches": 3, "factorised": is_large(request.input), "scale": 0.2}
@@ -78,13 +123,18 @@ class InceptionResNetSpace(Space):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return the shortcut's width, doubled by each reduction, and the branches' of each stage."""
         branches = int(knobs["branches"])
+        names = ("one", "reduce", "three", "reduce3", "three3")[: 1 + 2 * (branches - 1)]
+        factors = growth(knobs, STAGES)
         widths = {"stem": pick(base)}
-        for s in range(1, STAGES + 1):
-            if s > 1:
-                widths[f"added{s}"] = pick(base * 2 ** (s - 2))
-            branch = base * 2 ** (s - 1) * float(knobs["share"]) / branches
-            for name in ("one", "reduce", "three", "reduce3", "three3")[: 1 + 2 * (branches - 1)]:
-                widths[f"{name}_{s}"] = pick(branch)
+        for s, factor in enumerate(factors, start=1):
+            if s > 1 and factor > factors[s - 2]:
+                widths[f"added{s}"] = pick(base * (factor - factors[s - 2]))
+            branch = base * factor * float(knobs["share"]) / branches
+            for name in names:
+                if not name.startswith("reduce") or knobs.get("reduced", True):
+                    widths[f"{name}_{s}"] = pick(branch)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 4)
         return widths
 
     def build(
@@ -94,7 +144,7 @@ class InceptionResNetSpace(Space):
         x = residual_stem(net, net.input, widths["stem"], large=is_large(request.input))
         for s, depth in enumerate(depths_of(knobs, STAGES), start=1):
             if s > 1:
-                x = net.block(f"reduce{s}", reduce, x, added=widths[f"added{s}"])
+                x = net.block(f"reduce{s}", reduce, x, added=widths.get(f"added{s}"))
             branches = _searched(knobs, widths, s, x.side)
             for b in range(depth):
                 x = net.block(
@@ -103,8 +153,9 @@ class InceptionResNetSpace(Space):
                     x,
                     branches=branches,
                     scale=float(knobs["scale"]),
+                    path=shortcut(knobs),
                 )
-        return pooled_head(net, x, request.classes)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
     def label(self, knobs: Knobs, request: Request) -> str:
         """Return e.g. `5-10-5 share 0.5 3 branches 1×7 scale 0.2`."""
@@ -122,12 +173,17 @@ def _searched(knobs: Knobs, widths: Mapping[str, Width], s: int, side: int) -> t
         spatial = (Unit(three, 3),)
     branches: tuple[Branch, ...] = (
         (Unit(widths[f"one_{s}"]),),
-        (Unit(widths[f"reduce_{s}"]), *spatial),
+        (*_reduction(widths, f"reduce_{s}"), *spatial),
     )
     if knobs["branches"] == 3:
         wide = widths[f"three3_{s}"]
-        branches += ((Unit(widths[f"reduce3_{s}"]), Unit(wide, 3), Unit(wide, 3)),)
+        branches += ((*_reduction(widths, f"reduce3_{s}"), Unit(wide, 3), Unit(wide, 3)),)
     return branches
+
+
+def _reduction(widths: Mapping[str, Width], name: str) -> Branch:
+    """Return the 1×1 that comes first, where there is one."""
+    return (Unit(widths[name]),) if name in widths else ()
 
 
 _WIDE, _HIGH = (1, 7), (7, 1)

@@ -5,6 +5,7 @@ LeCun, Bottou, Bengio & Haffner 1998.
 
 from collections.abc import Mapping, Sequence
 from math import log2
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Pads, Tensor, Tracer
@@ -28,6 +29,11 @@ class LeNetSpace(Space):
     name = "lenet"
     title = "convolution and pool N times, dense M times: counts, kernel, pool, growth"
     rules = ()
+    words: ClassVar[Mapping[str, str]] = {
+        "2 conv 5×5 avg": "two convolutions, each with a 2×2 average pool (max: the largest)",
+        "2 dense h20": "two hidden dense layers; the first has 20 base widths",
+        "growth 2.5": "the width of each convolution in units of the one before",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return the one set there is."""

@@ -10,22 +10,43 @@ from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Block, Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import conv_bn_relu, is_large, pooled_head
-from search_spaces.stages import (
+from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
-    classic_depths,
-    depths_of,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    MULTIPLIER_WORDS,
+    STAGE_WORDS,
     growth,
-    held,
-    multiplier_knobs,
+    has_dense_head,
+    multipliers,
+    write_head,
 )
+from search_spaces.parts import conv_bn_relu, is_large, pooled_head
+from search_spaces.stages import classic_depths, depths_of
+
+SEPARABLE = "depthwise-separable"
+CONVOLUTIONS = (
+    Freedom(ChoiceKnob("convolution", ("separable", "early full", "full")), held="separable"),
+)
+"""Full convolutions in all stages, or in the first half of them."""
 
 
-def separable(net: Tracer, x: Tensor, *, filters: Width, stride: int, kernel: int = 3) -> Tensor:
-    """Depthwise convolution, BN, ReLU; 1×1, BN, ReLU."""
+def is_full(knobs: Knobs, stage: int, stages: int) -> bool:
+    """Say whether a stage (counted from 1) is built of full convolutions."""
+    kind = knobs.get("convolution", "separable")
+    return kind == "full" or (kind == "early full" and 2 * stage <= stages)
+
+
+def separable(
+    net: Tracer, x: Tensor, *, filters: Width, stride: int, kernel: int = 3, full: bool = False
+) -> Tensor:
+    """Depthwise convolution, BN, ReLU; 1×1, BN, ReLU. Or a `full` convolution in their place."""
+    if full:
+        return conv_bn_relu(net, x, filters, kernel=kernel, stride=stride)
     x = conv_bn_relu(net, x, x.channels, kernel=kernel, stride=stride, groups=x.channels)
     return conv_bn_relu(net, x, filters, kernel=1)
 
@@ -35,12 +56,16 @@ class MobileNetSpace(Space):
 
     name = "mobilenet"
     title = "depthwise separable convolutions: blocks a stage, depthwise kernel, stem"
-    rules: ClassVar[tuple[str, ...]] = (
-        CHANNEL_DOUBLING,
-        "depthwise-separable",
-        "global-average-pooling-head",
-    )
-    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING})
+    rules: ClassVar[tuple[str, ...]] = (CHANNEL_DOUBLING, SEPARABLE, GAP_HEAD)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
+        "3×3": "the kernel of the depthwise convolutions",
+        "stem 0.5": "the stem is half as wide as the first stage",
+        "convolution": "full in place of depthwise and 1×1: in all stages, or in the first half of them",
+    }
+    least_base = 6
     deepest: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 6)
     """Blocks a stage may have at most, tier by tier: without shortcuts no short trial trains deeper ones."""
     convolution: ClassVar[Block] = staticmethod(conv_bn_relu)
@@ -51,7 +76,7 @@ class MobileNetSpace(Space):
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and deeper stages: five, four of them on small images; the first stays short."""
         stages = 5 if is_large(request.input) else 4
-        rest = (*self.choices(request), *multiplier_knobs(request, stages))
+        rest = self.choices(request)
         return [
             (
                 IntKnob("depth1", 1, max(1, most // 2)),
@@ -60,6 +85,15 @@ class MobileNetSpace(Space):
             )
             for most in self.deepest
         ]
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, full convolutions, the head."""
+        stages = 5 if is_large(request.input) else 4
+        return {
+            CHANNEL_DOUBLING: multipliers(stages),
+            SEPARABLE: CONVOLUTIONS,
+            GAP_HEAD: HEADS,
+        }
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth."""
@@ -73,7 +107,7 @@ class MobileNetSpace(Space):
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return MobileNet's 1-2-2-6-2 blocks, on small images 1-2-6-2."""
         depths = (1, 2, 2, 6, 2) if is_large(request.input) else (1, 2, 6, 2)
-        return {**classic_depths(knobs, depths), "kernel": 3, "stem": 0.5, **held(knobs)}
+        return {**classic_depths(knobs, depths), "kernel": 3, "stem": 0.5}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling stages; each stage's first block has a width of its own up to rounding."""
@@ -81,6 +115,8 @@ class MobileNetSpace(Space):
         for s, factor in enumerate(growth(knobs, len(self.depths(knobs))), start=1):
             widths[f"first{s}"] = pick(base * factor)
             widths[f"stage{s}"] = pick(base * factor)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 16)
         return widths
 
     def build(
@@ -100,17 +136,20 @@ class MobileNetSpace(Space):
                     kernel=knobs["kernel"],
                     **self.settings(knobs, widths, s, b),
                 )
-        return self.head(net, x, widths, request)
+        return self.head(net, x, knobs, widths, request)
 
     def settings(
         self, knobs: Knobs, widths: Mapping[str, Width], stage: int, block: int
     ) -> dict[str, Any]:
         """Return what a block is given besides stride and kernel; `stage` counts from 1, `block` from 0."""
-        return {"filters": widths[f"stage{stage}" if block else f"first{stage}"]}
+        filters = widths[f"stage{stage}" if block else f"first{stage}"]
+        return {"filters": filters, "full": is_full(knobs, stage, len(self.depths(knobs)))}
 
-    def head(self, net: Tracer, x: Tensor, widths: Mapping[str, Width], request: Request) -> Tensor:
+    def head(
+        self, net: Tracer, x: Tensor, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
         """Write what follows the last block."""
-        return pooled_head(net, x, request.classes)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
     def depths(self, knobs: Knobs) -> tuple[int, ...]:
         """Return the blocks of every stage."""

@@ -4,17 +4,28 @@ Sandler et al. 2018, arXiv 1801.04381.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.widths import Pick
-from search_spaces.mobilenet import MobileNetSpace
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    SHORTCUT_WORDS,
+    SHORTCUTS,
+    STAGE_WORDS,
+    growth,
+    multipliers,
+    shortcut,
+)
+from search_spaces.mobilenet import CONVOLUTIONS, SEPARABLE, MobileNetSpace, is_full
 from search_spaces.parts import is_large
-from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, growth, held
+from search_spaces.stages import classic_depths
 
 LINEAR = "linear-bottleneck"
 
@@ -37,13 +48,23 @@ def inverted(
     add: bool,
     kernel: int = 3,
     linear: bool = True,
+    full: bool = False,
+    project: bool = False,
 ) -> Tensor:
-    """1×1 up to `hidden` (left out for None), depthwise, linear 1×1 down; x added where `add`."""
-    y = x if hidden is None else conv_bn_relu6(net, x, hidden, kernel=1)
-    y = conv_bn_relu6(net, y, y.channels, kernel=kernel, stride=stride, groups=y.channels)
+    """1×1 up to `hidden` (left out for None), depthwise, linear 1×1 down; x added where `add`.
+
+    `full` writes one full convolution in place of the first two; `project` puts a 1×1 on the shortcut.
+    """
+    if full:
+        y = conv_bn_relu6(net, x, hidden or x.channels, kernel=kernel, stride=stride)
+    else:
+        y = x if hidden is None else conv_bn_relu6(net, x, hidden, kernel=1)
+        y = conv_bn_relu6(net, y, y.channels, kernel=kernel, stride=stride, groups=y.channels)
     y = net.batch_norm(net.conv(y, filters, kernel=1))
     y = y if linear else net.activation(y, "relu6")
-    return net.add(x, y) if add else y
+    if project:
+        x = net.batch_norm(net.conv(x, filters, kernel=1, stride=stride, name="shortcut_conv"))
+    return net.add(x, y) if add or project else y
 
 
 class MobileNetV2Space(MobileNetSpace):
@@ -51,30 +72,44 @@ class MobileNetV2Space(MobileNetSpace):
 
     name = "mobilenet_v2"
     title = "inverted residuals: blocks a stage, expansion, depthwise kernel, head"
-    rules = (CHANNEL_DOUBLING, "identity-shortcut", "depthwise-separable", LINEAR)
-    relaxable = frozenset({CHANNEL_DOUBLING, LINEAR})
+    rules = (CHANNEL_DOUBLING, IDENTITY, SEPARABLE, LINEAR)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        "t6": "a block is 6 times as wide inside as at its ends",
+        "3×3": "the kernel of the depthwise convolutions",
+        "head 4": "the last 1×1 is 4 times as wide as the last stage",
+        "projection": "what ends a block: linear, nothing; relu6, a nonlinearity",
+        "convolution": "full in place of 1×1 and depthwise: in all stages, or in the first half of them",
+    }
     deepest = (1, 2, 3, 4, 6, 8)
     convolution = staticmethod(conv_bn_relu6)
     block = staticmethod(inverted)
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth."""
-        knobs: tuple[Knob, ...] = (
+        return (
             ChoiceKnob("expansion", (2, 3, 4, 6)),
             ChoiceKnob("kernel", (3, 5)),
             # Width of the last 1×1 in units of the last stage's: 4 in the paper's table.
             ChoiceKnob("head", (2, 4, 8)),
         )
-        if LINEAR in request.relax:
-            knobs += (ChoiceKnob("projection", ("linear", "relu6")),)
-        return knobs
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, full convolutions, a nonlinearity at the narrow ends."""
+        ends = ChoiceKnob("projection", ("linear", "relu6"))
+        return {
+            CHANNEL_DOUBLING: multipliers(5 if is_large(request.input) else 4),
+            IDENTITY: SHORTCUTS,
+            SEPARABLE: CONVOLUTIONS,
+            LINEAR: (Freedom(ends, held="linear"),),
+        }
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return MobileNetV2: 1-2-3-7-4 blocks by resolution (1-3-7-4 on small images), expansion 6."""
         depths = (1, 2, 3, 7, 4) if is_large(request.input) else (1, 3, 7, 4)
-        rest: dict[str, KnobValue] = {"projection": "linear"} if "projection" in knobs else {}
-        rest |= {"expansion": 6, "kernel": 3, "head": 4, **held(knobs)}
-        return {**classic_depths(knobs, depths), **rest}
+        return {**classic_depths(knobs, depths), "expansion": 6, "kernel": 3, "head": 4}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling thin widths, the expanded ones, and the last 1×1's."""
@@ -95,14 +130,19 @@ class MobileNetV2Space(MobileNetSpace):
         self, knobs: Knobs, widths: Mapping[str, Width], stage: int, block: int
     ) -> dict[str, Any]:
         """Return what a block is given besides stride and kernel."""
+        path = shortcut(knobs)
         return {
             "hidden": widths[f"hidden{stage}" if block else f"open{stage}"],
             "filters": widths[f"stage{stage}"],
-            "add": block > 0,
+            "add": block > 0 and path == "identity",
             "linear": knobs.get("projection", "linear") == "linear",
+            "full": is_full(knobs, stage, len(self.depths(knobs))),
+            "project": path == "projection",
         }
 
-    def head(self, net: Tracer, x: Tensor, widths: Mapping[str, Width], request: Request) -> Tensor:
+    def head(
+        self, net: Tracer, x: Tensor, knobs: Knobs, widths: Mapping[str, Width], request: Request
+    ) -> Tensor:
         """Write the last 1×1, pool, dropout and scores."""
         return _head(net, x, widths["head"], request.classes)
 

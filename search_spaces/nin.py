@@ -5,18 +5,25 @@ dense layers.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Pads, Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, KnobValue, RisingKnob
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    NARROW_FIRST,
+    STAGE_WORDS,
+    has_dense_head,
+)
 from search_spaces.parts import conv_bn_relu, conv_relu, dense_head, is_large
 from search_spaces.stages import nearest
-
-GAP_HEAD = "global-average-pooling-head"
 
 
 def mlpconv(
@@ -43,15 +50,23 @@ class NinSpace(Space):
 
     name = "nin"
     title = "1×1 networks at every pixel: mlpconvs a stage, their depth, kernels, growth"
-    rules = (GAP_HEAD, "1x1-bottleneck")
-    relaxable = frozenset({GAP_HEAD})
+    rules = (GAP_HEAD, NARROW_FIRST)
+    unfreed: ClassVar[Mapping[str, str]] = {
+        NARROW_FIRST: "its networks have no branches side by side that could lack a 1×1"
+    }
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **HEAD_WORDS,
+        "mlp2·0.75": "two 1×1 after each larger convolution, 0.75 times as wide",
+        "5×5": "the kernel of the larger convolutions",
+        "growth 1.5": "the width of each stage in units of the one before",
+        "bn": "batch normalisation after each convolution",
+    }
+    least_base = 8
     most_base = 4096  # one-block stages are cheap at any width
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return more and more mlpconvs a stage; three stages, four on large images."""
-        head: tuple[Knob, ...] = ()
-        if GAP_HEAD in request.relax:
-            head = (ChoiceKnob("head", ("gap", "fc")),)
         return [
             (
                 *(IntKnob(f"blocks{i}", 1, most) for i in range(1, _stages(request) + 1)),
@@ -61,18 +76,18 @@ class NinSpace(Space):
                 # Width of the 1×1 convolutions in units of the spatial one's.
                 RisingKnob("inner", (0.5, 0.75, 1.0)),
                 ChoiceKnob("batch_norm", (False, True)),
-                *head,
             )
             for most in (1, 2, 3)
         ]
 
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return the head."""
+        return {GAP_HEAD: HEADS}
+
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return the paper's shape: one mlpconv a stage with two 1×1 convolutions."""
-        blocks: dict[str, KnobValue] = {n: 1 for n in knobs if n.startswith("blocks")}
-        if "head" in knobs:
-            blocks["head"] = "gap"
         return {
-            **blocks,
+            **{name: 1 for name in knobs if name.startswith("blocks")},
             "perceptron": 2,
             "kernel": 5,
             "growth": nearest(knobs["growth"], 1.5 if is_large(request.input) else 1.0),
@@ -87,7 +102,7 @@ class NinSpace(Space):
             width = base * float(knobs["growth"]) ** s
             widths[f"stage{s + 1}"] = pick(width)
             widths[f"inner{s + 1}"] = pick(width * float(knobs["inner"]))
-        if knobs.get("head") == "fc":
+        if has_dense_head(knobs):
             widths["hidden"] = pick(base * 4)
         return widths
 
@@ -113,7 +128,7 @@ class NinSpace(Space):
                     perceptron=(widths[f"inner{s}"],) * int(knobs["perceptron"]),
                     batch_norm=batch_norm,
                 )
-        if knobs.get("head") == "fc":
+        if has_dense_head(knobs):
             return dense_head(net, x, (widths["hidden"],), request.classes)
         with net.scope("head"):
             return net.global_avg_pool(net.conv(x, request.classes, kernel=1, bias=True))

@@ -68,19 +68,25 @@ def dense_head(net: Tracer, x: Tensor, hidden: Sequence[Width], classes: int) ->
         return net.dense(x, classes)
 
 
-def residual_stem(net: Tracer, x: Tensor, filters: Width, *, large: bool) -> Tensor:
+def residual_stem(
+    net: Tracer, x: Tensor, filters: Width, *, large: bool, norm: bool = True
+) -> Tensor:
     """ResNet's stem: 7×7/2 and a 3×3/2 pool for large images (224 → 56), 3×3/1 for small ones."""
+    unit = conv_bn_relu if norm else conv_relu
     with net.scope("stem"):
         if not large:
-            return conv_bn_relu(net, x, filters, kernel=3)
-        x = conv_bn_relu(net, x, filters, kernel=7, stride=2)
+            return unit(net, x, filters, kernel=3)
+        x = unit(net, x, filters, kernel=7, stride=2)
         return net.max_pool(x, kernel=3, stride=2, padding="same")
 
 
-def preact_stem(net: Tracer, x: Tensor, filters: Width, *, large: bool) -> Tensor:
+def preact_stem(
+    net: Tracer, x: Tensor, filters: Width, *, large: bool, norm: bool = True
+) -> Tensor:
     """ResNet's stem without BN and ReLU: the first pre-activation block starts with them."""
     with net.scope("stem"):
-        x = net.conv(x, filters, kernel=7 if large else 3, stride=2 if large else 1)
+        kernel, stride = (7, 2) if large else (3, 1)
+        x = net.conv(x, filters, kernel=kernel, stride=stride, bias=not norm)
         return net.max_pool(x, kernel=3, stride=2, padding="same") if large else x
 
 
@@ -90,7 +96,7 @@ def pooled_head(net: Tracer, x: Tensor, classes: int) -> Tensor:
         return net.dense(net.global_avg_pool(x), classes)
 
 
-def last_bn_relu(net: Tracer, x: Tensor) -> Tensor:
+def last_bn_relu(net: Tracer, x: Tensor, *, norm: bool = True) -> Tensor:
     """Normalise and rectify what pre-activation blocks put out: none of them does it after itself."""
     with net.scope("last"):
-        return net.relu(net.batch_norm(x))
+        return net.relu(net.batch_norm(x) if norm else x)

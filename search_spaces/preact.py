@@ -4,55 +4,60 @@ He, Zhang, Ren & Sun 2016, "Identity mappings in deep residual networks", arXiv 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from archsearch.ir.tracer import Block, Tensor, Tracer
+from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NO_POST_ACTIVATION,
+    PRE_ACTIVATION,
+    RATIO,
+    SHORTCUT_WORDS,
+    STAGE_WORDS,
+)
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem
-from search_spaces.residual import padded_preact_basic, preact_basic, preact_bottleneck
-from search_spaces.resnet import ResNetSpace, padded_network, residual_stages
-from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, depths_of, held
+from search_spaces.residual import padded_preact_basic, preact_bottleneck
+from search_spaces.resnet import BLOCK_WORDS, ResidualSpace, padded_network, residual_stages
+from search_spaces.stages import classic_depths, depths_of
 
 
-class PreactSpace(ResNetSpace):
+class PreactSpace(ResidualSpace):
     """Depth per stage, basic or bottleneck blocks at their papers' ratios, dropout."""
 
     name = "preact"
     title = "pre-activation residual blocks: depth per stage, basic or bottleneck, dropout"
-    rules = (CHANNEL_DOUBLING, "identity-shortcut", "pre-activation", "bottleneck-ratio")
+    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, RATIO)
+    unfreed: ClassVar[Mapping[str, str]] = {PRE_ACTIVATION: NO_POST_ACTIVATION}
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **BLOCK_WORDS,
+        "dropout 0.1": "the rate of dropout inside each block",
+    }
     least_base = 8  # below that a budget would buy depth that no short trial can train
-    relaxable = frozenset({CHANNEL_DOUBLING, "identity-shortcut", "bottleneck-ratio"})
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth."""
-        knobs: tuple[Knob, ...] = (
+        return (
             ChoiceKnob("block", ("basic", "bottleneck")),
             ChoiceKnob("dropout", (0.0, 0.1, 0.2, 0.3)),
         )
-        if "bottleneck-ratio" in request.relax:
-            knobs += (ChoiceKnob("ratio", (1, 2, 4, 8)),)
-        return knobs
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return pre-activation ResNet-50, on small images ResNet-164 (as deep as the ranges go)."""
         large = is_large(request.input)
         depths = classic_depths(knobs, (3, 4, 6, 3) if large else (18, 18, 18, 0))
-        rest: dict[str, KnobValue] = {"block": "bottleneck", "dropout": 0.0, **held(knobs)}
-        if "ratio" in knobs:
-            rest["ratio"] = 4
-        if "shortcut" in knobs:
-            rest["shortcut"] = "identity"
-        return {**depths, **rest}
+        return {**depths, "block": "bottleneck", "dropout": 0.0}
 
-    def ratio(self, knobs: Knobs) -> float:
-        """Return output width over inner width: 1 for basic blocks, 4 for bottlenecks unless freed."""
-        return 1 if knobs["block"] == "basic" else float(knobs.get("ratio", 4))
-
-    def block(self, knobs: Knobs) -> Block:
-        """Return the block to stack."""
-        return preact_basic if knobs["block"] == "basic" else preact_bottleneck
+    def is_preact(self, knobs: Knobs) -> bool:
+        """Say that normalisation and ReLU come before the convolutions."""
+        return True
 
     def settings(self, knobs: Knobs) -> dict[str, Any]:
         """Return the dropout inside each block."""

@@ -21,14 +21,38 @@ class Ending(TypedDict):
     """A squeeze-and-excitation gate of that many hidden units ends the branch."""
     plain: NotRequired[bool]
     """No shortcut."""
+    norm: NotRequired[bool]
+    """False: no batch normalisation; convolutions have biases."""
+
+
+def _conv(
+    net: Tracer,
+    x: Tensor,
+    filters: Width,
+    *,
+    kernel: int,
+    norm: bool,
+    stride: int = 1,
+    groups: int = 1,
+    name: str | None = None,
+) -> Tensor:
+    """Convolution and BN, or one with a bias."""
+    x = net.conv(x, filters, kernel=kernel, stride=stride, groups=groups, bias=not norm, name=name)
+    return net.batch_norm(x, name=name and name.replace("conv", "batch_norm")) if norm else x
+
+
+def _ready(net: Tracer, x: Tensor, norm: bool) -> Tensor:
+    """BN and ReLU, as pre-activation branches start."""
+    return net.relu(net.batch_norm(x) if norm else x)
 
 
 def basic(
     net: Tracer, x: Tensor, *, inner: Width, filters: Width, stride: int, **ending: Unpack[Ending]
 ) -> Tensor:
     """Two 3×3 convolutions, each followed by BN: 18HWC² FLOPs when `inner == filters == C`."""
-    y = net.relu(net.batch_norm(net.conv(x, inner, kernel=3, stride=stride)))
-    y = net.batch_norm(net.conv(y, filters, kernel=3))
+    norm = ending.get("norm", True)
+    y = net.relu(_conv(net, x, inner, kernel=3, stride=stride, norm=norm))
+    y = _conv(net, y, filters, kernel=3, norm=norm)
     return _ended(net, x, y, stride=stride, **ending)
 
 
@@ -43,9 +67,10 @@ def bottleneck(
     **ending: Unpack[Ending],
 ) -> Tensor:
     """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`."""
-    y = net.relu(net.batch_norm(net.conv(x, inner, kernel=1)))
-    y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=stride, groups=groups)))
-    y = net.batch_norm(net.conv(y, filters, kernel=1))
+    norm = ending.get("norm", True)
+    y = net.relu(_conv(net, x, inner, kernel=1, norm=norm))
+    y = net.relu(_conv(net, y, inner, kernel=3, stride=stride, groups=groups, norm=norm))
+    y = _conv(net, y, filters, kernel=1, norm=norm)
     return _ended(net, x, y, stride=stride, **ending)
 
 
@@ -69,11 +94,12 @@ def preact_basic(
     project: bool,
     dropout: float = 0.0,
     plain: bool = False,
+    norm: bool = True,
 ) -> Tensor:
     """BN-ReLU-conv twice, dropout between; nothing but the addition on the shortcut's path."""
-    ready = net.relu(net.batch_norm(x))
-    y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=3, stride=stride)))
-    y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=3)
+    ready = _ready(net, x, norm)
+    y = net.relu(_conv(net, ready, inner, kernel=3, stride=stride, norm=norm))
+    y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=3, bias=not norm)
     if plain:
         return y
     return net.add(y, _preact_shortcut(net, x, ready, filters, stride=stride, project=project))
@@ -90,13 +116,14 @@ def preact_bottleneck(
     dropout: float = 0.0,
     strided: Literal["1x1", "3x3"] = "3x3",
     plain: bool = False,
+    norm: bool = True,
 ) -> Tensor:
     """BN-ReLU-conv three times: 1×1, 3×3, 1×1, one of the first two strided; dropout before the last."""
     first, second = (stride, 1) if strided == "1x1" else (1, stride)
-    ready = net.relu(net.batch_norm(x))
-    y = net.relu(net.batch_norm(net.conv(ready, inner, kernel=1, stride=first)))
-    y = net.relu(net.batch_norm(net.conv(y, inner, kernel=3, stride=second)))
-    y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=1)
+    ready = _ready(net, x, norm)
+    y = net.relu(_conv(net, ready, inner, kernel=1, stride=first, norm=norm))
+    y = net.relu(_conv(net, y, inner, kernel=3, stride=second, norm=norm))
+    y = net.conv(net.dropout(y, dropout) if dropout else y, filters, kernel=1, bias=not norm)
     if plain:
         return y
     return net.add(y, _preact_shortcut(net, x, ready, filters, stride=stride, project=project))
@@ -137,6 +164,7 @@ def _ended(
     survival: float = 1.0,
     squeezed: Width | None = None,
     plain: bool = False,
+    norm: bool = True,
 ) -> Tensor:
     """Gate and drop the branch `y`, add the shortcut (its 1×1 projection: option B), rectify."""
     if squeezed is not None:
@@ -145,8 +173,8 @@ def _ended(
         y = net.drop_path(y, survival)
     if not plain:
         if project:
-            x = net.conv(x, y.channels, kernel=1, stride=stride, name="shortcut_conv")
-            x = net.batch_norm(x, name="shortcut_batch_norm")
+            name = "shortcut_conv"
+            x = _conv(net, x, y.channels, kernel=1, stride=stride, norm=norm, name=name)
         y = net.add(y, x)
     return net.relu(y)
 

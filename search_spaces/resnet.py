@@ -4,6 +4,7 @@ He et al. 2015, arXiv 1512.03385. Two 3×3 cost 18HWC²; the bottleneck, deeper,
 17HWC².
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, ClassVar
@@ -12,9 +13,25 @@ from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Block, Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    BATCH_NORM,
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
+    NORMS,
+    RATIO,
+    SHORTCUT_WORDS,
+    SHORTCUTS,
+    STAGE_WORDS,
+    growth,
+    has_norm,
+    multipliers,
+    shortcut,
+)
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import (
     basic,
@@ -25,21 +42,10 @@ from search_spaces.residual import (
     preact_bottleneck,
 )
 from search_spaces.stages import (
-    CHANNEL_DOUBLING,
     classic_depths,
     depth_knobs,
     depths_of,
-    growth,
-    held,
-    multiplier_knobs,
 )
-
-_BLOCKS: Mapping[tuple[str, str], Block] = {
-    ("basic", "post"): basic,
-    ("bottleneck", "post"): bottleneck,
-    ("basic", "pre"): preact_basic,
-    ("bottleneck", "pre"): preact_bottleneck,
-}
 
 
 def residual_stages(
@@ -84,66 +90,53 @@ def residual_stages(
     return x
 
 
-class ResNetSpace(Space):
-    """Depth per stage, basic or bottleneck blocks, bottleneck ratio, post- or pre-activation."""
+WIDER: Mapping[str, float] = {
+    "basic": 1, "bottleneck": 4, "bottleneck1": 1, "bottleneck2": 2, "bottleneck8": 8,
+}  # fmt: skip
+"""By what a block's output is wider than its inside: the blocks' ratio."""
 
-    name = "resnet"
-    title = "residual blocks: depth per stage, basic or bottleneck, ratio, activation order"
-    rules: ClassVar[tuple[str, ...]] = (
-        CHANNEL_DOUBLING,
-        "identity-shortcut",
-        "bottleneck-ratio",
-        "bn-after-conv",
-    )
-    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING, "identity-shortcut"})
+BLOCKS = (Freedom(ChoiceKnob("block", tuple(WIDER))),)
+"""Bottlenecks of other ratios than 4."""
+
+BLOCK_WORDS: Mapping[str, str] = {
+    "basic": "blocks of two 3×3",
+    "bottleneck": "blocks of 1×1, 3×3, 1×1, the output 4 times as wide as the inside",
+    "bottleneck2": "the output 2 times as wide as the inside; so for 1 and 8",
+}
+
+
+class ResidualSpace(Space):
+    """What spaces of residual blocks have in common: stem, stages of doubling width, head."""
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and deeper stages."""
         rest = self.choices(request)
-        if "identity-shortcut" in request.relax:
-            # A projection in every block, or plain stacks: what ResNet was compared with.
-            rest += (ChoiceKnob("shortcut", ("identity", "projection", "none")),)
-        return [
-            (*depth_knobs(most, request), *rest, *multiplier_knobs(request, 4, multiplier))
-            for most, multiplier in (
-                (1, 2.0), *((most, 2.5) for most in (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)),
-            )
-        ]  # fmt: skip
+        deepest = (1, 2, 3, 4, 5, 6, 8, 9, 12, 18)
+        return [(*depth_knobs(most, request), *rest) for most in deepest]
 
+    @abstractmethod
     def choices(self, request: Request) -> tuple[Knob, ...]:
-        """Return the knobs besides depth."""
-        return (
-            ChoiceKnob("block", ("basic", "bottleneck")),
-            # Output width over inner width: 1 is the plain basic block, 4 the classic bottleneck.
-            ChoiceKnob("ratio", (1, 2, 4)),
-            ChoiceKnob("activation", ("post", "pre")),
-        )
+        """Return the knobs besides depth; `block` is among them."""
 
-    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
-        """Return ResNet-50, on small images ResNet-56 (as deep as the ranges go)."""
-        rest: dict[str, KnobValue] = {"shortcut": "identity"} if "shortcut" in knobs else {}
-        rest |= {"activation": "post", **held(knobs)}
-        if is_large(request.input):
-            depths = classic_depths(knobs, (3, 4, 6, 3))
-            return {**depths, "block": "bottleneck", "ratio": 4, **rest}
-        return {**classic_depths(knobs, (9, 9, 9, 0)), "block": "basic", "ratio": 1, **rest}
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, ratios."""
+        return {CHANNEL_DOUBLING: multipliers(4), IDENTITY: SHORTCUTS, RATIO: BLOCKS}
 
-    def ratio(self, knobs: Knobs) -> float:
-        """Return output width over inner width."""
-        return float(knobs["ratio"])
-
-    def block(self, knobs: Knobs) -> Block:
-        """Return the block to stack."""
-        return _BLOCKS[str(knobs["block"]), str(knobs["activation"])]
+    def is_preact(self, knobs: Knobs) -> bool:
+        """Say whether normalisation and ReLU come before the convolutions."""
+        return False
 
     def settings(self, knobs: Knobs) -> dict[str, Any]:
         """Return further settings of the stages."""
         return {}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
-        """Return doubling inner widths, outputs `ratio` times as wide."""
-        ratio = self.ratio(knobs)
-        widths = {"stem": pick(base)}
+        """Return doubling inner widths, and outputs that are wider by the block's ratio.
+
+        Where output and stem are as wide, the stem has the first stage's width: the shortcut is an identity.
+        """
+        ratio = WIDER[str(knobs["block"])]
+        widths = {"stem": pick(base)} if ratio > 1 else {}
         for s, factor in enumerate(growth(knobs, len(depths_of(knobs))), start=1):
             widths[f"inner{s}"] = pick(base * factor)
             widths[f"stage{s}"] = pick(base * factor * ratio)
@@ -154,25 +147,69 @@ class ResNetSpace(Space):
     ) -> Tensor:
         """Write stem, stages and head."""
         depths = depths_of(knobs)
-        block = self.block(knobs)
-        preact = block in (preact_basic, preact_bottleneck)
+        preact, norm = self.is_preact(knobs), has_norm(knobs)
         stem = preact_stem if preact else residual_stem
+        first = widths.get("stem", widths["stage1"])
+        basic_block, narrow = (preact_basic, preact_bottleneck) if preact else (basic, bottleneck)
         x = residual_stages(
             net,
-            stem(net, net.input, widths["stem"], large=is_large(request.input)),
-            block,
+            stem(net, net.input, first, large=is_large(request.input), norm=norm),
+            basic_block if knobs["block"] == "basic" else narrow,
             depths,
             [widths[f"inner{s + 1}"] for s in range(len(depths))],
             [widths[f"stage{s + 1}"] for s in range(len(depths))],
-            path=str(knobs.get("shortcut", "identity")),
-            **self.settings(knobs),
+            project_first="stem" in widths,
+            path=shortcut(knobs),
+            **(self.settings(knobs) | ({} if norm else {"norm": False})),
         )
-        return pooled_head(net, last_bn_relu(net, x) if preact else x, request.classes)
+        x = last_bn_relu(net, x, norm=norm) if preact else x
+        return pooled_head(net, x, request.classes)
+
+
+class ResNetSpace(ResidualSpace):
+    """Depth per stage, basic or bottleneck blocks, post- or pre-activation."""
+
+    name = "resnet"
+    title = "residual blocks: depth per stage, basic or bottleneck, activation order"
+    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM)
+    least_base = 8  # below that a budget would buy depth that no short trial can train
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **NORM_WORDS,
+        **BLOCK_WORDS,
+        "post": "batch normalisation and ReLU after each convolution",
+        "pre": "batch normalisation and ReLU before each convolution",
+    }
+
+    def choices(self, request: Request) -> tuple[Knob, ...]:
+        """Return the knobs besides depth."""
+        return (
+            ChoiceKnob("block", ("basic", "bottleneck")),
+            ChoiceKnob("activation", ("post", "pre")),
+        )
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, ratios, no normalisation."""
+        return {**super().freedoms(request), BATCH_NORM: NORMS}
+
+    def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
+        """Return ResNet-50, on small images ResNet-56 (as deep as the ranges go)."""
+        if is_large(request.input):
+            depths, block = classic_depths(knobs, (3, 4, 6, 3)), "bottleneck"
+        else:
+            depths, block = classic_depths(knobs, (9, 9, 9, 0)), "basic"
+        return {**depths, "block": block, "activation": "post"}
+
+    def is_preact(self, knobs: Knobs) -> bool:
+        """Say whether normalisation and ReLU come before the convolutions."""
+        return knobs["activation"] == "pre"
 
     def label(self, knobs: Knobs, request: Request) -> str:
-        """Return e.g. `3-4-6-3 bottleneck r4 post`."""
+        """Return e.g. `3-4-6-3 bottleneck post`."""
         depths = "-".join(map(str, depths_of(knobs)))
-        return f"{depths} {knobs['block']} r{knobs['ratio']} {knobs['activation']}"
+        return f"{depths} {knobs['block']} {knobs['activation']}"
 
 
 def _imagenet(name: str, depths: tuple[int, ...], block: Block) -> Baseline:

@@ -4,29 +4,37 @@ Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsea
 """
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.rules.families.cardinality import NARROWEST
 from archsearch.rules.families.resnext import flops_change, path_width
+from archsearch.rules.tolerance import CHANNELS
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue, RisingKnob
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    SHORTCUT_WORDS,
+    SHORTCUTS,
+    STAGE_WORDS,
+    growth,
+    multipliers,
+    shortcut,
+)
 from search_spaces.parts import is_large, pooled_head, residual_stem
 from search_spaces.residual import bottleneck
 from search_spaces.resnet import residual_stages
-from search_spaces.stages import (
-    CHANNEL_DOUBLING,
-    classic_depths,
-    depth_knobs,
-    depths_of,
-    growth,
-    held,
-    multiplier_knobs,
-)
+from search_spaces.stages import classic_depths, depth_knobs, depths_of
+
+WIDTH = "resnext-width"
+CARDINALITY = "cardinality"
+PATHS = (1, 2, 4, 8, 16, 32)
 
 
 class ResNextSpace(Space):
@@ -35,61 +43,69 @@ class ResNextSpace(Space):
     name = "resnext"
     title = "grouped bottlenecks, path width from the FLOPs-equality quadratic"
     least_base = 8  # below that a budget would buy depth that no short trial can train
-    rules: ClassVar[tuple[str, ...]] = (
-        CHANNEL_DOUBLING,
-        "identity-shortcut",
-        "resnext-width",
-        "cardinality",
-    )
-    relaxable: ClassVar[frozenset[str]] = frozenset({CHANNEL_DOUBLING, "resnext-width"})
+    rules: ClassVar[tuple[str, ...]] = (CHANNEL_DOUBLING, IDENTITY, WIDTH, CARDINALITY)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        "G8": "8 parallel paths a block: groups of its 3×3",
+        "path_factor": "the paths' width in units of the one for equal FLOPs",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
-        """Return deeper stages and higher cardinalities: 32 paths of one channel need C ≥ 16."""
+        """Return deeper stages and higher cardinalities: 32 paths of four channels need C ≥ 60."""
         steps = (
-            (1, 4), (2, 4), (3, 4), (3, 8), (4, 8), (6, 8), (4, 16), (6, 16), (4, 32), (6, 32),
-            (9, 32), (12, 32),
+            (1, 1), (1, 2), (2, 2), (3, 2), (2, 4), (3, 4), (4, 4), (3, 8), (4, 8), (6, 8), (4, 16),
+            (6, 16), (4, 32), (6, 32), (9, 32), (12, 32),
         )  # fmt: skip
-        # Freed rules have narrow ranges first, for what wide ones cost at the least width.
-        free = (self._freed(request, 2.0, 1.0), *(self._freed(request, 2.5, 2.0) for _ in steps))
         return [
             (
                 *depth_knobs(most, request),
-                ChoiceKnob("cardinality", tuple(g for g in (1, 2, 4, 8, 16, 32) if g <= paths)),
+                ChoiceKnob("cardinality", tuple(g for g in PATHS if g <= paths)),
                 *self.choices(request),
-                *freed,
             )
-            for (most, paths), freed in zip((steps[0], *steps), free, strict=True)
+            for most, paths in steps
         ]
-
-    def _freed(self, request: Request, multiplier: float, factor: float) -> tuple[Knob, ...]:
-        knobs = multiplier_knobs(request, 4, multiplier)
-        if "resnext-width" not in request.relax:
-            return knobs
-        factors = tuple(f for f in (0.5, 0.75, 1.0, 1.5, 2.0) if f <= factor)
-        return (*knobs, RisingKnob("path_factor", factors))
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth and cardinality."""
         return ()
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, other path widths, narrower paths."""
+        factors = ChoiceKnob("path_factor", (0.5, 0.75, 1.0, 1.5, 2.0))
+        return {
+            CHANNEL_DOUBLING: multipliers(4),
+            IDENTITY: SHORTCUTS,
+            WIDTH: (Freedom(factors, held=1.0),),
+            CARDINALITY: (Freedom(ChoiceKnob("cardinality", PATHS)),),
+        }
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return ResNeXt-50, on small images ResNeXt-29, with as many of its paths as there may be."""
         large = is_large(request.input)
         most = max(int(value) for value in knobs["cardinality"].values())
         depths = classic_depths(knobs, (3, 4, 6, 3) if large else (3, 3, 3, 0))
-        rest: dict[str, KnobValue] = {"path_factor": 1.0} if "path_factor" in knobs else {}
-        return {**depths, "cardinality": min(most, 32 if large else 8), **held(knobs), **rest}
+        return {**depths, "cardinality": min(most, 32 if large else 8)}
+
+    def needs(self, knobs: Knobs, request: Request) -> float:
+        """Return the C from which no path is narrower than the rule wants (freed: than two channels)."""
+        paths = int(knobs["cardinality"])
+        if paths == 1:
+            return 0
+        narrowest = _TWO if CARDINALITY in request.relax else _NARROWEST
+        free = float(knobs.get("path_factor", 1.0))
+        return narrowest / free / path_width(1, paths)
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
-        """Return for each stage C (the block puts out 4C) and the path width c that C and G give."""
+        """Return each stage's output, 4C, and the path width c that C and G give."""
         paths = int(knobs["cardinality"])
-        # At least one channel a path: below that C the equation asks for less than a path can have.
-        base = max(base, _least_base(paths))
         free = float(knobs.get("path_factor", 1.0))
         widths = {"stem": pick(base)}
         for s, factor in enumerate(growth(knobs, len(depths_of(knobs))), start=1):
-            C = widths[f"stage{s}"] = pick(base * factor)
-            widths[f"path{s}"] = pick(path_width(C, paths) * free, multiple=1)
+            widths[f"stage{s}"] = pick(base * factor * 4)
+            root = path_width(base * factor, paths) * free
+            widths[f"path{s}"] = pick(root, multiple=1) if paths > 1 else pick(root)
         return widths
 
     def build(
@@ -104,8 +120,9 @@ class ResNextSpace(Space):
             bottleneck,
             depths,
             [widths[f"path{s + 1}"] * paths for s in range(len(depths))],
-            [widths[f"stage{s + 1}"] * 4 for s in range(len(depths))],
+            [widths[f"stage{s + 1}"] for s in range(len(depths))],
             squeezed=self.squeezed(widths, len(depths)),
+            path=shortcut(knobs),
             groups=paths,
         )
         return pooled_head(net, x, request.classes)
@@ -119,7 +136,7 @@ class ResNextSpace(Space):
         G = int(knobs["cardinality"])
         stages = []
         for s in range(1, len(depths_of(knobs)) + 1):
-            C, c = widths[f"stage{s}"], widths[f"path{s}"]
+            C, c = widths[f"stage{s}"] / 4, widths[f"path{s}"]
             stages.append(
                 {
                     "C": C,
@@ -135,9 +152,11 @@ class ResNextSpace(Space):
         return f"{'-'.join(map(str, depths_of(knobs)))} G{knobs['cardinality']}"
 
 
-def _least_base(paths: int) -> float:
-    """Return the C at which the path width is exactly 1: 17C² = 9G + 8GC."""
-    return (4 * paths + sqrt(16 * paths * paths + 153 * paths)) / 17
+_NARROWEST = (NARROWEST - CHANNELS) * (1 + 1e-9)
+"""The exact path width from which on paths are rounded to no less than NARROWEST."""
+
+_TWO = (2 - CHANNELS) * (1 + 1e-9)
+"""… to no less than 2: paths of one channel are a depthwise convolution."""
 
 
 def _published(

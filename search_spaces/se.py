@@ -5,20 +5,23 @@ parameters.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import growth
 from search_spaces.parts import conv_bn_relu, pooled_head, residual_stem
 from search_spaces.residual import bottleneck, squeeze_excite
 from search_spaces.resnet import residual_stages
 from search_spaces.resnext import ResNextSpace
-from search_spaces.stages import CHANNEL_DOUBLING, depths_of
+from search_spaces.stages import depths_of
 
 REDUCTION = 16
+GATES = "squeeze-excitation"
 
 
 class SqueezeExcitationSpace(ResNextSpace):
@@ -26,17 +29,20 @@ class SqueezeExcitationSpace(ResNextSpace):
 
     name = "se"
     title = "channel gates on bottlenecks: depth per stage, cardinality, reduction"
-    rules = (
-        CHANNEL_DOUBLING,
-        "identity-shortcut",
-        "resnext-width",
-        "cardinality",
-        "squeeze-excitation",
-    )
+    rules = (*ResNextSpace.rules, GATES)
+    words: ClassVar[Mapping[str, str]] = {
+        **ResNextSpace.words,
+        "r16": "the channels are 16 times as many as a gate's hidden units; r0: no gates",
+    }
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knob besides depth and cardinality."""
         return (ChoiceKnob("reduction", (4, 8, 16, 32)),)
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return ResNeXt's, and gates that are wide or not there."""
+        reductions = ChoiceKnob("reduction", (0, 1, 2, 4, 8, 16, 32))
+        return {**super().freedoms(request), GATES: (Freedom(reductions),)}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return SE-ResNeXt-50, on small images SE-ResNeXt-29."""
@@ -45,13 +51,16 @@ class SqueezeExcitationSpace(ResNextSpace):
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return ResNeXt's widths and the gates' hidden ones."""
         widths = super().widths(knobs, request, base, pick)
-        for s in range(1, len(depths_of(knobs)) + 1):
-            hidden = widths[f"stage{s}"] * 4 / int(knobs["reduction"])
-            widths[f"squeezed{s}"] = pick(hidden, multiple=1)
+        reduction = int(knobs["reduction"])
+        factors = growth(knobs, len(depths_of(knobs))) if reduction else ()
+        for s, factor in enumerate(factors, start=1):
+            widths[f"squeezed{s}"] = pick(base * factor * 4 / reduction)
         return widths
 
     def squeezed(self, widths: Mapping[str, Width], stages: int) -> list[Width] | None:
         """Return the hidden widths of each stage's gates."""
+        if "squeezed1" not in widths:
+            return None
         return [widths[f"squeezed{s + 1}"] for s in range(stages)]
 
     def label(self, knobs: Knobs, request: Request) -> str:

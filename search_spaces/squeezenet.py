@@ -4,18 +4,32 @@ Iandola et al. 2016, arXiv 1602.07360: AlexNet's accuracy with 1/50 of its param
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import conv_bn_relu, conv_relu, is_large
-from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, growth, held, multiplier_knobs
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
+    MULTIPLIER_WORDS,
+    NARROW_FIRST,
+    STAGE_WORDS,
+    growth,
+    has_dense_head,
+    multipliers,
+)
+from search_spaces.parts import conv_bn_relu, conv_relu, dense_head, is_large
+from search_spaces.stages import classic_depths
 
 STAGES = 3
+FIRE = "fire-module"
 
 
 def fire(
@@ -42,29 +56,51 @@ class SqueezeNetSpace(Space):
 
     name = "squeezenet"
     title = "fire modules: modules a stage, squeeze ratio, share of 3×3, bypass"
-    rules = (CHANNEL_DOUBLING, "fire-module", "1x1-bottleneck", "global-average-pooling-head")
-    relaxable = frozenset({CHANNEL_DOUBLING})
+    rules = (CHANNEL_DOUBLING, FIRE, NARROW_FIRST, GAP_HEAD)
+    least_base = 6  # a squeeze has a quarter of that
+    unfreed: ClassVar[Mapping[str, str]] = {
+        NARROW_FIRST: "the squeeze is a fire module's own; free fire-module"
+    }
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **HEAD_WORDS,
+        "SR0.125": "a module's squeeze has an eighth of the channels that it puts out",
+        "3×3 50%": "half of the expanding filters are 3×3, the rest 1×1",
+        "bypass": "a module adds its input where the widths agree",
+        "bn": "batch normalisation after each convolution",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return more and more modules a stage."""
         rest = (
-            ChoiceKnob("squeeze", (0.125, 0.25, 0.5)),
-            ChoiceKnob("share", (0.25, 0.5, 0.75)),
+            ChoiceKnob("squeeze", (0.125, 0.25)),
+            ChoiceKnob("share", (0.25, 0.5)),
             # The paper's simple bypass: a module whose widths agree adds its input.
             ChoiceKnob("bypass", (False, True)),
             ChoiceKnob("batch_norm", (False, True)),
-            *multiplier_knobs(request, STAGES),
         )
         return [
             (*(IntKnob(f"depth{i}", 1, most) for i in range(1, STAGES + 1)), *rest)
             for most in (1, 2, 3, 4)  # without shortcuts no short trial trains deeper ones
         ]
 
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, modules that hardly squeeze or are mostly 3×3; the head."""
+        return {
+            CHANNEL_DOUBLING: multipliers(STAGES),
+            FIRE: (
+                Freedom(ChoiceKnob("squeeze", (0.125, 0.25, 0.5, 0.75))),
+                Freedom(ChoiceKnob("share", (0.25, 0.5, 0.75))),
+            ),
+            GAP_HEAD: HEADS,
+        }
+
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return SqueezeNet's modules, squeezed to an eighth, half of them 3×3."""
         depths = classic_depths(knobs, (2, 2, 4))
         rest = {"squeeze": 0.125, "share": 0.5, "bypass": False, "batch_norm": False}
-        return {**depths, **rest, **held(knobs)}
+        return {**depths, **rest}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return each stage's squeeze and expansions, whose sum doubles from stage to stage."""
@@ -75,6 +111,8 @@ class SqueezeNetSpace(Space):
             widths[f"squeeze{s}"] = pick(total * float(knobs["squeeze"]), multiple=1)
             widths[f"narrow{s}"] = pick(total * (1 - share))
             widths[f"wide{s}"] = pick(total * share)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 4)
         return widths
 
     def build(
@@ -100,6 +138,8 @@ class SqueezeNetSpace(Space):
                     batch_norm=batch_norm,
                     bypass=bool(knobs["bypass"]) and b > 0,
                 )
+        if has_dense_head(knobs):
+            return dense_head(net, x, (widths["hidden"],), request.classes)
         with net.scope("head"):
             x = net.conv(net.dropout(x, 0.5), request.classes, kernel=1, bias=True)
             return net.global_avg_pool(x)

@@ -4,16 +4,27 @@ Huang, Sun, Liu, Sedra & Weinberger 2016, arXiv 1603.09382: a block's survival f
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from archsearch.ir.tracer import Block, Tensor, Tracer
+from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, Knob, Knobs, KnobValue
+from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
+from search_spaces.freedoms import (
+    BATCH_NORM,
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NORM_WORDS,
+    NORMS,
+    RATIO,
+    SHORTCUT_WORDS,
+    STAGE_WORDS,
+)
 from search_spaces.parts import is_large
-from search_spaces.residual import basic, bottleneck, padded_basic
-from search_spaces.resnet import ResNetSpace, padded_network
-from search_spaces.stages import CHANNEL_DOUBLING, classic_depths, depths_of, held
+from search_spaces.residual import padded_basic
+from search_spaces.resnet import BLOCK_WORDS, ResidualSpace, padded_network
+from search_spaces.stages import classic_depths, depths_of
 
 RULE = "stochastic-depth"
 
@@ -23,40 +34,40 @@ def survival(index: int, blocks: int, last: float) -> float:
     return round(1 - (index + 1) / blocks * (1 - last), 6)
 
 
-class StochasticDepthSpace(ResNetSpace):
+class StochasticDepthSpace(ResidualSpace):
     """Depth per stage, basic or bottleneck blocks, survival of the last block."""
 
     name = "stochastic_depth"
     title = "residual blocks dropped in training: depth per stage, block, survival of the last"
-    rules = (CHANNEL_DOUBLING, "identity-shortcut", "bottleneck-ratio", "bn-after-conv", RULE)
+    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM, RULE)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        **NORM_WORDS,
+        **BLOCK_WORDS,
+        "survival 0.5": "how likely the last block is to run in a training step; the first nearly always",
+        "decay": "linear: survival falls with depth; uniform: that of the last block for all",
+    }
     least_base = 8  # below that a budget would buy depth that no short trial can train
-    relaxable = frozenset({CHANNEL_DOUBLING, RULE})
 
     def choices(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs besides depth."""
-        knobs: tuple[Knob, ...] = (
+        return (
             ChoiceKnob("block", ("basic", "bottleneck")),
             ChoiceKnob("survival", (0.5, 0.6, 0.7, 0.8, 0.9)),
         )
-        if RULE in request.relax:
-            knobs += (ChoiceKnob("decay", ("linear", "uniform")),)
-        return knobs
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, shortcuts, ratios, no normalisation, equal survival."""
+        decay = Freedom(ChoiceKnob("decay", ("linear", "uniform")), held="linear")
+        return {**super().freedoms(request), BATCH_NORM: NORMS, RULE: (decay,)}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return ResNet-50, on small images ResNet-110, with survival 1 to 0.5 (as deep as it goes)."""
         large = is_large(request.input)
         depths = classic_depths(knobs, (3, 4, 6, 3) if large else (18, 18, 18, 0))
-        rest: dict[str, KnobValue] = {"decay": "linear"} if "decay" in knobs else {}
-        block = "bottleneck" if large else "basic"
-        return {**depths, "block": block, "survival": 0.5, **held(knobs), **rest}
-
-    def ratio(self, knobs: Knobs) -> float:
-        """Return output width over inner width: 1 for basic blocks, 4 for bottlenecks."""
-        return 1 if knobs["block"] == "basic" else 4
-
-    def block(self, knobs: Knobs) -> Block:
-        """Return the block to stack."""
-        return basic if knobs["block"] == "basic" else bottleneck
+        return {**depths, "block": "bottleneck" if large else "basic", "survival": 0.5}
 
     def settings(self, knobs: Knobs) -> dict[str, Any]:
         """Return each block's survival."""

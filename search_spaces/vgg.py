@@ -5,24 +5,27 @@ of its cost; doubling the channels after each 2×2 pool keeps every layer's FLOP
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs, RisingKnob
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs, RisingKnob
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
-from search_spaces.parts import dense_head, is_large
-from search_spaces.stages import (
+from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
-    classic_depths,
+    MULTIPLIER_WORDS,
+    STAGE_WORDS,
     growth,
-    held,
-    multiplier_knobs,
+    multipliers,
 )
+from search_spaces.parts import dense_head, is_large
+from search_spaces.stages import classic_depths
 
 STAGES = 5
+STACKS = "3x3-stacks"
 
 
 def conv_stack(
@@ -34,16 +37,14 @@ def conv_stack(
     batch_norm: bool,
     bias: bool,
     kernel: int = 3,
-    late: Width | None = None,
 ) -> Tensor:
     """`depth` 3×3 convolutions with ReLU, then a 2×2 pool (left out where nothing would remain).
 
-    A larger `kernel` stands in for as many of them as see what it sees, where there are so many. `late` is
-    the width from the second convolution on, `filters` if not given.
+    A larger `kernel` stands in for as many of them as see what it sees, where there are so many.
     """
     large, small = divmod(depth, (kernel - 1) // 2)
-    for i, side in enumerate((kernel,) * large + (3,) * small):
-        x = net.conv(x, filters if late is None or i == 0 else late, kernel=side, bias=bias)
+    for side in (kernel,) * large + (3,) * small:
+        x = net.conv(x, filters, kernel=side, bias=bias)
         x = net.relu(net.batch_norm(x) if batch_norm else x)
     return net.max_pool(x, kernel=2) if x.side >= 2 else x
 
@@ -53,26 +54,35 @@ class VggSpace(Space):
 
     name = "vgg"
     title = "stacked 3×3 convolutions, channels double after each pool"
-    rules = ("3x3-stacks", CHANNEL_DOUBLING)
-    relaxable = frozenset(rules)
+    rules = (STACKS, CHANNEL_DOUBLING)
+    words: ClassVar[Mapping[str, str]] = {
+        **STAGE_WORDS,
+        **MULTIPLIER_WORDS,
+        "bn": "batch normalisation after each convolution",
+        "gap": "global average pooling and one dense layer at the end",
+        "fc": "two hidden dense layers on the flattened map at the end",
+        "kernel 3-5-7": "the kernels of each stage; a 5×5 stands for two 3×3, a 7×7 for three",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
-        """Return the one set there is, the depths being what VGG varies (freed multipliers aside)."""
+        """Return the one set there is, the depths being what VGG varies."""
         depths = tuple(IntKnob(f"depth{i}", 1, 5) for i in range(1, STAGES + 1))
-        kernels: tuple[Knob, ...] = ()
-        if "3x3-stacks" in request.relax:
-            kernels = tuple(RisingKnob(f"kernel{i}", (3, 5, 7)) for i in range(1, STAGES + 1))
-        head = (ChoiceKnob("batch_norm", (False, True)), ChoiceKnob("head", ("gap", "fc")))
         return [
-            (*depths, *head, *kernels, *multiplier_knobs(request, STAGES, most))
-            for most in (2.0, 2.5)
+            (*depths, ChoiceKnob("batch_norm", (False, True)), ChoiceKnob("head", ("gap", "fc")))
         ]
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers, and a kernel for each stage."""
+        kernels = (RisingKnob(f"kernel{i}", (3, 5, 7)) for i in range(1, STAGES + 1))
+        return {
+            CHANNEL_DOUBLING: multipliers(STAGES),
+            STACKS: tuple(Freedom(kernel, held=3) for kernel in kernels),
+        }
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return VGG-16 with batch normalisation (torchvision's vgg16_bn)."""
-        kernels = {name: 3 for name in knobs if name.startswith("kernel")}
         depths = classic_depths(knobs, (2, 2, 3, 3, 3))
-        return {**depths, "batch_norm": True, "head": "fc", **kernels, **held(knobs)}
+        return {**depths, "batch_norm": True, "head": "fc"}
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
         """Return doubling stages, and hidden dense layers of 64 base widths as in VGG (8 if small)."""
@@ -80,11 +90,6 @@ class VggSpace(Space):
             f"stage{i}": pick(base * factor)
             for i, factor in enumerate(growth(knobs, STAGES), start=1)
         }
-        if CHANNEL_DOUBLING in request.relax:
-            # Multipliers put most FLOPs into few stages: two roundings for each still fill the budget.
-            for i, factor in enumerate(growth(knobs, STAGES), start=1):
-                if int(knobs[f"depth{i}"]) > 1:
-                    widths[f"stage{i}_late"] = pick(base * factor)
         if knobs["head"] == "fc":
             hidden = base * (64 if is_large(request.input) else 8)
             widths |= {"hidden1": pick(hidden), "hidden2": pick(hidden)}
@@ -105,7 +110,6 @@ class VggSpace(Space):
                 batch_norm=knobs["batch_norm"],
                 bias=not knobs["batch_norm"],
                 kernel=knobs.get(f"kernel{i}", 3),
-                late=widths.get(f"stage{i}_late"),
             )
         if knobs["head"] == "fc":
             return dense_head(net, x, (widths["hidden1"], widths["hidden2"]), request.classes)

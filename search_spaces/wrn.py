@@ -5,18 +5,30 @@ stages of k·(16, 32, 64) filters; on ImageNet a bottleneck whose inner width is
 """
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
-from archsearch.space.knobs import ChoiceKnob, IntKnob, Knob, Knobs
+from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
+from search_spaces.freedoms import (
+    CHANNEL_DOUBLING,
+    IDENTITY,
+    MULTIPLIER_WORDS,
+    NO_POST_ACTIVATION,
+    PRE_ACTIVATION,
+    SHORTCUT_WORDS,
+    SHORTCUTS,
+    growth,
+    multipliers,
+    shortcut,
+)
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import bottleneck, preact_basic, preact_bottleneck
 from search_spaces.resnet import residual_stages
-from search_spaces.stages import CHANNEL_DOUBLING, growth, held, multiplier_knobs
 
 
 def _depths(n: int, *, large: bool) -> tuple[int, ...]:
@@ -29,8 +41,18 @@ class WrnSpace(Space):
 
     name = "wrn"
     title = "wide residual networks: depth 6n + 4, widening factor k, dropout in the block"
-    rules = (CHANNEL_DOUBLING, "identity-shortcut", "pre-activation", "widening")
-    relaxable = frozenset({CHANNEL_DOUBLING})
+    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, "widening")
+    unfreed: ClassVar[Mapping[str, str]] = {
+        PRE_ACTIVATION: NO_POST_ACTIVATION,
+        "widening": "k is a knob already, and more than 48 thin blocks are beyond its depths",
+    }
+    words: ClassVar[Mapping[str, str]] = {
+        **MULTIPLIER_WORDS,
+        **SHORTCUT_WORDS,
+        "n4": "blocks a stage (on large images n, n + 1, 2n, n); 6n + 4 layers",
+        "k10": "the blocks are 10 times as wide as the stem",
+        "dropout 0.3": "the rate of dropout inside each block",
+    }
 
     def tiers(self, request: Request) -> Sequence[tuple[Knob, ...]]:
         """Return deeper and wider sets: a base of at least four channels must be left to widen."""
@@ -43,10 +65,14 @@ class WrnSpace(Space):
                 IntKnob("n", 1, most),
                 ChoiceKnob("k", tuple(k for k in (1, 2, 3, 4, 6, 8, 10, 12) if k <= widest)),
                 ChoiceKnob("dropout", (0.0, 0.1, 0.2, 0.3)),
-                *multiplier_knobs(request, 4 if is_large(request.input) else 3),
             )
             for most, widest in steps
         ]
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return multipliers and shortcuts."""
+        stages = 4 if is_large(request.input) else 3
+        return {CHANNEL_DOUBLING: multipliers(stages), IDENTITY: SHORTCUTS}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return WRN-28-10 (WRN-50-2 on large images), as far as the ranges go."""
@@ -57,13 +83,15 @@ class WrnSpace(Space):
             "n": min(deepest, 3 if large else 4),
             "k": min(widest, 2 if large else 10),
             "dropout": 0.0,
-            **held(knobs),
         }
 
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
-        """Return the stem's base width and doubling stages; k widens them (their inside if large)."""
+        """Return the stem's base width and doubling stages; k widens them (their inside if large).
+
+        Not widened, the first stage is as wide as the stem, and their widths are one.
+        """
         k = int(knobs["k"])
-        widths = {"stem": pick(base)}
+        widths = {} if k == 1 and not is_large(request.input) else {"stem": pick(base)}
         for s, factor in enumerate(growth(knobs, 4 if is_large(request.input) else 3), start=1):
             widths[f"inner{s}"] = pick(base * factor * k)
             if is_large(request.input):
@@ -78,7 +106,7 @@ class WrnSpace(Space):
         depths = _depths(int(knobs["n"]), large=large)
         inners = [widths[f"inner{s + 1}"] for s in range(len(depths))]
         outer = [widths[f"stage{s + 1}"] for s in range(len(depths))] if large else inners
-        x = preact_stem(net, net.input, widths["stem"], large=large)
+        x = preact_stem(net, net.input, widths.get("stem", inners[0]), large=large)
         x = residual_stages(
             net,
             x,
@@ -86,6 +114,8 @@ class WrnSpace(Space):
             depths,
             inners,
             outer,
+            project_first="stem" in widths,
+            path=shortcut(knobs),
             dropout=float(knobs["dropout"]),
         )
         return pooled_head(net, last_bn_relu(net, x), request.classes)
@@ -96,7 +126,7 @@ class WrnSpace(Space):
         blocks = sum(_depths(int(knobs["n"]), large=large))
         return {
             "depth": 3 * blocks + 2 if large else 2 * blocks + 4,
-            "widening": widths["inner1"] / widths["stem"],
+            "widening": widths["inner1"] / widths.get("stem", widths["inner1"]),
         }
 
     def label(self, knobs: Knobs, request: Request) -> str:

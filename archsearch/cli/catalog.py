@@ -2,13 +2,40 @@
 
 import click
 
-from archsearch.cli.options import json_option, print_json
+from archsearch.cli.options import ImageSize, json_option, print_json, setting_option
+from archsearch.settings import SETTINGS
 
 
-@click.command()
+@click.command(
+    epilog="Examples: archsearch spaces · archsearch spaces resnext --flops 20M · archsearch spaces vgg "
+    "--flops 4G --input 224x224x3 --classes 1000 --relax channel-doubling --json"
+)
+@click.argument("name", required=False)
+@click.option("--flops", metavar="BUDGET", help="Show the space at this budget.")
+@click.option("--input", "size", type=ImageSize(), help="… on images of this size.")
+@click.option("--classes", type=click.IntRange(2), help="… for so many classes.")
+@setting_option(SETTINGS["relax"])
 @json_option
-def spaces(as_json: bool) -> None:
-    """List the design spaces: what each varies, the rules it holds, the budgets it reaches."""
+def spaces(
+    name: str | None,
+    flops: str | None,
+    size: tuple[int, int, int] | None,
+    classes: int | None,
+    relax: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """List the design spaces: what each varies, the rules it holds, the budgets it reaches.
+
+    With a NAME, show that space in detail, at a budget: its classic, the knobs' ranges and why they end
+    there, its rules with their tolerance, what can be freed, an example, and what its labels say.
+    """
+    if name is not None:
+        _space(name, flops, size, classes, relax, as_json=as_json)
+        return
+    if flops or size or classes or relax:
+        raise click.UsageError(
+            "--flops, --input, --classes and --relax are for one space: give its NAME"
+        )
     from archsearch.report import catalog
     from archsearch.space.registry import load_spaces
 
@@ -19,6 +46,25 @@ def spaces(as_json: bool) -> None:
     from archsearch.report import tables
 
     tables.show(tables.spaces(rows))
+
+
+def _space(
+    name: str,
+    flops: str | None,
+    size: tuple[int, int, int] | None,
+    classes: int | None,
+    relax: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    from archsearch import api
+    from archsearch.report import space_page, tables
+
+    facts = api.space_facts(name, flops, input=size, classes=classes, relax=relax)
+    if as_json:
+        print_json(facts)
+    else:
+        tables.show(*space_page.space_page(facts))
 
 
 @click.command()
@@ -40,10 +86,11 @@ def baselines(as_json: bool) -> None:
 @click.command()
 @json_option
 def rules(as_json: bool) -> None:
-    """List the design rules: what each says, who taught it, its equation."""
-    from archsearch.rules.audit import rule_rows
+    """List the design rules: what each says, its equation and tolerance, who taught and who holds it."""
+    from archsearch.report.catalog import rule_rows
+    from archsearch.space.registry import load_spaces
 
-    rows = rule_rows()
+    rows = rule_rows(load_spaces())
     if as_json:
         print_json(rows)
         return

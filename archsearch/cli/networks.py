@@ -6,6 +6,7 @@ import click
 
 from archsearch import api
 from archsearch.cli.options import ImageSize, json_option, print_json
+from archsearch.units import counted
 
 
 @click.command(
@@ -70,29 +71,35 @@ def profile(
 
 @click.command(
     epilog="Examples: archsearch check alexnet · archsearch check model.keras --rule 3x3-stacks · "
-    "archsearch check model/ --json"
+    "archsearch check model/ --json · archsearch sample --space vgg --flops 20M --json | archsearch check -"
 )
-@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/")
+@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|-")
 @click.option("--rule", "names", multiple=True, metavar="RULE", help="Check only this; repeatable.")
 @click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
 @json_option
 def check(
     target: str, names: tuple[str, ...], size: tuple[int, int, int] | None, as_json: bool
 ) -> int:
-    """Audit a network against the design rules; exit status 1 if there are findings.
+    """Audit networks against the design rules; exit status 1 if there are findings.
 
-    Each finding says what following the rule would save or cost, counted on the rewritten network.
+    Each finding says what following the rule would save or cost, counted on the rewritten network. A
+    candidate, as sample prints it, is checked against the rules that it was built to hold.
     """
-    from archsearch.rules.audit import audit
-    from archsearch.rules.registry import find_rule
-
-    rules = [find_rule(name) for name in names] or None
-    findings = audit(api.network(target, input=size), rules)
+    audits = api.check(target, rules=names, input=size)
+    total = sum(len(found.findings) for found in audits)
     if as_json:
-        print_json([finding.to_dict() for finding in findings])
-    else:
-        for finding in findings:
-            click.echo(f"{finding.message}  [{finding.rule}]")
-        found = f"{len(findings)} findings" if len(findings) != 1 else "1 finding"
-        click.echo(f"{target}: {found if findings else 'holds every rule it is about'}", err=True)
-    return 1 if findings else 0
+        rows = [[finding.to_dict() for finding in found.findings] for found in audits]
+        several = [
+            {"network": found.name, "findings": row}
+            for found, row in zip(audits, rows, strict=True)
+        ]
+        print_json(rows[0] if len(rows) == 1 else several)
+        return 1 if total else 0
+    for found in audits:
+        before = f"{found.name}: " if len(audits) > 1 else ""
+        for finding in found.findings:
+            click.echo(f"{before}{finding.message}  [{finding.rule}]")
+    what = target if len(audits) == 1 else f"{target}, {len(audits)} networks"
+    says = counted(total, "finding") if total else "holds every rule it is about"
+    click.echo(f"{what}: {says}", err=True)
+    return 1 if total else 0

@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
@@ -137,9 +138,19 @@ def _latency_cells(latency: Latency) -> tuple[str, str]:
     return format_ms(latency.median_ms), spread
 
 
-def candidates(found: Sequence[Candidate]) -> Table:
-    """Return candidates, one a row."""
-    table = new_table("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
+def candidates(
+    found: Sequence[Candidate], *, words: Mapping[str, str], freed: bool, notes: Sequence[str] = ()
+) -> Table:
+    """Return candidates, one a row, and below them what the words of their labels mean.
+
+    Args:
+        found: the candidates.
+        words: the space's words with their meanings.
+        freed: show which of the freed rules each obeys.
+        notes: more to be said below.
+    """
+    columns = ("candidate", ">FLOPs", ">fill", ">params", ">activations", ">multiple")
+    table = new_table(*columns, *(["obeys"] if freed else []))
     for c in found:
         table.add_row(
             c.label,
@@ -148,19 +159,34 @@ def candidates(found: Sequence[Candidate]) -> Table:
             format_count(c.cost.params),
             _megabytes(c.cost.activation_bytes),
             str(c.multiple),
+            *([" ".join(c.obeyed)] if freed else []),
         )
+    lines = [f"{word}: {meaning}" for word, meaning in legend([c.label for c in found], words)]
+    table.caption = "\n".join([*notes, *lines])
     return table
+
+
+def legend(labels: Iterable[str], words: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the words that the labels have, with their meanings; a word's numbers stand for any."""
+    text = "\n".join(labels)
+
+    def is_there(word: str) -> bool:
+        pattern = re.sub(r"\d+(\\?\.\d+)?", r"\\d+(\\.\\d+)?", re.escape(word))
+        return re.search(rf"(?<!\w){pattern}(?!\w)", text) is not None
+
+    return [(word, meaning) for word, meaning in words.items() if is_there(word)]
 
 
 def spaces(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of spaces."""
     table = new_table("space", "what it is", "knobs", "rules held", "FLOPs at 32×32", "at 224×224")
+    table.caption = "* --relax frees it. archsearch spaces NAME shows one space in detail"
     for row in found:
         table.add_row(
             row["name"],
             row["title"],
             " ".join(row["knobs"]),
-            " ".join(row["rules"]),
+            " ".join(f"{rule}*" if rule in row["relaxable"] else rule for rule in row["rules"]),
             *(
                 f"{format_count(low)} to {format_count(high)}"
                 for low, high in row["reach"].values()
@@ -186,9 +212,14 @@ def baselines(found: Sequence[Mapping[str, Any]]) -> Table:
 
 def rules(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of rules."""
-    table = new_table("rule", "what it says", "equation", "source")
+    table = new_table("rule", "what it says", "equation", "tolerance", "source", "held by")
+    table.caption = (
+        "* --relax frees it there. archsearch spaces NAME says why not where it does not"
+    )
     for row in found:
-        table.add_row(row["name"], row["statement"], row["formula"], row["source"])
+        held = " ".join(f"{s}*" if s in row["freed_in"] else s for s in row["held_by"])
+        cells = (row[key] for key in ("name", "statement", "formula", "tolerance", "source"))
+        table.add_row(*cells, held)
     return table
 
 

@@ -1,12 +1,19 @@
 """Check a network against the rules, and list the rules: data for tables and `--json`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from archsearch.ir.graph import Graph
 from archsearch.rules.patterns import View
 from archsearch.rules.registry import load_rules
 from archsearch.rules.rule import Finding, Rule
+
+
+class Audit(NamedTuple):
+    """What was found in a network, under the name it was given by."""
+
+    name: str
+    findings: tuple[Finding, ...]
 
 
 def audit(graph: Graph, rules: Iterable[Rule] | None = None) -> tuple[Finding, ...]:
@@ -31,6 +38,7 @@ def rule_rows() -> tuple[dict[str, Any], ...]:
             "statement": rule.statement,
             "source": str(rule.source),
             "formula": rule.formula,
+            "tolerance": rule.tolerance,
         }
         for rule in load_rules().values()
     )

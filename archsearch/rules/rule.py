@@ -113,6 +113,7 @@ class Rule:
         look: finds breaches in a network.
         equation: the rule's equation as a function, where it has one.
         formula: the equation as people write it.
+        tolerance: how far a network may be from it and still keep it; its check allows no more.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Rule:
     look: Callable[[View], Iterable[Breach]]
     equation: Callable[..., Any] | None = None
     formula: str = ""
+    tolerance: str = "none"
 
     def check(self, graph: Graph) -> tuple[Finding, ...]:
         """Return what departs from this rule; nothing where a network does not use what it is about."""

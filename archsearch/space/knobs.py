@@ -44,6 +44,24 @@ class RisingKnob(ChoiceKnob):
 Knob: TypeAlias = IntKnob | ChoiceKnob
 
 
+@dataclass(frozen=True, slots=True)
+class Freedom:
+    """What a freed design rule opens: a knob of its own, or more values of a knob there is.
+
+    Attributes:
+        knob: with all its values; those that keep the rule are among them.
+        held: a knob of its own has this value while the rule is held; None where the space has a knob of
+            that name anyway.
+    """
+
+    knob: ChoiceKnob
+    held: KnobValue | None = None
+
+    def held_values(self, held: Mapping[str, Knob]) -> tuple[KnobValue, ...]:
+        """Return the values that keep the rule; `held` are the knobs of the space that holds it."""
+        return held[self.knob.name].values() if self.held is None else (self.held,)
+
+
 def draw(knobs: Sequence[Knob], rng: Random) -> dict[str, KnobValue]:
     """Choose each knob's value uniformly and independently."""
     return {knob.name: rng.choice(knob.values()) for knob in knobs}

@@ -7,21 +7,27 @@ To add a space, copy `search_spaces/vgg.py` and name it under the entry-point gr
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from itertools import product
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Final
 
-from archsearch.errors import BudgetError, UserError
+from archsearch.errors import UserError
 from archsearch.ir.channels import Quadratic, Width
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tensor, Tracer
+from archsearch.space import affordable
 from archsearch.space.budget import Budget, Request
 from archsearch.space.form import derive_form
-from archsearch.space.knobs import IntKnob, Knob, Knobs, RisingKnob
-from archsearch.space.widths import Pick, Rounding, keep_real
-from archsearch.units import format_count, format_size, parse_flops
+from archsearch.space.knobs import Freedom, Knob, Knobs, KnobValue
+from archsearch.space.widths import Pick, keep_real
+
+_ANY: Final = Request((224, 224, 3), 1000, Budget(1, 1))
+"""A request to ask for what no request changes."""
+
+
+_NARROWER: Final = 0.5
+"""By what a freed network may be narrower than `least_base`."""
 
 
 class Space(ABC):
@@ -30,15 +36,17 @@ class Space(ABC):
     Attributes:
         name: what `--space` takes.
         title: one line for the table of spaces.
-        rules: names of the design rules it is built by; widths rounded for a small budget may miss a number.
-        relaxable: those of them that can be freed (`Request.relax`); each becomes a knob.
+        rules: names of the design rules that all its networks hold, widths up to rounding.
+        unfreed: for each of them that cannot be freed (`Request.relax`), why not.
+        words: what the words of its labels mean: `G8` to "8 parallel paths".
         least_base, most_base: the base widths, in channels, between which the budget is solved.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     rules: ClassVar[tuple[str, ...]]
-    relaxable: ClassVar[frozenset[str]] = frozenset()
+    unfreed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    words: ClassVar[Mapping[str, str]] = MappingProxyType({})
     least_base: ClassVar[float] = 4
     most_base: ClassVar[float] = 1024
 
@@ -47,12 +55,16 @@ class Space(ABC):
         """Return ever wider sets of knobs: the same names, ranges growing with what they cost.
 
         The budget decides which one is searched (see `knobs`), so that none of its combinations needs
-        stages narrower than `least_base`.
+        stages narrower than `least`. All rules are held here, whatever the request frees.
         """
+
+    def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
+        """Return what each rule opens that can be freed; `widths` and `build` know the values."""
+        return {}
 
     @abstractmethod
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
-        """Return the family's classic network in terms of `knobs`: the matched baseline."""
+        """Return the family's classic network in terms of `knobs`, a tier: the matched baseline."""
 
     @abstractmethod
     def widths(self, knobs: Knobs, request: Request, base: float, pick: Pick) -> dict[str, float]:
@@ -67,6 +79,10 @@ class Space(ABC):
         Widths may be unknown (see `space/form.py`): multiply and add them, never branch on them.
         """
 
+    def needs(self, knobs: Knobs, request: Request) -> float:
+        """Return the base width, in channels, that these knobs need, whatever `least_base` allows."""
+        return 0
+
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return what is worth recording with a candidate: exact roots, what rounding did."""
         return {}
@@ -77,11 +93,41 @@ class Space(ABC):
 
     # --- what follows for every space ----------------------------------------------------------
 
+    @property
+    def relaxable(self) -> frozenset[str]:
+        """The rules that can be freed."""
+        return frozenset(self.freedoms(_ANY))
+
+    def held_rules(self, knobs: Knobs, request: Request) -> tuple[str, ...]:
+        """Return the rules that a candidate of these knobs is to hold: all but the freed ones."""
+        return tuple(rule for rule in self.rules if rule not in request.relax)
+
+    def least(self, knobs: Knobs, request: Request) -> float:
+        """Return the base width, in channels, below which these knobs are not built.
+
+        Freed from a rule, a network may be narrower by _NARROWER: what a rule saves need not be paid with
+        depth, and what it costs can be compared at a budget that only just pays for the rule.
+        """
+        freed = len(self.obeyed(knobs, request)) < len(request.relax)
+        return max(self.least_base * (_NARROWER if freed else 1), self.needs(knobs, request))
+
+    def obeyed(self, knobs: Knobs, request: Request) -> tuple[str, ...]:
+        """Return the freed rules that these knobs keep all the same."""
+        if not request.relax:
+            return ()
+        held = {knob.name: knob for knob in self.knobs(replace(request, relax=frozenset()))}
+        freedoms = self.freedoms(request)
+        return tuple(
+            rule
+            for rule in sorted(request.relax)
+            if all(knobs[f.knob.name] in f.held_values(held) for f in freedoms[rule])
+        )
+
     def full_label(self, knobs: Knobs, request: Request) -> str:
         """Return the label, and after it what the freed rules' knobs say: `… multiplier 2-1.5-2`."""
         if not request.relax:
             return self.label(knobs, request)
-        held = {knob.name for knob in self.tiers(replace(request, relax=frozenset()))[-1]}
+        held = {knob.name for knob in self.tiers(request)[-1]}
         freed: dict[str, list[str]] = {}
         for name, value in knobs.items():
             if name not in held:
@@ -93,12 +139,25 @@ class Space(ABC):
     def knobs(self, request: Request) -> tuple[Knob, ...]:
         """Return the knobs to search: the widest tier of which the budget can pay every combination.
 
+        A freed rule adds its knobs and values to it, as far as the budget can pay them (`left_out`).
+
         Raises:
             UserError: the request frees a rule that this space does not hold, or cannot free.
             BudgetError: the budget is out of the space's reach; says the range and the nearest one.
         """
         self.check_relaxed(request)
-        return _affordable_knobs(self, request)
+        return affordable.knobs(self, request)
+
+    def left_out(self, request: Request) -> Mapping[str, tuple[KnobValue, ...]]:
+        """Return, for each knob of a freed rule, its values that the budget cannot pay; as `knobs`."""
+        found = {knob.name: knob.values() for knob in self.knobs(request)}
+        wanted = (f.knob for r in sorted(request.relax) for f in self.freedoms(request)[r])
+        missing = {k.name: tuple(v for v in k.choices if v not in found[k.name]) for k in wanted}
+        return {name: values for name, values in missing.items() if values}
+
+    def next_tier(self, request: Request) -> tuple[int, tuple[Knob, ...]] | None:
+        """Return the FLOPs from which on there are wider knobs, and those; None: there are none."""
+        return affordable.next_tier(self, request)
 
     def check_relaxed(self, request: Request) -> None:
         """Check that all rules the request frees are this space's to free.
@@ -106,14 +165,27 @@ class Space(ABC):
         Raises:
             UserError: one is not.
         """
-        for rule in sorted(request.relax - self.relaxable):
+        relaxable = self.relaxable
+        for rule in sorted(request.relax - relaxable):
             does = "cannot free its rule" if rule in self.rules else "holds no rule"
-            free = ", ".join(sorted(self.relaxable)) or "none"
-            raise UserError(f"{self.name} {does} {rule!r}; of its rules these can be freed: {free}")
+            why = f": {self.unfreed[rule]}" if rule in self.unfreed else ""
+            free = ", ".join(sorted(relaxable)) or "none"
+            raise UserError(
+                f"{self.name} {does} {rule!r}{why}; of its rules these can be freed: {free}"
+            )
 
     def classic_knobs(self, request: Request) -> Knobs:
-        """Return the knobs of the matched baseline."""
-        return self.classic({knob.name: knob for knob in self.knobs(request)}, request)
+        """Return the knobs of the matched baseline: the same network whatever rules are freed."""
+        self.check_relaxed(request)
+        held = affordable.knobs(self, replace(request, relax=frozenset()))
+        freedoms = self.freedoms(request)
+        freed = {
+            f.knob.name: f.held
+            for rule in sorted(request.relax)
+            for f in freedoms[rule]
+            if f.held is not None
+        }
+        return {**self.classic({knob.name: knob for knob in held}, request), **freed}
 
     def flops_form(self, knobs: Knobs, request: Request) -> Quadratic:
         """Return the FLOPs as a quadratic in the widths."""
@@ -129,63 +201,4 @@ class Space(ABC):
 
     def reach(self, request: Request) -> tuple[int, int]:
         """Return the smallest and the largest budget, in FLOPs, that every candidate can meet."""
-        narrowest = self.tiers(request)[0]
-        return (
-            _heaviest(self, narrowest, request),
-            min(
-                self._flops_at(knobs, request, self.most_base)
-                for knobs in _corners(narrowest, high=False)
-            ),
-        )
-
-    def _flops_at(self, knobs: Knobs, request: Request, base: float) -> int:
-        widths = self.widths(knobs, request, base, Rounding(1, frozenset()))
-        return round(self.flops_form(knobs, request).value(widths))
-
-
-@lru_cache(maxsize=256)
-def _affordable_knobs(space: Space, request: Request) -> tuple[Knob, ...]:
-    budget = request.budget
-    low, high = space.reach(request)
-    if not low <= budget.high <= high:
-        raise BudgetError(
-            f"{space.name} reaches {format_count(low)} to {format_count(high)} FLOPs on "
-            f"{format_size(request.input)} images with {request.classes} classes, not "
-            f"{format_count(budget.high)}; try --flops {_nearest(request, low, high)}"
-        )
-    affordable = [t for t in space.tiers(request) if _heaviest(space, t, request) <= budget.high]
-    return affordable[-1]
-
-
-def _nearest(request: Request, low: int, high: int) -> str:
-    """Return the nearest budget within reach, as `--flops` takes it: of a range the part in reach."""
-    budget = request.budget
-    # Four digits are off by 0.05 % at most: the nearest budget, as written, is within reach.
-    if budget.high < low:
-        return format_count(low * 1.0006, digits=4)
-    most = format_count(high * 0.9994, digits=4)
-    is_range = budget != Budget.cap(budget.high, request.input)
-    if not is_range or budget.low > parse_flops(most):
-        return most
-    exact = (format_count(budget.low, digits=digits) for digits in range(1, 10))
-    least = next((text for text in exact if parse_flops(text) == budget.low), str(budget.low))
-    return f"{least}:{most}"
-
-
-def _heaviest(space: Space, knobs: tuple[Knob, ...], request: Request) -> int:
-    """Return the FLOPs of the costliest combination at the least base width."""
-    return max(
-        space._flops_at(corner, request, space.least_base) for corner in _corners(knobs, high=True)
-    )
-
-
-def _corners(knobs: Sequence[Knob], *, high: bool) -> Iterator[Knobs]:
-    """Yield the combinations with all counts at one end; FLOPs grow with every count."""
-    end = -1 if high else 0
-    values = [
-        (knob.values()[end],) if isinstance(knob, IntKnob | RisingKnob) else knob.values()
-        for knob in knobs
-    ]
-    names = [knob.name for knob in knobs]
-    for combination in product(*values):
-        yield dict(zip(names, combination, strict=True))
+        return affordable.reach(self, request)

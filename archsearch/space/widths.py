@@ -1,8 +1,9 @@
-"""Turning real widths into channel counts: each width may be rounded down or up, to a common multiple."""
+"""Turning real widths into channel counts: the largest multiple of 8, 4, 2 or 1 that is near enough."""
 
-from collections.abc import Set as AbstractSet
-from math import floor
+from math import floor, gcd
 from typing import Protocol
+
+from archsearch.rules.tolerance import CHANNELS, SHARE
 
 MULTIPLES = (8, 4, 2, 1)
 """Width multiples, the most hardware-friendly first."""
@@ -11,32 +12,38 @@ MULTIPLES = (8, 4, 2, 1)
 class Pick(Protocol):
     """Turns a real width into one that can be built."""
 
-    def __call__(self, value: float, *, least: int = 1, multiple: int | None = None) -> float:
-        """Return `value` as a channel count of at least `least`; `multiple` overrides the common one."""
+    def __call__(self, value: float, *, multiple: int | None = None) -> float:
+        """Return `value` as a channel count; `multiple` asks for the next multiple of it, near or not."""
 
 
-def keep_real(value: float, *, least: int = 1, multiple: int | None = None) -> float:
+def keep_real(value: float, *, multiple: int | None = None) -> float:
     """Pick the real width itself: the network of which the integer ones are roundings."""
-    return value if value > least else least
+    return value
 
 
 class Rounding:
-    """Picks multiples: the i-th width asked for is rounded up if `i` is in `up`, else down."""
+    """Picks the next multiple of 8, 4, 2 or 1: the largest of them up to `most` that is near enough.
 
-    def __init__(self, multiple: int, up: AbstractSet[int]) -> None:
-        self.multiple = multiple
-        self.up = up
-        self.remainders: list[float] = []  # of each width asked for, as a share of its multiple
+    Near enough is what the rules allow (`archsearch.rules.tolerance`). A larger width never gets a smaller
+    count, so that a network's FLOPs rise with its base width.
+    """
 
-    def __call__(self, value: float, *, least: int = 1, multiple: int | None = None) -> int:
-        """Return the multiple next to `value`, below or above, never under `least` or one multiple."""
-        step = self.multiple if multiple is None else multiple
-        # The nudge keeps 64.00000001, an exact 64 after floating point, from becoming 72.
-        below = floor(value / step + 1e-6)
-        remainder = value / step - below
-        up = len(self.remainders) in self.up and remainder > 1e-6
-        self.remainders.append(remainder)
-        picked = (below + up) * step
-        if picked < least:
-            return max(step, -(-least // step) * step)
-        return picked if picked > step else step
+    def __init__(self, most: int) -> None:
+        self._multiples = tuple(m for m in MULTIPLES if m <= most)
+
+    def __call__(self, value: float, *, multiple: int | None = None) -> int:
+        """Return the count next to `value`, at least 1."""
+        if multiple is None:
+            off = SHARE * value
+            off = off if off > CHANNELS else CHANNELS
+            for step in self._multiples:
+                count = step * int(value / step + 0.5)
+                if -off <= count - value <= off and count:
+                    return count
+            return 1
+        return max(1, floor(value / multiple + 0.5)) * multiple
+
+
+def common_multiple(widths: tuple[int, ...]) -> int:
+    """Return the largest of 8, 4, 2 and 1 that all widths are multiples of."""
+    return gcd(MULTIPLES[0], *widths)

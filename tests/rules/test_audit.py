@@ -38,6 +38,7 @@ def test_every_rule_is_there_and_says_who_taught_it():
         assert str(rule.source).count(",") >= 1
         assert bool(rule.formula) == (rule.equation is not None)
     assert [row["name"] for row in rule_rows()] == list(rules)
+    assert all(row["tolerance"] for row in rule_rows())
 
 
 def test_a_rule_is_found_by_its_name_and_a_near_miss_is_helped():

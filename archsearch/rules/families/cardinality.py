@@ -12,10 +12,9 @@ from archsearch.rules.families.resnet import bottleneck_of
 from archsearch.rules.families.resnext import cardinality, flops_change, path_width
 from archsearch.rules.patterns import View, and_more
 from archsearch.rules.rule import Breach, Rule, Source
+from archsearch.rules.tolerance import STATED, in_ratio
 
 _PAPER = "Xie et al. 2016, arXiv 1611.05431"
-TOLERANCE = 0.05
-"""By what share a block may cost more or less than the unsplit one; a width within 1 is always right."""
 NARROWEST = 4
 """The width below which narrower paths stop paying (the paper's section 5.1)."""
 
@@ -39,8 +38,8 @@ def _look_width(view: View) -> Iterator[Breach]:
     odd: dict[tuple[int, float], list[_Paths]] = {}
     for block in _bottlenecks(view):
         change = flops_change(block.C, block.G, block.c)
-        fits = abs(block.c - path_width(block.C, block.G)) <= 1
-        if block.G > 1 and abs(change) > TOLERANCE and not fits:
+        # The root grows with C, so that c and 4C are in a ratio, as other widths are.
+        if block.G > 1 and not in_ratio(4 * block.C, block.c, path_width(1 / 4, block.G)):
             odd.setdefault((block.G, round(change, 2)), []).append(block)
     for same in odd.values():
         first = same[0]
@@ -109,6 +108,7 @@ RULES = (
         look=_look_width,
         equation=path_width,
         formula="9Gc² + 8GCc − 17C² = 0",
+        tolerance=f"{STATED}: c is the whole width next to the root",
     ),
     Rule(
         name="cardinality",

@@ -16,6 +16,8 @@ from archsearch.rules.rule import Breach, Rule, Source
 
 _BOTTLENECK = 4  # the 1×1 puts out 4k channels
 _COMPRESSION = 2  # a transition halves the channels
+_MOST_KEPT = 0.9
+"""The share of the channels from which on a transition hands on all of them."""
 
 
 def channels_after(layers: int, start: int, growth: int) -> int:
@@ -100,7 +102,7 @@ def _without_compression(view: View, layers: list[_Layer]) -> Iterator[Breach]:
         if before not in concats or before in entries:
             continue
         channels, filters = view.channels(before), view.filters(index)
-        if filters * 10 <= channels * 9:
+        if filters <= _MOST_KEPT * channels:
             continue
         yield Breach(
             index,
@@ -119,5 +121,6 @@ RULES = (
         look=_look,
         equation=channels_after,
         formula="k₀ + k·l channels after l layers",
+        tolerance=f"any 1×1; a transition may keep {_MOST_KEPT:.0%} of the channels",
     ),
 )

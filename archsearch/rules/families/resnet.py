@@ -13,6 +13,7 @@ from archsearch.ir.tracer import Tensor
 from archsearch.rules.patterns import Block, View, and_more
 from archsearch.rules.rewrite import Edit, Pen
 from archsearch.rules.rule import Breach, Rule, Source
+from archsearch.rules.tolerance import STATED, in_ratio
 
 _PAPER = "He et al. 2015, arXiv 1512.03385"
 LONGEST_PLAIN = 20
@@ -48,8 +49,7 @@ def _ratios(view: View) -> Iterator[Breach]:
     why = "the other blocks'" if wanted == usual else "the classic"
     odd: dict[float, list[tuple[int, int, int]]] = {}
     for block, ratio in zip(blocks, ratios, strict=True):
-        exact = view.filters(block[2]) / wanted
-        if abs(view.filters(block[1]) - exact) > max(4, 0.1 * exact):  # whole multiples of 8
+        if not in_ratio(view.filters(block[2]), view.filters(block[1]), 1 / wanted):
             odd.setdefault(round(ratio, 2), []).append(block)
     for ratio, same in odd.items():
         _, inner, up = same[0]
@@ -196,6 +196,7 @@ RULES = (
         look=_ratios,
         equation=bottleneck_block_flops,
         formula="4HWC² + 9HWC² + 4HWC² = 17HWC², less than the basic block's 18HWC²",
+        tolerance=f"{STATED}; another ratio from 2 on that most blocks have",
     ),
     Rule(
         name="identity-shortcut",

@@ -16,6 +16,9 @@ REDUCTION = 16
 LEAST = 3
 """From this ratio on a gate is cheap (MobileNetV3's 4, rounded to whole multiples of 8 units)."""
 
+_FEW = 8
+"""Hidden units that cost nothing, whatever the channels."""
+
 
 def gate_params(channels: int, reduction: int = REDUCTION) -> int:
     """Return the weights of a gate's two layers, 2C²/r, without biases.
@@ -37,7 +40,7 @@ def _look(view: View) -> Iterator[Breach]:
         channels = view.channels(index)
         op = view.nodes[squeeze].op
         hidden = known(view.nodes[squeeze].shape[-1])
-        if hidden * LEAST <= channels or hidden <= 8:
+        if hidden * LEAST <= channels or hidden <= _FEW:
             continue
         narrow = max(1, channels // REDUCTION)
         changed: ops.Op
@@ -77,5 +80,6 @@ RULES = (
         look=_look,
         equation=gate_params,
         formula="2C²/r weights a gate, r = 16",
+        tolerance=f"any ratio from {LEAST} on; any gate of up to {_FEW} units",
     ),
 )

@@ -87,5 +87,6 @@ RULES = (
         look=_look,
         equation=fire_weights,
         formula="C·s + s·e·(1 − p) + 9·s·e·p weights",
+        tolerance=f"a squeeze of up to {WIDEST_RATIO:.0%}, up to {MOST_SPATIAL:.0%} 3×3",
     ),
 )

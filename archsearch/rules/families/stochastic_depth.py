@@ -56,5 +56,6 @@ RULES = (
         look=_look,
         equation=survival,
         formula="p_l = 1 − l/L·(1 − p_L)",
+        tolerance="any fall with depth",
     ),
 )

@@ -13,9 +13,11 @@ from math import prod
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tensor
 from archsearch.readings.cost import known
+from archsearch.readings.table import ELEMENTWISE
 from archsearch.rules.patterns import Level, View, times
 from archsearch.rules.rewrite import Edit, Pen
 from archsearch.rules.rule import Breach, Rule, Source
+from archsearch.rules.tolerance import STATED, in_ratio
 
 _PAPER = "Simonyan & Zisserman 2014, arXiv 1409.1556"
 WIDEST = 512
@@ -157,11 +159,9 @@ def _widths(view: View) -> Iterator[Breach]:
         if any(_does_not_apply(view, level) for level in (above, below)):
             continue
         shrink = above.side[0] / below.side[0]
-        before, after = view.channels(above.last), view.channels(below.last)
+        before, after = (view.channels(_end(view, level)) for level in (above, below))
         wanted = 2 * before
-        # Widths rounded to multiples of 8 leave up to 12 between one and twice the other.
-        rounding = 12 if before % 4 == after % 4 == 0 else 4
-        if not 1.5 < shrink < 3 or abs(after - wanted) <= max(rounding, wanted // 10):
+        if not 1.5 < shrink < 3 or in_ratio(before, after, 2):
             continue
         if before >= WIDEST and after == before:
             continue  # VGG's own last stage
@@ -176,6 +176,26 @@ def _widths(view: View) -> Iterator[Breach]:
             edits,
             changed,
         )
+
+
+def _end(view: View, level: Level) -> int:
+    """Return the node that gives a level its width.
+
+    That is its last one, or what comes before a 1×1 which only leads to the next, strided convolution (the
+    narrow or wide inside of a block without a shortcut) or to the head. A 1×1 behind a larger kernel ends
+    its own block.
+    """
+    after = view.only_user(level.last)
+    inside = view.back(level.last, ELEMENTWISE)
+    if after is None or not (
+        view.kind(after) == "global_pool" or (view.is_conv(after) and view.is_spatial(after))
+    ):
+        return level.last
+    if not view.is_conv(inside) or view.is_spatial(inside):
+        return level.last
+    before = view.nodes[inside].inputs[0]
+    source = view.back(before, ELEMENTWISE)
+    return level.last if view.is_conv(source) and view.is_spatial(source) else before
 
 
 def _is_stem(view: View, level: Level) -> bool:
@@ -244,6 +264,7 @@ RULES = (
         look=_large_kernels,
         equation=field_of,
         formula="two 3×3 see 5×5: 18C² < 25C²; three see 7×7: 27C² < 49C²",
+        tolerance="a 7×7 or smaller on the image itself",
     ),
     Rule(
         name="channel-doubling",
@@ -253,5 +274,6 @@ RULES = (
         look=_widths,
         equation=flops_ratio,
         formula="(H/2)(W/2)(2C)² = HWC²",
+        tolerance=f"{STATED}; from {WIDEST} channels on a stage may keep its width",
     ),
 )
