@@ -1,17 +1,17 @@
 """A network's facts, made once from a candidate and carried to wherever they are needed."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from archsearch.ir.codec import content_hash
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
-from archsearch.rules.audit import audit
-from archsearch.rules.registry import load_rules
-from archsearch.rules.rule import Finding
+from archsearch.space.budget import Request
 from archsearch.space.solve import Candidate
+from archsearch.space.space import Space
+from archsearch.space.standing import find_breaches
 from archsearch.units import training_flops
 
 Origin: TypeAlias = Literal["search", "matched", "published"]
@@ -30,28 +30,6 @@ class Departure:
 
     rule: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The design rules of a study's space.
-
-    Attributes:
-        held: names of those that every candidate holds.
-        freed: names of those that the study has freed.
-    """
-
-    held: tuple[str, ...] = ()
-    freed: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, rules: Iterable[str], freed: Collection[str]) -> "Held":
-        """Return a space's rules with some of them freed."""
-        names = tuple(rules)
-        return cls(
-            held=tuple(name for name in names if name not in freed),
-            freed=tuple(name for name in names if name in freed),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +119,13 @@ class Design:
         return self.budget_graph or self.graph
 
 
-def design_of(
-    candidate: Candidate, *, name: str, origin: Origin, rules: "Held", suffix: str = ""
-) -> Design:
+def design_of(candidate: Candidate, *, name: str, origin: Origin, suffix: str = "") -> Design:
     """Return a candidate's facts.
 
     Args:
         candidate: the network, solved.
         name: of its trial.
         origin: who proposed it.
-        rules: the design rules it is checked against.
         suffix: what the label ends in.
     """
     notes = json.loads(json.dumps(candidate.notes, default=str))  # what JSON lacks becomes text
@@ -163,8 +138,8 @@ def design_of(
         params=candidate.cost.params,
         activation_bytes=candidate.cost.activation_bytes,
         fill=candidate.fill,
-        findings=departures(candidate.graph, rules.held),
-        obeys=obeyed(candidate.graph, rules.freed),
+        findings=_departures(candidate.graph, candidate.holds),
+        obeys=candidate.obeyed,
         solved=Solved(
             base_width=candidate.base_width,
             multiple=candidate.multiple,
@@ -174,8 +149,9 @@ def design_of(
     )
 
 
-def published_design(name: str, graph: Graph, *, budget: int, rules: "Held") -> Design:
-    """Return the facts of a network as published; `budget` is in FLOPs."""
+def published_design(name: str, graph: Graph, *, space: Space, request: Request) -> Design:
+    """Return the facts of a network as published, seen from a space and what is asked of it."""
+    freed = sorted(request.relax)
     price = cost(graph)
     return Design(
         name=name,
@@ -185,19 +161,11 @@ def published_design(name: str, graph: Graph, *, budget: int, rules: "Held") -> 
         flops=price.flops,
         params=price.params,
         activation_bytes=price.activation_bytes,
-        fill=price.flops / budget,
-        findings=departures(graph, rules.held),
-        obeys=obeyed(graph, rules.freed),
+        fill=price.flops / request.budget.high,
+        findings=_departures(graph, (rule for rule in space.rules if rule not in freed)),
+        obeys=tuple(rule for rule in freed if not find_breaches(graph, (rule,))),
     )
 
 
-def obeyed(graph: Graph, rules: Iterable[str]) -> tuple[str, ...]:
-    """Return those of some rules that a network does not depart from."""
-    return tuple(rule for rule in rules if not departures(graph, (rule,)))
-
-
-def departures(graph: Graph, rules: Iterable[str]) -> tuple[Departure, ...]:
-    """Return where a network departs from some rules, in the order of its layers."""
-    known = load_rules()
-    found: tuple[Finding, ...] = audit(graph, [known[name] for name in rules if name in known])
-    return tuple(Departure(finding.rule, finding.message) for finding in found)
+def _departures(graph: Graph, rules: Iterable[str]) -> tuple[Departure, ...]:
+    return tuple(Departure(found.rule, found.message) for found in find_breaches(graph, rules))

@@ -7,7 +7,7 @@ from random import Random
 from statistics import fmean, harmonic_mean
 from typing import Final
 
-from archsearch.archive.design import Held, design_of
+from archsearch.archive.design import design_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.planning.problem import Problem
@@ -104,7 +104,7 @@ def _measuring(problem: Problem, number: int) -> Begin:
     name = f"pace-{number}"
     order = Order(
         key=JobKey("pace", name),
-        design=design_of(candidate, name=name, origin="search", rules=Held()),
+        design=design_of(candidate, name=name, origin="search"),
         length=Length(problem.recipe.batch, 1),
         seed=problem.settings.seed,
     )

@@ -6,7 +6,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
-from archsearch.archive.design import Held
 from archsearch.archive.orders import Length, Order
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
@@ -56,11 +55,6 @@ class Problem:
     classic: Candidate
     sharing: Sharing
     notes: tuple[str, ...] = ()
-
-    @property
-    def rules(self) -> Held:
-        """The design rules of the space, held and freed."""
-        return Held.of(self.space.rules, self.request.relax)
 
     def length(self, flops: int) -> Length:
         """Return how long a network of so many FLOPs is trained."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from archsearch.archive.design import Design, Held, Origin, design_of
+from archsearch.archive.design import Design, Origin, design_of
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.exchange.latency import Latency
@@ -62,7 +62,6 @@ class SearchPlan:
         sampler: chooses.
         fidelity: decides on lengths.
         length: the full length of a training, from a network's FLOPs.
-        rules: the design rules of the space.
         matched: whether the space's classic is the first trial.
         window: decisions, its own included, that one does not know the results of (see `window_of`).
         prune: whether trainings may be cut short.
@@ -73,7 +72,6 @@ class SearchPlan:
     sampler: Sampler
     fidelity: Fidelity
     length: Callable[[int], Length]
-    rules: Held = field(default_factory=Held)
     matched: bool = True
     window: int
     prune: bool = True
@@ -341,9 +339,7 @@ class Search(Phase):
         candidate = fitting.candidate if fitting else full
         if full is not None and candidate is not None and not (fitting and fitting.fault):
             suffix = " latency-bound" if fitting and fitting.bound else ""
-            found = design_of(
-                candidate, name=name, origin=origin, rules=self._plan.rules, suffix=suffix
-            )
+            found = design_of(candidate, name=name, origin=origin, suffix=suffix)
             # A network that latency made smaller fills less of the study's budget.
             fill = full.fill * candidate.cost.flops / full.cost.flops
             found = replace(found, fill=fill)

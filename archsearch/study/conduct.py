@@ -136,7 +136,6 @@ def search_of(store: StudyStore, problem: Problem, bounds: Bounds, *, measures: 
         sampler=find_sampler(settings.sampler)(choices),
         fidelity=find_fidelity(settings.fidelity)(choices.startup),
         length=problem.length,
-        rules=problem.rules,
         matched=wants_matched(settings),
         window=window_of(settings.workers or 1),
         prune=settings.prune,

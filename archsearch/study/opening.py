@@ -128,8 +128,7 @@ def published_designs(problem: Problem, folder: StudyFolder) -> tuple[Design, ..
     """Return the published networks to train; their Graphs are kept in the folder."""
     found = []
     for name, graph in problem.published.items():
-        budget = problem.request.budget.high
-        design = published_design(name, graph, budget=budget, rules=problem.rules)
+        design = published_design(name, graph, space=problem.space, request=problem.request)
         folder.write_graph(design.graph, to_json(graph))
         found.append(design)
     return tuple(found)

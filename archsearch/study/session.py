@@ -82,8 +82,8 @@ class Session:
             warn=self._warn,
         )
         tags = {"space": self.settings.space, "budget": self.settings.flops}
-        if freed := self.found.problem.rules.freed:
-            tags["freed"] = ", ".join(freed)
+        if freed := self.found.problem.request.relax:
+            tags["freed"] = ", ".join(sorted(freed))
         observer = TrackingObserver(tracker, folder=self.folder, tags=tags)
         with self._gauge() as gauge, self._resumable(), tracked.going_on():
             self._open_study(observer, gauge).conduct()
