@@ -7,7 +7,7 @@ here or in a package of your own. `archsearch.testing.engine_case` checks it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from archsearch.plugins import find, load
 from archsearch.training.job import EpochReport, Job, Outcome
@@ -70,6 +70,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class EngineKind(Protocol):
     """Opens engines of one kind."""
 
@@ -87,8 +88,9 @@ def find_engine(name: str) -> EngineKind:
 
     Raises:
         UserError: there is none; says the nearest.
+        ArchsearchError: what is installed as it is no engine, does not load, or two packages have one.
     """
-    kind: EngineKind = find(GROUP, name, what="engine")
+    kind: EngineKind = find(GROUP, name, what="engine", kind=EngineKind)
     return kind
 
 
