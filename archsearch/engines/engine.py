@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def events(self, timeout_s: float) -> Sequence[Message]:
-        """Wait up to `timeout_s` for at least one message; empty when there was none."""
+        """Wait up to `timeout_s` for at least one message and return what came; empty when nothing did."""
         ...
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class EngineKind(Protocol):
         ...
 
     def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> Engine:
-        """Start workers, one for each setup; what they and their libraries say goes into `folder`."""
+        """Start workers, one a setup, and return their engine; what they print goes into `folder`."""
         ...
 
 

@@ -107,7 +107,7 @@ def _entrant(row: Row, store: StudyStore) -> Entrant:
 
 
 def _disturbed(row: Row) -> str:
-    """Say where the measurement is not to be trusted much."""
+    """Return a remark where the measurement is not to be trusted much; empty: it is."""
     if row.latency_ms is None or row.latency_p10_ms is None:
         return ""
     if is_calm(row.latency_ms, p10=row.latency_p10_ms):
