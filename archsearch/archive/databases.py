@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
 MARK: Final = "archsearch"
-"""Studies of this program carry this attribute: what was known when they were made."""
+"""The attribute that every study of this program has: what was known when it was made."""
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
 """An SQLite database in a file: its URL up to the path, the path, the options."""
 
@@ -103,7 +103,7 @@ def check_there(study: str, url: str) -> None:
 
 
 def study_names(storage: "BaseStorage") -> list[str]:
-    """List this program's studies in a storage, oldest first."""
+    """Return the names of this program's studies in a storage, oldest first."""
     with troubles():
         studies = storage.get_all_studies()
     return [study.study_name for study in studies if MARK in study.user_attrs]

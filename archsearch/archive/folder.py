@@ -56,11 +56,11 @@ class StudyFolder:
         return self.path / "models"
 
     def weights(self, key: str) -> Path:
-        """Where a job's final weights go."""
+        """Return where a job's final weights go."""
         return self.path / "weights" / f"{key}.npz"
 
     def checkpoint(self, key: str) -> Path:
-        """Where a job leaves what it needs to go on after an interruption."""
+        """Return where a job leaves what it needs to go on after an interruption."""
         return self.path / "checkpoints" / key
 
     def drop_checkpoint(self, key: str) -> None:
@@ -127,7 +127,7 @@ class StudyFolder:
         return [reports[epoch] for epoch in sorted(reports)]
 
     def keep_weights(self, key: str) -> Path | None:
-        """Remove all weights but one job's; None, and nothing is removed, if that one is not there."""
+        """Remove all weights but one job's and return these; None, and all stay, where they are not there."""
         kept = self.weights(key)
         if not kept.exists():
             return None

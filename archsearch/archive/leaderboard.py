@@ -18,7 +18,7 @@ from archsearch.training.job import Outcome
 from archsearch.units import format_ms, parse_latency
 
 SPARE_LATENCY: Final = 1.1
-"""A finalist may be this much slower than the bound: two measurements differ by as much."""
+"""Times the bound on latency that a finalist may take and still win: two measurements differ by as much."""
 
 Finals = Mapping[JobKey, Outcome]
 
@@ -33,7 +33,7 @@ class Score:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Score | None":
-        """Summarise values; None where there are none."""
+        """Return what values come to; None where there are none."""
         if not values:
             return None
         sd = statistics.stdev(values) if len(values) > 1 else None
@@ -199,7 +199,7 @@ def spent_flops(store: StudyStore) -> int:
 
 
 def why_no_winner(result: StudyResult) -> str:
-    """Say why a study that is over has no winner."""
+    """Return why a study that is over has no winner, in one line."""
     reasons = [row.reason for row in result.rows if row.reason]
     last = f"; the last said: {reasons[-1]}" if reasons else ""
     ended = f"; {result.ended}" if result.ended else ""
@@ -307,7 +307,7 @@ def _with_latency(
 
 
 def _winner(rows: Sequence[Row]) -> str | None:
-    """Choose by validation alone, among those that are quick enough, if any is.
+    """Return the winner by validation alone, among those that are quick enough, if any is.
 
     A published network may cost more than the budget: it can't win.
     """

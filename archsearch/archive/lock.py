@@ -77,7 +77,7 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def _try_lock(descriptor: int, *, unsupported: bool) -> bool:
-    """Lock the file for as long as it is open here; `unsupported` where there are no such locks."""
+    """Lock the file while it is open here and tell whether that worked; `unsupported` without such locks."""
     try:
         import fcntl
 

@@ -22,12 +22,15 @@ READABLE: Final = (1, 2)
 FINAL: Final = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 LATENCY: Final = "latency:"
-"""… and these what came of measuring a finalist's network, by its name."""
+"""Study attributes of this beginning hold what came of measuring a finalist's network, by its name."""
 TRAINING: Final = "training:"
-"""… and these a trial's further trainings, by key: a trial that has ended can't be written to."""
+"""Study attributes of this beginning hold a trial's further trainings, by key.
+
+Optuna lets nobody write to a trial that has ended.
+"""
 
 PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
-"""Settings that change where results go, not what they are: not kept."""
+"""Settings that say where results go, not what they are; a study does not keep them."""
 
 _DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
 _CHANGING: Final = {

@@ -1,4 +1,4 @@
-"""Commands that list what is there: spaces and baselines."""
+"""Commands that list what is there: spaces, baselines and rules."""
 
 import click
 

@@ -7,7 +7,7 @@ here or in a package of your own. `archsearch.testing.engine_case` checks it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from archsearch.plugins import find, load
 from archsearch.training.job import EpochReport, Job, Outcome
@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def events(self, timeout_s: float) -> Sequence[Message]:
-        """Wait up to `timeout_s` for at least one message; empty when there was none."""
+        """Wait up to `timeout_s` for at least one message and return what came; empty when nothing did."""
         ...
 
     def close(self) -> None:
@@ -70,6 +70,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class EngineKind(Protocol):
     """Opens engines of one kind."""
 
@@ -78,7 +79,7 @@ class EngineKind(Protocol):
         ...
 
     def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> Engine:
-        """Start workers, one for each setup; what they and their libraries say goes into `folder`."""
+        """Start workers, one a setup, and return their engine; what they print goes into `folder`."""
         ...
 
 
@@ -87,8 +88,9 @@ def find_engine(name: str) -> EngineKind:
 
     Raises:
         UserError: there is none; says the nearest.
+        ArchsearchError: what is installed as it is no engine, does not load, or two packages have one.
     """
-    kind: EngineKind = find(GROUP, name, what="engine")
+    kind: EngineKind = find(GROUP, name, what="engine", kind=EngineKind)
     return kind
 
 

@@ -27,9 +27,9 @@ when the pipe closes.
 """
 
 SILENCE_S: Final = 2 * 3600.0
-"""A worker that says nothing for so long hangs: no sixteen steps of a sensible trial take longer."""
+"""Seconds after which a silent worker is taken to hang: no sixteen steps of a sensible trial take longer."""
 _START_FAILURES: Final = 3
-"""One that has died so often before it could take a job is given up."""
+"""Deaths in a row, before it could take a job, after which a worker is given up."""
 _GRACE_S: Final = 2.0
 
 
@@ -116,7 +116,7 @@ class LocalEngine:
                 self._send(worker, (STOP, key))
 
     def events(self, timeout_s: float) -> list[Message]:
-        """Wait up to `timeout_s` for at least one event.
+        """Wait up to `timeout_s` for at least one message and return what came.
 
         Raises:
             ArchsearchError: workers die one after another before they can take a job.
@@ -300,7 +300,7 @@ class LocalKind:
         )
 
     def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> LocalEngine:
-        """Start worker processes."""
+        """Start worker processes and return their engine."""
         return LocalEngine(setups, logs=folder)
 
 

@@ -19,7 +19,7 @@ from archsearch.training.setup import DEVICE_ORDER, WorkerSetup
 
 CONTROL: Final = "nvidia-cuda-mps-control"
 _OTHERS: Final = Path("/tmp/nvidia-mps")
-"""Where one that was started by somebody else listens."""
+"""The folder in which a service that somebody else has started listens."""
 _START_S: Final = 20.0
 _END_S: Final = 5.0
 # `cat` ends when the process that started the service does, however it ends.
@@ -99,7 +99,7 @@ class Service:
 
 
 def start(setups: Sequence[WorkerSetup], log: Path) -> Service | None:
-    """Start a service where workers share a GPU; None where none do, or it is not to be had.
+    """Start a service where workers share a GPU and return it; None where none do, or it is not to be had.
 
     Args:
         setups: of the workers.

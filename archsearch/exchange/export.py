@@ -19,9 +19,9 @@ DEFAULT_FORMAT: Final = "saved_model"
 _COMPARED: Final = 64
 """Real images on which the reloaded model must agree."""
 _TOLERANCE: Final = 1e-3
-"""Of a probability."""
+"""The difference of two probabilities up to which exported and trained network agree."""
 _TRAINED_BY: Final = (Need("tensorflow", "tensorflow"),)
-"""What computes the trained network itself, with which every export is compared."""
+"""What runs the trained network itself, with which every export is compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def export(request: ExportRequest) -> Path:
 
 
 def read_trained(request: ExportRequest) -> Trained:
-    """Read the network, its weights and what is needed of its dataset.
+    """Return the network, its weights and what is needed of its dataset, as read.
 
     Raises:
         ArchsearchError: something is missing or damaged.
@@ -104,12 +104,12 @@ def check_out(request: ExportRequest) -> Path:
 
 
 def why_no_export(form: Format) -> str | None:
-    """Say in one line which packages are missing and how to install them; None: none is."""
+    """Return in one line which packages are missing and how to install them; None: none is."""
     return why_unusable(form, others=_TRAINED_BY)
 
 
 def trained_probabilities(trained: Trained) -> npt.NDArray[np.float64]:
-    """Ask the network as it was trained, on its sample: the training lowering, normalised likewise.
+    """Return the probabilities of the network as it was trained, on its sample.
 
     Raises:
         ArchsearchError: the weights are another network's.

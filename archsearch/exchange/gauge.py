@@ -55,7 +55,7 @@ class Gauge(Protocol):
 def wait_for(
     gauge: Gauge, request: LatencyRequest, *, stopped: Callable[[], bool]
 ) -> Latency | None:
-    """Measure and wait for it; None where `stopped` says so before.
+    """Return a latency as soon as it is measured; None where `stopped` says so before.
 
     Raises:
         ArchsearchError: the measurement failed.

@@ -8,7 +8,7 @@ from archsearch.ir.graph import Graph, Node
 
 
 def tidied(name: str, nodes: list[Node], out: int, lowest: set[int]) -> Graph:
-    """End in class scores, fold padding into the convolution it serves, drop what leads nowhere."""
+    """Return the network that ends in class scores, padding folded into convolutions, dead ends dropped."""
     while isinstance(op := nodes[out].op, ops.Activation) and op.function == "softmax":
         out = nodes[out].inputs[0]
     if len(nodes[out].shape) != 1:

@@ -48,7 +48,7 @@ def from_keras(model: Any, *, input: tuple[int, int, int] | None = None) -> Grap
 
 
 def from_config(document: Any, *, input: tuple[int, int, int] | None = None) -> Graph:
-    """Read what `model.to_json()` and a `.keras` file's `config.json` hold; see `from_keras`."""
+    """Return the network in `model.to_json()`, or in a `.keras` file's `config.json` (see `from_keras`)."""
     if not isinstance(document, Mapping) or not isinstance(document.get("config"), Mapping):
         raise GraphError("this is no Keras model's config")
     config = document["config"]

@@ -11,7 +11,7 @@ from archsearch.exchange.keras_call import Call
 from archsearch.ir import ops
 
 LOWEST: Final = -1e30
-"""A number this low around a max pool stands for −∞."""
+"""The number from which on down a padding around a max pool stands for −∞."""
 
 # --- weights ---------------------------------------------------------------------------------------
 

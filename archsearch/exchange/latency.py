@@ -21,7 +21,7 @@ from archsearch.ir.codec import from_json
 LEAST_CALLS: Final = 30
 MEASURE_S: Final = 1.0
 _LONGEST: Final = 5
-"""Slow networks are called for this many times as long, rather than too seldom; three times at least."""
+"""Times as long, at most, that a slow network is called, so that there are calls enough."""
 _MOST_CALLS: Final = 20_000
 _CALM: Final = 1.5
 
@@ -98,7 +98,7 @@ def exported_call(request: LatencyRequest, folder: Path) -> Call:
 
 
 def measure(request: LatencyRequest, call: Call, *, device: str, threads: int) -> Latency:
-    """Time an exported network's calls.
+    """Return what calls of an exported network take, measured.
 
     Args:
         request: what to measure.

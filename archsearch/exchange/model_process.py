@@ -23,7 +23,7 @@ from archsearch.training.devices import cores, gpu_numbers
 from archsearch.training.processes import no_signals, why_ended
 
 SILENCE_S: Final = 900.0
-"""A process that says nothing for so long hangs: no network of ours takes so long to build."""
+"""Seconds after which a silent process is taken to hang: no network of ours takes so long to build."""
 
 _PREPARE: Final = "prepare"
 _MEASURE: Final = "measure"
@@ -135,7 +135,7 @@ class ModelProcess:
         raise (UserError if kind == "user" else ArchsearchError)(answer)
 
     def measure(self, request: LatencyRequest) -> Latency:
-        """Measure and wait for it.
+        """Return a latency as soon as it is measured.
 
         Raises:
             UserError: the device is not there; says what there is.

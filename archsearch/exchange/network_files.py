@@ -18,7 +18,7 @@ MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim
 
 
 def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:
-    """Read a `.keras` file, running nothing in it; see `from_keras`.
+    """Return the network of a `.keras` file, running nothing in it (see `from_keras`).
 
     Raises:
         UserError: it is no `.keras` file, or carries code (a Lambda layer, a class of its own).
@@ -44,7 +44,7 @@ def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) ->
 
 
 def load_saved_model(folder: Path) -> Graph:
-    """Read the network of a SavedModel that archsearch exported: the Graph stored beside it.
+    """Return the network of a SavedModel that archsearch exported: the Graph stored in it.
 
     Raises:
         UserError: the folder holds none.
@@ -66,7 +66,7 @@ def load_saved_model(folder: Path) -> Graph:
 
 
 def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:
-    """Read a Graph JSON, a `.keras` file or an exported SavedModel, whichever `path` is.
+    """Return the network of a Graph JSON, a `.keras` file or an exported SavedModel.
 
     Raises:
         UserError: it is none of them, or takes images of another size than `input`.

@@ -50,7 +50,7 @@ def published_networks(settings: RunSettings, request: Request) -> dict[str, Gra
 
 
 def scaled_up(graphs: Mapping[str, Graph]) -> tuple[str, ...]:
-    """Say of each network that scales its images up to what size, in one line each."""
+    """Return a line for each network that scales its images up: to what size."""
     return tuple(
         f"baseline {name}: images are scaled up from {format_size(graph.input)} to "
         f"{format_size(graph.nodes[1].op.size)}, the smallest it takes"

@@ -17,9 +17,9 @@ from archsearch.strategy.phase import Phase
 
 MEASURING: Final = "measuring how fast this machine trains"
 WORTH: Final = 0.02
-"""Of the time a run takes, what measuring other ways to share the machine may take."""
+"""The share of a run's time that measuring other ways to share the machine may take."""
 CLEARLY: Final = 1.1
-"""Another way has to be so many times as fast: two measurements of one way differ, too."""
+"""Times as fast that another way has to be to be taken: two measurements of one way differ, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Calibration:
         return found, self.clock() - since
 
     def _quickest(self, best: Calibrated, took_s: float, workers: "_Workers") -> Calibrated:
-        """Go uphill from one way to its neighbours, as long as that is worth its time."""
+        """Return the quickest way found by going uphill from one, as long as that is worth its time."""
         spent_s = 0.0
         while not self.stopped() and not _fails(best.forecast):
             other = self._next(best, workers.tried)
@@ -105,7 +105,7 @@ class Calibration:
         return best
 
     def measured(self, problem: Problem, *, end: float = math.inf) -> Calibrated:
-        """Start workers and measure them; what is tried beside, until `end`, may fail or be given up."""
+        """Start workers and return their pace; what is tried beside, until `end`, may fail or be given up."""
         engine = self.open_engine(problem.sharing)
         pace: Pace | str
         try:
@@ -133,7 +133,7 @@ class Calibration:
         return next((other for other in others if str(other) not in tried), None)
 
     def _told(self, found: Calibrated, tried: dict[str, Forecast]) -> Calibrated:
-        """Say in the forecast what else was measured; its time goes on from here."""
+        """Return a way with what else was measured in its forecast, whose time goes on from here."""
         own = found.forecast
         others = {
             words: 0.0 if math.isinf(_length(other)) else _length(own) / _length(other)
@@ -191,7 +191,7 @@ def _fails(found: Forecast) -> bool:
 
 
 def _length(found: Forecast) -> float:
-    """Say how long a run takes; in one that is bounded, how long a trial keeps the machine.
+    """Return the seconds a run takes; of one that is bounded, the seconds a trial keeps the machine.
 
     Without end where not all workers can train at the same time.
     """

@@ -25,10 +25,10 @@ from archsearch.units import (
 )
 
 LONG_S: Final = 4 * 3600.0
-"""From here on a forecast comes with advice on what would be quicker."""
+"""Seconds from which on a forecast comes with advice on what would be quicker."""
 SENSIBLE_S: Final = 3 * 3600.0
 FEW_STEPS: Final = 100
-"""With fewer training steps a trial tells little; where nothing was asked for, that is said."""
+"""Training steps below which a trial tells little, which is said where nobody asked for so few."""
 _ENOUGH_STEPS: Final = 300
 
 
@@ -129,7 +129,7 @@ def expected(
 
 
 def _troubles(pace: Pace, problem: Problem) -> Iterator[str]:
-    """Say what went wrong as the pace was measured."""
+    """Yield what went wrong as the pace was measured."""
     if pace.failed:
         yield f"{pace.failed}; with fewer --workers or a smaller --batch-size they may not"
     if problem.sharing.setups[0].gpu is not None and not pace.device:
@@ -205,7 +205,7 @@ def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
 
 
 def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
-    """Say where a trial is so short that a network learns little, if nobody asked for that."""
+    """Yield a line where a trial is so short that a network learns little, if nobody asked for that."""
     settings = problem.settings
     steps = found.trial_images // found.batch
     if steps < FEW_STEPS and settings.epochs is None and settings.train_flops is None:
@@ -217,7 +217,7 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
 
 
 def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
-    """Say where the workers' training steps need more memory than there is."""
+    """Yield a line where the workers' training steps need more memory than there is."""
     setups = problem.sharing.setups
     if setups[0].gpu is None:
         at_once, room, where = found.workers, found.free_bytes, "are free"
@@ -272,7 +272,7 @@ def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0
 def _fit(
     found: Forecast, problem: Problem, *, trial_s: float, finals_s: float, elapsed_s: float
 ) -> int | None:
-    """Count the trials that fit into the bounds, the finals taking half of them at most."""
+    """Return the trials that fit into the bounds, the finals taking half of these at most."""
     settings = problem.settings
     counts = []
     if settings.max_time is not None:
@@ -286,7 +286,7 @@ def _fit(
 
 
 def _advice(found: Forecast, problem: Problem) -> str:
-    """Say what would take a few hours: a smaller budget, or fewer and shorter trainings."""
+    """Return what would take a few hours: a smaller budget, or fewer and shorter trainings."""
     assert found.total_s is not None
     assert found.trial_s is not None
     share = SENSIBLE_S / found.total_s

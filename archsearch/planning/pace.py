@@ -21,7 +21,7 @@ from archsearch.units import training_flops
 MEASURE_S: Final = 1.5
 """Seconds a network trains for."""
 _SECOND_FLOPS: Final = 100_000_000_000
-"""Training FLOPs of a step that takes seconds: one network has to do then."""
+"""Training FLOPs of a step that takes seconds, from which on one network has to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,9 +26,9 @@ from archsearch.training.recipe import Recipe, recipe_for
 from archsearch.units import format_count, training_flops
 
 VAL_SHARE: Final = 0.025
-"""Of a training's FLOPs, what evaluating the validation images may take,"""
+"""The share of a training's FLOPs that evaluating the validation images may take."""
 LEAST_EVALUATIONS: Final = 6
-"""unless there were fewer evaluations then: learning curves and pruning need some."""
+"""Evaluations that a training has at least, whatever their share: curves and pruning need some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def pose(
     kept: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Problem:
-    """Check what is asked for and prepare the data; nothing else is kept.
+    """Return the problem, all that is asked for checked and the data prepared; nothing else is kept.
 
     Args:
         settings: what is asked for.

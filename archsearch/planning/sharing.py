@@ -71,7 +71,7 @@ class Sharing:
 
 
 def first_sharing(settings: RunSettings, machine: Machine, *, step_flops: int) -> Sharing:
-    """Share the machine as asked for, and as a rule of thumb says where nothing is.
+    """Return how to share the machine: as asked for, and by a rule of thumb where nothing is.
 
     Args:
         settings: what is asked for.
@@ -98,7 +98,7 @@ def first_sharing(settings: RunSettings, machine: Machine, *, step_flops: int) -
 
 
 def other_sharings(settings: RunSettings, machine: Machine, this: Sharing) -> Iterator[Sharing]:
-    """Give the ways next to one, in what is left open: those that gain most often first.
+    """Yield the ways next to one, in what is left open: those that gain most often first.
 
     Twice or half as many workers; compiled steps, on a GPU; the other backends installed.
     """
@@ -133,7 +133,7 @@ def half_sharing(settings: RunSettings, machine: Machine, this: Sharing) -> Shar
 
 
 def settled(settings: RunSettings, this: Sharing) -> RunSettings:
-    """Write down in the settings how the machine is shared: a resumed study keeps to it."""
+    """Return the settings with how the machine is shared written down: a resumed study keeps to it."""
     return replace(
         settings,
         workers=this.workers,
@@ -162,7 +162,7 @@ def default_per_gpu(step_flops: int) -> int:
 
 
 def worker_setups(workers: int, *, cores: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
-    """Share CPU threads and GPUs equally between so many workers."""
+    """Return a setup for each of so many workers, CPU threads and GPUs shared equally."""
     threads = max(1, cores // workers)
     if not gpus:
         return (WorkerSetup(threads=threads),) * workers
@@ -174,7 +174,7 @@ def worker_setups(workers: int, *, cores: int, gpus: tuple[str, ...]) -> tuple[W
 
 
 def _with_measured(settings: RunSettings, this: Sharing) -> RunSettings:
-    """Keep a backend that was measured to be faster; a rule's may change with the number of threads."""
+    """Return the settings with a backend that was measured to be faster; a rule's may yet change."""
     return replace(settings, backend=this.backend) if this.backend_why == MEASURED else settings
 
 

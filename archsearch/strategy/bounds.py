@@ -11,15 +11,15 @@ from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
 
 FINALS_SHARE: Final = 0.5
-"""The finals are reserved for, but for no more than this share of a bound."""
+"""The share of a bound that is kept for the finals at most."""
 _SPARE: Final = 0.25
-"""A trial under way may take this much of what is reserved for the finals."""
+"""The share of what is kept for the finals that a trial under way may take."""
 _LATE: Final = 0.02
-"""What is under way may end so much later than asked for: it would be thrown away otherwise."""
+"""The share of a bound on time by which what is under way may be late: it would be thrown away otherwise."""
 _SURELY: Final = 0.5
-"""The part of a first epoch's time that the others take at least."""
+"""The share of a first epoch's time that each later epoch takes at least."""
 _ENOUGH: Final = 1.15
-"""So many times what one trial and a final are expected to take is a bound that they fit into."""
+"""Times what one trial and a final are expected to take that a bound must be for both to fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Bounds:
         return job.left_s > 0 and self.elapsed_s + job.left_s + after_s > (1 + _LATE) * self.time_s
 
     def _epoch_s(self, job: _Job, report: EpochReport) -> float:
-        """Expect so much of each epoch that follows a report."""
+        """Return the seconds that each epoch after a report is expected to take."""
         begun, wall_s = next(iter(job.walls_s.items()))
         if report.epoch > begun:
             return (report.wall_s - wall_s) / (report.epoch - begun)

@@ -7,7 +7,7 @@ READY: Final = 4
 _EXPORT_S: Final = 2.0
 """Seconds that writing a model and comparing it takes, whatever its size."""
 _EXPORT_STARTS: Final = 2.0
-"""Times a training's start that building, tracing and loading a model for the export take besides."""
+"""Times the start of a training that building, tracing and loading a model for the export take."""
 _GAUGED_S: Final = 2.0
 """Seconds that measuring a network's latency takes, besides building and tracing it."""
 _LEAST_PROCESS_S: Final = 4.5

@@ -6,7 +6,7 @@ To add a scheme: a module like `strategy/median.py`, and a line under the entry-
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from archsearch.archive.orders import Length, Order
 from archsearch.plugins import find, load
@@ -57,8 +57,10 @@ def find_fidelity(name: str) -> FidelityFactory:
 
     Raises:
         UserError: there is none; says the nearest.
+        ArchsearchError: what is installed as it is no scheme, does not load, or two packages have one.
     """
-    factory: FidelityFactory = find(GROUP, name, what="fidelity")
+    kind: Any = Callable
+    factory: FidelityFactory = find(GROUP, name, what="fidelity", kind=kind)
     return factory
 
 

@@ -68,7 +68,7 @@ class FinalsPlan:
 
 
 def choose(rows: Sequence[Row], count: int) -> list[Row]:
-    """Choose who is retrained: the best candidates by validation, and every baseline."""
+    """Return who is retrained: the best candidates by validation, and every baseline."""
     complete = [row for row in rows if row.status == "complete" and row.val_accuracy is not None]
     candidates = [row for row in complete if row.role == "candidate"]
     # Accuracies after trainings of different length are not to be compared.

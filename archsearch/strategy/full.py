@@ -18,9 +18,9 @@ class FullLength:
         return (full,)
 
     def judge(self, curve: Mapping[int, float], order: Order, known: Known) -> str:
-        """Let it go on."""
+        """Return no reason: it goes on."""
         return ""
 
     def promote(self, known: Known) -> Promotion | None:
-        """Promote nobody: there is one rung."""
+        """Return nobody: there is one rung."""
         return None

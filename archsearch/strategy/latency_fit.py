@@ -18,16 +18,16 @@ from archsearch.space.solve import Candidate
 from archsearch.units import format_count, format_ms
 
 GOOD: Final = 0.9
-"""From this share of the bound on, no better candidate is looked for."""
+"""The share of the bound on latency from which on no better candidate is looked for."""
 AIM: Final = 0.95
 MOST: Final = 7
-"""Measurements of a candidate, before the best of those that were quick enough is taken."""
+"""Measurements at most of a candidate; then the best of those that were quick enough is taken."""
 QUANTILE: Final = "p10"
 MEASURE_S: Final = 0.5
 _STEEP: Final = 1.15
-"""A network that is slower than in proportion to its FLOPs, by so much, is measured once more."""
+"""Times slower than in proportion to its FLOPs that a network must be to be measured once more."""
 _CLOSE: Final = 0.95
-"""From this share of the next slower one's FLOPs on, nor either."""
+"""The share of the FLOPs of the next slower candidate from which on no better one is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

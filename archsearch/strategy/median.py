@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LEAST_PEERS: Final = 3
 _WARM_UP: Final = 3
-"""The part of a training's epochs, one in so many, that no trial is judged by."""
+"""The divisor of a training's epochs that gives how many at its start are not judged."""
 
 
 class MedianPruning(FullLength):

@@ -15,9 +15,9 @@ from archsearch.strategy.sampler import Choices, Known, Sampler
 
 FIRST_DRAW: Final = 8
 RANDOM_ATTEMPTS: Final = 32
-"""Draws by chance, where the sampler has nothing new."""
+"""Draws by chance that follow, where the sampler has nothing new."""
 LISTED_COMBINATIONS: Final = 20_000
-"""A space of no more combinations is gone through before the search gives up on finding a new one."""
+"""Combinations at most of a space that is gone through, all of it, before the search gives up."""
 
 _Setting: TypeAlias = tuple[tuple[str, str, KnobValue], ...]
 
@@ -62,7 +62,7 @@ class Proposer:
         return self._made(knobs, classic=True)
 
     def propose(self, known: Known) -> Proposal | None:
-        """Choose a network that has not been trained in this study; None if there is no other."""
+        """Return a network that has not been trained in this study; None if there is no other."""
         tried = set(self._settings)
         for seen, knobs in enumerate(self._choices_for(known)):
             # Different knobs may give the same network, the same knobs always do.

@@ -7,7 +7,7 @@ To add a sampler: a module like `strategy/tpe.py`, and a line under the entry-po
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from archsearch.archive.orders import Training, Trial
 from archsearch.plugins import find, load
@@ -124,8 +124,10 @@ def find_sampler(name: str) -> SamplerFactory:
 
     Raises:
         UserError: there is none; says the nearest.
+        ArchsearchError: what is installed as it is no sampler, does not load, or two packages have one.
     """
-    factory: SamplerFactory = find(GROUP, name, what="sampler")
+    kind: Any = Callable
+    factory: SamplerFactory = find(GROUP, name, what="sampler", kind=kind)
     return factory
 
 

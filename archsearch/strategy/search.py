@@ -41,7 +41,7 @@ from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
 _HOPELESS_FITS: Final = 5
-"""After so many trials, none of them quick enough, there is no use in going on."""
+"""Trials after which the search ends where none of them was quick enough."""
 
 
 def window_of(workers: int) -> int:
@@ -164,7 +164,7 @@ class Search(Phase):
         return ended.order.key.rung == len(self._rungs(trial.design)) - 1
 
     def _decided(self, room: int) -> Step:
-        """Make the next decision, if it is time for it."""
+        """Return what the next decision says; WAIT until it is time for it."""
         decision = len(self._decisions)
         self._tell()
         if room < 1 or self._told <= decision - self._plan.window:
@@ -182,7 +182,7 @@ class Search(Phase):
         return Rest.DONE if promotion is None else self._promoted(promotion, known)
 
     def _asked(self, known: Known) -> Step:
-        """Propose a trial, or say why there is none."""
+        """Return a new trial to begin, or why there is none."""
         number, plan = len(self._trials), self._plan
         if not self._bounds.admits_trial(self._first_share()):
             if self._running:  # one that is pruned may yet leave room for another
@@ -228,7 +228,7 @@ class Search(Phase):
     # --- beginning --------------------------------------------------------------------------------
 
     def _begun(self, proposal: Proposal, known: Known, fitting: Fitting | None = None) -> Step:
-        """Make a trial of a proposal; one without a network fails at once."""
+        """Return the beginning of a trial made of a proposal; one without a network fails at once."""
         design = self._design(proposal, fitting)
         order = Order(
             key=JobKey("search", design.name),
@@ -255,7 +255,7 @@ class Search(Phase):
         return Say(_slower(design))
 
     def _promoted(self, promotion: Promotion, known: Known) -> Step:
-        """Train a trial's network anew, for longer."""
+        """Return the beginning of a trial's longer training."""
         trial = self._trials[promotion.trial]
         rungs = self._rungs(trial.design)
         share = rungs[promotion.rung].images / rungs[-1].images
@@ -287,7 +287,7 @@ class Search(Phase):
         return Begin(order=order, trial=trial.number)
 
     def _resumed(self, training: tuple[int, Order]) -> Step:
-        """Go on with a training of an earlier process."""
+        """Return how a training of an earlier process goes on."""
         number, order = training
         assert order.decision is not None
         if not order.design.exists:  # version 0.1 kept such a trial in two writings
@@ -480,7 +480,7 @@ def _unfinished(trials: Sequence[Trial]) -> list[tuple[int, Order]]:
 
 
 def _slower(design: Design) -> str:
-    """Say by how much a network had to shrink to be quick enough."""
+    """Return, in one line, by how much a network had to shrink to be quick enough."""
     fit = design.latency_fit
     assert fit is not None
     (flops, ms), *_ = fit.measured

@@ -1,1 +1,1 @@
-"""Searching a space: proposals, trials, finals, export; the only package that knows Optuna."""
+"""Drives a study: opens it, runs its phases in one loop, writes down and tells what happens."""

@@ -153,7 +153,7 @@ def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
 
 
 def _without_trials(folder: StudyFolder, *, readable: bool) -> StudySummary:
-    """Read run.toml: the run measures the machine's pace now, was killed while it did, or can't be read."""
+    """Return what run.toml says of a study whose storage has no trial, or can't be read."""
     settings = gather({}, config=folder.settings)
     driver = holder(folder.lock)
     status = "running" if driver else "interrupted"

@@ -34,7 +34,7 @@ def run(
     on_event: Callable[[Event], None] = lambda event: None,
     services: Services | None = None,
 ) -> StudyResult:
-    """Run a new study to its end.
+    """Run a new study to its end and return its result.
 
     Args:
         settings: what is asked for.
@@ -58,7 +58,7 @@ def resume(
     on_event: Callable[[Event], None] = lambda event: None,
     services: Services | None = None,
 ) -> StudyResult:
-    """Go on with a study that was cut off; one that has ended gives its result again.
+    """Go on with a study that was cut off and return its result; one that has ended gives it again.
 
     Args:
         name: the study.

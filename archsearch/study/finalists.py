@@ -111,7 +111,7 @@ def _full_s(ended: Training | None, full: Length) -> float | None:
 
 
 def _disturbed(row: Row) -> str:
-    """Say where the measurement is not to be trusted much."""
+    """Return a remark where the measurement is not to be trusted much; empty: it is."""
     if row.latency_ms is None or row.latency_p10_ms is None:
         return ""
     if is_calm(row.latency_ms, p10=row.latency_p10_ms):

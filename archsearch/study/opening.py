@@ -29,7 +29,7 @@ _MOST_CLASSES: Final = 1000
 
 
 def named(settings: RunSettings, taken: list[str]) -> RunSettings:
-    """Fill in a study's name, where it has none: one that is not taken in the storage or the home."""
+    """Return the settings with a name where they have none: one that neither storage nor home has."""
     if settings.name is not None:
         return settings
     base = default_study_name(settings)
@@ -98,7 +98,7 @@ def existing(
 def create(
     storage: Any, settings: RunSettings, folder: StudyFolder, problem: Problem
 ) -> StudyStore:
-    """Make a study in the storage, and its folder's run.toml."""
+    """Make a study in the storage and its folder's run.toml; return it."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
     facts = StudyFacts(settings=settings, dataset=dataset_facts(problem.dataset), created=created)
     folder.write_settings(settings)
@@ -160,7 +160,7 @@ def started(
 
 
 def located(settings: RunSettings) -> RunSettings:
-    """Make paths absolute: the study may be taken up from another folder."""
+    """Return the settings with absolute paths: the study may be taken up from another folder."""
     return replace(
         settings,
         data=located_data(settings.data),

@@ -67,7 +67,7 @@ def export_winner(
     overwrite: bool = False,
     exporter: Exporter | None = None,
 ) -> Path:
-    """Export the winner of an open study (see `export_study`).
+    """Export the winner of an open study and return where it lies (see `export_study`).
 
     `exporter` has TensorFlow at hand already; None: a process of its own.
     """

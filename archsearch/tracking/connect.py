@@ -50,7 +50,7 @@ def quiet_environment() -> dict[str, str]:
 
 
 def import_mlflow() -> Any:
-    """Import MLflow without its log lines (1 to 2 s the first time).
+    """Return MLflow, imported without its log lines (1 to 2 s the first time).
 
     A user's own `MLFLOW_*` variables win: `MLFLOW_LOGGING_LEVEL=INFO` brings its lines back.
     """
@@ -64,7 +64,7 @@ def import_mlflow() -> Any:
 
 
 def store_uri(home: Path, tracking_uri: str | None = None) -> str:
-    """Where runs are kept: the given URI, or the home's SQLite file.
+    """Return where runs are kept: the given URI, or the home's SQLite file.
 
     Raises:
         UserError: the home can't hold the file.
@@ -133,7 +133,7 @@ def reason(error: BaseException) -> str:
 
 
 def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
-    """Put an error of the store for the user: which store, and why."""
+    """Return an error of the store as one for the user: which store, and why."""
     if isinstance(error, ArchsearchError):
         return error
     return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")

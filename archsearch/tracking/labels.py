@@ -9,7 +9,7 @@ _MAX_NAME = 120
 
 
 def run_name(label: str, *, flops: int, role: Role = "candidate", seed: int | None = None) -> str:
-    """Name a run in MLflow's list: `resnext 3-4-6-3 G8 · 19.8M`.
+    """Return a run's name in MLflow's list: `resnext 3-4-6-3 G8 · 19.8M`.
 
     Baselines and finalists say so first, because a cut-off column keeps a name's beginning.
     """
@@ -19,7 +19,7 @@ def run_name(label: str, *, flops: int, role: Role = "candidate", seed: int | No
 
 
 def one_line(text: str, *, limit: int = _MAX_NAME) -> str:
-    """Put a name of any kind on one line of at most `limit` characters."""
+    """Return a name of any kind on one line of at most `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -30,7 +30,7 @@ def study_note(
     header: Sequence[str] = (),
     rows: Iterable[Sequence[str]] = (),
 ) -> str:
-    """Describe a study in markdown, for the text above its parent run.
+    """Return a study described in markdown, for the text above its parent run.
 
     Args:
         facts: the first line: space, budget, data, seed.

@@ -22,7 +22,7 @@ class MlflowKind:
         return MlflowTracker(home, tracking_uri=uri, warn=warn)
 
     def delete(self, study: str, *, uri: str | None, home: Path) -> int:
-        """Remove a study's runs (see `delete_study`)."""
+        """Remove a study's runs and return how many they were (see `delete_study`)."""
         return delete_study(home, study, tracking_uri=uri)
 
 

@@ -123,7 +123,7 @@ class MlflowTracker:
             return self._experiment_id
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything said so far is kept; False if time ran out first."""
+        """Wait until everything said so far is kept and return whether it is; False: time ran out first."""
         with self._state:
             self._hurry += 1
             self._state.notify_all()
@@ -133,7 +133,7 @@ class MlflowTracker:
                 self._hurry -= 1
 
     def close(self, timeout_s: float = 30.0) -> str | None:
-        """Flush and let go of the store; one line on what could not be kept, or None."""
+        """Flush, let go of the store and return one line on what could not be kept, or None."""
         self._ledger.close()
         with self._state:
             self._closing = True

@@ -101,7 +101,7 @@ _Record = TypeVar("_Record", StudyRecord, TrialRecord, Ending)
 
 
 def owned(record: _Record) -> _Record:
-    """Copy a record with its mappings: whoever told it may change his own while this waits."""
+    """Return a record with copies of its mappings: whoever told it may change his own while this waits."""
     values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
     copies: dict[str, Any] = {n: dict(v) for n, v in values.items() if isinstance(v, Mapping)}
     return replace(record, **copies)
@@ -157,7 +157,7 @@ class Tracker(Protocol):
         ...
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything said so far is kept; False if time ran out first."""
+        """Wait until everything said so far is kept and return whether it is; False: time ran out first."""
         ...
 
     def close(self, timeout_s: float = 30.0) -> str | None:

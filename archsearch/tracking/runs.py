@@ -27,7 +27,7 @@ def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> 
 
 
 def all_runs(client: Any, experiment_id: str, *, parent: str | None = None) -> Iterable[Any]:
-    """Every run of an experiment, or every run nested in one.
+    """Return every run of an experiment, or every run nested in one.
 
     Study names never enter a query: they may hold quotes, and MLflow has no way to escape them.
     """
@@ -44,14 +44,14 @@ def all_runs(client: Any, experiment_id: str, *, parent: str | None = None) -> I
 
 
 def plain_key(name: str) -> str:
-    """Put a name as MLflow takes it for params, metrics and tags."""
+    """Return a name as MLflow takes it for params, metrics and tags."""
     plain = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250] or "_"
     # MLflow reads these names as paths too, and refuses those that could be written otherwise.
     return plain if posixpath.normpath(plain) == plain.lstrip("/") else re.sub(r"[./]", "_", plain)
 
 
 def figure(value: float) -> float:
-    """Six digits of what is not whole: the page shows every digit it gets, in narrow columns."""
+    """Return six digits of what is not whole: the page shows every digit it gets, in narrow columns."""
     number = float(value)
     return number if number.is_integer() or not math.isfinite(number) else float(f"{number:.6g}")
 

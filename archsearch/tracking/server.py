@@ -78,7 +78,7 @@ class UiServer:
 def start_ui(
     home: Path, *, tracking_uri: str | None = None, host: str = "127.0.0.1", port: int = 5000
 ) -> UiServer:
-    """Start MLflow's server on a home's runs and wait until it answers.
+    """Start MLflow's server on a home's runs and return it when it answers.
 
     Args:
         home: the folder of `mlflow.db` and `artifacts/`.

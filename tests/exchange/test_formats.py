@@ -16,11 +16,11 @@ from archsearch.exchange.formats.registry import FORMATS, find_format, load_form
 from archsearch.exchange.formats.saved_model import SAVED_MODEL
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.testing.format_case import FormatCase
-from tests.exchange.npz_format import NPZ
 from tests.networks import vgg_like
 from tests.third_party import install
+from tests.third_party.example.archsearch_example.npz import NPZ
 
-ON_NPZ = {FORMATS: {"npz": "tests.exchange.npz_format:NPZ"}}
+ON_NPZ = {FORMATS: {"npz": "tests.third_party.example.archsearch_example.npz:NPZ"}}
 
 
 @pytest.mark.keras
@@ -31,11 +31,6 @@ class TestSavedModel(FormatCase):
 @pytest.mark.keras
 class TestKerasFile(FormatCase):
     form = KERAS_FILE
-
-
-@pytest.mark.keras
-class TestThirdPartys(FormatCase):
-    form = NPZ
 
 
 def test_formats_are_found_by_name_a_third_partys_too(tmp_path, monkeypatch):
@@ -54,8 +49,8 @@ def test_broken_packages_are_named(tmp_path, monkeypatch):
     points = {
         "gone": "no_such_module:X",
         "odd": "os:sep",
-        "renamed": "tests.exchange.npz_format:NPZ",
-        "keras": "tests.exchange.npz_format:NPZ",
+        "renamed": "tests.third_party.example.archsearch_example.npz:NPZ",
+        "keras": "tests.third_party.example.archsearch_example.npz:NPZ",
     }
     install(tmp_path / "broken", monkeypatch, {FORMATS: points})
     for name, why in (

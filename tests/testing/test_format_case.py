@@ -6,7 +6,7 @@ import pytest
 from archsearch.errors import ArchsearchError
 from archsearch.ir.codec import to_json
 from archsearch.testing.format_case import FormatCase
-from tests.exchange.npz_format import Npz
+from tests.third_party.example.archsearch_example.npz import Npz
 
 WRITES = "test_the_model_answers_as_the_network"
 ELSEWHERE = "test_another_process_loads_it_and_is_killed_writing"

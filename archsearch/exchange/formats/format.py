@@ -134,7 +134,7 @@ def file_name(form: Format) -> str:
 
 
 def why_unusable(form: Format, *, others: tuple[Need, ...] = ()) -> str | None:
-    """Say in one line what a format lacks and how to install it; None: nothing.
+    """Return in one line what a format lacks and how to install it; None: nothing.
 
     Args:
         form: the format.

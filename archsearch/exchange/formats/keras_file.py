@@ -39,7 +39,7 @@ class KerasFile:
             file.writestr(FACTS_FILE, trained.facts())
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Load the file, running nothing in it, and ask the model."""
+        """Load the file, running nothing in it, and return its answers."""
         import keras
 
         model = keras.models.load_model(out, safe_mode=True, compile=False)

@@ -8,7 +8,7 @@ from archsearch.training.weights import set_weights
 
 
 def keras_network(trained: Trained, *, lowering: Lowering) -> Any:
-    """Build the Keras model, from preprocessed float images to logits, with its weights set.
+    """Return the Keras model, from preprocessed float images to logits, with its weights set.
 
     Raises:
         ArchsearchError: the weights are another network's.

@@ -56,7 +56,7 @@ class SavedModel:
         (extra / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Load the folder and ask its `serve` signature.
+        """Load the folder and return the answers of its `serve` signature.
 
         Raises:
             ArchsearchError: the class names are not those of the numbers.
