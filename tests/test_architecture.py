@@ -65,7 +65,6 @@ def test_no_function_is_too_long() -> None:
     assert {name: lines for name, lines in functions() if lines > MOST_LINES} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the driver is yet to be cut")
 def test_the_driver_knows_few_modules() -> None:
     tree = ast.parse((PACKAGE / "study" / "driver.py").read_text(encoding="utf-8"))
     imported = set()
@@ -97,9 +96,6 @@ def test_a_module_name_stands_in_two_places_for_one_idea_only() -> None:
 # --- what the pages name --------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rules/lecture.py, rules/tolerance.py and others are on their way"
-)
 def test_every_file_that_is_named_is_there() -> None:
     named = named_paths(PAGE) | named_paths(RECIPES)
     assert len(named) > 60

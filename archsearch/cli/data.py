@@ -22,14 +22,15 @@ def inspect(source: str, sheet: Path | None, home: Path, as_json: bool) -> None:
 
     DATA is what --data of `run` takes: a folder, an .npz, a .csv of path,label, or a name.
     """
-    from archsearch import data as images
+    from archsearch import inspection
+    from archsearch.data import open_source
     from archsearch.report.live import progress_bar
 
-    opened = images.open_source(source, home=home)
+    opened = open_source(source, home=home)
     with progress_bar("images") as progress:
-        found = images.inspect(opened, home=home, progress=progress)
+        found = inspection.inspect(opened, home=home, progress=progress)
     if sheet is not None:
-        images.contact_sheet(opened.items(), sheet)
+        inspection.contact_sheet(opened.items(), sheet)
     if as_json:
         print_json(found.to_json())
         return

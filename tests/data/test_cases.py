@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from archsearch.cli.app import main
-from archsearch.data import inspect, load, open_source, prepare
+from archsearch.data import load, open_source, prepare
 from archsearch.data.dataset import Dataset
 from archsearch.data.sources.folder import Folder
 from archsearch.errors import DataError, UserError
+from archsearch.inspection import inspect
 from tests.data.conftest import picture
 
 RNG = np.random.default_rng(0)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from archsearch.data import inspect, load, prepare
+from archsearch.data import load, prepare
 from archsearch.data.sources.published import KERAS_SETS
 from archsearch.errors import UserError
+from archsearch.inspection import inspect
 
 FUZZ = settings(
     max_examples=80,

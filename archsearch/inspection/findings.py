@@ -11,11 +11,11 @@ import numpy as np
 from archsearch.data.balance import imbalance
 from archsearch.data.class_names import alike_notes
 from archsearch.data.dataset import SPLITS, SplitName
-from archsearch.data.looking import Copies, Seen, equal_copies, look_at_all, near_copies
 from archsearch.data.prepared_files import narrow_note
 from archsearch.data.resizing import resizing
 from archsearch.data.sources.items import FREE, Items, Size, Source
 from archsearch.data.sources.names import open_source
+from archsearch.inspection.looking import Copies, Seen, equal_copies, look_at_all, near_copies
 from archsearch.units import counted, printable
 
 _LISTED = 50  # copies and bad files that a report names; all are counted

@@ -1,7 +1,7 @@
 import numpy as np
 
-from archsearch.data import near
-from archsearch.data.near import glance, near_pairs
+from archsearch.inspection import near
+from archsearch.inspection.near import glance, near_pairs
 from tests.data.conftest import picture
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import SPLITS, Images, SplitName
-from archsearch.data.near import Glance, glance, near_pairs
 from archsearch.data.sources.decode import pillow
 from archsearch.data.sources.items import FREE, BadImageError, Items, Look
+from archsearch.inspection.near import Glance, glance, near_pairs
 
 _STRETCH: Final = 256  # images given to the threads at a time
 _FEW: Final = 4

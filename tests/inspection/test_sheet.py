@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archsearch.data import contact_sheet, open_source
+from archsearch.data import open_source
 from archsearch.data.sources.folder import Folder
 from archsearch.errors import DataError, UserError
+from archsearch.inspection import contact_sheet
 
 
 def test_every_class_has_a_row_in_its_own_colours(tmp_path, make_folder):

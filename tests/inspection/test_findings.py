@@ -3,8 +3,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from archsearch.data import inspect
 from archsearch.data.sources.folder import Folder
+from archsearch.inspection import inspect
 
 
 def test_digits(tmp_path):
