@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import MachineError, UserError
 from archsearch.uris import shown_uri
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def troubles() -> Iterator[None]:
         yield
     except StorageInternalError as error:
         reason = _first_line(error.__cause__ or error)
-        raise ArchsearchError(f"the study's storage failed: {reason}") from error
+        raise MachineError(f"the study's storage failed: {reason}") from error
 
 
 def _first_line(error: BaseException) -> str:

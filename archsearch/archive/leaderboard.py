@@ -15,7 +15,7 @@ from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
 from archsearch.training.job import Outcome
-from archsearch.units import format_ms, parse_latency
+from archsearch.units import counted, format_ms, parse_latency
 
 SPARE_LATENCY: Final = 1.1
 """A finalist may be this much slower than the bound: two measurements differ by as much."""
@@ -66,6 +66,7 @@ class Row:
         too_slow: it took more than the bound on latency when it was measured after the finals;
             it does not win while another one is within.
         findings: departures from the rules of its space; None: an earlier version did not look.
+        lost: retrainings that were asked for and failed; `lost_why` is what the last of them said.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -95,6 +96,8 @@ class Row:
     winner: bool = False
     too_slow: bool = False
     findings: tuple[Departure, ...] | None = None
+    lost: int = 0
+    lost_why: str = ""
     graph: str
 
 
@@ -142,6 +145,16 @@ class StudyResult:
         return next((row for row in self.rows if row.winner), None)
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """What became of finalists that did not all train to their ends, a line each."""
+        return tuple(
+            f"{row.label}: {counted(row.lost, 'retraining')} of "
+            f"{row.lost + (row.final_val.n if row.final_val else 0)} failed ({row.lost_why})"
+            for row in self.rows
+            if row.lost
+        )
+
+    @property
     def training_share(self) -> float:
         """Training steps' part of the time the workers had, from the run's start to its end."""
         had_s = self.wall_s * (self.settings.workers or 1)
@@ -163,6 +176,7 @@ def read_result(store: StudyStore) -> StudyResult:
     facts, finals = store.facts, store.finals
     rows = [_trial_row(trial, finals) for trial in store.trials]
     rows += [_published_row(design, finals) for design in facts.baselines]
+    rows = [_with_lost(row, finals, facts.settings.seeds) for row in rows]
     rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
     best = _winner(rows)
     ranked = []
@@ -199,6 +213,7 @@ def spent_flops(store: StudyStore) -> int:
 def why_no_winner(result: StudyResult) -> str:
     """Say why a study that is over has no winner."""
     reasons = [row.reason for row in result.rows if row.reason]
+    reasons += [row.lost_why for row in result.rows if row.lost]
     last = f"; the last said: {reasons[-1]}" if reasons else ""
     ended = f"; {result.ended}" if result.ended else ""
     what = "finalist" if any(row.status == "complete" for row in result.rows) else "network"
@@ -275,6 +290,16 @@ def _row(design: Design, finals: Finals) -> Row:
         test=Score.of([o.test_accuracy for o in mine if o.test_accuracy is not None]),
         status="waiting",
     )
+
+
+def _with_lost(row: Row, finals: Finals, seeds: int) -> Row:
+    """Return a row that says which of its retrainings failed; further ones than asked for may."""
+    lost = [
+        outcome.reason
+        for key, outcome in finals.items()
+        if key.name == row.name and (key.seed or 0) <= seeds and outcome.status == "failed"
+    ]
+    return replace(row, lost=len(lost), lost_why=lost[-1]) if lost else row
 
 
 def _with_latency(

@@ -212,6 +212,8 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
     """Read what `outcome_record` gave; format 1 counted no images, but said how many a second."""
+    # It said of the worker what a cause says now, and means nothing once a training has ended.
+    record = {name: value for name, value in record.items() if name != "broken"}
     if "images" in record:
         return Outcome(**record)
     return Outcome(**record, images=round(record["images_per_s"] * record["train_s"]))

@@ -30,7 +30,7 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
-    captions = [result.ended] if result.ended else []
+    captions = [*filter(None, [result.ended]), *result.lost]
     if len(rows) < len(result.rows):
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
@@ -54,6 +54,7 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
             f"Best: {winner.label}, {format_count(winner.flops)} FLOPs, "
             f"{format_count(winner.params)} parameters{speed}{test}"
         )
+    lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
     lines.append(

@@ -35,6 +35,10 @@ class Recorder(Protocol):
         """Note how a training ended; `settled`: its trial gets no further one."""
         ...
 
+    def lost(self, order: Order | None, why: str) -> None:
+        """Note that a worker was lost; another one goes on with its training, where it had one."""
+        ...
+
     def leave(self, order: Order) -> None:
         """Note that a training stays to be done."""
         ...
@@ -136,6 +140,13 @@ class StudyRecorder:
         self._folder.drop_checkpoint(str(order.key))
         self._emit(JobEnded(order=order, outcome=outcome, best=self._is_best(outcome)))
 
+    def lost(self, order: Order | None, why: str) -> None:
+        """Tell that a worker was lost."""
+        if order is None:
+            self.say(why)
+        else:
+            self.say(f"{order.key}: {why}; another worker goes on with it")
+
     def leave(self, order: Order) -> None:
         """Note that a training stays to be done, from its checkpoint on."""
         self._emit(JobEnded(order=order, outcome=None))
@@ -211,6 +222,9 @@ class PaceRecorder:
 
     def report(self, order: Order, trial: int | None, report: EpochReport) -> None:
         """Keep nothing."""
+
+    def lost(self, order: Order | None, why: str) -> None:
+        """Keep nothing: what is measured fails with its reason, and is measured otherwise."""
 
     def leave(self, order: Order) -> None:
         """Keep nothing."""

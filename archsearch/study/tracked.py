@@ -10,6 +10,7 @@ from archsearch.archive.leaderboard import read_result
 from archsearch.archive.store import StudyStore
 from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings
+from archsearch.errors import MachineError
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import HEADER, dataset_record, note_rows, study_metrics
 from archsearch.tracking.labels import study_note
@@ -49,7 +50,7 @@ class Tracked:
             self._start()
             yield
             status = "complete"
-        except Interrupted:
+        except (Interrupted, MachineError, OSError):
             status = "interrupted"
             raise
         except KeyboardInterrupt:

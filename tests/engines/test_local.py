@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from archsearch.engines import mps
-from archsearch.engines.engine import Event
+from archsearch.engines.engine import Message
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError
 from archsearch.training.job import EpochReport, Job, Outcome
@@ -39,7 +39,7 @@ def make(tmp_path: Path, toys: ModuleType):
 
 
 def outcomes(
-    engine: LocalEngine, count: int, seen: list[Event] | None = None
+    engine: LocalEngine, count: int, seen: list[Message] | None = None
 ) -> dict[str, Outcome]:
     found: dict[str, Outcome] = {}
     end = time.monotonic() + 60
@@ -81,7 +81,7 @@ def test_jobs_queue_for_warm_workers(make):
         engine.submit(job(f"j{n}"))
     with pytest.raises(ValueError, match="under way"):
         engine.submit(job("j4"))
-    seen: list[Event] = []
+    seen: list[Message] = []
     found = outcomes(engine, 5, seen)
     assert sorted(found) == [f"j{n}" for n in range(5)]
     assert len({outcome.reason for outcome in found.values()}) <= 2
@@ -107,7 +107,7 @@ def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
     engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
     engine.submit(job("deadly", "kill", tmp_path / "deadly"))
     engine.submit(job("next"))
-    seen: list[Event] = []
+    seen: list[Message] = []
     found = outcomes(engine, 3, seen)
     assert found["unlucky"].status == found["next"].status == "complete"
     mine = [e.epoch for e in seen if isinstance(e, EpochReport) and e.key == "unlucky"]

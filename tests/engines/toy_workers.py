@@ -40,7 +40,7 @@ def worker(pipe, setup, log: str) -> None:
             live(pipe)
         if job.graph == "broken":
             reason = f"RuntimeError: CUDA error in {os.getpid()}"
-            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, broken=True)))
+            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, cause="worker")))
             return
         status = "complete"
         for epoch in range(1, 1000 if job.graph == "long" else 3):

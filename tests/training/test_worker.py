@@ -85,7 +85,7 @@ def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dat
     )
     worker.send(("job", job_json(job)))
     outcome = hear(worker)
-    assert (outcome.status, outcome.broken) == ("failed", True)
+    assert (outcome.status, outcome.cause) == ("failed", "worker")
     assert outcome.held_bytes > 50_000_000
     assert "Error: " in outcome.reason
     worker.process.join(30)
