@@ -113,6 +113,7 @@ class StudyResult:
         trials: how many trials were asked for.
         train_flops: training FLOPs that went into it, all trainings together.
         ended: why it ended before that many, or before all finals; empty where it did not.
+        untold: whether the tracker may lack something of it.
     """
 
     study: str
@@ -128,6 +129,7 @@ class StudyResult:
     wall_s: float = 0.0
     created: str = ""
     ended: str = ""
+    untold: bool = False
 
     @property
     def space(self) -> str:
@@ -197,6 +199,7 @@ def read_result(store: StudyStore) -> StudyResult:
         wall_s=facts.wall_s,
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
+        untold=facts.untold,
     )
 
 

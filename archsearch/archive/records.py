@@ -33,6 +33,7 @@ _DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activa
 _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
+    "untold": "untold",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
 

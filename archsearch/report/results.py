@@ -72,7 +72,11 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
     following = Table.grid(padding=(0, 3, 0, 0))
     for line, purpose in commands:
         following.add_row(Text(f"  {line}"), Text(purpose))
-    return Text("\n".join(lines)), Text("Next:"), following
+    shown: list[RenderableType] = [Text("\n".join(lines)), Text("Next:"), following]
+    if result.untold:
+        again = command("track", result.study, home=home)
+        shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
+    return tuple(shown)
 
 
 def comparison(found: Comparison) -> Table:

@@ -22,6 +22,7 @@ from archsearch.study.dry_run import calibration, slow_progress
 from archsearch.study.events import Event, Planned, StudyEnded
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
+from archsearch.study.retelling import retell
 from archsearch.study.session import RunClock, Session
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def resume(
             if max_time is None and (earlier := store.facts.more_time):
                 settings = replace(settings, max_time=earlier.max_time)
             if store.facts.complete(more_time=max_time is not None):
+                if store.facts.untold:
+                    folder = StudyFolder(home, name)
+                    with locked(folder.lock, study=name):
+                        known = services or real_services(settings)
+                        retell(store, folder, settings, known, on_event)
                 return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)

@@ -77,14 +77,14 @@ class Session:
         tracked = Tracked(
             store=self.store,
             settings=self.settings,
-            problem=self.found.problem,
+            classes=len(self.found.problem.dataset.classes),
             tracker=tracker,
-            wall_s=lambda: self.clock.elapsed_s,
             warn=self._warn,
         )
         tags = {"space": self.settings.space, "budget": self.settings.flops}
         observer = TrackingObserver(tracker, folder=self.folder, tags=tags)
-        with self._gauge() as gauge, self._resumable(), tracked.going_on():
+        going_on = tracked.going_on(lambda: self.clock.elapsed_s)
+        with self._gauge() as gauge, self._resumable(), going_on:
             self._open_study(observer, gauge).conduct()
             self._check_result()
             if self.settings.export:

@@ -197,7 +197,13 @@ class MlflowStore:
     def end_study(self, end: Ending, description: str, at_ms: int) -> None:
         """Close the parent run."""
         note = {NOTE: description} if description else {}
-        self._send(self._parent, [(end.metrics, 0, at_ms)], tags={**end.tags, **note})
+        kept = self.client.get_run(self._parent).data.metrics
+        news = {
+            name: value
+            for name, value in end.metrics.items()
+            if kept.get(plain_key(name)) != figure(value)
+        }
+        self._send(self._parent, [(news, 0, at_ms)], tags={**end.tags, **note})
         self._describe(description)
         self._put(self._parent, end.artifacts)
         end_run(self.client, self._parent, end.status, at_ms)

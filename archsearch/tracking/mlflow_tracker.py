@@ -194,6 +194,9 @@ class MlflowTracker:
                 _log.debug("MLflow update failed", exc_info=error)
                 if not connect.may_pass(error):
                     self._refused(error)
+                elif connect.is_locked(error):
+                    self._wait(error, failures)
+                    continue
                 elif failures >= _ATTEMPTS and store is not None and _answers(store):
                     self._refused(error)  # the store is well, it is this update that it can't take
                 else:

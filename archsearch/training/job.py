@@ -90,8 +90,9 @@ class EpochReport:
 
 
 Cause: TypeAlias = Literal["network", "worker", "machine"]
-"""What a failure is due to: the network itself; the process, which is of no use any more, as a GPU's is after an
-error of no known kind; or the machine: a full disk, a lost GPU, images that are gone hit every network alike."""
+"""What a failure is due to: the network itself; the process, which is of no use any more, as a GPU's is
+after an error of no known kind; or the machine: a full disk, a lost GPU, images that are gone hit every
+network alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
