@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from archsearch.archive.folder import check_writable
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
-from archsearch.errors import MachineError, UserError
+from archsearch.archive.patience import Patience, patient
+from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import shown_uri
 
 if TYPE_CHECKING:
@@ -18,11 +20,22 @@ MARK: Final = "archsearch"
 """Studies of this program carry this attribute: what was known when they were made."""
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
 """An SQLite database in a file: its URL up to the path, the path, the options."""
+_POSTGRES: Final = "pip install 'archsearch[postgres]'"
+_DRIVERS: Final = {
+    "psycopg": _POSTGRES,
+    "psycopg2": _POSTGRES,
+    "MySQLdb": "pip install mysqlclient",
+}
+"""How to install the packages through which databases are reached, by their modules."""
 
 
 @contextmanager
-def opened(url: str) -> Iterator["BaseStorage"]:
+def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStorage"]:
     """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
+
+    Args:
+        url: of the database.
+        patience: with a database that is away for a while, once it is open; None: none.
 
     Raises:
         UserError: the URL is none, or the database does not open.
@@ -34,14 +47,31 @@ def opened(url: str) -> Iterator["BaseStorage"]:
         database = _database(url)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
-            f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
-            "database URL such as sqlite:///studies.db or postgresql://user@host/name"
+            f"the storage {shown_uri(url)} does not open: {_why_closed(error)}"
         ) from error
     try:
-        yield optuna.storages.get_storage(database)
+        storage = optuna.storages.get_storage(database)
+        yield storage if patience is None else patient(storage, patience)
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+def _why_closed(error: BaseException) -> str:
+    """Say why a database does not open, and what to try."""
+    lacking = error if isinstance(error, ImportError) else error.__cause__
+    if isinstance(lacking, ImportError):
+        module = next(
+            (e.name for e in (lacking, lacking.__cause__) if isinstance(e, ImportError) and e.name),
+            "",
+        )
+        what = f"the driver package {module} is" if module else "its driver package is"
+        install = _DRIVERS.get(module, f"pip install {module}" if module else "install it")
+        return f"{what} not installed; {install}"
+    return (
+        f"{one_line(error)}; give a database URL such as sqlite:///studies.db or "
+        "postgresql://user@host/name"
+    )
 
 
 def _database(url: str) -> "RDBStorage":
@@ -49,7 +79,8 @@ def _database(url: str) -> "RDBStorage":
 
     found = _SQLITE.fullmatch(url)
     if found is None:
-        return RDBStorage(url)
+        # A connection that a restarted server has dropped is made again.
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new one gets its tables here, and Optuna fails where two processes make them at once.
@@ -92,6 +123,16 @@ def missing(url: str) -> bool:
     return found is not None and not Path(found[2]).exists()
 
 
+def check_file(url: str) -> None:
+    """Refuse an SQLite file that can't be made where its URL says, without making it.
+
+    Raises:
+        UserError: its folder can't be written.
+    """
+    if found := _SQLITE.fullmatch(url):
+        check_writable(Path(found[2]).parent, "give another --storage")
+
+
 def check_there(study: str, url: str) -> None:
     """Refuse to look for a study in an SQLite file that is gone.
 
@@ -109,6 +150,12 @@ def study_names(storage: "BaseStorage") -> list[str]:
     return [study.study_name for study in studies if MARK in study.user_attrs]
 
 
+def remove_study(storage: "BaseStorage", name: str) -> None:
+    """Remove a study and all its trials from a storage, whatever it says of itself."""
+    with troubles():
+        storage.delete_study(storage.get_study_id_from_name(name))
+
+
 @contextmanager
 def troubles() -> Iterator[None]:
     """Turn a database that fails midway into one line."""
@@ -117,9 +164,5 @@ def troubles() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = _first_line(error.__cause__ or error)
+        reason = one_line(error.__cause__ or error)
         raise MachineError(f"the study's storage failed: {reason}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]

@@ -116,7 +116,8 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 
     count = count_networks(study, home=home)
     if not yes:
-        click.confirm(f"Delete {study} with its {count} networks?", abort=True, err=True)
+        what = "it is damaged" if count is None else f"with its {count} networks"
+        click.confirm(f"Delete {study} ({what})?", abort=True, err=True)
     delete_study(study, home=home, keep_runs=keep_runs)
     click.echo(f"deleted {study}")
 

@@ -14,6 +14,7 @@ from typing import Final
 from archsearch.engines import mps
 from archsearch.engines.engine import Machine, Message
 from archsearch.errors import MachineError
+from archsearch.memory import main_memory
 from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
 from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import (
@@ -69,7 +70,7 @@ class LocalEngine:
         logs: folder for what the workers' libraries say.
         main: what a worker runs (tests bring their own).
         memory_bytes: a worker that has grown beyond this is replaced between jobs; None takes
-            half of the machine's memory, shared between the workers.
+            half of the memory it may use, shared between the workers.
         silence_s: a worker that says nothing about its job for so long is ended.
     """
 
@@ -82,15 +83,13 @@ class LocalEngine:
         memory_bytes: int | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
-        import psutil
-
         logs.mkdir(parents=True, exist_ok=True)
         self._mps = mps.start(setups, logs / "mps.log")
         folder = self._mps.folder if self._mps is not None else None
         self._setups = tuple(replace(setup, mps=folder) for setup in setups)
         self._logs = logs
         self._main = main
-        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
+        self._memory_bytes = memory_bytes or main_memory().total_bytes // 2 // len(setups)
         self._silence_s = silence_s
         self._queue: deque[Job] = deque()
         self._ready: deque[Message] = deque()
@@ -315,12 +314,10 @@ class LocalKind:
 
     def machine(self) -> Machine:
         """Return this machine, as far as this process may use it."""
-        import psutil
-
         return Machine(
             cores=cores(),
             gpus=gpu_numbers(),
-            memory_bytes=psutil.virtual_memory().available,
+            memory_bytes=main_memory().free_bytes,
             gpu_memory_bytes=gpu_memory_bytes(),
         )
 

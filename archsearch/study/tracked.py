@@ -21,9 +21,9 @@ from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.units import format_size
 
 _PATIENCE_S: Final = 30.0
-"""Seconds the tracker has at the end to write what it has not written yet."""
-_HURRY_S: Final = 10.0
-"""Seconds it has after a second Ctrl-C; a third one ends it at once."""
+"""Seconds the tracker waits at the end for the next update to arrive, of those not written yet."""
+_HURRY_S: Final = 3.0
+"""Seconds it waits after a second Ctrl-C; a third one ends it at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
