@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from archsearch.archive.folder import check_writable
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
-from archsearch.archive.patience import Patience, patient
+from archsearch.archive.patience import Patience, patient, why_failed
 from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import shown_uri
 
@@ -164,5 +164,4 @@ def troubles() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = one_line(error.__cause__ or error)
-        raise MachineError(f"the study's storage failed: {reason}") from error
+        raise MachineError(f"the study's storage failed: {why_failed(error)}") from error

@@ -9,6 +9,7 @@ from archsearch.errors import one_line
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
+    from sqlalchemy.exc import DBAPIError
 
 LIMIT_S: Final = 600.0
 """Seconds that a database may be away: a server is restarted, or moved, within minutes."""
@@ -59,19 +60,27 @@ class Patience:
             try:
                 found = work(tries > 0)
             except Exception as error:
-                if not passes(error) or self._is_enough(began_s):
-                    raise
-                if not tries:
-                    self._tell(
-                        f"the study's storage does not answer ({_reason(error)}); "
-                        "trainings go on, and it is tried again"
-                    )
-                self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-                tries += 1
-            else:
-                if tries:
-                    self._tell("the study's storage answers again")
-                return found
+                if passes(error) and not self._is_enough(began_s):
+                    self._wait(error, tries)
+                    tries += 1
+                    continue
+                if not passes(error):  # it has answered
+                    self._back(tries)
+                raise
+            self._back(tries)
+            return found
+
+    def _wait(self, error: Exception, tries: int) -> None:
+        if not tries:
+            self._tell(
+                f"the study's storage does not answer ({why_failed(error)}); "
+                "trainings go on, and it is tried again"
+            )
+        self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+
+    def _back(self, tries: int) -> None:
+        if tries:
+            self._tell("the study's storage answers again")
 
     def _is_enough(self, began_s: float) -> bool:
         """Whether not to wait any longer; once given up, nothing later is waited for."""
@@ -81,19 +90,28 @@ class Patience:
 
 def passes(error: BaseException) -> bool:
     """Whether a storage's error is that its database is away, or busy, for now."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    found = _of_database(error)
+    if found is None:
+        return False
+    away = isinstance(found, OperationalError | InterfaceError) or found.connection_invalidated
+    return away and not _FOR_GOOD.search(str(found.orig))
+
+
+def why_failed(error: BaseException) -> str:
+    """Return in one line what the database itself said: those between say what they were about to do."""
+    found = _of_database(error)
+    return one_line((found and found.orig) or error.__cause__ or error)
+
+
+def _of_database(error: BaseException) -> "DBAPIError | None":
+    from sqlalchemy.exc import DBAPIError
 
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DBAPIError):
-            away = isinstance(cause, OperationalError | InterfaceError)
-            return (away or cause.connection_invalidated) and not _FOR_GOOD.search(str(cause))
+    while cause is not None and not isinstance(cause, DBAPIError):
         cause = cause.__cause__
-    return False
-
-
-def _reason(error: BaseException) -> str:
-    return one_line(error.__cause__ or error)
+    return cause
 
 
 class PatientStorage:
