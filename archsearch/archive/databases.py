@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from archsearch.archive.folder import check_writable
 from archsearch.archive.lock import alone
@@ -83,8 +83,11 @@ def _database(url: str) -> "RDBStorage":
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A new one gets its tables here, and Optuna fails where two processes make them at once.
-    with alone(path.with_name(f".{path.name}.lock")):
+    # A new one gets its tables here, and Optuna fails where two processes make them at once. One that has
+    # them is only read as it opens.
+    lock = path.with_name(f".{path.name}.lock")
+    is_new = lock.exists() or not path.exists() or not path.stat().st_size
+    with alone(lock) if is_new else nullcontext():
         # Someone may be looking at the file with another tool: wait for them.
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
 
@@ -145,9 +148,29 @@ def check_there(study: str, url: str) -> None:
 
 def study_names(storage: "BaseStorage") -> list[str]:
     """List this program's studies in a storage, oldest first."""
+    engine = getattr(getattr(storage, "_backend", None), "engine", None)
     with troubles():
+        if engine is not None:
+            return _names_in(engine)
         studies = storage.get_all_studies()
     return [study.study_name for study in studies if MARK in study.user_attrs]
+
+
+def _names_in(engine: Any) -> list[str]:
+    """List them without reading what they say of themselves: one that is damaged hides no other."""
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mark = StudyUserAttributeModel
+    asked = select(StudyModel.study_name).join(mark, mark.study_id == StudyModel.study_id)
+    asked = asked.where(mark.key == MARK).order_by(StudyModel.study_id)
+    try:
+        with engine.connect() as connection:
+            return list(connection.execute(asked).scalars())
+    except SQLAlchemyError as error:
+        raise StorageInternalError("studies can't be listed") from error
 
 
 def remove_study(storage: "BaseStorage", name: str) -> None:

@@ -127,6 +127,8 @@ class PatientStorage:
     def __getattr__(self, name: str) -> Any:
         """Return a method that waits; reading, and writing a value once more, do no harm."""
         method = getattr(self._storage, name)
+        if not callable(method):
+            return method
 
         def waits(*values: Any, **named: Any) -> Any:
             return self._patience.run(lambda again: method(*values, **named))
