@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from archsearch.archive.folder import check_writable
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.archive.patience import Patience, patient, why_failed
+from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import shown_uri
 
 if TYPE_CHECKING:
@@ -18,11 +20,22 @@ MARK: Final = "archsearch"
 """The attribute that every study of this program has: what was known when it was made."""
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
 """An SQLite database in a file: its URL up to the path, the path, the options."""
+_POSTGRES: Final = "pip install 'archsearch[postgres]'"
+_DRIVERS: Final = {
+    "psycopg": _POSTGRES,
+    "psycopg2": _POSTGRES,
+    "MySQLdb": "pip install mysqlclient",
+}
+"""How to install the packages through which databases are reached, by their modules."""
 
 
 @contextmanager
-def opened(url: str) -> Iterator["BaseStorage"]:
+def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStorage"]:
     """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
+
+    Args:
+        url: of the database.
+        patience: with a database that is away for a while, once it is open; None: none.
 
     Raises:
         UserError: the URL is none, or the database does not open.
@@ -34,14 +47,31 @@ def opened(url: str) -> Iterator["BaseStorage"]:
         database = _database(url)
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
-            f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
-            "database URL such as sqlite:///studies.db or postgresql://user@host/name"
+            f"the storage {shown_uri(url)} does not open: {_why_closed(error)}"
         ) from error
     try:
-        yield optuna.storages.get_storage(database)
+        storage = optuna.storages.get_storage(database)
+        yield storage if patience is None else patient(storage, patience)
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+def _why_closed(error: BaseException) -> str:
+    """Say why a database does not open, and what to try."""
+    lacking = error if isinstance(error, ImportError) else error.__cause__
+    if isinstance(lacking, ImportError):
+        module = next(
+            (e.name for e in (lacking, lacking.__cause__) if isinstance(e, ImportError) and e.name),
+            "",
+        )
+        what = f"the driver package {module} is" if module else "its driver package is"
+        install = _DRIVERS.get(module, f"pip install {module}" if module else "install it")
+        return f"{what} not installed; {install}"
+    return (
+        f"{one_line(error)}; give a database URL such as sqlite:///studies.db or "
+        "postgresql://user@host/name"
+    )
 
 
 def _database(url: str) -> "RDBStorage":
@@ -49,11 +79,15 @@ def _database(url: str) -> "RDBStorage":
 
     found = _SQLITE.fullmatch(url)
     if found is None:
-        return RDBStorage(url)
+        # A connection that a restarted server has dropped is made again.
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
     path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A new one gets its tables here, and Optuna fails where two processes make them at once.
-    with alone(path.with_name(f".{path.name}.lock")):
+    # A new one gets its tables here, and Optuna fails where two processes make them at once. One that has
+    # them is only read as it opens.
+    lock = path.with_name(f".{path.name}.lock")
+    is_new = lock.exists() or not path.exists() or not path.stat().st_size
+    with alone(lock) if is_new else nullcontext():
         # Someone may be looking at the file with another tool: wait for them.
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
 
@@ -92,6 +126,16 @@ def missing(url: str) -> bool:
     return found is not None and not Path(found[2]).exists()
 
 
+def check_file(url: str) -> None:
+    """Refuse an SQLite file that can't be made where its URL says, without making it.
+
+    Raises:
+        UserError: its folder can't be written.
+    """
+    if found := _SQLITE.fullmatch(url):
+        check_writable(Path(found[2]).parent, "give another --storage")
+
+
 def check_there(study: str, url: str) -> None:
     """Refuse to look for a study in an SQLite file that is gone.
 
@@ -104,9 +148,35 @@ def check_there(study: str, url: str) -> None:
 
 def study_names(storage: "BaseStorage") -> list[str]:
     """Return the names of this program's studies in a storage, oldest first."""
+    engine = getattr(getattr(storage, "_backend", None), "engine", None)
     with troubles():
+        if engine is not None:
+            return _names_in(engine)
         studies = storage.get_all_studies()
     return [study.study_name for study in studies if MARK in study.user_attrs]
+
+
+def _names_in(engine: Any) -> list[str]:
+    """List them without reading what they say of themselves: one that is damaged hides no other."""
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mark = StudyUserAttributeModel
+    asked = select(StudyModel.study_name).join(mark, mark.study_id == StudyModel.study_id)
+    asked = asked.where(mark.key == MARK).order_by(StudyModel.study_id)
+    try:
+        with engine.connect() as connection:
+            return list(connection.execute(asked).scalars())
+    except SQLAlchemyError as error:
+        raise StorageInternalError("studies can't be listed") from error
+
+
+def remove_study(storage: "BaseStorage", name: str) -> None:
+    """Remove a study and all its trials from a storage, whatever it says of itself."""
+    with troubles():
+        storage.delete_study(storage.get_study_id_from_name(name))
 
 
 @contextmanager
@@ -117,9 +187,4 @@ def troubles() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        reason = _first_line(error.__cause__ or error)
-        raise ArchsearchError(f"the study's storage failed: {reason}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+        raise MachineError(f"the study's storage failed: {why_failed(error)}") from error

@@ -50,6 +50,7 @@ class StudyFacts:
         full: whether the search ended as no other trial fitted into the bounds.
         left: why finals are left to do; empty: none is.
         exports: folder or file by format.
+        untold: whether the tracker may lack something of what the storage holds.
     """
 
     settings: RunSettings
@@ -63,6 +64,7 @@ class StudyFacts:
     left: str = ""
     more_time: MoreTime | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
+    untold: bool = False
 
     @property
     def baselines(self) -> tuple[Design, ...]:

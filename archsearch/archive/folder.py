@@ -1,15 +1,20 @@
 """What a study keeps as files: settings, graphs, epochs, weights."""
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from archsearch.checks import check_study_name
-from archsearch.errors import UserError
+from archsearch.errors import GraphError, MachineError, UserError, one_line
+from archsearch.ir.codec import content_hash, from_json
 from archsearch.settings import RunSettings
 from archsearch.training.job import EpochReport
+from archsearch.units import counted
+
+_log = logging.getLogger(__name__)
 
 
 class StudyFolder:
@@ -100,8 +105,25 @@ class StudyFolder:
             _write(path, text)
 
     def read_graph(self, identity: str) -> str:
-        """Return a kept network's JSON."""
-        return self._graph(identity).read_text(encoding="utf-8")
+        """Return a kept network's JSON.
+
+        Raises:
+            MachineError: the file is gone, or is not what was kept: its content has another hash.
+        """
+        path = self._graph(identity)
+        try:
+            text = path.read_text(encoding="utf-8")
+            if content_hash(from_json(text)) == identity:
+                return text
+            what = "damaged"
+        except FileNotFoundError:
+            what = "gone"
+        except (OSError, ValueError, GraphError) as error:
+            what = f"damaged ({one_line(error)})"
+        raise MachineError(
+            f"the network {path} of study {self.path.name!r} is {what}; put it back from a copy, or "
+            "start a new study"
+        )
 
     def add_epoch(self, report: EpochReport) -> None:
         """Keep how a job stood after an epoch; its first epoch begins it anew."""
@@ -112,19 +134,32 @@ class StudyFolder:
             file.write(json.dumps(asdict(replace(report, outdated=False))) + "\n")
 
     def read_epochs(self, key: str) -> list[EpochReport]:
-        """Return a job's epochs in order, each once; a line cut short by a power cut is left out."""
+        """Return a job's epochs in order, each once; a line cut short by a power cut is left out.
+
+        Lines that are damaged otherwise are left out, too, and a warning says how many.
+        """
+        path = self._epochs(key)
         try:
-            lines = self._epochs(key).read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
         reports: dict[int, EpochReport] = {}
+        damaged = 0
         for line in lines:
-            try:
-                report = EpochReport(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            reports[report.epoch] = report
+            report = _epoch_of(line)
+            if report is not None:
+                reports[report.epoch] = report
+            elif line is not lines[-1]:
+                damaged += 1
+        if damaged:
+            left = f"{counted(damaged, 'line')} of {len(lines)} are damaged and left out"
+            _log.warning("%s: %s; its curve has gaps", path, left)
         return [reports[epoch] for epoch in sorted(reports)]
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether a network has begun to train in this study."""
+        return any((self.path / "epochs").glob("*.jsonl"))
 
     def keep_weights(self, key: str) -> Path | None:
         """Remove all weights but one job's and return these; None, and all stay, where they are not there."""
@@ -145,6 +180,44 @@ class StudyFolder:
 
     def _epochs(self, key: str) -> Path:
         return self.path / "epochs" / f"{key}.jsonl"
+
+
+def check_writable(folder: Path, hint: str) -> None:
+    """Refuse a folder that can't be written, or not be made; nothing is made.
+
+    Raises:
+        UserError: it is so; ends in the hint.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        why = "is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK) or _is_read_only(there):
+        why = "can't be written"
+    else:
+        return
+    raise UserError(f"{str(folder)!r} can't be made: {there} {why}; {hint}")
+
+
+def _is_read_only(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY) if hasattr(os, "statvfs") else False
+
+
+def _epoch_of(line: str) -> EpochReport | None:
+    """Read a line that was kept after an epoch; None where it is none."""
+    try:
+        report = EpochReport(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+    if isinstance(report.epoch, bool) or not isinstance(report.epoch, int):
+        return None
+    figures = (value for name, value in asdict(report).items() if name not in ("key", "outdated"))
+    return report if all(value is None or _is_number(value) for value in figures) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _write(path: Path, text: str) -> None:

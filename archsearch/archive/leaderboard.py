@@ -15,7 +15,7 @@ from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
 from archsearch.training.job import Outcome
-from archsearch.units import format_ms, parse_latency
+from archsearch.units import counted, format_ms, parse_latency
 
 SPARE_LATENCY: Final = 1.1
 """Times the bound on latency that a finalist may take and still win: two measurements differ by as much."""
@@ -67,6 +67,7 @@ class Row:
             it does not win while another one is within.
         findings: departures from the rules its space holds; None: an earlier version did not look.
         obeys: rules that the study has freed and that it follows all the same.
+        lost: retrainings that were asked for and failed; `lost_why` is what the last of them said.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -97,6 +98,8 @@ class Row:
     too_slow: bool = False
     findings: tuple[Departure, ...] | None = None
     obeys: tuple[str, ...] = ()
+    lost: int = 0
+    lost_why: str = ""
     graph: str
 
 
@@ -112,6 +115,7 @@ class StudyResult:
         trials: how many trials were asked for.
         train_flops: training FLOPs that went into it, all trainings together.
         ended: why it ended before that many, or before all finals; empty where it did not.
+        untold: whether the tracker may lack something of it.
     """
 
     study: str
@@ -127,6 +131,7 @@ class StudyResult:
     wall_s: float = 0.0
     created: str = ""
     ended: str = ""
+    untold: bool = False
 
     @property
     def space(self) -> str:
@@ -142,6 +147,16 @@ class StudyResult:
     def winner(self) -> Row | None:
         """The finalist with the best mean validation accuracy; None before the finals."""
         return next((row for row in self.rows if row.winner), None)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What became of finalists that did not all train to their ends, a line each."""
+        return tuple(
+            f"{row.label}: {counted(row.lost, 'retraining')} of "
+            f"{row.lost + (row.final_val.n if row.final_val else 0)} failed ({row.lost_why})"
+            for row in self.rows
+            if row.lost
+        )
 
     @property
     def training_share(self) -> float:
@@ -165,6 +180,7 @@ def read_result(store: StudyStore) -> StudyResult:
     facts, finals = store.facts, store.finals
     rows = [_trial_row(trial, finals) for trial in store.trials]
     rows += [_published_row(design, finals) for design in facts.baselines]
+    rows = [_with_lost(row, finals, facts.settings.seeds) for row in rows]
     rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
     best = _winner(rows)
     ranked = []
@@ -185,6 +201,7 @@ def read_result(store: StudyStore) -> StudyResult:
         wall_s=facts.wall_s,
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
+        untold=facts.untold,
     )
 
 
@@ -201,6 +218,7 @@ def spent_flops(store: StudyStore) -> int:
 def why_no_winner(result: StudyResult) -> str:
     """Return why a study that is over has no winner, in one line."""
     reasons = [row.reason for row in result.rows if row.reason]
+    reasons += [row.lost_why for row in result.rows if row.lost]
     last = f"; the last said: {reasons[-1]}" if reasons else ""
     ended = f"; {result.ended}" if result.ended else ""
     what = "finalist" if any(row.status == "complete" for row in result.rows) else "network"
@@ -278,6 +296,16 @@ def _row(design: Design, finals: Finals) -> Row:
         test=Score.of([o.test_accuracy for o in mine if o.test_accuracy is not None]),
         status="waiting",
     )
+
+
+def _with_lost(row: Row, finals: Finals, seeds: int) -> Row:
+    """Return a row that says which of its retrainings failed; further ones than asked for may."""
+    lost = [
+        outcome.reason
+        for key, outcome in finals.items()
+        if key.name == row.name and (key.seed or 0) <= seeds and outcome.status == "failed"
+    ]
+    return replace(row, lost=len(lost), lost_why=lost[-1]) if lost else row
 
 
 def _with_latency(

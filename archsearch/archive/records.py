@@ -36,6 +36,7 @@ _DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activa
 _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
+    "untold": "untold",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
 
@@ -220,6 +221,8 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
     """Read what `outcome_record` gave; format 1 counted no images, but said how many a second."""
+    # It said of the worker what a cause says now, and means nothing once a training has ended.
+    record = {name: value for name, value in record.items() if name != "broken"}
     if "images" in record:
         return Outcome(**record)
     return Outcome(**record, images=round(record["images_per_s"] * record["train_s"]))

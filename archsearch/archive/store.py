@@ -4,7 +4,9 @@ The storage is a log: what is ordered and told goes through it once, so that a p
 nothing that was said. Decisions are made from the values read here, never from the state of a live study.
 """
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +17,7 @@ from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import distributions, states
 from archsearch.archive.orders import Order, State, Training, Trial
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, DamagedError, UserError, one_line
 from archsearch.exchange.latency import Latency
 from archsearch.settings import nearest
 from archsearch.space.knobs import Knob
@@ -33,20 +35,25 @@ class StudyStore:
         self.name = name
         self._storage = storage
         self._study_id = study_id
-        kept = dict(storage.get_study_user_attrs(study_id))
-        kept = {**kept.pop(MARK, {}), **kept}
-        self._format = kept.get("format")
+        with _readable(name, "attributes"):
+            kept = dict(storage.get_study_user_attrs(study_id))
+            kept = {**kept.pop(MARK, {}), **kept}
+            self._format = kept.get("format")
         if self._format not in records.READABLE:
             raise UserError(_of_another_version(name, self._format))
-        self._facts = records.facts_of(kept)
-        self._finals = _by_prefix(kept, records.FINAL, records.outcome_of)
-        self._latencies = _by_prefix(kept, records.LATENCY, records.latency_of)
-        further = _by_name(kept)
+        with _readable(name, "attributes"):
+            self._facts = records.facts_of(kept)
+            self._finals = _by_prefix(kept, records.FINAL, records.outcome_of)
+            self._latencies = _by_prefix(kept, records.LATENCY, records.latency_of)
+            further = _by_name(kept)
         self._ids: list[int] = []
         self._trials: list[Trial] = []
-        for stored in sorted(storage.get_all_trials(study_id, deepcopy=False), key=_number):
-            self._ids.append(stored._trial_id)
-            self._trials.append(_trial_of(stored, further))
+        with _readable(name, "trials"):
+            every = sorted(storage.get_all_trials(study_id, deepcopy=False), key=_number)
+        for stored in every:
+            with _readable(name, f"trial {stored.number}"):
+                self._ids.append(stored._trial_id)
+                self._trials.append(_trial_of(stored, further))
 
     @classmethod
     def create(cls, storage: "BaseStorage", name: str, facts: StudyFacts) -> Self:
@@ -100,11 +107,6 @@ class StudyStore:
         for attribute, value in records.changes(self._facts, facts).items():
             self._set(attribute, value)
         self._facts = facts
-
-    def delete(self) -> None:
-        """Remove the study and all its trials from the storage."""
-        with troubles():
-            self._storage.delete_study(self._study_id)
 
     # --- trials ---------------------------------------------------------------------------------
 
@@ -241,6 +243,22 @@ class StudyStore:
         trial = self._trials[number]
         by_key = {t.order.key: t for t in trial.trainings} | {training.order.key: training}
         self._trials[number] = replace(trial, trainings=tuple(by_key.values()))
+
+
+@contextmanager
+def _readable(name: str, what: str) -> Iterator[None]:
+    """Say in one line which part of a study in its storage is damaged."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except (ArchsearchError, StorageInternalError):
+        raise
+    except Exception as error:  # of any kind: what was written there may be anything
+        raise DamagedError(
+            f"study {name!r} is damaged: its {what} in the storage can't be read ({one_line(error)}); "
+            f"put the storage back from a copy, or `archsearch delete {shlex.quote(name)}` removes it"
+        ) from error
 
 
 def _template(

@@ -29,6 +29,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "compare": ("studies", "Put studies side by side."),
         "report": ("studies", "Write a study's report: table, pictures."),
         "studies": ("studies", "List the studies there are."),
+        "track": ("studies", "Write to MLflow what it lacks of a study."),
         "delete": ("studies", "Delete a study, in Optuna and MLflow alike."),
         "spaces": ("catalog", "List the design spaces."),
         "baselines": ("catalog", "List the classic networks."),

@@ -124,5 +124,7 @@ def _watch(
         print_json(result.to_dict())
         return
     from archsearch.report import results, tables
+    from archsearch.study.opening import stored_settings
 
-    tables.show(results.leaderboard(result), *results.ending(result, home=home))
+    uri = stored_settings(result.study, home).tracking_uri
+    tables.show(results.leaderboard(result), *results.ending(result, home=home, tracking_uri=uri))

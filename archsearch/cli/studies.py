@@ -87,6 +87,22 @@ def studies(home: Path, as_json: bool) -> None:
     tables.show(results.studies(found))
 
 
+@click.command(epilog="Example: archsearch track resnext-20M-digits")
+@click.argument("study")
+@home_option
+def track(study: str, home: Path) -> None:
+    """Write to MLflow what it lacks of a study: it may have been out of reach while the study ran."""
+    from archsearch.study.events import Event, Notice
+    from archsearch.study.retelling import track as write
+
+    def say(event: Event) -> None:
+        if isinstance(event, Notice):
+            click.echo(event.text, err=True)
+
+    write(study, home=home, on_event=say)
+    click.echo(f"MLflow has all of {study}")
+
+
 @click.command(epilog="Example: archsearch delete resnext-20M-digits --yes")
 @click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -100,7 +116,8 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 
     count = count_networks(study, home=home)
     if not yes:
-        click.confirm(f"Delete {study} with its {count} networks?", abort=True, err=True)
+        what = "it is damaged" if count is None else f"with its {count} networks"
+        click.confirm(f"Delete {study} ({what})?", abort=True, err=True)
     delete_study(study, home=home, keep_runs=keep_runs)
     click.echo(f"deleted {study}")
 

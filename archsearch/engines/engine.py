@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from archsearch.plugins import find, load
-from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 
 GROUP: Final = "archsearch.engines"
 
-Message: TypeAlias = EpochReport | Outcome
-"""What an engine says of a job."""
+Message: TypeAlias = EpochReport | Outcome | WorkerLost
+"""What an engine says of a job, and of a worker that it lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ class Engine(Protocol):
     """Trains jobs, several at a time, and tells how they stand.
 
     Every submitted job gives exactly one Outcome, whatever happens to it: a worker that dies gives
-    `failed` with the reason. Reports of a job come in order and before its outcome; between jobs
-    there is no order. An engine is used from one thread.
+    `failed` with the reason, and where another worker goes on with the job, a WorkerLost. Reports of
+    a job come in order and before its outcome; between jobs there is no order. An engine is used from
+    one thread.
     """
 
     @property

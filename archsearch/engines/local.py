@@ -1,6 +1,7 @@
 """Worker processes on this machine: kept warm over many jobs, replaced when they die or grow."""
 
 import contextlib
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,12 +13,23 @@ from typing import Final
 
 from archsearch.engines import mps
 from archsearch.engines.engine import Machine, Message
-from archsearch.errors import ArchsearchError
+from archsearch.errors import MachineError
+from archsearch.memory import main_memory
 from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
-from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.training.faults import gpu_is_lost
+from archsearch.training.job import (
+    Cause,
+    EpochReport,
+    Job,
+    Outcome,
+    WorkerLost,
+    from_json,
+    to_json,
+)
 from archsearch.training.processes import no_signals, why_ended
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, JOB, STOP, main
+from archsearch.units import counted
 
 Main = Callable[[Connection, WorkerSetup, str], None]
 """A worker's main loop: its end of the pipe, what to train with, the log file for what libraries say.
@@ -58,7 +70,7 @@ class LocalEngine:
         logs: folder for what the workers' libraries say.
         main: what a worker runs (tests bring their own).
         memory_bytes: a worker that has grown beyond this is replaced between jobs; None takes
-            half of the machine's memory, shared between the workers.
+            half of the memory it may use, shared between the workers.
         silence_s: a worker that says nothing about its job for so long is ended.
     """
 
@@ -71,19 +83,17 @@ class LocalEngine:
         memory_bytes: int | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
-        import psutil
-
         logs.mkdir(parents=True, exist_ok=True)
         self._mps = mps.start(setups, logs / "mps.log")
         folder = self._mps.folder if self._mps is not None else None
         self._setups = tuple(replace(setup, mps=folder) for setup in setups)
         self._logs = logs
         self._main = main
-        self._memory_bytes = memory_bytes or psutil.virtual_memory().total // 2 // len(setups)
+        self._memory_bytes = memory_bytes or main_memory().total_bytes // 2 // len(setups)
         self._silence_s = silence_s
         self._queue: deque[Job] = deque()
         self._ready: deque[Message] = deque()
-        self._tried: set[str] = set()  # jobs whose worker has died once
+        self._tried: dict[str, str] = {}  # jobs whose worker has died once, and why
         self._stopping: set[str] = set()
         self._start_failures = [0] * len(setups)
         self._ever_started = False
@@ -119,7 +129,7 @@ class LocalEngine:
         """Wait up to `timeout_s` for at least one message and return what came.
 
         Raises:
-            ArchsearchError: workers die one after another before they can take a job.
+            MachineError: workers die one after another before they can take a job.
         """
         end = time.monotonic() + timeout_s
         while not self._ready and self._jobs():
@@ -189,11 +199,12 @@ class LocalEngine:
 
     def _free(self, worker: _Worker, outcome: Outcome) -> None:
         job, worker.job = worker.job, None
-        if outcome.broken or outcome.held_bytes > self._memory_bytes:
+        broken = outcome.cause == "worker"
+        if broken or outcome.held_bytes > self._memory_bytes:
             worker.pipe.close()
             self._bury(worker)
             self._renew(worker)
-        if outcome.broken and job is not None:
+        if broken and job is not None:
             self._lose(job, outcome)
         else:
             self._end(outcome)
@@ -205,9 +216,11 @@ class LocalEngine:
         worker.pipe.close()
         self._bury(worker)
         if worker.started:
+            died = f"worker died: {why}"
             if worker.job is not None:
-                died = f"worker died: {why}"
                 self._lose(worker.job, Outcome(key=worker.job.key, status="failed", reason=died))
+            else:
+                self._ready.append(WorkerLost(why=died))
             self._renew(worker)
         else:
             if worker.job is not None and worker.job.key in self._stopping:
@@ -226,23 +239,26 @@ class LocalEngine:
         self._workers.remove(worker)
         # Where none has ever started, the others would fail as often.
         if not self._workers or not self._ever_started:
-            raise ArchsearchError(f"worker processes do not start: {why}; see {worker.log}")
+            raise MachineError(f"worker processes do not start: {why}; see {worker.log}")
+        left = counted(len(self._workers), "worker")
+        self._ready.append(WorkerLost(why=f"a worker does not start any more ({why}); {left} left"))
 
     def _lose(self, job: Job, outcome: Outcome) -> None:
         """Decide what becomes of a job whose worker died or broke: it may be no fault of the job's."""
         if job.key in self._stopping:  # it was to end there anyway
             self._end(replace(outcome, status="pruned"))
         elif job.checkpoint and job.key not in self._tried:
-            self._tried.add(job.key)
+            self._tried[job.key] = outcome.reason
+            self._ready.append(WorkerLost(why=outcome.reason, key=job.key))
             self._queue.appendleft(job)
         else:
             twice = " (twice)" if job.key in self._tried else ""
-            self._end(replace(outcome, reason=f"{outcome.reason}{twice}"))
+            cause: Cause = "machine" if _is_the_machines(outcome.reason) else "network"
+            self._end(replace(outcome, reason=f"{outcome.reason}{twice}", cause=cause))
 
     def _end(self, outcome: Outcome) -> None:
-        self._tried.discard(outcome.key)
         self._stopping.discard(outcome.key)
-        self._ready.append(outcome)
+        self._ready.append(replace(outcome, worker_lost=self._tried.pop(outcome.key, "")))
 
     def _end_silent(self) -> None:
         now = time.monotonic()
@@ -285,17 +301,23 @@ class LocalEngine:
         worker.process.close()
 
 
+def _is_the_machines(reason: str) -> bool:
+    """Whether a worker's death says that another network would have met it, too.
+
+    A file that is mapped gives SIGBUS where its disk does not answer, or it has been cut off.
+    """
+    return gpu_is_lost(reason) or signal.SIGBUS.name in reason
+
+
 class LocalKind:
     """Engines of worker processes on this machine."""
 
     def machine(self) -> Machine:
         """Return this machine, as far as this process may use it."""
-        import psutil
-
         return Machine(
             cores=cores(),
             gpus=gpu_numbers(),
-            memory_bytes=psutil.virtual_memory().available,
+            memory_bytes=main_memory().free_bytes,
             gpu_memory_bytes=gpu_memory_bytes(),
         )
 

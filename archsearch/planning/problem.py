@@ -59,9 +59,7 @@ class Problem:
     def length(self, flops: int) -> Length:
         """Return how long a network of so many FLOPs is trained."""
         train = len(self.dataset.train)
-        images = self.settings.images(flops=flops, train_images=train)
-        images = max(images, self.recipe.batch)
-        return Length(images, -(-images // train))
+        return length_of(self.settings, flops, train_images=train, batch=self.recipe.batch)
 
     def job(self, order: Order, graph: str, **more: Any) -> Job:
         """Return an order as a worker is given it.
@@ -144,6 +142,12 @@ def pose(
         sharing=first_sharing(settings, machine, step_flops=step_flops),
         notes=(*dataset.notes, *notes),
     )
+
+
+def length_of(settings: RunSettings, flops: int, *, train_images: int, batch: int) -> Length:
+    """Return how long a network of so many FLOPs is trained: at least a batch."""
+    images = max(settings.images(flops=flops, train_images=train_images), batch)
+    return Length(images, -(-images // train_images))
 
 
 def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:

@@ -1,7 +1,9 @@
 """A study's result for the terminal: the leaderboard, the winner, what to do next."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -14,6 +16,7 @@ from archsearch.report.columns import columns, freed_text, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
+from archsearch.uris import shown_uri
 
 
 def leaderboard(
@@ -30,9 +33,7 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
-    captions = [result.ended] if result.ended else []
-    if freed := freed_text(result.settings):
-        captions.append(freed)
+    captions = [*filter(None, [result.ended, freed_text(result.settings)]), *result.lost]
     if len(rows) < len(result.rows):
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
@@ -41,8 +42,16 @@ def leaderboard(
     return table
 
 
-def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
-    """Return what a person reads when a run in a home is over."""
+def ending(
+    result: StudyResult, *, home: Path, tracking_uri: str | None = None
+) -> tuple[RenderableType, ...]:
+    """Return what a person reads when a run in a home is over.
+
+    Args:
+        result: what came of it.
+        home: where it lies.
+        tracking_uri: where its runs are; None: in the home.
+    """
     lines = []
     winner = result.winner
     if winner is not None:
@@ -56,6 +65,7 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
             f"Best: {winner.label}, {format_count(winner.flops)} FLOPs, "
             f"{format_count(winner.params)} parameters{speed}{test}"
         )
+    lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
     lines.append(
@@ -63,7 +73,7 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
         f"{result.training_share:.0%} of the workers' time in training steps"
     )
     commands = (
-        (f"archsearch ui{home_option(home)}", "compare the runs in MLflow"),
+        _compare(home, tracking_uri),
         (command("leaderboard", result.study, home=home), "this table again"),
         (
             f"{command('export', result.study, home=home)} --out model/",
@@ -73,7 +83,22 @@ def ending(result: StudyResult, *, home: Path) -> tuple[RenderableType, ...]:
     following = Table.grid(padding=(0, 3, 0, 0))
     for line, purpose in commands:
         following.add_row(Text(f"  {line}"), Text(purpose))
-    return Text("\n".join(lines)), Text("Next:"), following
+    shown: list[RenderableType] = [Text("\n".join(lines)), Text("Next:"), following]
+    if result.untold:
+        again = command("track", result.study, home=home)
+        shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
+    return tuple(shown)
+
+
+def _compare(home: Path, tracking_uri: str | None) -> tuple[str, str]:
+    """Return what shows the runs, and what for: a server has its own page."""
+    purpose = "compare the runs in MLflow"
+    if tracking_uri is None:
+        return f"archsearch ui{home_option(home)}", purpose
+    shown = shown_uri(tracking_uri)
+    if urlsplit(tracking_uri).scheme in ("http", "https"):
+        return shown, f"{purpose}, with a browser"
+    return f"archsearch ui --tracking-uri {shlex.quote(shown)}", purpose
 
 
 def comparison(found: Comparison) -> Table:

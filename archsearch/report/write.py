@@ -45,6 +45,7 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     parts = [f"# {_safe(result.study)}", _summary(result, standing)]
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")
+    parts += [f"{_safe(line)}." for line in result.lost]
     parts.append("![Accuracy against FLOPs](complexity.png)")
     parts.append(
         "The area of a bubble is the number of parameters. Bubbles with an edge are means over "

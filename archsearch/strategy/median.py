@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.orders import Order, Training
 from archsearch.strategy.full import FullLength
 from archsearch.strategy.sampler import Known
 
 if TYPE_CHECKING:
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
 _LEAST_PEERS: Final = 3
 _WARM_UP: Final = 3
 """The divisor of a training's epochs that gives how many at its start are not judged."""
+_STUDIES: Final = 64
+"""Trainings whose peers are held ready, at most: no more run at a time on most machines."""
 
 
 class MedianPruning(FullLength):
@@ -22,6 +26,12 @@ class MedianPruning(FullLength):
 
     Optuna's median pruner (Golovin et al. 2017, Google Vizier, section 3.1) with a warm-up of a third.
     """
+
+    def __init__(self, startup: int) -> None:
+        super().__init__(startup)
+        # What was made for one question is kept for the next ones, where the same is known.
+        self._studies: dict[JobKey, tuple[Known, Study]] = {}
+        self._made: dict[JobKey, tuple[Training, FrozenTrial]] = {}
 
     def judge(self, curve: Mapping[int, float], order: Order, known: Known) -> str:
         """Return that it is below the median, and when."""
@@ -39,16 +49,37 @@ class MedianPruning(FullLength):
         import optuna
 
         hush()
-        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
-        for trial in known.trials:
-            for peer in trial.trainings:
-                if peer.order.key.rung == order.key.rung and peer.outcome is not None:
-                    study.add_trial(_frozen(peer))
+        study = self._study(order, known)
         pruner = optuna.pruners.MedianPruner(
             n_startup_trials=self._startup, n_warmup_steps=warm_up + 1, n_min_trials=_LEAST_PEERS
         )
         mine = _trial(optuna.trial.TrialState.RUNNING, None, curve)
         return bool(pruner.prune(study, mine))
+
+    def _study(self, order: Order, known: Known) -> "Study":
+        """Return the peers of a training as a study: the same ones after each of its epochs."""
+        from archsearch.strategy.fixed_study import fixed_study
+
+        asked = self._studies.get(order.key)
+        if asked is None or asked[0] is not known:
+            peers = (
+                self._of(peer)
+                for trial in known.trials
+                for peer in trial.trainings
+                if peer.order.key.rung == order.key.rung and peer.outcome is not None
+            )
+            asked = known, fixed_study(list(peers))
+            while len(self._studies) >= _STUDIES:
+                del self._studies[next(iter(self._studies))]
+            self._studies[order.key] = asked
+        return asked[1]
+
+    def _of(self, peer: Training) -> "FrozenTrial":
+        made = self._made.get(peer.order.key)
+        if made is None or made[0] is not peer:
+            made = peer, _frozen(peer)
+            self._made[peer.order.key] = made
+        return made[1]
 
 
 def _frozen(peer: Training) -> "FrozenTrial":

@@ -6,7 +6,7 @@ memory, never in the study's storage: a database takes a tenth of a second per q
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,31 +20,55 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from archsearch.strategy.known_tpe import Row
+
 ATTEMPTS: Final = 8
 """Proposals of the model per decision, before chance takes over when they have all been tried."""
 
 
 class TpeSampler:
-    """Proposes what Optuna's TPE would; until enough trials have ended, what chance gives."""
+    """Proposes what Optuna's TPE would; until enough trials have ended, what chance gives.
+
+    What was made of a trial for one decision is kept for the next ones, which know it, too.
+    """
 
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self._space = distributions(choices.knobs)
+        self._made: dict[int, tuple[Trial, FrozenTrial, Row]] = {}
 
     def propose(self, known: Known) -> Iterator[dict[str, KnobValue]]:
         """Yield the model's proposals; each looks elsewhere than those before it."""
-        study = _study(known, self._space)
-        for attempt in range(ATTEMPTS):
-            yield self._ask(study, known.seed_of("knobs", attempt))
+        from archsearch.strategy.fixed_study import fixed_study
 
-    def _ask(self, study: "Study", seed: int) -> dict[str, KnobValue]:
+        hush()
+        made = [self._of(trial) for trial in known.trials]
+        study, rows = fixed_study([frozen for _, frozen, _ in made]), [row for *_, row in made]
+        for attempt in range(ATTEMPTS):
+            yield self._ask(study, rows, known.seed_of("knobs", attempt))
+
+    def _of(self, trial: Trial) -> "tuple[Trial, FrozenTrial, Row]":
+        """Return a trial in Optuna's terms; it is the same as long as nothing new is known of it."""
+        from archsearch.strategy.known_tpe import row_of
+
+        made = self._made.get(trial.number)
+        if made is None or made[0] is not trial:
+            made = trial, _frozen(trial, self._space), row_of(trial.knobs, self._space)
+            self._made[trial.number] = made
+        return made
+
+    def _ask(self, study: "Study", rows: "Sequence[Row]", seed: int) -> dict[str, KnobValue]:
         import optuna
+
+        from archsearch.strategy.known_tpe import KnownTpe
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # Multivariate: knobs interact, a deep network wants another ratio than a shallow one.
             # Constant liar: what runs already is assumed to be bad, so that workers spread out.
-            study.sampler = optuna.samplers.TPESampler(
+            study.sampler = KnownTpe(
+                self._space,
+                rows,
                 seed=seed,
                 multivariate=True,
                 constant_liar=True,
@@ -52,16 +76,6 @@ class TpeSampler:
             )
         params = study.ask(self._space).params
         return {knob.name: plain(params[knob.name]) for knob in self._choices.knobs}
-
-
-def _study(known: Known, space: "Mapping[str, BaseDistribution]") -> "Study":
-    import optuna
-
-    hush()
-    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
-    for trial in known.trials:
-        study.add_trial(_frozen(trial, space))
-    return study
 
 
 def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]") -> "FrozenTrial":

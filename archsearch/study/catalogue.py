@@ -1,20 +1,33 @@
 """What studies there are, how they stand, and how to be rid of one."""
 
+import math
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from archsearch.archive.databases import check_there, default_url, missing, opened, study_names
+from archsearch.archive.databases import (
+    check_there,
+    default_url,
+    missing,
+    opened,
+    remove_study,
+    study_names,
+)
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
 from archsearch.checks import check_study_name
 from archsearch.commands import command
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, DamagedError, UserError
 from archsearch.gathering import gather
+from archsearch.study.opening import check_not_emptied
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +35,8 @@ class StudySummary:
     """A study in one line.
 
     Attributes:
-        status: `running`, `interrupted` (cut off in any way), `complete`, `failed`, or `unreachable`: its
-            storage does not open.
+        status: `running`, `interrupted` (cut off in any way), `complete`, `failed`, `unreachable` (its
+            storage does not open) or `damaged` (what it keeps can't be read).
         data: as it was named, without folders.
         best_val: the best validation accuracy so far, of the finalists once there are some.
         pid: the process that drives it now.
@@ -58,6 +71,7 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
         raise UserError(f"no study {name!r}: there are none in {home}; --home says where to look")
     with opened(url) as found:
         if folder.settings.is_file() and name not in study_names(found):
+            check_not_emptied(folder, storage)
             raise UserError(
                 f"study {name!r} has no trial yet; `{command('resume', name, home=home)}` begins it"
             )
@@ -85,17 +99,19 @@ def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyRe
 def list_studies(*, home: Path) -> list[StudySummary]:
     """List a home's studies, whatever their storage: oldest first, then those that have no trial yet.
 
+    One that is damaged is listed as such, and hides no other.
+
     Raises:
-        UserError: the home's own storage does not open.
+        UserError: the home's own storage does not open, and no study is known without it.
     """
     own = default_url(home)
-    runs = _runs(home)
+    runs, damaged = _runs(home)
     begun: list[StudySummary] = []
-    others: list[StudySummary] = []
+    others: list[StudySummary] = [_damaged(name) for name in damaged]
     for url in dict.fromkeys((own, *runs.values())):
         here = sorted(name for name, storage in runs.items() if storage == url)
         # What else another storage holds belongs to other homes.
-        kept = _summaries(home, url, only=None if url == own else here)
+        kept = _summaries(home, url, only=None if url == own else here, needed=not runs)
         begun += kept or []
         names = {summary.name for summary in begun}
         others += [
@@ -103,32 +119,62 @@ def list_studies(*, home: Path) -> list[StudySummary]:
             for name in here
             if name not in names
         ]
-    return sorted(begun, key=lambda summary: datetime.fromisoformat(summary.created)) + others
+    return sorted(begun, key=lambda summary: _moment(summary.created)) + others
 
 
-def _runs(home: Path) -> dict[str, str]:
-    """Find the studies that have a folder, and the storage of each."""
-    found = {}
-    for path in (home / "studies").glob("*/run.toml"):
-        with suppress(ArchsearchError):  # someone else's file is no study
-            check_study_name(path.parent.name)
-            found[path.parent.name] = gather({}, config=path).storage or default_url(home)
-    return found
+def _moment(created: str) -> float:
+    """Return a date and time, ISO 8601, as seconds; studies without one come last."""
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except ValueError:
+        return math.inf
 
 
-def _summaries(home: Path, url: str, *, only: Container[str] | None) -> list[StudySummary] | None:
-    """Read a storage's studies, or `only` some of them: then None where it does not open."""
+def _runs(home: Path) -> tuple[dict[str, str], list[str]]:
+    """Find the studies that have a folder: the storage of each, and those that do not say."""
+    found, damaged = {}, []
+    for path in sorted((home / "studies").glob("*/run.toml")):
+        name = path.parent.name
+        try:
+            check_study_name(name)
+        except ArchsearchError:  # someone else's file is no study
+            continue
+        try:
+            found[name] = gather({}, config=path).storage or default_url(home)
+        except (ArchsearchError, OSError):
+            damaged.append(name)
+    return found, damaged
+
+
+def _summaries(
+    home: Path, url: str, *, only: Container[str] | None, needed: bool
+) -> list[StudySummary] | None:
+    """Read a storage's studies, or `only` some of them; None where it does not open and is not `needed`."""
     if missing(url):
         return None
     try:
         with opened(url) as storage:
             names = [name for name in study_names(storage) if only is None or name in only]
-            stores = [StudyStore.open(storage, name) for name in names]
-            return [_summary(store, StudyFolder(home, store.name)) for store in stores]
+            return [_readable_summary(storage, home, name) for name in names]
     except ArchsearchError:
-        if only is None:
+        if only is None and needed:
             raise
         return None
+
+
+def _readable_summary(storage: "BaseStorage", home: Path, name: str) -> StudySummary:
+    try:
+        return _summary(StudyStore.open(storage, name), StudyFolder(home, name))
+    except ArchsearchError:  # damaged, or of another version
+        return _damaged(name)
+
+
+def _damaged(name: str) -> StudySummary:
+    """Say no more of a study than that it is there."""
+    return StudySummary(
+        name=name, status="damaged", space="", budget="", data="", trials_done=0, trials=0,
+        best_val=None, created="",
+    )  # fmt: skip
 
 
 def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
@@ -156,11 +202,10 @@ def _without_trials(folder: StudyFolder, *, readable: bool) -> StudySummary:
     """Return what run.toml says of a study whose storage has no trial, or can't be read."""
     settings = gather({}, config=folder.settings)
     driver = holder(folder.lock)
-    status = "running" if driver else "interrupted"
     began = datetime.fromtimestamp(folder.settings.stat().st_mtime).astimezone()
     return StudySummary(
         name=folder.path.name,
-        status=status if readable else "unreachable",
+        status=_status(folder, readable, running=driver is not None),
         space=settings.space,
         budget=settings.flops,
         data=_short(settings.data),
@@ -172,25 +217,36 @@ def _without_trials(folder: StudyFolder, *, readable: bool) -> StudySummary:
     )
 
 
+def _status(folder: StudyFolder, readable: bool, *, running: bool) -> str:
+    if not readable:
+        return "unreachable"
+    if folder.has_trained:
+        return "damaged"  # its storage knows nothing of it
+    return "running" if running else "interrupted"
+
+
 def _short(data: str) -> str:
     """Return what a person named as data without its folders."""
     path = Path(data)
     return path.stem if path.suffix == ".npz" else path.name
 
 
-def count_networks(name: str, *, home: Path) -> int:
-    """Count the networks of a study; none where it was killed before its first trial.
+def count_networks(name: str, *, home: Path) -> int | None:
+    """Count the networks of a study: none where it was killed before its first trial; None: it is damaged.
 
     Raises:
         UserError: there is no such study.
     """
     check_study_name(name)
     folder = StudyFolder(home, name)
-    if folder.settings.is_file():
-        storage = gather({}, config=folder.settings).storage or default_url(home)
-        if _nothing_kept(name, storage):
-            return 0
-    return len(load_result(name, home=home).rows)
+    try:
+        if folder.settings.is_file():
+            storage = gather({}, config=folder.settings).storage or default_url(home)
+            if _nothing_kept(name, storage):
+                return 0
+        return len(load_result(name, home=home).rows)
+    except DamagedError:
+        return None
 
 
 def delete_study(
@@ -214,15 +270,27 @@ def delete_study(
     with ExitStack() as stack:
         if folder.path.is_dir():
             stack.enter_context(locked(folder.lock, study=name))
-        store = None
-        if not (folder.settings.is_file() and _nothing_kept(name, storage or default_url(home))):
-            store = stack.enter_context(opened_existing(name, home=home, storage=storage))
+        url = storage or default_url(home)
+        found = None
+        if not (folder.settings.is_file() and _nothing_kept(name, url)):
+            found = stack.enter_context(_storage_of(name, url, home=home))
         # The tracker first: if its server does not answer, all is still there for another try.
         if not keep_runs:
             _delete_runs(name, home=home, tracking_uri=tracking_uri)
-        if store is not None:
-            store.delete()
+        if found is not None:
+            remove_study(found, name)
         folder.delete()
+
+
+@contextmanager
+def _storage_of(name: str, url: str, *, home: Path) -> Iterator["BaseStorage"]:
+    """Open the storage that holds a study, which need not be readable."""
+    if missing(url):
+        raise UserError(f"no study {name!r}: there are none in {home}; --home says where to look")
+    with opened(url) as found:
+        if name not in study_names(found):
+            StudyStore.open(found, name)  # says which there are
+        yield found
 
 
 def _delete_runs(name: str, *, home: Path, tracking_uri: str | None) -> None:

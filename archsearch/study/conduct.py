@@ -81,7 +81,7 @@ class OpenStudy:
     def _search(self, loop: Loop, recorder: StudyRecorder) -> None:
         store, gauge = self.store, self.gauge
         search = search_of(store, self.problem, self.bounds, measures=gauge is not None)
-        recorder.recall(_by_decision(store))
+        recorder.recall(by_decision(store))
         self._run(loop, search, None if gauge is None else gauge.warm_up)
         for trial in store.trials:
             store.finish(trial.number)
@@ -144,6 +144,7 @@ def search_of(store: StudyStore, problem: Problem, bounds: Bounds, *, measures: 
     return Search(plan, bounds=bounds, trials=store.trials, closed=bool(store.facts.ended))
 
 
-def _by_decision(store: StudyStore) -> Iterable[Training]:
+def by_decision(store: StudyStore) -> Iterable[Training]:
+    """Return a search's trainings in the order they were decided on."""
     trainings = [training for trial in store.trials for training in trial.trainings]
     return sorted(trainings, key=lambda training: training.order.decision or 0)

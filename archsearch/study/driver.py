@@ -6,12 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archsearch.archive.databases import check_there, default_url, opened, study_names
+from archsearch.archive.databases import (
+    check_there,
+    default_url,
+    opened,
+    remove_study,
+    study_names,
+)
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
+from archsearch.archive.patience import Patience
 from archsearch.archive.store import StudyStore
-from archsearch.errors import UserError
+from archsearch.errors import MachineError, UserError, what_failed
 from archsearch.planning.calibration import Calibrated
 from archsearch.planning.limits import bounds_of
 from archsearch.planning.problem import Problem, pose
@@ -19,9 +26,10 @@ from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds
 from archsearch.study import opening
 from archsearch.study.dry_run import calibration, slow_progress
-from archsearch.study.events import Event, Planned, StudyEnded
+from archsearch.study.events import Event, Notice, Planned, StudyEnded
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
+from archsearch.study.retelling import retell
 from archsearch.study.session import RunClock, Session
 
 if TYPE_CHECKING:
@@ -83,6 +91,11 @@ def resume(
             if max_time is None and (earlier := store.facts.more_time):
                 settings = replace(settings, max_time=earlier.max_time)
             if store.facts.complete(more_time=max_time is not None):
+                if store.facts.untold:
+                    folder = StudyFolder(home, name)
+                    with locked(folder.lock, study=name):
+                        known = services or real_services(settings)
+                        retell(store, folder, settings, known, on_event)
                 return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)
@@ -130,12 +143,20 @@ class _Run:
             progress=slow_progress(self._emit),
         )
         url = self._settings.storage or default_url(self._home)
-        with self._interrupts, opened(url) as storage:
+        with self._interrupts, opened(url, patience=self._patience()) as storage:
             settings = opening.named(self._settings, study_names(storage))
             folder = StudyFolder(self._home, str(settings.name))
             folder.create()
             with locked(folder.lock, study=str(settings.name)):
                 return self._run_locked(storage, settings, folder, problem)
+
+    def _patience(self) -> Patience:
+        return Patience(
+            clock=self._services.clock,
+            sleep=self._services.sleep,
+            stopped=lambda: self._interrupts.requested,
+            tell=lambda text: self._emit(Notice(text=text)),
+        )
 
     def _check(self) -> None:
         """Refuse what can't work before there is anything to see of the study."""
@@ -170,13 +191,34 @@ class _Run:
                 if store is None:
                     store = opening.create(storage, settings, folder, found.problem)
                 result = self._session(settings, store, folder, found, bounds).run()
-        except (UserError, Interrupted, KeyboardInterrupt):
-            # Where something failed, the folder holds the workers' logs that say why.
-            if store is None and not known:  # no study has been made
-                folder.delete()
+        except BaseException as error:
+            if not known:
+                self._leave_no_study(storage, store, folder, error)
+            if isinstance(error, OSError):
+                raise MachineError(what_failed(error)) from error
             raise
         self._emit(StudyEnded(result=result))
         return result
+
+    def _leave_no_study(
+        self,
+        storage: "BaseStorage",
+        store: StudyStore | None,
+        folder: StudyFolder,
+        error: BaseException,
+    ) -> None:
+        """Clear away what a start has made that went wrong before the first trial: its name is free again."""
+        if store is not None:
+            # Those say how to go on.
+            if len(store) or isinstance(
+                error, Interrupted | KeyboardInterrupt | MachineError | OSError
+            ):
+                return
+            remove_study(storage, store.name)
+        if isinstance(error, UserError | Interrupted | KeyboardInterrupt):
+            folder.delete()
+        else:  # the workers' logs say why
+            folder.settings.unlink(missing_ok=True)
 
     @contextmanager
     def _calibrated(

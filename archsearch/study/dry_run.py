@@ -19,6 +19,7 @@ from archsearch.strategy.phase import Phase
 from archsearch.study.events import Event, Measuring, Preparing
 from archsearch.study.interrupt import Interrupts
 from archsearch.study.loop import Loop
+from archsearch.study.opening import check_start, located
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import PaceRecorder
 
@@ -37,6 +38,8 @@ def plan(
     Raises:
         UserError: something asked for does not work.
     """
+    settings = located(settings)
+    check_start(settings)
     services = services or real_services(settings)
     began = services.clock()
     problem = pose(settings, services.find_machine(), progress=slow_progress(on_event))

@@ -11,7 +11,7 @@ from typing import Final
 
 from archsearch.archive.orders import Order
 from archsearch.engines.engine import Engine, Message
-from archsearch.errors import ArchsearchError
+from archsearch.errors import ArchsearchError, MachineError
 from archsearch.exchange.gauge import Gauge
 from archsearch.strategy.outcomes import settled
 from archsearch.strategy.phase import (
@@ -29,7 +29,7 @@ from archsearch.strategy.phase import (
     Stop,
 )
 from archsearch.study.recorder import Recorder
-from archsearch.training.job import EpochReport, Outcome
+from archsearch.training.job import EpochReport, Outcome, WorkerLost
 
 STOPPING: Final = "stopping after the epochs under way; Ctrl-C once more stops at once"
 _POLL_S: Final = 0.25
@@ -78,6 +78,7 @@ class Loop:
         self._halts = halts
         self._measuring = False
         self._running: dict[str, _Running] = {}
+        self._disrupted_by: Outcome | None = None
 
     def run(self, phase: Phase, *, ready: Callable[[], None] | None = None) -> bool:
         """Run a phase.
@@ -91,6 +92,7 @@ class Loop:
 
         Raises:
             KeyboardInterrupt: at once; checkpoints are what is left of trainings under way.
+            MachineError: something fails that every network needs; trainings under way stay to be done.
             ArchsearchError: the engine has no workers any more, or the storage is gone; likewise.
         """
         try:
@@ -169,6 +171,8 @@ class Loop:
         if self._running:
             for message in self._engine.events(_MEASURING_POLL_S if self._measuring else _POLL_S):
                 self._hear(message, phase)
+            if self._disrupted_by is not None:
+                self._give_up(self._disrupted_by, phase)
         if self._measuring:
             self._poll_gauge(phase, 0.0 if self._running else _POLL_S)
 
@@ -185,10 +189,30 @@ class Loop:
             phase.measured(found, self._clock())
 
     def _hear(self, message: Message, phase: Phase) -> None:
-        if isinstance(message, EpochReport):
-            self._report(message, phase)
-        else:
-            self._take(message, phase)
+        match message:
+            case EpochReport():
+                self._report(message, phase)
+            case WorkerLost():
+                self._lost(message)
+            case Outcome(status="failed", cause="machine"):
+                self._disrupted_by = message  # what others have come to is heard first
+            case Outcome():
+                self._take(message, phase)
+
+    def _lost(self, lost: WorkerLost) -> None:
+        running = self._running.get(lost.key)
+        self._recorder.lost(None if running is None else running.order, lost.why)
+
+    def _give_up(self, outcome: Outcome, phase: Phase) -> None:
+        """Leave all that runs to be done, as no other network would come further.
+
+        Raises:
+            MachineError: always.
+        """
+        self._drop_measurement()
+        for key in list(self._running):
+            self._leave(key, phase)
+        raise MachineError(f"{outcome.key} can't be trained: {outcome.reason}")
 
     def _report(self, report: EpochReport, phase: Phase) -> None:
         running = self._running.get(report.key)
@@ -244,11 +268,11 @@ class Loop:
         left = set(self._running)
         while left:
             for message in self._engine.events(_POLL_S):
-                if isinstance(message, EpochReport):
-                    self._report(message, phase)
-                    continue
-                left.discard(message.key)
-                self._finish_halted(message, phase)
+                if isinstance(message, Outcome):
+                    left.discard(message.key)
+                    self._finish_halted(message, phase)
+                else:
+                    self._hear(message, phase)
         for key in list(self._running):
             self._leave(key, phase)
         self._recorder.leave_all()

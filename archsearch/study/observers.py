@@ -103,7 +103,14 @@ class TrackingObserver:
         ending = Ending(
             status=outcome.status,
             metrics={name: wanted[name] for name in _ENDING if name in wanted},
-            tags={"reason": outcome.reason} if outcome.reason else {},
+            tags={
+                name: text
+                for name, text in (
+                    ("reason", outcome.reason),
+                    ("worker_lost", outcome.worker_lost),
+                )
+                if text
+            },
         )
         self._tracker.end_trial(key, ending)
 

@@ -4,18 +4,25 @@ import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from archsearch.archive.databases import absolute_url, default_url, study_names
+from archsearch.archive.databases import (
+    absolute_url,
+    check_file,
+    default_url,
+    missing,
+    opened,
+    study_names,
+)
 from archsearch.archive.design import Design, published_design
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
-from archsearch.archive.folder import StudyFolder
+from archsearch.archive.folder import StudyFolder, check_writable
 from archsearch.archive.records import PLACE, kept_settings
 from archsearch.archive.store import StudyStore
 from archsearch.commands import command
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
-from archsearch.errors import UserError
+from archsearch.errors import DamagedError, UserError
 from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
 from archsearch.planning.problem import Problem
@@ -33,7 +40,8 @@ def named(settings: RunSettings, taken: list[str]) -> RunSettings:
     if settings.name is not None:
         return settings
     base = default_study_name(settings)
-    used = {*taken, *(path.name for path in (Path(settings.home) / "studies").glob("*"))}
+    there = (Path(settings.home) / "studies").glob("*/run.toml")
+    used = {*taken, *(path.parent.name for path in there)}
     names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
     return replace(settings, name=next(name for name in names if name not in used))
 
@@ -49,6 +57,24 @@ def check_place(settings: RunSettings, *, resume: bool) -> None:
     # Whoever resumes a study cannot give another address: it goes on untracked, and says so.
     if not resume:
         check_address(settings.tracking_uri, home=Path(settings.home))
+
+
+def check_start(settings: RunSettings) -> None:
+    """Refuse what a new study would be refused for, without making anything.
+
+    Raises:
+        UserError: its home can't be written, its storage does not open, or its name is taken.
+    """
+    check_place(settings, resume=False)
+    home = Path(settings.home)
+    url = settings.storage or default_url(home)
+    check_writable(home, "choose another place with --home")
+    if missing(url):
+        check_file(url)
+        return
+    with opened(url) as storage:
+        if settings.name is not None and settings.name in study_names(storage):
+            refuse_taken(StudyStore.open(storage, settings.name), settings)
 
 
 def _check_folder(settings: RunSettings) -> None:
@@ -75,6 +101,9 @@ def existing(
     """
     name = str(settings.name)
     if name not in study_names(storage):
+        folder = StudyFolder(Path(settings.home), name)
+        if folder.settings.is_file():
+            check_not_emptied(folder, settings.storage)
         return None
     store = StudyStore.open(storage, name)
     before, digest = store.facts.dataset.digest, problem.dataset.digest
@@ -84,15 +113,39 @@ def existing(
             f"{before}, now {digest}); start a new study"
         )
     if not resume:
-        asked = kept_settings(settings)
-        other = "; ".join(differences(kept_settings(store.facts.settings), asked))
-        how = f"with other settings ({other})" if other else "with the same settings"
-        raise UserError(
-            f"there is a study {name!r} already, {how}; "
-            f"`{command('resume', name, home=Path(settings.home))}` goes on with it, "
-            "--name gives this one another name"
-        )
+        refuse_taken(store, settings)
     return store
+
+
+def refuse_taken(store: StudyStore, settings: RunSettings) -> NoReturn:
+    """Say that there is a study of that name already, and how to go on with it.
+
+    Raises:
+        UserError: always.
+    """
+    asked = kept_settings(settings)
+    other = "; ".join(differences(kept_settings(store.facts.settings), asked))
+    how = f"with other settings ({other})" if other else "with the same settings"
+    raise UserError(
+        f"there is a study {store.name!r} already, {how}; "
+        f"`{command('resume', store.name, home=Path(settings.home))}` goes on with it, "
+        "--name gives this one another name"
+    )
+
+
+def check_not_emptied(folder: StudyFolder, storage: str | None) -> None:
+    """Refuse to begin a study anew over what it has trained.
+
+    Raises:
+        DamagedError: its folder holds trainings, and its storage does not know of it.
+    """
+    if folder.has_trained:
+        name, url = folder.path.name, storage or default_url(folder.home)
+        raise DamagedError(
+            f"study {name!r} has trained ({folder.path}), but the storage {shown_uri(url)} knows nothing of "
+            f"it: it was emptied or replaced; put it back from a copy, or "
+            f"`{command('delete', name, home=folder.home)}` removes the study"
+        )
 
 
 def create(

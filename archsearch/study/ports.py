@@ -25,6 +25,7 @@ class Services:
         export: exports the study's winner in the default format, with the gauge if there is one; returns
             where it lies.
         clock: seconds, for the bound on a run's time.
+        sleep: waits so many seconds, where a database is away.
         machine: what the engine can train on; None: as an engine on this machine says.
         gauge: makes what exports networks and measures their latency; None: it is not measured.
     """
@@ -33,6 +34,7 @@ class Services:
     tracker: Callable[[RunSettings, Callable[[str], None]], Tracker]
     export: Callable[[StudyStore, StudyFolder, Gauge | None], Path]
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     machine: Callable[[], Machine] | None = None
     gauge: Callable[[StudyFolder], Gauge] | None = None
 

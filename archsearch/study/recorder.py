@@ -1,7 +1,7 @@
 """Writes down what happens to a study's trainings, and tells everyone: the archive first, then observers."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,6 +33,10 @@ class Recorder(Protocol):
 
     def end(self, order: Order, trial: int | None, outcome: Outcome, *, settled: bool) -> None:
         """Note how a training ended; `settled`: its trial gets no further one."""
+        ...
+
+    def lost(self, order: Order | None, why: str) -> None:
+        """Note that a worker was lost; another one goes on with its training, where it had one."""
         ...
 
     def leave(self, order: Order) -> None:
@@ -139,6 +143,13 @@ class StudyRecorder:
         self._folder.drop_checkpoint(str(order.key))
         self._emit(JobEnded(order=order, outcome=outcome, best=self._is_best(outcome)))
 
+    def lost(self, order: Order | None, why: str) -> None:
+        """Tell that a worker was lost."""
+        if order is None:
+            self.say(why)
+        else:
+            self.say(f"{order.key}: {why}; another worker goes on with it")
+
     def leave(self, order: Order) -> None:
         """Note that a training stays to be done, from its checkpoint on."""
         self._emit(JobEnded(order=order, outcome=None))
@@ -176,16 +187,10 @@ class StudyRecorder:
 
     def recall(self, trainings: Iterable[Training]) -> None:
         """Tell observers again of trainings that ended before this process began."""
-        for training in trainings:
-            order, outcome = training.order, training.outcome
-            if outcome is None or not order.design.exists:
-                continue
-            key = str(order.key)
-            self._folder.drop_checkpoint(key)
-            kept = self._folder.read_epochs(key)
-            reports = tuple(report for report in kept if report.epoch <= outcome.epochs)
-            self._emit(JobRecalled(order=order, reports=reports, outcome=outcome))
-            self._is_best(outcome)
+        for event in recalled(self._folder, trainings):
+            self._folder.drop_checkpoint(str(event.order.key))
+            self._emit(event)
+            self._is_best(event.outcome)
 
     def _is_best(self, outcome: Outcome) -> bool:
         """Whether no training before it reached its validation accuracy."""
@@ -195,6 +200,17 @@ class StudyRecorder:
         best = accuracy > self._best
         self._best = max(self._best, accuracy)
         return best
+
+
+def recalled(folder: StudyFolder, trainings: Iterable[Training]) -> Iterator[JobRecalled]:
+    """Give those trainings that have ended as observers are told of them once more."""
+    for training in trainings:
+        order, outcome = training.order, training.outcome
+        if outcome is None or not order.design.exists:
+            continue
+        kept = folder.read_epochs(str(order.key))
+        reports = tuple(report for report in kept if report.epoch <= outcome.epochs)
+        yield JobRecalled(order=order, reports=reports, outcome=outcome)
 
 
 class PaceRecorder:
@@ -214,6 +230,9 @@ class PaceRecorder:
 
     def report(self, order: Order, trial: int | None, report: EpochReport) -> None:
         """Keep nothing."""
+
+    def lost(self, order: Order | None, why: str) -> None:
+        """Keep nothing: what is measured fails with its reason, and is measured otherwise."""
 
     def leave(self, order: Order) -> None:
         """Keep nothing."""

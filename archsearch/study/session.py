@@ -8,7 +8,7 @@ from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result, why_no_winner
 from archsearch.archive.store import StudyStore
 from archsearch.commands import command
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, MachineError, UserError, what_failed
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.calibration import Calibrated
 from archsearch.settings import RunSettings
@@ -69,6 +69,7 @@ class Session:
 
         Raises:
             Interrupted: the user stopped it; says how to go on.
+            MachineError: a disk, a GPU, the images or the storage fail; says how to go on.
             ArchsearchError: no network trained to its end.
         """
         self._begin()
@@ -76,16 +77,16 @@ class Session:
         tracked = Tracked(
             store=self.store,
             settings=self.settings,
-            problem=self.found.problem,
+            classes=len(self.found.problem.dataset.classes),
             tracker=tracker,
-            wall_s=lambda: self.clock.elapsed_s,
             warn=self._warn,
         )
         tags = {"space": self.settings.space, "budget": self.settings.flops}
         if freed := self.found.problem.request.relax:
             tags["freed"] = ", ".join(sorted(freed))
         observer = TrackingObserver(tracker, folder=self.folder, tags=tags)
-        with self._gauge() as gauge, self._resumable(), tracked.going_on():
+        going_on = tracked.going_on(lambda: self.clock.elapsed_s)
+        with self._gauge() as gauge, self._resumable(), going_on:
             self._open_study(observer, gauge).conduct()
             self._check_result()
             if self.settings.export:
@@ -137,12 +138,16 @@ class Session:
 
     @contextmanager
     def _resumable(self) -> Iterator[None]:
-        """Say how to go on where the user stops the run."""
+        """Say how to go on where the user, or the machine, stops the run."""
+        how = f"`{command('resume', self.store.name, home=self.folder.home)}` goes on from here"
         try:
             yield
         except Interrupted:
-            how = command("resume", self.store.name, home=self.folder.home)
-            raise Interrupted(f"interrupted; `{how}` goes on from here") from None
+            raise Interrupted(f"interrupted; {how}") from None
+        except MachineError as error:
+            raise MachineError(f"{error}; when that is mended, {how}") from error
+        except OSError as error:  # the disk of the study's folder: it says which file
+            raise MachineError(f"{what_failed(error)}; when that is mended, {how}") from error
 
     def _check_result(self) -> None:
         result = read_result(self.store)
@@ -159,6 +164,10 @@ class Session:
             self.services.export(self.store, self.folder, gauge)
         except UserError as error:  # the result is there all the same
             self._warn(f"the best model is not exported: {error}")
+        except (ArchsearchError, OSError) as error:
+            why = what_failed(error) if isinstance(error, OSError) else str(error)
+            again = command("export", self.store.name, home=self.folder.home)
+            self._warn(f"the best model is not exported: {why}; `{again}` tries again")
 
     def _warn(self, text: str) -> None:
         self.emit(Notice(text=text))

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from archsearch.archive.facts import StudyStatus
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.store import StudyStore
-from archsearch.planning.problem import Problem
+from archsearch.commands import command
+from archsearch.errors import MachineError, UserError
 from archsearch.settings import RunSettings
+from archsearch.space.budget import Budget
+from archsearch.space.registry import find_space
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import HEADER, dataset_record, note_rows, study_metrics
 from archsearch.tracking.labels import study_note
@@ -17,9 +21,9 @@ from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.units import format_size
 
 _PATIENCE_S: Final = 30.0
-"""Seconds the tracker has at the end to write what it has not written yet."""
-_HURRY_S: Final = 10.0
-"""Seconds it has after a second Ctrl-C; a third one ends it at once."""
+"""Seconds the tracker waits at the end for the next update to arrive, of those not written yet."""
+_HURRY_S: Final = 3.0
+"""Seconds it waits after a second Ctrl-C; a third one ends it at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,29 +31,33 @@ class Tracked:
     """Keeps a study's state in its storage and in the tracker.
 
     Attributes:
+        settings: of the run, with where results go.
+        classes: of the images; the storage keeps the names of the first thousand.
         tracker: takes it down.
-        wall_s: seconds this process has taken so far.
         warn: told of what could not be kept, in one line.
     """
 
     store: StudyStore
     settings: RunSettings
-    problem: Problem
+    classes: int
     tracker: Tracker
-    wall_s: Callable[[], float]
     warn: Callable[[str], None]
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Track the study while the block runs, and keep how it ended."""
+    def going_on(self, wall_s: Callable[[], float]) -> Iterator[None]:
+        """Track the study while the block runs, and keep how it ended.
+
+        Args:
+            wall_s: gives the seconds this process has taken so far.
+        """
         status: StudyStatus = "failed"
         patience_s = _PATIENCE_S
         earlier_s = self.store.facts.wall_s
         try:
-            self._start()
+            self.start()
             yield
             status = "complete"
-        except Interrupted:
+        except (Interrupted, MachineError, OSError):
             status = "interrupted"
             raise
         except KeyboardInterrupt:
@@ -57,38 +65,57 @@ class Tracked:
             status, patience_s = "interrupted", _HURRY_S
             raise
         finally:
-            self._end(status, earlier_s + self.wall_s(), patience_s)
+            try:
+                facts = replace(self.store.facts, wall_s=earlier_s + wall_s(), status=status)
+                self.store.keep(facts)
+            finally:  # the storage may be what failed
+                self.end(status, patience_s)
 
-    def _start(self) -> None:
-        problem, settings = self.problem, self.settings
-        record = dataset_record(self.store.facts.dataset, classes=len(problem.dataset.classes))
+    def start(self) -> None:
+        """Open the study in the tracker; whoever looks while it is open knows that it may lack something."""
+        self.store.keep(replace(self.store.facts, untold=True))
+        settings = self.settings
         self.tracker.start_study(
             StudyRecord(
                 name=self.store.name,
                 space=settings.space,
                 budget=settings.flops,
-                dataset=record,
+                dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
                 settings=settings.to_dict(),
                 description=study_note(facts=self._facts()),
             )
         )
 
-    def _end(self, status: StudyStatus, wall_s: float, patience_s: float) -> None:
-        self.store.keep(replace(self.store.facts, wall_s=wall_s, status=status))
+    def end(self, status: StudyStatus, patience_s: float) -> str | None:
+        """Close the study in the tracker; return what it lacks, or None where it has all."""
         result = read_result(self.store)
         assert status != "running"
         self.tracker.end_study(
             Ending(status=status, metrics=study_metrics(result)),
             description=study_note(facts=self._facts(), header=HEADER, rows=note_rows(result)),
         )
-        if (trouble := self.tracker.close(patience_s)) is not None:
-            self.warn(trouble)
+        trouble = self.tracker.close(patience_s)
+        if trouble is None:
+            self.store.keep(replace(self.store.facts, untold=False))
+            return None
+        again = command("track", self.store.name, home=Path(self.settings.home))
+        trouble = f"{trouble}; `{again}` writes what is missing"
+        self.warn(trouble)
+        return trouble
 
     def _facts(self) -> dict[str, str | int]:
-        problem = self.problem
+        settings, data = self.settings, self.store.facts.dataset
+        height, width, channels = data.input
         return {
-            "space": problem.space.title,
-            "budget": str(problem.request.budget),
-            "data": f"{problem.dataset.name}, {format_size(problem.dataset.input)}",
-            "seed": self.settings.seed,
+            "space": _title(settings.space),
+            "budget": str(Budget.parse(settings.flops, (height, width, channels))),
+            "data": f"{data.name}, {format_size(data.input)}",
+            "seed": settings.seed,
         }
+
+
+def _title(space: str) -> str:
+    try:
+        return find_space(space).title
+    except UserError:  # its package is not installed here
+        return space

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 import pytest
 
 from archsearch.engines.engine import Engine, EngineKind, Message
-from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 
 FAILING: Final = "trial-9999"
@@ -231,6 +231,7 @@ class Watched:
         self.engine = engine
         self.outcomes: dict[str, Outcome] = {}
         self._reports: dict[str, list[EpochReport]] = {}
+        self._again: set[str] = set()
         self._patience_s = patience_s
 
     def reports(self, key: str) -> Sequence[EpochReport]:
@@ -258,6 +259,7 @@ class Watched:
         """Forget what it has said: the same keys come again."""
         self.outcomes.clear()
         self._reports.clear()
+        self._again.clear()
 
     def hear(self, timeout_s: float) -> None:
         """Listen once."""
@@ -270,7 +272,12 @@ class Watched:
         if isinstance(message, Outcome):
             self.outcomes[key] = message
             return
+        if isinstance(message, WorkerLost):
+            self._again.add(key)
+            return
         before = self.epochs(key)
+        if key in self._again and message.epoch <= len(before):
+            return  # another worker goes on from an earlier epoch
         assert message.epoch == len(before) + 1, f"epoch {message.epoch} of {key} after {before}"
         self._reports.setdefault(key, []).append(message)
 

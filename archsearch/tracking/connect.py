@@ -114,6 +114,11 @@ def may_pass(error: BaseException) -> bool:
     return code in _PASSING if isinstance(code, str) else isinstance(error, OSError)
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether others write to an SQLite store: it answers to who reads, and is free sooner or later."""
+    return "database is locked" in str(error)
+
+
 def reason(error: BaseException) -> str:
     """Return the cause of a store's error in a few words."""
     text = str(error) or type(error).__name__
@@ -189,13 +194,23 @@ def _sweep(path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def _give_name(part: Path, path: Path) -> None:
+    """Have a whole store take its place, unless another process was as quick: its runs would be lost."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            part.replace(path)
+
+
 def _create_apart(path: Path, part: Path) -> None:
     stores = importlib.import_module("mlflow.store.tracking")
     kind = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
     try:
         store = kind(f"sqlite:///{part}", stores.DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         store.engine.dispose()
-        if not path.exists():  # another process may have been as quick
-            part.replace(path)
+        _give_name(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -60,6 +60,7 @@ class MlflowStore:
         self._study: StudyRecord | None = None
         self._parent = ""
         self._runs: dict[str, _Run] = {}
+        self._begun: set[str] = set()
         self._knobs: tuple[str, ...] = ()
 
     def ping(self) -> None:
@@ -119,7 +120,10 @@ class MlflowStore:
             "status": "running",
             "key": trial.key,
         }
-        run = self._runs.get(trial.key) or self._find(trial.key)
+        # To look through all runs takes longer the more there are: only where this failed before.
+        again = trial.key in self._begun
+        self._begun.add(trial.key)
+        run = self._runs.get(trial.key) or (self._find(trial.key) if again else None)
         if run is None:
             name = one_line(trial.label)
             made = self._create(name, tags={**tags, PARENT: self._parent}, at_ms=at_ms)
@@ -197,7 +201,13 @@ class MlflowStore:
     def end_study(self, end: Ending, description: str, at_ms: int) -> None:
         """Close the parent run."""
         note = {NOTE: description} if description else {}
-        self._send(self._parent, [(end.metrics, 0, at_ms)], tags={**end.tags, **note})
+        kept = self.client.get_run(self._parent).data.metrics
+        news = {
+            name: value
+            for name, value in end.metrics.items()
+            if kept.get(plain_key(name)) != figure(value)
+        }
+        self._send(self._parent, [(news, 0, at_ms)], tags={**end.tags, **note})
         self._describe(description)
         self._put(self._parent, end.artifacts)
         end_run(self.client, self._parent, end.status, at_ms)

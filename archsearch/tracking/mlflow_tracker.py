@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _LINGER_S = 2.0  # epochs wait this long for others, to be sent in one request
 _PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts at a store that does not answer
 _ATTEMPTS = 3  # at one update, while the store answers to others
+_LAST_S = 0.5  # after its time is up, for the thread to note what is lost
+_GOING_ON = 10  # times its patience that a tracker that is closed has at most, while updates arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class MlflowTracker:
         self._current: list[_Update | EpochPoint] = []
         self._hurry = 0  # threads in flush
         self._closing = False
-        self._deadline = float("inf")
+        self._patience_s = 0.0  # between two updates, once it is closed
+        self._deadline = self._end = float("inf")
         self._opened = False
         self._trouble: BaseException | None = None  # the last failure, while it lasts
         self._dead = False  # the study could not be started, so nothing can be written
@@ -133,13 +136,19 @@ class MlflowTracker:
                 self._hurry -= 1
 
     def close(self, timeout_s: float = 30.0) -> str | None:
-        """Flush, let go of the store and return one line on what could not be kept, or None."""
+        """Flush, let go of the store and return one line on what could not be kept, or None.
+
+        A store that is slow, as others write to it, is given more time for as long as updates arrive.
+        """
         self._ledger.close()
         with self._state:
-            self._closing = True
-            self._deadline = min(self._deadline, time.monotonic() + timeout_s)
+            if not self._closing:
+                self._closing, self._patience_s = True, timeout_s
+                self._deadline = time.monotonic() + timeout_s
+                self._end = time.monotonic() + _GOING_ON * timeout_s
             self._state.notify_all()
-        self._thread.join(timeout_s + 0.5)
+        while self._thread.is_alive() and time.monotonic() < self._deadline + _LAST_S:
+            self._thread.join(max(0.0, self._deadline + _LAST_S - time.monotonic()))
         with self._state:
             left = [*self._current, *self._waiting] if self._thread.is_alive() else []
             lost = [*self._lost, *map(_what, left)]
@@ -194,6 +203,9 @@ class MlflowTracker:
                 _log.debug("MLflow update failed", exc_info=error)
                 if not connect.may_pass(error):
                     self._refused(error)
+                elif connect.is_locked(error):
+                    self._wait(error, failures)
+                    continue
                 elif failures >= _ATTEMPTS and store is not None and _answers(store):
                     self._refused(error)  # the store is well, it is this update that it can't take
                 else:
@@ -234,6 +246,8 @@ class MlflowTracker:
             self._opened = True
             self._experiment_id = store.experiment_id
             self._current = []
+            if self._closing:
+                self._deadline = min(self._end, time.monotonic() + self._patience_s)
             self._state.notify_all()
         if back:
             self._warn(f"MLflow store {shown_uri(self.uri)} answers again")

@@ -6,7 +6,7 @@ Plain JSON-able values, so that the same seam carries pipes, files and other mac
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from archsearch.training.recipe import Precision, Recipe
 
@@ -89,6 +89,12 @@ class EpochReport:
     """Told once more by a job that goes on from a checkpoint, which has later epochs behind it."""
 
 
+Cause: TypeAlias = Literal["network", "worker", "machine"]
+"""What a failure is due to: the network itself; the process, which is of no use any more, as a GPU's is
+after an error of no known kind; or the machine: a full disk, a lost GPU, images that are gone hit every
+network alike."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a job ended. Accuracies are those of the last evaluated epoch, never the best over epochs."""
@@ -113,8 +119,10 @@ class Outcome:
     """Largest resident memory of the worker in this job, what it has mapped of files counted in."""
     held_bytes: int = 0
     """What the worker holds as the job ends, files not counted: it may have grown."""
-    broken: bool = False
-    """Failed by an error of no known kind, after which the worker is of no use: a GPU's stay."""
+    cause: Cause = "network"
+    """What a failure is due to; without a meaning where it did not fail."""
+    worker_lost: str = ""
+    """Why the worker that began it was lost, where another one went on with it."""
     images_per_s: float = 0.0
     """Training images a second over the whole job."""
     start_s: float = 0.0
@@ -123,6 +131,16 @@ class Outcome:
     """Images evaluated a second (the same jobs)."""
     device: str = ""
     """What was trained on; empty for the processor (the same jobs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """A worker has died or broken, and what it did is not lost: another one goes on."""
+
+    why: str
+    """In one line."""
+    key: str = ""
+    """Of the job that it had; empty: it had none."""
 
 
 def to_json(value: Job | EpochReport | Outcome) -> str:

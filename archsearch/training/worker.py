@@ -1,5 +1,6 @@
 """A worker process: jobs come in over a pipe, reports and outcomes go out."""
 
+import contextlib
 import gc
 import importlib
 import os
@@ -15,7 +16,8 @@ from time import monotonic
 from typing import Final
 
 from archsearch.errors import ArchsearchError
-from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
+from archsearch.training.faults import cause_of
+from archsearch.training.job import Cause, EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.resident import held_bytes
 from archsearch.training.setup import WorkerSetup
 
@@ -48,7 +50,7 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     outcome = None
     try:
         pipe.send(ALIVE)
-        while outcome is None or not outcome.broken:
+        while outcome is None or outcome.cause != "worker":
             kind, text = pipe.recv()
             if kind == STOP:  # for a job that has ended meanwhile
                 continue
@@ -125,11 +127,13 @@ def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
     except MemoryError:
         return Outcome(key=job.key, status="failed", reason="out of memory")
     except ArchsearchError as error:
-        return Outcome(key=job.key, status="failed", reason=str(error))
+        return Outcome(key=job.key, status="failed", reason=str(error), cause=cause_of(error))
     except Exception as error:
-        traceback.print_exc()  # into the log
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # into the log, where there is room for it
+            traceback.print_exc()
+            sys.stderr.flush()
         # TensorFlow's messages go on for pages; the first line says what happened.
         first = (str(error).strip() or "no message").splitlines()[0]
         reason = f"{type(error).__name__}: {first[:300]}"
-    return Outcome(key=job.key, status="failed", reason=reason, broken=True)
+        cause: Cause = "machine" if cause_of(error) == "machine" else "worker"
+    return Outcome(key=job.key, status="failed", reason=reason, cause=cause)

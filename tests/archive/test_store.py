@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from archsearch.archive.databases import default_url, opened, study_names
+from archsearch.archive.databases import default_url, opened, remove_study, study_names
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey, trial_name
@@ -101,7 +101,7 @@ def test_everything_said_is_there_after_opening_again(tmp_path: Path):
         assert store.finals == {final: outcome(final, test_accuracy=0.4)}
         assert store.latencies == {trial_name(0): found, "resnet20_cifar": "it died"}
         store.move(2, "running")
-        store.delete()
+        remove_study(storage, "it's one")
         assert study_names(storage) == []
 
 

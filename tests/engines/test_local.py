@@ -12,7 +12,7 @@ from archsearch.engines import mps
 from archsearch.engines.engine import Message
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError
-from archsearch.training.job import EpochReport, Job, Outcome
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.recipe import Recipe
 from archsearch.training.setup import WorkerSetup
 
@@ -112,6 +112,39 @@ def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
     (tmp_path / "unlucky.died").unlink()
     engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
     assert outcomes(engine, 1)["unlucky"].status == "complete"
+
+
+def test_a_worker_that_died_is_told(make, tmp_path: Path):
+    engine = make(1)
+    engine.submit(job("unlucky", "once", tmp_path / "unlucky"))
+    seen: list[Message] = []
+    found = outcomes(engine, 1, seen)["unlucky"]
+    (lost,) = [message for message in seen if isinstance(message, WorkerLost)]
+    assert lost.key == "unlucky"
+    assert lost.why.startswith("worker died: signal 9 (SIGKILL)")
+    assert (found.status, found.worker_lost) == ("complete", lost.why)
+
+
+@pytest.mark.parametrize(
+    ("what", "cause"),
+    [("bus", "machine"), ("gone", "machine"), ("kill", "network"), ("broken", "network")],
+)
+def test_what_no_network_survives_is_the_machines_fault(make, tmp_path: Path, what, cause):
+    engine = make(1)
+    engine.submit(job("a", what, tmp_path / "a"))
+    found = outcomes(engine, 1)["a"]
+    assert (found.status, found.cause) == ("failed", cause)
+    assert found.reason.endswith("(twice)")
+
+
+def test_a_full_disk_is_told_at_once_and_costs_no_worker(make, tmp_path: Path):
+    engine = make(1)
+    engine.submit(job("a", "full", tmp_path / "a"))
+    engine.submit(job("b"))
+    seen: list[Message] = []
+    found = outcomes(engine, 2, seen)
+    assert (found["a"].cause, found["b"].status) == ("machine", "complete")
+    assert not any(isinstance(message, WorkerLost) for message in seen)
 
 
 def test_a_job_that_was_to_stop_is_not_tried_again(make, tmp_path: Path):

@@ -11,6 +11,13 @@ from archsearch.archive.lock import locked
 from archsearch.training.job import EpochReport, Outcome, from_json, to_json
 from archsearch.training.worker import ALIVE, JOB, STOP
 
+FAILURES = {
+    "broken": ("RuntimeError: CUDA error in {pid}", "worker"),
+    "gone": ("RuntimeError: No CUDA-capable device is detected", "worker"),
+    "full": ("OSError: [Errno 28] No space left on device", "machine"),
+}
+SIGNALS = {"kill": signal.SIGKILL, "bus": signal.SIGBUS}
+
 
 def worker(pipe, setup, log: str) -> None:
     """Does what a job's `graph` says: `ok`, `kill`, `once`, `broken`, `exit`, `sleep`, `alive`, …
@@ -27,8 +34,8 @@ def worker(pipe, setup, log: str) -> None:
         if kind != JOB:
             continue
         job = from_json(text)
-        if job.graph == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if job.graph in SIGNALS:
+            os.kill(os.getpid(), SIGNALS[job.graph])
         mark = Path(job.checkpoint or log).with_suffix(".died")
         if job.graph in ("once", "stopped") and not mark.exists():
             pipe.send(to_json(report(job.key, 1)))
@@ -41,10 +48,11 @@ def worker(pipe, setup, log: str) -> None:
             sys.exit(3)
         if job.graph == "alive":
             live(pipe)
-        if job.graph == "broken":
-            reason = f"RuntimeError: CUDA error in {os.getpid()}"
-            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, broken=True)))
-            return
+        if job.graph in FAILURES:
+            reason, cause = FAILURES[job.graph]
+            reason = reason.format(pid=os.getpid())
+            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, cause=cause)))
+            continue
         if job.graph == "fail":
             pipe.send(to_json(Outcome(key=job.key, status="failed", reason="it has no network")))
             continue

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import sys
 from dataclasses import replace
@@ -62,6 +63,7 @@ def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
     outcome = hear(worker)
     assert (outcome.key, outcome.status) == ("bad", "failed")
     assert "no prepared dataset" in outcome.reason
+    assert outcome.cause == "machine"  # no other network has its images either
 
     worker.send(("stop", "trial-0001"))  # too late for that one, and nothing to this one
     worker.send(("job", job_json(replace(job, key="long", images=2000 * 96))))
@@ -85,8 +87,36 @@ def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dat
     )
     worker.send(("job", job_json(job)))
     outcome = hear(worker)
-    assert (outcome.status, outcome.broken) == ("failed", True)
+    assert (outcome.status, outcome.cause) == ("failed", "worker")
     assert outcome.held_bytes > 50_000_000
     assert "Error: " in outcome.reason
     worker.process.join(30)
     assert worker.process.exitcode == 0
+
+
+def test_weights_that_cannot_be_written_are_the_machines_fault(worker, dataset, tmp_path):
+    job = Job(
+        key="final-0001-seed1",
+        graph=to_json(vgg_like()),
+        dataset=str(dataset),
+        recipe=Recipe(batch=16),
+        images=96,
+        seed=0,
+        test=True,
+        weights=str(tmp_path / "weights" / "final-0001-seed1.npz"),
+    )
+    # No file may grow beyond this, as if the disk were full.
+    pid, (soft, hard) = worker.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000, hard))
+    worker.send(("job", job_json(job)))
+    message = hear(worker)
+    while isinstance(message, EpochReport):
+        message = hear(worker)
+    assert (message.status, message.cause) == ("failed", "machine")
+    assert "OSError: [Errno 27] File too large" in message.reason
+    # The worker is well: with room again, the same training comes to its end.
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    worker.send(("job", job_json(job)))
+    while isinstance(message := hear(worker), EpochReport):
+        pass
+    assert (message.status, message.reason) == ("complete", "")

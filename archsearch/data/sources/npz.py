@@ -18,6 +18,7 @@ from archsearch.data.sources.decode import fit_array
 from archsearch.data.sources.files import stamp_files
 from archsearch.data.sources.items import Items, Look, Resize, Size, array_size
 from archsearch.errors import DataError
+from archsearch.memory import main_memory
 from archsearch.units import printable
 
 
@@ -142,9 +143,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
 
 
 def _check_memory(need_bytes: int, where: str) -> None:
-    import psutil
-
-    free_bytes = psutil.virtual_memory().available
+    free_bytes = main_memory().free_bytes
     if need_bytes > 0.8 * free_bytes:
         raise DataError(
             f"{where} unpacks to {need_bytes / 1e6:,.0f} MB and {free_bytes / 1e6:,.0f} MB of "

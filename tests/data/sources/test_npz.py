@@ -199,7 +199,7 @@ def test_an_npz_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     import psutil
 
     path = save(tmp_path, x=X, y=Y)
-    facts = SimpleNamespace(available=10_000)
+    facts = SimpleNamespace(total=20_000, available=10_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: facts)
     with pytest.raises(DataError, match="save the images as a folder"):
         prepare(str(path), home=tmp_path / "home", seed=0)

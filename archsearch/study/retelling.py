@@ -1,0 +1,107 @@
+"""A study told to its tracker once more, from its storage and its folder: what is missing is written."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from archsearch.archive.facts import StudyStatus
+from archsearch.archive.folder import StudyFolder
+from archsearch.archive.leaderboard import read_result
+from archsearch.archive.lock import locked
+from archsearch.archive.store import StudyStore
+from archsearch.data.dataset import read_facts
+from archsearch.errors import ArchsearchError, DataError
+from archsearch.planning.problem import length_of
+from archsearch.settings import RunSettings
+from archsearch.strategy.bounds import Bounds
+from archsearch.study.catalogue import opened_existing
+from archsearch.study.conduct import by_decision
+from archsearch.study.events import Event, LatencyFound, Notice
+from archsearch.study.finalists import ended_before, finals_of
+from archsearch.study.observers import TrackingObserver
+from archsearch.study.opening import stored_settings
+from archsearch.study.ports import Services, real_services
+from archsearch.study.recorder import recalled
+from archsearch.study.tracked import Tracked
+from archsearch.training.recipe import recipe_for
+
+_PATIENCE_S: Final = 600.0
+"""Seconds the tracker has: somebody waits for it, and nothing else."""
+
+
+def track(
+    name: str,
+    *,
+    home: Path,
+    on_event: Callable[[Event], None] = lambda event: None,
+    services: Services | None = None,
+) -> None:
+    """Write to the tracker what it lacks of a study, each thing once.
+
+    Args:
+        name: the study.
+        home: where it lies.
+        on_event: told of trouble.
+        services: the outside world.
+
+    Raises:
+        UserError: there is no such study, or a process drives it.
+        ArchsearchError: the tracker does not take it; says why.
+    """
+    settings = stored_settings(name, home)
+    folder = StudyFolder(home, name)
+    with opened_existing(name, home=home) as store, locked(folder.lock, study=name):
+        services = services or real_services(settings)
+        if (trouble := retell(store, folder, settings, services, on_event)) is not None:
+            raise ArchsearchError(trouble)
+
+
+def retell(
+    store: StudyStore,
+    folder: StudyFolder,
+    settings: RunSettings,
+    services: Services,
+    emit: Callable[[Event], None],
+) -> str | None:
+    """Tell a study's tracker all of it; return what it could not be told, or None."""
+
+    def warn(text: str) -> None:
+        emit(Notice(text=text))
+
+    tracker = services.tracker(settings, warn)
+    tags = {"space": settings.space, "budget": settings.flops}
+    observer = TrackingObserver(tracker, folder=folder, tags=tags)
+    tracked = Tracked(
+        store=store, settings=settings, classes=_classes(store, folder), tracker=tracker, warn=warn
+    )
+    tracked.start()
+    for event in _events(store, folder, settings):
+        observer(event)
+    status: StudyStatus = store.facts.status
+    return tracked.end("interrupted" if status == "running" else status, _PATIENCE_S)
+
+
+def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:
+    """Give what has happened in a study, as far as its tracker is told of it."""
+    train = store.facts.dataset.splits["train"]
+    batch = min(recipe_for(settings).batch, train)
+    finals = finals_of(
+        store,
+        settings,
+        Bounds(),
+        lambda flops: length_of(settings, flops, train_images=train, batch=batch),
+    )
+    yield from recalled(folder, by_decision(store))
+    yield from recalled(folder, ended_before(store, finals))
+    for row in read_result(store).rows:
+        if row.latency_ms is not None:
+            keys = tuple(key for key in store.finals if key.name == row.name)
+            yield LatencyFound(keys=keys, ms=row.latency_ms)
+
+
+def _classes(store: StudyStore, folder: StudyFolder) -> int:
+    """Count the classes; of more than a thousand only the prepared images know."""
+    try:
+        return len(read_facts(folder.home / "data" / store.facts.dataset.digest)["classes"])
+    except (DataError, KeyError):
+        return len(store.facts.dataset.classes)

@@ -1,0 +1,51 @@
+"""Whose fault an error in a worker is: the network's own, or one that hits every network alike."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from archsearch.errors import DataError
+from archsearch.training.job import Cause
+
+_OWN: Final = (errno.ENOMEM,)
+"""Numbers of errors that a smaller network may not meet."""
+_OF_THE_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE)
+"""Numbers of errors that libraries put into words of their own: the system's words are among them."""
+_LOST_GPU: Final = re.compile(
+    r"no CUDA-capable device|CUDA_ERROR_NO_DEVICE|CUDA_ERROR_DEVICE_UNAVAILABLE|"
+    r"device\(s\) is/are busy or unavailable|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable ECC|"
+    r"fallen off the bus|GPU is lost|CUDA_ERROR_SYSTEM_NOT_READY|system not yet initialized|"
+    r"CUDA driver initialization failed|Unable to initialize backend 'cuda'",
+    re.IGNORECASE,
+)
+"""What CUDA, and the frameworks on it, say of a GPU that is not there any more."""
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return what an error in a training is due to, as far as it tells."""
+    return "machine" if any(map(_is_the_machines, _chain(error))) else "network"
+
+
+def gpu_is_lost(reason: str) -> bool:
+    """Whether a failure's reason says that the GPU is not there any more."""
+    return _LOST_GPU.search(reason) is not None
+
+
+def _is_the_machines(error: BaseException) -> bool:
+    if isinstance(error, DataError):  # every network trains on the same images
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno not in _OWN
+    return any(os.strerror(number) in str(error) for number in _OF_THE_DISK)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and those behind it: libraries wrap what the system says."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or found.__context__

@@ -1,0 +1,51 @@
+import errno
+import os
+
+import pytest
+
+from archsearch.errors import DataError, GraphError
+from archsearch.training.faults import cause_of, gpu_is_lost
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "w.npz"), "machine"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "machine"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "machine"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), "machine"),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "images.npy"), "machine"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "network"),
+        (OSError("could not get source code"), "network"),
+        (DataError("no prepared dataset"), "machine"),
+        (GraphError("48 channels"), "network"),
+        (MemoryError(), "network"),
+        (RuntimeError("; No space left on device [Op:WriteFile]"), "machine"),
+        (ValueError("shapes differ"), "network"),
+    ],
+)
+def test_what_an_error_is_due_to(error: BaseException, cause: str):
+    assert cause_of(error) == cause
+
+
+def test_an_error_wrapped_by_a_library_is_still_the_disks():
+    wrapped = RuntimeError("backend compiler failed")
+    wrapped.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert cause_of(wrapped) == "machine"
+
+
+@pytest.mark.parametrize(
+    ("reason", "lost"),
+    [
+        # As PyTorch, TensorFlow, JAX and the driver say it.
+        ("RuntimeError: No CUDA-capable device is detected", True),
+        ("InternalError: failed call to cuInit: CUDA_ERROR_NO_DEVICE", True),
+        ("RuntimeError: Unable to initialize backend 'cuda': ...", True),
+        ("AcceleratorError: CUDA error: uncorrectable ECC error encountered", True),
+        ("RuntimeError: CUDA error: all CUDA-capable device(s) is/are busy or unavailable", True),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", False),
+        ("OutOfMemoryError: CUDA out of memory", False),
+    ],
+)
+def test_a_gpu_that_is_lost(reason: str, lost: bool):
+    assert gpu_is_lost(reason) is lost
