@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.uris import shown_uri
+from archsearch.uris import expanded, shown_uri, without_secrets
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -24,6 +24,8 @@ _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*
 def opened(url: str) -> Iterator["BaseStorage"]:
     """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
 
+    `${NAME}` in the URL is an environment variable's value.
+
     Raises:
         UserError: the URL is none, or the database does not open.
     """
@@ -31,7 +33,9 @@ def opened(url: str) -> Iterator["BaseStorage"]:
 
     hush()
     try:
-        database = _database(url)
+        database = _database(expanded(url))
+    except UserError:
+        raise
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
             f"the storage {shown_uri(url)} does not open: {_first_line(error)}; give a "
@@ -88,7 +92,7 @@ def absolute_url(url: str) -> str:
 
 def missing(url: str) -> bool:
     """Whether the URL is of an SQLite file that is not there: to open it would make it."""
-    found = _SQLITE.fullmatch(url)
+    found = _SQLITE.fullmatch(expanded(url))
     return found is not None and not Path(found[2]).exists()
 
 
@@ -122,4 +126,5 @@ def troubles() -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+    line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {without_secrets(line)}"[:300]

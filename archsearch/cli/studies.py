@@ -132,7 +132,12 @@ def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_
 @click.argument("study", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--tracking-uri", metavar="URL", help="A database to serve in place of the home's.")
+@click.option(
+    "--tracking-uri",
+    metavar="URL",
+    envvar=["ARCHSEARCH_TRACKING_URI", "MLFLOW_TRACKING_URI"],
+    help="A database to serve in place of the home's.",
+)
 @home_option
 def ui(study: str | None, port: int, host: str, tracking_uri: str | None, home: Path) -> None:
     """Compare the runs in the MLflow UI, until Ctrl-C; opens at STUDY, or the one worked on last."""

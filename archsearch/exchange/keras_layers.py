@@ -10,8 +10,8 @@ from typing import Any, Final
 from archsearch.exchange.keras_call import Call
 from archsearch.ir import ops
 
-LOWEST: Final = -1e30
-"""A number this low around a max pool stands for −∞."""
+LOWEST: Final = -65504.0
+"""A number this low (of 16 bits the lowest) around a max pool stands for −∞."""
 
 # --- weights ---------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
+from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated
 from archsearch.planning.limits import bounds_of
 from archsearch.planning.problem import Problem, pose
@@ -128,6 +130,7 @@ class _Run:
             self._services.find_machine(),
             kept=self._taken_up.images if self._taken_up else None,
             progress=slow_progress(self._emit),
+            notes=unheeded(os.environ),
         )
         url = self._settings.storage or default_url(self._home)
         with self._interrupts, opened(url) as storage:

@@ -99,9 +99,9 @@ def start_ui(
         shown = shown_uri(uri)
         raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
     port = _free_port(host, port)
-    command = ["--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    command = ["--host", host, "--port", str(port)]
     command += ["--default-artifact-root", (home.resolve() / "artifacts").as_uri()]
-    server = _launch(command, url=f"http://{_url_host(host)}:{port}")
+    server = _launch(command, store=uri, url=f"http://{_url_host(host)}:{port}")
     try:
         _wait(server)
     except BaseException:
@@ -110,8 +110,8 @@ def start_ui(
     return server
 
 
-def _launch(options: Sequence[str], *, url: str) -> UiServer:
-    """Start `mlflow server` with these options, and with what is the same for all."""
+def _launch(options: Sequence[str], *, store: str, url: str) -> UiServer:
+    """Start `mlflow server` on a store with these options, and with what is the same for all."""
     command = [sys.executable, "-m", "mlflow", "server", *options]
     # One process is enough for one person, and three fewer copies of MLflow in memory.
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
@@ -121,6 +121,7 @@ def _launch(options: Sequence[str], *, url: str) -> UiServer:
         env={
             **os.environ,
             **connect.quiet_environment(),
+            "MLFLOW_BACKEND_STORE_URI": store,  # every user of the machine can read command lines
             # It would start four more processes for features this project has no use for.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
