@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from archsearch import api
-from archsearch.cli.options import ImageSize, json_option, print_json
+from archsearch.cli.options import ImageSize, json_option, print_json, say
 
 
 @click.command(
@@ -92,7 +92,7 @@ def check(
         print_json([finding.to_dict() for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{finding.message}  [{finding.rule}]")
+            say(f"{finding.message}  [{finding.rule}]")
         found = f"{len(findings)} findings" if len(findings) != 1 else "1 finding"
-        click.echo(f"{target}: {found if findings else 'holds every rule it is about'}", err=True)
+        say(f"{target}: {found if findings else 'holds every rule it is about'}", error=True)
     return 1 if findings else 0

@@ -5,7 +5,7 @@ records is compared with the one inferred here, so that a misread layer cannot p
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from archsearch.errors import GraphError
@@ -16,6 +16,7 @@ from archsearch.ir import ops
 from archsearch.ir.codec import from_dict, to_dict
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import node_params
+from archsearch.training.lowering.layer_names import MODEL_NAME, node_name
 
 _WITH_CODE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper"}
@@ -85,9 +86,18 @@ class _Reader:
         self.net = Writer()
         self.input = input
         self.weighted: dict[str, int] = {}
+        self.named: Callable[[str], str] = str  # from a layer's name to its node's
 
     def model(self, config: Mapping[str, Any], inputs: tuple[int, ...], *, prefix: str) -> int:
         """Read a model called on `inputs`, () for the outermost; return its output."""
+        before = self.named
+        self.named = node_name if config.get("name") == MODEL_NAME else str
+        try:
+            return self._model(config, inputs, prefix)
+        finally:
+            self.named = before
+
+    def _model(self, config: Mapping[str, Any], inputs: tuple[int, ...], prefix: str) -> int:
         if "output_layers" in config:
             return self._functional(config, inputs, prefix)
         return self._sequential(config, inputs, prefix)
@@ -158,7 +168,7 @@ class _Reader:
             str(entry["class_name"]),
             str(entry.get("module", "keras")),
         )
-        path = prefix + str(config.get("name", entry.get("name", kind)))
+        path = prefix + self.named(str(config.get("name", entry.get("name", kind))))
         if kind == "InputLayer":
             return inputs[0] if inputs else self._image(config)
         if kind in _WITH_CODE:

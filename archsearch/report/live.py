@@ -15,7 +15,7 @@ from rich.text import Text
 
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines, plan_rows
-from archsearch.report.tables import pairs
+from archsearch.report.tables import PlainConsole, pairs
 from archsearch.settings import BOUNDED_TRIALS
 from archsearch.study.events import (
     EpochDone,
@@ -31,7 +31,13 @@ from archsearch.study.events import (
     StudyStarted,
 )
 from archsearch.training.job import EpochReport
-from archsearch.units import counted, format_count, format_duration, format_size
+from archsearch.units import (
+    counted,
+    format_count,
+    format_duration,
+    format_size,
+    printable_lines,
+)
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
@@ -49,7 +55,7 @@ def open_view(*, quiet: bool, verbose: bool = False, stream: TextIO | None = Non
         return SilentView()
     if not _draws(stream):
         return PlainView(stream)
-    return LiveView(Console(file=stream, highlight=False))
+    return LiveView(PlainConsole(file=stream))
 
 
 def _draws(stream: TextIO) -> bool:
@@ -72,7 +78,7 @@ def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progres
             board.begin(what, total)
         board.done = done
 
-    console = Console(file=stream, highlight=False)
+    console = PlainConsole(file=stream)
     with BoardView(board, console=console, refresh_per_second=4, transient=True):
         yield tell
 
@@ -80,7 +86,7 @@ def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progres
 def say(text: str, stream: TextIO) -> None:
     """Print a line for whoever watches; where nobody does any more, the run goes on unwatched."""
     try:
-        print(text, file=stream, flush=True)
+        print(printable_lines(text), file=stream, flush=True)
     except BrokenPipeError:
         discard(stream)
 
@@ -213,7 +219,7 @@ class LiveView(View):
         elif isinstance(event, JobStarted):
             order, design = event.order, event.order.design
             sizes = f"{format_count(design.flops)} FLOPs, {format_count(design.params)} parameters"
-            line = JobLine(_named(event), order.length.epochs, note=sizes)
+            line = JobLine(printable_lines(_named(event)), order.length.epochs, note=sizes)
             self._board.jobs[str(order.key)] = line
             if order.key.purpose == "final":  # a bound may leave room for more than was planned
                 under_way = self._board.done + len(self._board.jobs)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from archsearch.errors import ArchsearchError
 from archsearch.ir.graph import Graph
 from archsearch.training.initial import initial_weights
-from archsearch.training.lowering.layer_names import layer_names
+from archsearch.training.lowering.layer_names import layers_of
 
 Weights = dict[str, npt.NDArray[Any]]
 
@@ -79,9 +79,8 @@ def load_weights(path: Path) -> Weights:
 
 
 def _named(model: Any, graph: Graph) -> list[tuple[str, Any]]:
-    node_of = {layer: node for node, layer in layer_names(graph).items()}
     return [
-        (f"{node_of[layer.name]}:{index}", variable)
-        for layer in model.layers
+        (f"{node}:{index}", variable)
+        for node, layer in layers_of(model, graph).items()
         for index, variable in enumerate(layer.weights)
     ]

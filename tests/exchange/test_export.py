@@ -40,7 +40,7 @@ def request_for(graph, data, folder, **changes):
     weights = [w * (1 + rng.random(w.shape, np.float32)) for w in model.get_weights()]
     # Small last layers, so that the probabilities are neither 0 nor 1.
     model.set_weights([w * np.float32(0.02) if w.ndim == 2 else w for w in weights])
-    save_weights(get_weights(model), folder / "w.npz")
+    save_weights(get_weights(model, graph), folder / "w.npz")
     values = {"out": str(folder / "model"), "format": "saved_model", **changes}
     request = ExportRequest(
         graph=to_json(graph), weights=str(folder / "w.npz"), dataset=str(data), **values

@@ -14,6 +14,7 @@ from archsearch.exchange.network_files import load_keras_file, load_network, loa
 from archsearch.ir.codec import from_json, to_dict, to_json
 from archsearch.readings.cost import cost
 from archsearch.space.registry import find_baseline
+from archsearch.training.lowering.layer_names import layers_of
 from tests.networks import everything, resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
@@ -126,7 +127,7 @@ def test_what_is_read_computes_the_same_numbers(name):
     graph = from_keras(model)
     again = build_model(graph, lowering="plain")
     for node in graph.nodes[1:]:
-        layer = again.get_layer(node.name)
+        layer = layers_of(again, graph)[node.name]
         if layer.weights:
             values = weights_of(model, node.name)
             for variable, value in zip(layer.weights, values, strict=True):

@@ -14,7 +14,7 @@ from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
 from archsearch.training.initial import initial_weights, is_depthwise
 from archsearch.training.lowering.grouped_conv import GroupedConv2D
-from archsearch.training.lowering.layer_names import MODEL_NAME, LayerNames
+from archsearch.training.lowering.layer_names import MODEL_NAME, LayerNames, layers_of
 from archsearch.training.lowering.layers import FusedBatchNorm, MeanOfKept
 from archsearch.training.lowering.windows import used_padding, window_cells
 
@@ -74,9 +74,9 @@ def build_model(
     # A model's name becomes a name scope; a network's may have any character.
     model = keras.Model(tensors[0], outputs, name=MODEL_NAME)
     weights = initial_weights(graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip)
-    layer_of = {layer.name: layer for layer in model.layers}
+    built = layers_of(model, graph)
     for name, values in weights.items():
-        for variable, value in zip(layer_of[names.of_nodes[name]].weights, values, strict=True):
+        for variable, value in zip(built[name].weights, values, strict=True):
             variable.assign(value)
     return model
 

@@ -4,8 +4,7 @@ PyTorch refuses a dot in a layer's name, TensorFlow what is no name of a scope, 
 """
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from archsearch.ir.graph import Graph
 
@@ -34,11 +33,13 @@ class LayerNames:
         return name
 
 
-def layer_names(graph: Graph) -> dict[str, str]:
-    """Return the names of a network's layers in Keras by the names of its nodes."""
-    return LayerNames(graph).of_nodes
+def layers_of(model: Any, graph: Graph) -> dict[str, Any]:
+    """Return the layers of a network's Keras model by the names of its nodes; less those not built."""
+    found = {layer.name: layer for layer in model.layers}
+    names = LayerNames(graph).of_nodes
+    return {node: found[layer] for node, layer in names.items() if layer in found}
 
 
-def node_names(layers: Iterable[str]) -> dict[str, str]:
-    """Return what nodes layers of a model called MODEL_NAME were named after, with their dots."""
-    return {layer: layer.replace("-", ".") for layer in layers}
+def node_name(layer: str) -> str:
+    """Return what a layer of a model called MODEL_NAME was named after, with its dots."""
+    return layer.replace("-", ".")

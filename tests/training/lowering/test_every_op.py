@@ -11,6 +11,7 @@ from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
 from archsearch.ir.tracer import Tracer
 from archsearch.training.initial import initial_weights
+from archsearch.training.lowering.layer_names import layers_of
 
 pytestmark = pytest.mark.keras
 
@@ -83,9 +84,8 @@ def answers(graph: Graph, lowering: str, images, *, seed: int = 0):
     from archsearch.training.lowering.keras_model import build_model
 
     model = build_model(graph, lowering=lowering, seed=seed)
-    listed = [
-        np.array(v) for n in graph for v in model.get_layer(n.name).weights if "seed" not in v.path
-    ]
+    layers = layers_of(model, graph).values()
+    listed = [np.array(v) for layer in layers for v in layer.weights if "seed" not in v.path]
     return np.asarray(model(images, training=False)), listed
 
 
