@@ -15,7 +15,13 @@ from archsearch.engines.engine import Machine, Message
 from archsearch.errors import ArchsearchError
 from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
 from archsearch.training.job import EpochReport, Job, Outcome, from_json, to_json
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import (
+    NAME,
+    check_guarded,
+    leave_if_imported,
+    no_signals,
+    why_ended,
+)
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, main
 
@@ -73,6 +79,7 @@ class LocalEngine:
     ) -> None:
         import psutil
 
+        leave_if_imported()
         logs.mkdir(parents=True, exist_ok=True)
         self._mps = mps.start(setups, logs / "mps.log")
         folder = self._mps.folder if self._mps is not None else None
@@ -120,6 +127,7 @@ class LocalEngine:
 
         Raises:
             ArchsearchError: workers die one after another before they can take a job.
+            UserError: they do as the calling script has no main guard.
         """
         end = time.monotonic() + timeout_s
         while not self._ready and self._jobs():
@@ -201,6 +209,7 @@ class LocalEngine:
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
+        check_guarded(worker.process.exitcode)
         why = why_ended(worker.process.exitcode, worker.log)
         worker.pipe.close()
         self._bury(worker)
@@ -269,7 +278,7 @@ class LocalEngine:
         process = context.Process(
             target=self._main,
             args=(theirs, self._setups[number], str(log)),
-            name=f"archsearch-worker-{number}",
+            name=f"{NAME}worker-{number}",
             daemon=True,
         )
         with no_signals():

@@ -20,7 +20,13 @@ from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
 from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import (
+    NAME,
+    check_guarded,
+    leave_if_imported,
+    no_signals,
+    why_ended,
+)
 
 SILENCE_S: Final = 900.0
 """A process that says nothing for so long hangs: no network of ours takes so long to build."""
@@ -176,13 +182,14 @@ class ModelProcess:
     def _start(self) -> Connection:
         from multiprocessing import get_context
 
+        leave_if_imported()
         _clear_dead(self._log)
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         self._process = context.Process(
             target=self._main,
             args=(theirs, self._device, self._threads, str(self._log)),
-            name="archsearch-models",
+            name=f"{NAME}models",
             daemon=True,
         )
         with no_signals():
@@ -195,7 +202,9 @@ class ModelProcess:
         """Clear away a process that has died, and say why it has."""
         process = self._process
         self._end(kill=False)
-        why = why_ended(None if process is None else process.exitcode, self._log)
+        code = None if process is None else process.exitcode
+        check_guarded(code)
+        why = why_ended(code, self._log)
         return ArchsearchError(f"the process that measures and exports died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:

@@ -25,6 +25,7 @@ from archsearch.study.events import Event, Planned, StudyEnded
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
 from archsearch.study.session import RunClock, Session
+from archsearch.training.processes import leave_if_imported
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -48,6 +49,7 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
+    leave_if_imported()
     settings = opening.located(settings)
     return _Run(settings, on_event, services or real_services(settings)).run()
 
@@ -74,6 +76,7 @@ def resume(
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
+    leave_if_imported()
     settings = opening.stored_settings(name, home)
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
