@@ -16,7 +16,7 @@ archsearch.profile("alexnet", latency=True, input=(64, 64, 3), classes=3)
 MULTIPROCESSING = """
 import multiprocessing
 import archsearch
-if multiprocessing.parent_process() is None:
+if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=print)
     process.start()
     process.join()
@@ -24,9 +24,8 @@ if multiprocessing.parent_process() is None:
 archsearch.search(archsearch.RunSettings(space="vgg", flops="5M", home="home"))
 """
 FAILS = """
-import multiprocessing
 import archsearch
-if multiprocessing.parent_process() is not None:
+if __name__ != "__main__":
     raise ValueError("not here")
 if __name__ == "__main__":
     archsearch.profile("alexnet", latency=True, input=(64, 64, 3), classes=3)

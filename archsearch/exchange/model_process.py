@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import signal
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -220,12 +221,22 @@ class ModelProcess:
                 self._process.kill()
                 self._process.join()
             shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
+            for folder in Path(tempfile.gettempdir()).glob(f"{_scratch(self._process.pid)}*"):
+                shutil.rmtree(folder, ignore_errors=True)
             self._process = None
 
 
 def _place(log: Path, process_id: int | None) -> Path:
     """Name the folder of a process's networks: others may measure beside the same log."""
     return log.with_suffix(f".{process_id}.model")
+
+
+def _scratch(process_id: int | None) -> str:
+    """Begin the name of the folder for what libraries in a process leave as temporary files.
+
+    TensorFlow removes its own as a process ends well; this one is ended in the middle of whatever it does.
+    """
+    return f"{NAME}{process_id}-"
 
 
 def _clear_dead(log: Path) -> None:
@@ -247,10 +258,11 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     from archsearch.training.setup import WorkerSetup
     from archsearch.training.worker import end_with_driver, redirect_output
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what to do about it is the driver's to say
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # what to do about it is the driver's to say
     end_with_driver()
     redirect_output(Path(log))
+    tempfile.tempdir = tempfile.mkdtemp(prefix=_scratch(os.getpid()))
     # SavedModels are TensorFlow's.
     WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
     importlib.import_module("archsearch.training.lowering.keras_model")  # Keras and TensorFlow

@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -58,12 +59,22 @@ def import_mlflow() -> Any:
     A user's own `MLFLOW_*` variables win: `MLFLOW_LOGGING_LEVEL=INFO` brings its lines back.
     """
     with _IMPORT:  # two threads that import it at once meet half-made modules
-        if "MLFLOW_LOGGING_LEVEL" not in os.environ:
-            for name in _LOUD:
-                logging.getLogger(name).setLevel(logging.ERROR)
+        quiet = "MLFLOW_LOGGING_LEVEL" not in os.environ and "mlflow" not in sys.modules
         os.environ.update(quiet_environment())
         importlib.import_module("mlflow.entities")
+        if quiet:
+            _hush()
         return importlib.import_module("mlflow")
+
+
+def _hush() -> None:
+    """Have MLflow's errors, tracebacks of a hundred lines, go to whoever keeps a log, not to the terminal."""
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logger = logging.getLogger("mlflow")
+    # With a handler of its own, the last resort of logging, which is stderr, is not taken.
+    logger.handlers[:] = [logging.NullHandler()]
+    logger.propagate = True
 
 
 def store_uri(home: Path, tracking_uri: str | None = None) -> str:

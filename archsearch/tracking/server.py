@@ -161,7 +161,7 @@ def serve_ui(
             f"no runs in {home} yet: `archsearch run` makes some, --home says where to look"
         )
     with (
-        _sigterm_as_interrupt(),
+        _signals_as_interrupt(),
         contextlib.suppress(KeyboardInterrupt),
         start_ui(home, tracking_uri=tracking_uri, host=host, port=port) as server,
     ):
@@ -219,18 +219,22 @@ def _url_host(host: str) -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the server too, which has a session of its own; main thread only."""
+def _signals_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the server too, which has a session of its own; main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        numbers.append(signal.SIGHUP)
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = {number: signal.signal(number, interrupt) for number in numbers}
     except ValueError:  # not the main thread: there are no signals to take
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

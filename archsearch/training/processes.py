@@ -46,11 +46,11 @@ def check_guarded(exit_code: int | None) -> None:
 
 @contextmanager
 def no_signals() -> Iterator[None]:
-    """Have processes started in the block ignore Ctrl-C and SIGTERM from birth: the driver decides."""
+    """Have processes started in the block ignore Ctrl-C, SIGTERM and SIGHUP from birth: the driver decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield

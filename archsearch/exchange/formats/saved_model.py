@@ -52,8 +52,9 @@ class SavedModel:
             return {**answer, "class_name": tf.gather(module.names, answer["class_index"])}
 
         spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
-        module.serve = tf.function(named, input_signature=[spec])
-        module.predict = tf.function(numbers, input_signature=[spec])
+        traced = {"input_signature": [spec], "autograph": False}
+        module.serve = tf.function(named, **traced)
+        module.predict = tf.function(numbers, **traced)
         # `serve` is the name; TensorFlow Serving and others look for the default one.
         signatures = {
             "serve": module.serve,
