@@ -18,6 +18,9 @@ from archsearch.ir.graph import Graph
 from archsearch.readings.cost import node_params
 from archsearch.training.lowering.layer_names import MODEL_NAME, node_name
 
+FROM_KERAS_2: Final = (
+    "load it with Keras 3, or with its own version, and save it with Keras 3 as .keras"
+)
 _WITH_CODE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper"}
 )
@@ -106,6 +109,8 @@ class _Reader:
         layers = list(config["layers"])
         if not layers:
             raise GraphError(f"{config['name']}: the Sequential model has no layers")
+        if any("batch_input_shape" in layer["config"] for layer in layers):
+            raise GraphError(f"{config['name']} was written by Keras 2; {FROM_KERAS_2}")
         if layers[0]["class_name"] != "InputLayer" and not inputs:
             shape = config.get("build_input_shape")
             if shape is None:
@@ -236,7 +241,7 @@ class _Arguments:
         self.numbers: list[float] = []
         self.constant_first = False
         if not isinstance(node, Mapping):
-            raise GraphError("the file was written by Keras 2; load and save it with Keras 3")
+            raise GraphError(f"the file was written by Keras 2; {FROM_KERAS_2}")
         kwargs = {k: v for k, v in node["kwargs"].items() if k not in _NEUTRAL_ARGUMENTS}
         name, kind = entry["config"].get("name"), entry["class_name"]
         for value in _flat([*node["args"], *kwargs.values()]):

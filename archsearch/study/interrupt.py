@@ -19,7 +19,9 @@ class Interrupts:
     """While active, the first SIGINT or SIGTERM sets `requested`; another one raises.
 
     So does SIGHUP, but for `nohup`, which has it ignored: a terminal that closes may send it more than once,
-    and nobody is there to be in a hurry. Outside the main thread signals cannot be caught; then nothing is ever requested.
+    and nobody is there to be in a hurry.
+
+    Outside the main thread signals cannot be caught; then nothing is ever requested.
     """
 
     def __init__(self) -> None:

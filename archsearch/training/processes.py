@@ -46,7 +46,7 @@ def check_guarded(exit_code: int | None) -> None:
 
 @contextmanager
 def no_signals() -> Iterator[None]:
-    """Have processes started in the block ignore Ctrl-C, SIGTERM and SIGHUP from birth: the driver decides."""
+    """Have processes started in the block ignore Ctrl-C, SIGTERM and SIGHUP from birth: it decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

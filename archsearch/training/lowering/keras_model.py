@@ -161,9 +161,19 @@ class _Builder:
         )(x)
 
     def _layer_norm(self, node: Node, op: ops.LayerNorm, x: Any) -> Any:
+        axes = list(range(1, len(node.shape) + 1)) if op.whole else -1
         return layers.LayerNormalization(
-            epsilon=op.epsilon, scale=op.scale, center=op.center, name=self.name
+            axis=axes, epsilon=op.epsilon, scale=op.scale, center=op.center, name=self.name
         )(x)
+
+    def _group_norm(self, node: Node, op: ops.GroupNorm, x: Any) -> Any:
+        return layers.GroupNormalization(
+            op.groups, epsilon=op.epsilon, scale=op.scale, center=op.center, name=self.name
+        )(x)
+
+    def _prelu(self, node: Node, op: ops.PRelu, x: Any) -> Any:
+        shared = None if op.each or len(node.shape) == 1 else [1, 2]
+        return layers.PReLU(shared_axes=shared, name=self.name)(x)
 
     def _layer_scale(self, node: Node, op: ops.LayerScale, x: Any) -> Any:
         # Keras has no layer of its own for this; a 1×1 depthwise convolution is the same product.
@@ -172,6 +182,8 @@ class _Builder:
         )(x)
 
     def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
+        if op.function == "elu" and op.slope is not None:
+            return layers.ELU(op.slope, name=self.name)(x)
         if op.slope is not None:
             return layers.LeakyReLU(negative_slope=op.slope, name=self.name)(x)
         return layers.Activation(op.function, name=self.name)(x)
@@ -207,6 +219,8 @@ class _Builder:
 
     def _dropout(self, node: Node, op: ops.Dropout, x: Any) -> Any:
         self.seed += 1
+        if op.channels:
+            return layers.SpatialDropout2D(op.rate, seed=self.seed, name=self.name, **_MAPS)(x)
         return layers.Dropout(op.rate, seed=self.seed, name=self.name)(x)
 
     def _drop_path(self, node: Node, op: ops.DropPath, x: Any) -> Any:
@@ -238,8 +252,11 @@ class _Builder:
     def _reshape(self, node: Node, op: ops.Reshape, x: Any) -> Any:
         return layers.Reshape(op.target, name=self.name)(x)
 
+    def _permute(self, node: Node, op: ops.Permute, x: Any) -> Any:
+        return layers.Permute(op.axes, name=self.name)(x)
+
     def _resize(self, node: Node, op: ops.Resize, x: Any) -> Any:
-        return layers.Resizing(*op.size, interpolation="bilinear", name=self.name, **_MAPS)(x)
+        return layers.Resizing(*op.size, interpolation=op.method, name=self.name, **_MAPS)(x)
 
     def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
         return layers.Rescaling(op.scale, offset=op.offset, name=self.name)(x)
