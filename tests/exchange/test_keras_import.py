@@ -285,7 +285,7 @@ def test_keras_files(tmp_path):
         "load_network(Path('model.keras'))\n"
         "assert not {'keras', 'tensorflow'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=600)
 
     coded = functional(layers.Lambda(lambda x: x, name="boom"), layers.Flatten(), layers.Dense(1))
     coded.save(tmp_path / "coded.keras")
