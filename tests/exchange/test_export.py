@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,36 @@ def test_a_keras_file_takes_uint8_images_and_lists_its_classes(dataset, tmp_path
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     with zipfile.ZipFile(out) as file:
         assert json.loads(file.read("archsearch.json"))["classes"] == list(CLASSES)
+
+
+ON_A_BACKEND = """
+import sys
+sys.modules["archsearch"] = None  # as if it were not installed
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+data = np.load(sys.argv[2])
+answer = keras.ops.convert_to_numpy(model(data["images"]))
+np.testing.assert_allclose(answer, data["wanted"], atol=1e-4)
+"""
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_keras_file_loads_on_every_backend(backend, colour_dataset, tmp_path):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    request, _ = request_for(
+        resnext_like(), colour_dataset, tmp_path, out=str(tmp_path / "m.keras"), format="keras"
+    )
+    out = export(request)
+    images = load(colour_dataset).test.images[:3]
+    wanted = find_format("keras").call(out, images)
+    np.savez(tmp_path / "data.npz", images=images, wanted=wanted)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ON_A_BACKEND, str(out), str(tmp_path / "data.npz")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.keras
