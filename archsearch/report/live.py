@@ -3,12 +3,13 @@
 Both are told the same events. Everything goes to stderr; stdout is the result's.
 """
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self, TextIO
+from typing import Self, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -85,9 +86,18 @@ def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progres
 
 def say(text: str, stream: TextIO) -> None:
     """Print a line for whoever watches; where nobody does any more, the run goes on unwatched."""
-    try:
+    with _unwatched(stream):
         print(printable_lines(text), file=stream, flush=True)
-    except BrokenPipeError:
+
+
+@contextmanager
+def _unwatched(stream: TextIO) -> Iterator[None]:
+    """Go on where nobody reads a stream any more: a pipe that is closed, a terminal that is gone (EIO)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         discard(stream)
 
 
@@ -201,6 +211,10 @@ class LiveView(View):
         """Bring the bars up to date; print what should stay."""
         self._clock.note(event)
         self._update(event)
+        with _unwatched(cast(TextIO, self._console.file)):
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, JobEnded):
             self._print(f"{_named(event)}: {ended_text(event)}")
         elif isinstance(event, Planned):
