@@ -1,5 +1,6 @@
 """The Python interface: what the commands do, as functions."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -52,6 +53,7 @@ def search(
         UserError: something asked for does not work; nothing has been kept then.
         ArchsearchError: no network could be trained.
     """
+    from archsearch.gathering import with_environment
     from archsearch.report.live import SilentView
     from archsearch.report.log import StudyLog
     from archsearch.study.driver import run
@@ -63,7 +65,7 @@ def search(
             if on_event is not None:
                 on_event(event)
 
-        return run(settings, on_event=tell)
+        return run(with_environment(settings, os.environ), on_event=tell)
 
 
 def network(

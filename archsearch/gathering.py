@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,17 @@ from archsearch.fields import Value, from_text
 from archsearch.settings import PART, RIVALS, SETTINGS, RunSettings, flat, take
 
 ENVIRONMENT_PREFIX: Final = "ARCHSEARCH_"
+MLFLOW_ADDRESS: Final = "MLFLOW_TRACKING_URI"
+"""MLflow's own variable for where runs go; it counts where nothing else says so."""
+_UNHEEDED: Final = {
+    "MLFLOW_EXPERIMENT_NAME": "the experiment is named after the study, --name",
+    "MLFLOW_EXPERIMENT_ID": "the experiment is named after the study, --name",
+    "MLFLOW_RUN_ID": "each training has a run of its own",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "runs are written by a thread that waits for each answer",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "what workers take of the machine is kept by trial",
+    "OPTUNA_STORAGE": "it is for Optuna's own commands; --storage or ARCHSEARCH_STORAGE is for this one",
+}
+"""Variables of MLflow's and Optuna's that somebody may expect to count, and why they do not."""
 
 
 def gather(
@@ -20,6 +32,8 @@ def gather(
     environ: Mapping[str, str] | None = None,
 ) -> RunSettings:
     """Put settings together: `flags` over the file `config` over `ARCHSEARCH_*` in `environ`.
+
+    Where none of them says where runs go, MLflow's own MLFLOW_TRACKING_URI does.
 
     A flag that is None was not given. Where two settings exclude each other (`epochs` and `train_flops`),
     a stronger source's choice removes a weaker one's.
@@ -111,4 +125,21 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
         text = environ.get(ENVIRONMENT_PREFIX + name.upper())
         if text and known.declared.variable:
             found[name] = from_text(known.kind, text)
+    if address := environ.get(MLFLOW_ADDRESS):
+        found.setdefault("tracking_uri", address)
     return found
+
+
+def with_environment(settings: RunSettings, environ: Mapping[str, str]) -> RunSettings:
+    """Fill in where runs go, where settings made in Python leave it open and MLflow's variable says it."""
+    address = environ.get(MLFLOW_ADDRESS)
+    if settings.tracking_uri is not None or not address:
+        return settings
+    return replace(settings, tracking_uri=address)
+
+
+def unheeded(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Say of each variable that is set, and that does not count, why; one line each."""
+    return tuple(
+        f"{name} is not heeded: {why}" for name, why in _UNHEEDED.items() if environ.get(name)
+    )

@@ -14,6 +14,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(s|min|m|h|d)\s*\Z", re.IGNO
 _LATENCY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(us|µs|ms|s)\s*\Z", re.IGNORECASE)
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_BREAKS = re.compile(r"([\n\t])")
 _SIZE = re.compile(
     r"\s*(\d{1,5})(?:[x×](\d{1,5})(?:[x×](\d{1,4}))?)?\s*\Z", re.IGNORECASE | re.ASCII
 )
@@ -104,10 +105,31 @@ def printable(text: str | os.PathLike[str]) -> str:
     Control characters, among them the escape sequences that move a cursor or set colours, and
     marks that turn the reading direction become `\x1b`, `\u202e`; bytes that are no text `\xff`.
     """
-    whole = os.fsencode(text).decode("utf-8", "backslashreplace")
+    try:
+        given = os.fsencode(text)
+    except UnicodeEncodeError:  # half a character, as JSON can have it
+        given = str(text).encode("utf-8", "surrogatepass")
+    whole = given.decode("utf-8", "backslashreplace")
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in whole
     )
+
+
+def printable_lines(text: str) -> str:
+    """Write a text of several lines likewise, keeping line breaks and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(
+        part if part in ("\n", "\t") else printable(part) for part in _BREAKS.split(text)
+    )
+
+
+def as_markdown(text: str) -> str:
+    """Write a name of somebody's so that Markdown, HTML in it included, shows it as it is, on one line."""
+    line = printable(" ".join(text.split()))
+    for mark in "\\`*_|<[&":
+        line = line.replace(mark, "\\" + mark)
+    return line
 
 
 def split_names(text: str) -> tuple[str, ...]:

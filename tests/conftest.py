@@ -20,5 +20,5 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("ARCHSEARCH_"):
+        if name.startswith(("ARCHSEARCH_", "MLFLOW_", "OPTUNA_")):
             monkeypatch.delenv(name)

@@ -75,7 +75,9 @@ def test_a_study_from_before_a_setting_had_its_default():
 def test_every_variable_sets_its_setting():
     texts = {str: "20M", int: "7", float: "0.25", bool: "yes"}
     for name, known in SETTINGS.items():
-        text = {"input": "8x8x1", "max_time": "2h", "max_latency": "5ms"}.get(name)
+        text = {"input": "8x8x1", "resize": "crop", "max_time": "2h", "max_latency": "5ms"}.get(
+            name
+        )
         environ = {f"ARCHSEARCH_{name.upper()}": text or texts.get(known.kind, "x")}
         given = {key: value for key, value in GIVEN.items() if key != name}
         found = gather(given, environ=environ).to_dict()

@@ -14,6 +14,7 @@ import numpy as np  # noqa: E402
 
 from archsearch.errors import UserError  # noqa: E402
 from archsearch.exchange.keras_import import from_keras  # noqa: E402
+from archsearch.exchange.network_files import load_network  # noqa: E402
 from archsearch.keras_tuner import SpaceHyperModel  # noqa: E402
 from archsearch.readings.cost import cost  # noqa: E402
 from archsearch.space.registry import load_spaces  # noqa: E402
@@ -116,6 +117,33 @@ def test_a_model_tuned_on_jax_loads_on_tensorflow(tmp_path):
             env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_models_are_tuned_on_every_backend(backend, tmp_path):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    program = (
+        "import keras, keras_tuner, numpy as np\n"
+        "from archsearch.keras_tuner import SpaceHyperModel\n"
+        "space = SpaceHyperModel(space='resnext', flops='9M', input_shape=(32, 32, 1), classes=3)\n"
+        "tuner = keras_tuner.RandomSearch(space, objective='val_accuracy', max_trials=1)\n"
+        "x, y = np.ones((8, 32, 32, 1), 'float32'), np.arange(8) % 3\n"
+        "tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)\n"
+        "(model,) = tuner.get_best_models(1)\n"
+        "assert not any('.' in layer.name for layer in model.layers)\n"
+        "model.save('model.keras')\n"
+        "again = keras.models.load_model('model.keras')\n"
+        "wanted, got = (keras.ops.convert_to_numpy(m(x)) for m in (model, again))\n"
+        "np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Read back, layers are told by the stages they are in, as in the space itself.
+    names = {node.name for node in load_network(tmp_path / "model.keras")}
+    assert any(name.startswith("stage1.") for name in names), names
 
 
 @pytest.mark.parametrize(

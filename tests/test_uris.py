@@ -1,6 +1,48 @@
-from archsearch.uris import shown_uri
+import pytest
+
+from archsearch.errors import UserError
+from archsearch.uris import expanded, shown_uri, without_secrets
 
 
-def test_passwords_are_not_shown():
-    assert shown_uri("postgresql://me:pw@h:5/db") == "postgresql://me:***@h:5/db"
-    assert shown_uri("http://h:5000") == "http://h:5000"
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:secret@host:5000/a", "https://me:***@host:5000/a"),
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql+psycopg2://me:se@cr@et@host/db", "postgresql+psycopg2://me:***@host/db"),
+        ("postgresql://me:se/c?r#e:t@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p%40ss@host/db?sslmode=require", "postgresql://me:***@host/db?sslmode=require"),
+        ("postgresql://host/db?user=me&password=se%20cret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("postgresql://me:a@host/db?sslpassword=b&PASSWORD=c", "postgresql://me:***@host/db?sslpassword=***&PASSWORD=***"),
+        ("https://host/?access_token=abc#part", "https://host/?access_token=***#part"),
+        ("https://host/?api_key=abc", "https://host/?api_key=***"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D{x}%3BPWD%3Dsecret", "mssql+pyodbc:///?odbc_connect=***"),
+        ("https://:secret@host", "https://:***@host"),
+        ("mysql://me:12345@host/db", "mysql://me:***@host/db"),
+        ("mysql://me:1@2@host/db", "mysql://me:***@host/db"),
+        # nothing to hide
+        ("sqlite:////home/me@work:x/mlflow.db", "sqlite:////home/me@work:x/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("file:///a/b", "file:///a/b"),
+        ("runs/mlflow", "runs/mlflow"),
+        ("databricks", "databricks"),
+    ],
+)  # fmt: skip
+def test_passwords_are_not_shown(uri, shown):
+    assert shown_uri(uri) == shown
+
+
+def test_a_librarys_message_is_shown_without_the_passwords_in_it():
+    said = "can't reach 'mysql://me:a@b@host/db' (retry https://x/?token=abc), nor sqlite:///a.db"
+    assert without_secrets(said) == (
+        "can't reach 'mysql://me:***@host/db' (retry https://x/?token=*** nor sqlite:///a.db"
+    )
+
+
+def test_an_address_takes_its_password_from_the_environment():
+    uri = "postgresql://me:${DB_PASSWORD}@${HOST}/db"
+    assert expanded(uri, {"DB_PASSWORD": "s$cret", "HOST": "h"}) == "postgresql://me:s$cret@h/db"
+    with pytest.raises(UserError, match="no environment variable DB_PASSWORD; set it"):
+        expanded(uri, {"HOST": "h"})
+    assert expanded("sqlite:///$HOME/a.db", {}) == "sqlite:///$HOME/a.db"

@@ -11,7 +11,7 @@ from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.patience import Patience, patient, why_failed
 from archsearch.errors import MachineError, UserError, one_line
-from archsearch.uris import shown_uri
+from archsearch.uris import expanded, shown_uri, without_secrets
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -33,6 +33,8 @@ _DRIVERS: Final = {
 def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStorage"]:
     """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
 
+    `${NAME}` in the URL is an environment variable's value.
+
     Args:
         url: of the database.
         patience: with a database that is away for a while, once it is open; None: none.
@@ -44,7 +46,9 @@ def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStora
 
     hush()
     try:
-        database = _database(url)
+        database = _database(expanded(url))
+    except UserError:
+        raise
     except Exception as error:  # SQLAlchemy and the database's driver have hundreds
         raise UserError(
             f"the storage {shown_uri(url)} does not open: {_why_closed(error)}"
@@ -69,7 +73,7 @@ def _why_closed(error: BaseException) -> str:
         install = _DRIVERS.get(module, f"pip install {module}" if module else "install it")
         return f"{what} not installed; {install}"
     return (
-        f"{one_line(error)}; give a database URL such as sqlite:///studies.db or "
+        f"{without_secrets(one_line(error))}; give a database URL such as sqlite:///studies.db or "
         "postgresql://user@host/name"
     )
 
@@ -122,7 +126,7 @@ def absolute_url(url: str) -> str:
 
 def missing(url: str) -> bool:
     """Whether the URL is of an SQLite file that is not there: to open it would make it."""
-    found = _SQLITE.fullmatch(url)
+    found = _SQLITE.fullmatch(expanded(url))
     return found is not None and not Path(found[2]).exists()
 
 
@@ -187,4 +191,6 @@ def troubles() -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        raise MachineError(f"the study's storage failed: {why_failed(error)}") from error
+        raise MachineError(
+            f"the study's storage failed: {without_secrets(why_failed(error))}"
+        ) from error

@@ -13,6 +13,7 @@ from archsearch.ir.codec import content_hash, from_json
 from archsearch.settings import RunSettings
 from archsearch.training.job import EpochReport
 from archsearch.units import counted
+from archsearch.uris import shown_uri
 
 _log = logging.getLogger(__name__)
 
@@ -92,10 +93,13 @@ class StudyFolder:
             ) from error
 
     def write_settings(self, settings: RunSettings) -> None:
-        """Write run.toml."""
+        """Write run.toml; for its owner alone, where an address in it has a password."""
         import tomli_w
 
-        _write(self.settings, tomli_w.dumps(settings.to_tables()))
+        addresses = (settings.storage or "", settings.tracking_uri or "")
+        secret = any(shown_uri(address) != address for address in addresses)
+        text = tomli_w.dumps(settings.to_tables())
+        _write(self.settings, text, mode=0o600 if secret else 0o666)
 
     def write_graph(self, identity: str, text: str) -> None:
         """Keep a network by its content hash."""
@@ -220,10 +224,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
+def _write(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a file that is there whole or not at all; `mode` less what the process masks."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    partial.unlink(missing_ok=True)  # of a process that was killed: it keeps its mode
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from archsearch.errors import UserError
+from archsearch.uris import shown_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
     """
     import psutil
 
-    with path.open("a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", opener=_private) as file:
         other = holder(path)
         if not _try_lock(file.fileno(), unsupported=other is None):
             who = f"process {other.pid} ({other.command})" if other else "another process"
@@ -54,13 +55,20 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
                 "or give this run another --name"
             )
         try:
-            me = Holder(os.getpid(), psutil.Process().create_time(), " ".join(sys.argv)[:200])
+            words = map(shown_uri, sys.argv)  # the storage's password may be among them
+            me = Holder(os.getpid(), psutil.Process().create_time(), " ".join(words)[:200])
             file.truncate(0)
             file.write(json.dumps(asdict(me)))
             file.flush()
             yield
         finally:
             file.truncate(0)  # the folder may be gone by now; the open file is not
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody else reads, where the command line has a secret: it is no file's business."""
+    secret = any(shown_uri(word) != word for word in sys.argv)
+    return os.open(path, flags, 0o600 if secret else 0o666)
 
 
 @contextmanager

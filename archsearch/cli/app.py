@@ -17,6 +17,8 @@ from typing import Any, Final
 import click
 
 from archsearch.errors import ArchsearchError
+from archsearch.units import printable
+from archsearch.uris import without_secrets
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -147,7 +149,7 @@ def _reader_is_gone() -> bool:
 
 def _say(message: str, status: int) -> int:
     try:
-        print(f"archsearch: {message}", file=sys.stderr, flush=True)
+        print(f"archsearch: {printable(without_secrets(message))}", file=sys.stderr, flush=True)
     except OSError:  # nobody reads it: the status says what there is to say
         from archsearch.report.live import discard
 

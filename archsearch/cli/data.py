@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from archsearch.cli.options import home_option, json_option, print_json
+from archsearch.cli.options import home_option, json_option, print_json, say
 
 
 @click.group()
@@ -34,15 +34,11 @@ def inspect(source: str, sheet: Path | None, home: Path, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
-    from rich.text import Text
-
     from archsearch.report.tables import new_table, show
-    from archsearch.units import printable
 
     table = new_table("what", "found")
     for what, finding in found.rows():
-        # A plain text: names of classes and files may look like rich's markup.
-        table.add_row(what, Text(finding))
+        table.add_row(what, finding)
     show(table)
     if sheet is not None:
-        click.echo(f"contact sheet: {printable(sheet)}")
+        say(f"contact sheet: {sheet}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from archsearch import api
-from archsearch.cli.options import ImageSize, json_option, print_json
+from archsearch.cli.options import ImageSize, json_option, print_json, say
 from archsearch.units import counted
 
 
@@ -98,8 +98,8 @@ def check(
     for found in audits:
         before = f"{found.name}: " if len(audits) > 1 else ""
         for finding in found.findings:
-            click.echo(f"{before}{finding.message}  [{finding.rule}]")
+            say(f"{before}{finding.message}  [{finding.rule}]")
     what = target if len(audits) == 1 else f"{target}, {len(audits)} networks"
     says = counted(total, "finding") if total else "holds every rule it is about"
-    click.echo(f"{what}: {says}", err=True)
+    say(f"{what}: {says}", error=True)
     return 1 if total else 0

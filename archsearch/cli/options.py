@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from archsearch.errors import UserError
-from archsearch.units import parse_image_size
+from archsearch.units import parse_image_size, printable_lines
 
 if TYPE_CHECKING:
     from archsearch.fields import Setting
@@ -40,7 +40,14 @@ def json_option(function: F) -> F:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    # A terminal, too, may be where it goes: control characters that JSON lets stand are escaped as it does.
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print a line of text to stdout, or to stderr; what would move a terminal's cursor is written out."""
+    click.echo(printable_lines(text), err=error)
 
 
 def setting_option(setting: "Setting") -> Callable[[F], F]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from archsearch import api
-from archsearch.cli.options import home_option, json_option, print_json
+from archsearch.cli.options import home_option, json_option, print_json, say
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
@@ -61,7 +61,7 @@ def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
     if as_json:
         print_json({"study": study, "path": str(path)})
         return
-    click.echo(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 @click.command()
@@ -77,7 +77,7 @@ def studies(home: Path, as_json: bool) -> None:
         print_json([asdict(summary) for summary in found])
         return
     if not found:
-        click.echo(
+        say(
             f"no studies in {home}; "
             f"start one with: archsearch run --space resnext --flops 20M{option(home)}"
         )
@@ -119,7 +119,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
         what = "it is damaged" if count is None else f"with its {count} networks"
         click.confirm(f"Delete {study} ({what})?", abort=True, err=True)
     delete_study(study, home=home, keep_runs=keep_runs)
-    click.echo(f"deleted {study}")
+    say(f"deleted {study}")
 
 
 @click.command(epilog="Example: archsearch export resnext-20M-digits --out model/")
@@ -142,14 +142,19 @@ def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_
     if as_json:
         print_json({"study": study, "format": form, "path": str(path)})
         return
-    click.echo(f"Exported {study} to {path}; reloaded, its answers equal the trained model's")
+    say(f"Exported {study} to {path}; reloaded, its answers equal the trained model's")
 
 
 @click.command(epilog="Example: archsearch ui --port 5001")
 @click.argument("study", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--tracking-uri", metavar="URL", help="A database to serve in place of the home's.")
+@click.option(
+    "--tracking-uri",
+    metavar="URL",
+    envvar=["ARCHSEARCH_TRACKING_URI", "MLFLOW_TRACKING_URI"],
+    help="A database to serve in place of the home's.",
+)
 @home_option
 def ui(study: str | None, port: int, host: str, tracking_uri: str | None, home: Path) -> None:
     """Compare the runs in the MLflow UI, until Ctrl-C; opens at STUDY, or the one worked on last."""
@@ -161,5 +166,5 @@ def ui(study: str | None, port: int, host: str, tracking_uri: str | None, home: 
         host=host,
         port=port,
         study=study,
-        ready=lambda url: click.echo(f"MLflow is at {url} (Ctrl-C ends it)"),
+        ready=lambda url: say(f"MLflow is at {url} (Ctrl-C ends it)"),
     )

@@ -26,7 +26,13 @@ from archsearch.training.job import (
     from_json,
     to_json,
 )
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import (
+    NAME,
+    check_guarded,
+    leave_if_imported,
+    no_signals,
+    why_ended,
+)
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, JOB, STOP, main
 from archsearch.units import counted
@@ -83,6 +89,7 @@ class LocalEngine:
         memory_bytes: int | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
+        leave_if_imported()
         logs.mkdir(parents=True, exist_ok=True)
         self._mps = mps.start(setups, logs / "mps.log")
         folder = self._mps.folder if self._mps is not None else None
@@ -130,6 +137,7 @@ class LocalEngine:
 
         Raises:
             MachineError: workers die one after another before they can take a job.
+            UserError: they do as the calling script has no main guard.
         """
         end = time.monotonic() + timeout_s
         while not self._ready and self._jobs():
@@ -212,6 +220,7 @@ class LocalEngine:
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
+        check_guarded(worker.process.exitcode)
         why = why_ended(worker.process.exitcode, worker.log)
         worker.pipe.close()
         self._bury(worker)
@@ -285,7 +294,7 @@ class LocalEngine:
         process = context.Process(
             target=self._main,
             args=(theirs, self._setups[number], str(log)),
-            name=f"archsearch-worker-{number}",
+            name=f"{NAME}worker-{number}",
             daemon=True,
         )
         with no_signals():

@@ -5,7 +5,7 @@ records is compared with the one inferred here, so that a misread layer cannot p
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from archsearch.errors import GraphError
@@ -16,7 +16,11 @@ from archsearch.ir import ops
 from archsearch.ir.codec import from_dict, to_dict
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import node_params
+from archsearch.training.lowering.layer_names import MODEL_NAME, node_name
 
+FROM_KERAS_2: Final = (
+    "load it with Keras 3, or with its own version, and save it with Keras 3 as .keras"
+)
 _WITH_CODE: Final = frozenset(
     {"Lambda", "TFOpLambda", "SlicingOpLambda", "TFSMLayer", "TorchModuleWrapper"}
 )
@@ -85,9 +89,18 @@ class _Reader:
         self.net = Writer()
         self.input = input
         self.weighted: dict[str, int] = {}
+        self.named: Callable[[str], str] = str  # from a layer's name to its node's
 
     def model(self, config: Mapping[str, Any], inputs: tuple[int, ...], *, prefix: str) -> int:
         """Read a model called on `inputs`, () for the outermost; return its output."""
+        before = self.named
+        self.named = node_name if config.get("name") == MODEL_NAME else str
+        try:
+            return self._model(config, inputs, prefix)
+        finally:
+            self.named = before
+
+    def _model(self, config: Mapping[str, Any], inputs: tuple[int, ...], prefix: str) -> int:
         if "output_layers" in config:
             return self._functional(config, inputs, prefix)
         return self._sequential(config, inputs, prefix)
@@ -96,6 +109,8 @@ class _Reader:
         layers = list(config["layers"])
         if not layers:
             raise GraphError(f"{config['name']}: the Sequential model has no layers")
+        if any("batch_input_shape" in layer["config"] for layer in layers):
+            raise GraphError(f"{config['name']} was written by Keras 2; {FROM_KERAS_2}")
         if layers[0]["class_name"] != "InputLayer" and not inputs:
             shape = config.get("build_input_shape")
             if shape is None:
@@ -158,7 +173,7 @@ class _Reader:
             str(entry["class_name"]),
             str(entry.get("module", "keras")),
         )
-        path = prefix + str(config.get("name", entry.get("name", kind)))
+        path = prefix + self.named(str(config.get("name", entry.get("name", kind))))
         if kind == "InputLayer":
             return inputs[0] if inputs else self._image(config)
         if kind in _WITH_CODE:
@@ -226,7 +241,7 @@ class _Arguments:
         self.numbers: list[float] = []
         self.constant_first = False
         if not isinstance(node, Mapping):
-            raise GraphError("the file was written by Keras 2; load and save it with Keras 3")
+            raise GraphError(f"the file was written by Keras 2; {FROM_KERAS_2}")
         kwargs = {k: v for k, v in node["kwargs"].items() if k not in _NEUTRAL_ARGUMENTS}
         name, kind = entry["config"].get("name"), entry["class_name"]
         for value in _flat([*node["args"], *kwargs.values()]):

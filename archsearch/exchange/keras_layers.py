@@ -8,10 +8,8 @@ from math import prod, sqrt
 from typing import Any, Final
 
 from archsearch.exchange.keras_call import Call
+from archsearch.exchange.keras_shapes import SHAPES, pad
 from archsearch.ir import ops
-
-LOWEST: Final = -1e30
-"""The number from which on down a padding around a max pool stands for −∞."""
 
 # --- weights ---------------------------------------------------------------------------------------
 
@@ -71,82 +69,38 @@ def _batch_norm(call: Call) -> int:
 
 
 def _layer_norm(call: Call) -> int:
-    call.last_axis()
     c = call.config
+    axis, rank = c["axis"], len(call.shape)
+    axes = {(a - 1) % rank for a in axis if a} if isinstance(axis, list) else set()
+    whole = rank > 1 and axes == set(range(rank)) and len(axis) == rank
+    if not whole:
+        call.last_axis()
     if c.get("rms_scaling"):
         call.refuse("has rms_scaling")
-    return call.add(ops.LayerNorm(c["scale"], c["center"], c["epsilon"]), call.x)
+    return call.add(ops.LayerNorm(c["scale"], c["center"], c["epsilon"], whole), call.x)
+
+
+def _group_norm(call: Call) -> int:
+    call.last_axis()
+    c, channels = call.config, call.shape[-1]
+    groups = channels if c["groups"] == -1 else int(c["groups"])  # -1: each channel on its own
+    return call.add(ops.GroupNorm(groups, c["scale"], c["center"], c["epsilon"]), call.x)
+
+
+def _prelu(call: Call) -> int:
+    shared, rank = call.config["shared_axes"] or [], len(call.shape)
+    if sorted(shared) not in ([], list(range(1, rank))):
+        call.refuse(f"shares its slopes along {shared}")
+    start = call.config["alpha_initializer"]
+    kind, settings = (
+        (start["class_name"], start["config"]) if isinstance(start, Mapping) else ("", {})
+    )
+    starts: dict[str, float] = {"Zeros": 0.0, "Constant": settings.get("value", 0.0)}
+    return call.add(ops.PRelu(rank > 1 and not shared, float(starts.get(kind, 0.25))), call.x)
 
 
 def _layer_scale(call: Call) -> int:
     return call.add(ops.LayerScale(call.config["init_values"]), call.x)
-
-
-# --- shapes ----------------------------------------------------------------------------------------
-
-
-def _sides(value: Any) -> ops.Padding:
-    (top, bottom), (left, right) = value
-    return (int(top), int(bottom), int(left), int(right))
-
-
-def _zero_pad(call: Call) -> int:
-    call.map_shape()
-    return call.add(ops.Pad(_sides(call.config["padding"])), call.x)
-
-
-def _pad(call: Call) -> int:
-    batch, *sides, channels = ((int(a), int(b)) for a, b in call.config["pad_width"])
-    fill = call.constants[0] if call.constants else 0.0
-    if len(sides) != 2 or any(batch) or call.config["mode"] != "constant":
-        call.refuse(f"pads {call.config['pad_width']} by {call.config['mode']!r}")
-    if any(channels) and not any(sides[0] + sides[1]) and not fill:
-        return call.add(ops.PadChannels(*channels), call.x)
-    if any(channels) or (fill and fill > LOWEST):
-        call.refuse(f"pads {call.config['pad_width']} with {fill:g}")
-    out = call.add(ops.Pad(_sides(sides)), call.x)
-    if fill:
-        call.net.lowest.add(out)
-    return out
-
-
-def _crop(call: Call) -> int:
-    call.map_shape()
-    return call.add(ops.Crop(_sides(call.config["cropping"])), call.x)
-
-
-def _pool(method: Any) -> Callable[[Call], int]:
-    def read(call: Call) -> int:
-        call.map_shape()
-        kernel, stride = call.pair("pool_size"), call.pair("strides")
-        return call.add(ops.Pool(method, kernel, stride, call.padding(kernel, stride)), call.x)
-
-    return read
-
-
-def _global_pool(method: Any) -> Callable[[Call], int]:
-    def read(call: Call) -> int:
-        call.map_shape()
-        return call.add(ops.GlobalPool(method, bool(call.config.get("keepdims"))), call.x)
-
-    return read
-
-
-def _flatten(call: Call) -> int:
-    return call.add(ops.Flatten(), call.x) if len(call.shape) > 1 else call.x
-
-
-def _reshape(call: Call) -> int:
-    target, before = [int(n) for n in call.config["target_shape"]], call.shape
-    if -1 in target:
-        rest = prod(n for n in target if n != -1)
-        target[target.index(-1)] = prod(before) // max(1, rest)
-    shape = tuple(target)
-    if shape == before:
-        return call.x
-    if len(shape) == 1:
-        return call.add(ops.Flatten(), call.x)
-    return call.add(ops.Reshape(shape), call.x)
 
 
 # --- element by element ----------------------------------------------------------------------------
@@ -173,6 +127,11 @@ def _leaky_relu(call: Call) -> int:
     return call.add(ops.Activation("leaky_relu", float(call.config["negative_slope"])), call.x)
 
 
+def _elu(call: Call) -> int:
+    alpha = float(call.config["alpha"])
+    return call.add(ops.Activation("elu", None if alpha == 1 else alpha), call.x)
+
+
 def _named(function: str) -> Callable[[Call], int]:
     return lambda call: call.activation(call.x, function)
 
@@ -190,6 +149,11 @@ def _dropout(call: Call) -> int:
     if any(n != 1 for n in noise[1:]):
         call.refuse(f"has noise_shape {noise}")
     return call.add(ops.DropPath(1 - rate), call.x)
+
+
+def _channel_dropout(call: Call) -> int:
+    call.map_shape()
+    return call.add(ops.Dropout(call.config["rate"], channels=True), call.x)
 
 
 def _stochastic_depth(call: Call) -> int:
@@ -293,20 +257,17 @@ LAYERS: Final[Mapping[str, Callable[[Call], int]]] = {
     "Dense": _dense,
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,
+    "GroupNormalization": _group_norm,
+    "PReLU": _prelu,
     "LayerScale": _layer_scale,  # ConvNeXt's own
-    "ZeroPadding2D": _zero_pad,
-    "Cropping2D": _crop,
-    "MaxPooling2D": _pool("max"),
-    "AveragePooling2D": _pool("avg"),
-    "GlobalMaxPooling2D": _global_pool("max"),
-    "GlobalAveragePooling2D": _global_pool("avg"),
-    "Flatten": _flatten,
-    "Reshape": _reshape,
+    **SHAPES,
     "Activation": _activation,
     "ReLU": _relu,
     "LeakyReLU": _leaky_relu,
+    "ELU": _elu,
     "Softmax": _softmax,
     "Dropout": _dropout,
+    "SpatialDropout2D": _channel_dropout,
     "StochasticDepth": _stochastic_depth,  # ConvNeXt's own
     "Rescaling": _rescaling,
     "Normalization": _normalization,
@@ -324,8 +285,12 @@ LAYERS: Final[Mapping[str, Callable[[Call], int]]] = {
     # At work in training only; nothing is computed in use.
     **dict.fromkeys(
         (
-            "Identity", "ActivityRegularization", "GaussianNoise", "RandomFlip", "RandomRotation",
-            "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
+            "Identity", "ActivityRegularization", "GaussianNoise", "GaussianDropout", "AlphaDropout",
+            "AugMix", "RandAugment", "RandomBrightness", "RandomColorDegeneration",
+            "RandomColorJitter", "RandomContrast", "RandomElasticTransform", "RandomErasing",
+            "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
+            "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation",
+            "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
         ),
         _nothing,
     ),
@@ -334,7 +299,7 @@ LAYERS: Final[Mapping[str, Callable[[Call], int]]] = {
 
 OPERATIONS: Final[Mapping[str, Callable[[Call], int]]] = {
     "Add": _add,
-    "Pad": _pad,
+    "Pad": pad,
     "Subtract": _subtract,
     "Multiply": _multiply,
     "Divide": _divide,

@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import signal
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,7 +21,13 @@ from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
 from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import (
+    NAME,
+    check_guarded,
+    leave_if_imported,
+    no_signals,
+    why_ended,
+)
 
 SILENCE_S: Final = 900.0
 """Seconds after which a silent process is taken to hang: no network of ours takes so long to build."""
@@ -176,13 +183,14 @@ class ModelProcess:
     def _start(self) -> Connection:
         from multiprocessing import get_context
 
+        leave_if_imported()
         _clear_dead(self._log)
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         self._process = context.Process(
             target=self._main,
             args=(theirs, self._device, self._threads, str(self._log)),
-            name="archsearch-models",
+            name=f"{NAME}models",
             daemon=True,
         )
         with no_signals():
@@ -195,7 +203,9 @@ class ModelProcess:
         """Clear away a process that has died, and say why it has."""
         process = self._process
         self._end(kill=False)
-        why = why_ended(None if process is None else process.exitcode, self._log)
+        code = None if process is None else process.exitcode
+        check_guarded(code)
+        why = why_ended(code, self._log)
         return ArchsearchError(f"the process that measures and exports died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:
@@ -211,12 +221,22 @@ class ModelProcess:
                 self._process.kill()
                 self._process.join()
             shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
+            for folder in Path(tempfile.gettempdir()).glob(f"{_scratch(self._process.pid)}*"):
+                shutil.rmtree(folder, ignore_errors=True)
             self._process = None
 
 
 def _place(log: Path, process_id: int | None) -> Path:
     """Name the folder of a process's networks: others may measure beside the same log."""
     return log.with_suffix(f".{process_id}.model")
+
+
+def _scratch(process_id: int | None) -> str:
+    """Begin the name of the folder for what libraries in a process leave as temporary files.
+
+    TensorFlow removes its own as a process ends well; this one is ended in the middle of whatever it does.
+    """
+    return f"{NAME}{process_id}-"
 
 
 def _clear_dead(log: Path) -> None:
@@ -238,10 +258,11 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     from archsearch.training.setup import WorkerSetup
     from archsearch.training.worker import end_with_driver, redirect_output
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what to do about it is the driver's to say
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # what to do about it is the driver's to say
     end_with_driver()
     redirect_output(Path(log))
+    tempfile.tempdir = tempfile.mkdtemp(prefix=_scratch(os.getpid()))
     # SavedModels are TensorFlow's.
     WorkerSetup(threads=threads, gpu=",".join(gpu_numbers()) or None).apply()
     importlib.import_module("archsearch.training.lowering.keras_model")  # Keras and TensorFlow

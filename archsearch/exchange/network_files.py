@@ -1,6 +1,7 @@
-"""Networks from files: a Graph JSON, a `.keras` file, a SavedModel that archsearch exported.
+"""Networks from files: a Graph JSON, a `.keras` or HDF5 file, a SavedModel that archsearch exported.
 
-Nothing in a file is run and Keras is not imported, so a file from a stranger can be looked at.
+Nothing in a file is run and Keras is not imported, so a stranger's file can be looked at; an HDF5 file is
+read by Keras, but in its safe mode and in another process.
 """
 
 import json
@@ -10,10 +11,11 @@ from typing import Final
 
 from archsearch.errors import GraphError, UserError
 from archsearch.exchange.formats.format import FACTS_FILE
-from archsearch.exchange.keras_import import first_line, from_config
+from archsearch.exchange.keras_import import FROM_KERAS_2, first_line, from_config
 from archsearch.ir.codec import from_dict, from_json
 from archsearch.ir.graph import Graph
 
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
 MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim anything
 
 
@@ -35,6 +37,8 @@ def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) ->
             if "config.json" not in names:
                 raise UserError(f"{path} is a zip archive without config.json, no .keras file")
             document = json.loads(_text(archive, "config.json"))
+            if "metadata.json" in names:
+                _check_version(json.loads(_text(archive, "metadata.json")))
     except (zipfile.BadZipFile, OSError, ValueError, RecursionError, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read: {first_line(error)}") from None
     try:
@@ -80,8 +84,27 @@ def load_network(path: Path, *, input: tuple[int, int, int] | None = None) -> Gr
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read: {first_line(error)}") from None
     if suffix in {".h5", ".hdf5"}:
-        raise UserError(f"{path} is in Keras's old HDF5 format; save the model as .keras instead")
+        return _load_h5(path, input)
     return load_keras_file(path, input=input)
+
+
+def _load_h5(path: Path, input: tuple[int, int, int] | None) -> Graph:
+    from archsearch.exchange.legacy_h5 import h5_config
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_HDF5))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if start != _HDF5:
+        raise UserError(f"{path} is no HDF5 file; save the model with model.save()")
+    return from_config(h5_config(path), input=input)
+
+
+def _check_version(metadata: object) -> None:
+    version = str(metadata.get("keras_version", "")) if isinstance(metadata, dict) else ""
+    if version.startswith("2."):
+        raise UserError(f"the file was written by Keras {version}; {FROM_KERAS_2}")
 
 
 def _graph_of(text: str) -> Graph:

@@ -3,11 +3,15 @@
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from archsearch.errors import UserError
+from archsearch.errors import ArchsearchError, UserError
+
+_WILDCARDS: Final = frozenset("[]*?\\{}")
 
 
 def check_place(out: Path, *, overwrite: bool) -> None:
@@ -50,6 +54,29 @@ def new_at(out: Path) -> Iterator[Path]:
             old.replace(out)
         for leftover in (part, old):
             _remove(leftover)
+
+
+@contextmanager
+def no_pattern(folder: Path) -> Iterator[Path]:
+    """Give a path to the same folder that is no pattern: TensorFlow takes `[`, `*` and the like for one.
+
+    It lasts as long as the block does; the folder must be there.
+
+    Raises:
+        ArchsearchError: temporary files, too, lie under such a name.
+    """
+    if not _WILDCARDS & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="archsearch-") as place:
+        if _WILDCARDS & set(place):
+            raise ArchsearchError(
+                f"TensorFlow takes {folder} for a pattern, and so it does {place}, where temporary files go; "
+                "set TMPDIR to a folder without [ ] { } * ? and backslashes in its name"
+            )
+        link = Path(place) / "folder"
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
 
 
 def clear_leftovers(out: Path) -> None:

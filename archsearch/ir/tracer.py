@@ -126,9 +126,16 @@ class Tracer:
         with self.scope(name):
             yield
 
-    def resize(self, x: Tensor, size: Pair, *, name: str | None = None) -> Tensor:
-        """Scale a map to (height, width), bilinearly."""
-        return self._add(ops.Resize(size), x, name=name)
+    def resize(
+        self,
+        x: Tensor,
+        size: Pair,
+        *,
+        method: Literal["bilinear", "nearest"] = "bilinear",
+        name: str | None = None,
+    ) -> Tensor:
+        """Scale a map to (height, width)."""
+        return self._add(ops.Resize(size, method), x, name=name)
 
     def auxiliary(self, logits: Tensor) -> None:
         """Declare `logits` an auxiliary classifier's scores, used in training only."""
@@ -208,6 +215,12 @@ class Tracer:
         """Add layer normalisation over the channels of each position, with scale and centre."""
         return self._add(ops.LayerNorm(epsilon=epsilon), x, name=name)
 
+    def group_norm(
+        self, x: Tensor, groups: int = 32, *, epsilon: float = 1e-5, name: str | None = None
+    ) -> Tensor:
+        """Add normalisation over groups of channels, with scale and centre."""
+        return self._add(ops.GroupNorm(groups, epsilon=epsilon), x, name=name)
+
     def local_response_norm(
         self,
         x: Tensor,
@@ -229,6 +242,10 @@ class Tracer:
         """Add a ReLU."""
         return self.activation(x, "relu", name=name)
 
+    def prelu(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Add a ReLU with a trained slope below 0 for each channel (He et al. 2015, arXiv:1502.01852)."""
+        return self._add(ops.PRelu(), x, name=name)
+
     def gelu(self, x: Tensor, *, name: str | None = None) -> Tensor:
         """Add a GELU, x·Φ(x) with the exact Φ (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
         return self.activation(x, "gelu", name=name)
@@ -241,9 +258,11 @@ class Tracer:
         """Add a hard swish, x·relu6(x + 3)/6 (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
         return self.activation(x, "hard_swish", name=name)
 
-    def dropout(self, x: Tensor, rate: float, *, name: str | None = None) -> Tensor:
-        """Add dropout of single elements."""
-        return self._add(ops.Dropout(rate), x, name=name)
+    def dropout(
+        self, x: Tensor, rate: float, *, channels: bool = False, name: str | None = None
+    ) -> Tensor:
+        """Add dropout of single elements, or of whole channels of a map."""
+        return self._add(ops.Dropout(rate, channels), x, name=name)
 
     def drop_path(self, x: Tensor, survival: float, *, name: str | None = None) -> Tensor:
         """Drop the whole branch of a sample with probability 1 − `survival` in training."""
@@ -268,6 +287,10 @@ class Tracer:
     def concat(self, xs: Sequence[Tensor], *, name: str | None = None) -> Tensor:
         """Stack maps along the channels."""
         return self._add(ops.Concat(), *xs, name=name)
+
+    def permute(self, x: Tensor, axes: tuple[int, int, int], *, name: str | None = None) -> Tensor:
+        """Put a map's axes in another order; height is 1, width 2, channels 3."""
+        return self._add(ops.Permute(axes), x, name=name)
 
     def pad_channels(
         self, x: Tensor, *, before: Width, after: Width, name: str | None = None

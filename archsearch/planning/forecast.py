@@ -23,6 +23,7 @@ from archsearch.units import (
     parse_flops,
     training_flops,
 )
+from archsearch.uris import shown_uri
 
 LONG_S: Final = 4 * 3600.0
 """Seconds from which on a forecast comes with advice on what would be quicker."""
@@ -54,6 +55,7 @@ class Forecast:
         memory: what a training step holds, in bytes by kind, for the space's classic.
         free_bytes: memory that is free on this machine now.
         trial_s … total_s: expected times; None before the pace has been measured.
+        runs: where MLflow keeps the runs: an address that may be shown; None: in the home.
         max_latency: the bound on a call of any network, as written; None: there is none.
         measured: networks whose latency is measured after the finals.
         fit: trials that fit into the bounds asked for; None without bounds.
@@ -94,6 +96,7 @@ class Forecast:
     closing_s: float = 0.0
     total_s: float | None = None
     fit: int | None = None
+    runs: str | None = None
     max_latency: str | None = None
     measured: int = 0
     tried: Mapping[str, float] = field(default_factory=dict)
@@ -174,6 +177,7 @@ def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) ->
         free_bytes=problem.machine.memory_bytes,
         closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
         measured=measured,
+        runs=settings.tracking_uri and shown_uri(settings.tracking_uri),
         max_latency=settings.max_latency,
     )
     notes = (*_short_notes(found, problem), *_memory_notes(found, problem))

@@ -41,7 +41,7 @@ class Problem:
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
         sharing: how trials share the machine, and what they train on.
-        notes: what a person should hear of the data, one line each.
+        notes: what a person should hear of the data and what else was found, one line each.
     """
 
     settings: RunSettings
@@ -102,6 +102,7 @@ def pose(
     *,
     kept: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Problem:
     """Return the problem, all that is asked for checked and the data prepared; nothing else is kept.
 
@@ -111,6 +112,7 @@ def pose(
         kept: the images of a study that is gone on with, prepared when it began; they do where the
             data is no longer there.
         progress: called with (images done, images in all) while they are prepared.
+        notes: what a person should hear besides.
 
     Raises:
         UserError: something asked for does not work.
@@ -120,7 +122,7 @@ def pose(
     _check_names(settings, machine, space)
     path = _prepared(settings, kept, progress)
     dataset = load(path)
-    recipe, notes = _of_one_batch(recipe, dataset)
+    recipe, smaller = _of_one_batch(recipe, dataset)
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
@@ -140,7 +142,7 @@ def pose(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         sharing=first_sharing(settings, machine, step_flops=step_flops),
-        notes=(*dataset.notes, *notes),
+        notes=(*dataset.notes, *smaller, *notes),
     )
 
 

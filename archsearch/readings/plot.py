@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from archsearch.drawing import own_style
 from archsearch.errors import UserError
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.readings.table import layers, stages
-from archsearch.units import format_count
+from archsearch.units import format_count, printable
 
 FORMATS: Final = (".png", ".svg", ".pdf")
 MOST_BARS: Final = 16
@@ -79,14 +80,13 @@ def plot_profile(graphs: Sequence[Graph], path: Path) -> Path:
     if not graphs:
         raise UserError("there is no network to plot; name at least one")
     # Not pyplot, which keeps figures in global state.
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     profiles = [profile_bars(graph) for graph in graphs]
     below = [_space_for_labels(p) for p in profiles]
     height = sum(_ABOVE + _PLOT + labels for labels in below)
     # Text stays text in an SVG, and the same networks give the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "archsearch"}):
+    with own_style(svg__fonttype="none", svg__hashsalt="archsearch"):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(_WIDTH, height), dpi=150, facecolor="white")
         top = height
         for profile, labels in zip(profiles, below, strict=True):
@@ -127,6 +127,7 @@ def _space_for_labels(profile: Profile) -> float:
 
 
 def _short(label: str) -> str:
+    label = printable(label)
     return label if len(label) <= _MOST_LETTERS else f"{label[: _MOST_LETTERS - 1]}…"
 
 
@@ -134,12 +135,11 @@ def _draw_row(figure: Any, profile: Profile, top: float, height: float) -> None:
     figure.text(
         _LEFT / _WIDTH,
         (top - 0.22) / height,
-        profile.name,
+        printable(profile.name),
         color=_INK,
         weight="bold",
         size=11.5,
         va="center",
-        parse_math=False,  # a `$` in a name starts no formula
     )
     totals = (
         format_bytes(profile.activation_bytes),
@@ -184,7 +184,6 @@ def _draw_bars(axes: Any, profile: Profile, field: str, colour: str) -> None:
         rotation_mode="anchor" if turned else "default",
         size=7.5,
         color=_INK,
-        parse_math=False,
     )
     axes.set_xlim(-0.6, max(len(values), 4) - 0.4)
     axes.set_ylim(0, 1.12 * tallest / size)

@@ -3,19 +3,20 @@
 Both are told the same events. Everything goes to stderr; stdout is the result's.
 """
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self, TextIO
+from typing import Self, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines, plan_rows
-from archsearch.report.tables import pairs
+from archsearch.report.tables import PlainConsole, pairs
 from archsearch.settings import BOUNDED_TRIALS
 from archsearch.study.events import (
     EpochDone,
@@ -31,7 +32,13 @@ from archsearch.study.events import (
     StudyStarted,
 )
 from archsearch.training.job import EpochReport
-from archsearch.units import counted, format_count, format_duration, format_size
+from archsearch.units import (
+    counted,
+    format_count,
+    format_duration,
+    format_size,
+    printable_lines,
+)
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
@@ -49,7 +56,7 @@ def open_view(*, quiet: bool, verbose: bool = False, stream: TextIO | None = Non
         return SilentView()
     if not _draws(stream):
         return PlainView(stream)
-    return LiveView(Console(file=stream, highlight=False))
+    return LiveView(PlainConsole(file=stream))
 
 
 def _draws(stream: TextIO) -> bool:
@@ -72,16 +79,25 @@ def progress_bar(what: str, *, stream: TextIO | None = None) -> Iterator[Progres
             board.begin(what, total)
         board.done = done
 
-    console = Console(file=stream, highlight=False)
+    console = PlainConsole(file=stream)
     with BoardView(board, console=console, refresh_per_second=4, transient=True):
         yield tell
 
 
 def say(text: str, stream: TextIO) -> None:
     """Print a line for whoever watches; where nobody does any more, the run goes on unwatched."""
+    with _unwatched(stream):
+        print(printable_lines(text), file=stream, flush=True)
+
+
+@contextmanager
+def _unwatched(stream: TextIO) -> Iterator[None]:
+    """Go on where nobody reads a stream any more: a pipe that is closed, a terminal that is gone (EIO)."""
     try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
         discard(stream)
 
 
@@ -195,6 +211,10 @@ class LiveView(View):
         """Bring the bars up to date; print what should stay."""
         self._clock.note(event)
         self._update(event)
+        with _unwatched(cast(TextIO, self._console.file)):
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, JobEnded):
             self._print(f"{_named(event)}: {ended_text(event)}")
         elif isinstance(event, Planned):
@@ -213,7 +233,7 @@ class LiveView(View):
         elif isinstance(event, JobStarted):
             order, design = event.order, event.order.design
             sizes = f"{format_count(design.flops)} FLOPs, {format_count(design.params)} parameters"
-            line = JobLine(_named(event), order.length.epochs, note=sizes)
+            line = JobLine(printable_lines(_named(event)), order.length.epochs, note=sizes)
             self._board.jobs[str(order.key)] = line
             if order.key.purpose == "final":  # a bound may leave room for more than was planned
                 under_way = self._board.done + len(self._board.jobs)

@@ -9,6 +9,8 @@ from typing import Final, Self
 from archsearch.errors import ArchsearchError
 from archsearch.report.live import View, event_lines, say
 from archsearch.study.events import Event, StudyStarted
+from archsearch.units import printable_lines
+from archsearch.uris import without_secrets
 
 _FORM: Final = "%(asctime)s %(levelname)-7s %(message)s"
 _LIBRARY_FORM: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -120,13 +122,13 @@ class _Kept(logging.Handler):
 
 
 class _Form(logging.Formatter):
-    """Names whoever speaks, unless it is this program."""
+    """Names whoever speaks, unless it is this program; shows no password, and text only."""
 
     def __init__(self, form: str) -> None:
         super().__init__(form)
         self._library = logging.Formatter(_LIBRARY_FORM)
 
     def format(self, record: logging.LogRecord) -> str:
-        if record.name.startswith(_OURS):
-            return super().format(record)
-        return self._library.format(record)
+        ours = record.name.startswith(_OURS)
+        text = super().format(record) if ours else self._library.format(record)
+        return printable_lines(without_secrets(text))

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from archsearch.drawing import own_style
 from archsearch.report.analysis import Curve, Point
-from archsearch.units import format_count
+from archsearch.units import format_count, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ _LARGEST: Final = 900.0  # area of the largest bubble, in square points
 _NAMED: Final = 6
 
 
+@own_style()
 def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     """Draw accuracy against FLOPs, the area of each bubble as large as its parameters are many.
 
@@ -58,6 +60,7 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     _save(figure, path)
 
 
+@own_style()
 def draw_curves(found: Sequence[Curve], path: Path, *, title: str) -> None:
     """Draw validation accuracy over epochs; baselines are dashed."""
     from matplotlib.ticker import MaxNLocator
@@ -205,5 +208,4 @@ def _with_origin(label: str, origin: str) -> str:
 
 
 def _plain(text: str) -> str:
-    # A `$` would start a formula.
-    return " ".join(text.split()).replace("$", r"\$")
+    return printable(" ".join(text.split()))

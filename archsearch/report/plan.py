@@ -20,6 +20,7 @@ def plan_rows(found: Forecast) -> list[tuple[str, str]]:
         ("machine", _machine(found)),
         ("memory", _memory(found)),
         ("time", _time(found)),
+        ("runs", f"MLflow at {found.runs}" if found.runs else "MLflow, in mlflow.db of the home"),
         *(("note", note) for note in found.notes),
     ]
 

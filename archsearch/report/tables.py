@@ -2,13 +2,14 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -18,13 +19,31 @@ from archsearch.readings.cost import cost
 from archsearch.readings.receptive_field import receptive_field
 from archsearch.readings.table import ELEMENTWISE, layers, stages
 from archsearch.space.solve import Candidate
-from archsearch.units import format_count, format_ms, format_size
+from archsearch.units import format_count, format_ms, format_size, printable_lines
 
 _UNLIMITED = 200
 """Columns where stdout is no terminal: a file or a pipe has no width to respect."""
 
 
-class _Console(Console):
+class PlainConsole(Console):
+    """A console on which names are what they are: no markup, no emoji, no escape sequences.
+
+    Also where a name comes in as a Text: whatever goes to the terminal passes here.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Write out what would move the cursor or set colours."""
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if not segment.control and not text.isprintable():
+                segment = segment._replace(text=printable_lines(text))  # noqa: PLW2901
+            yield segment
+
     def on_broken_pipe(self) -> None:
         """Leave it to the command line, as for any output; rich would end the process with 1."""
         raise  # noqa: PLE0704  the BrokenPipeError that rich is handling
@@ -33,7 +52,7 @@ class _Console(Console):
 def show(*parts: RenderableType) -> None:
     """Print to stdout: as wide as the terminal; in full, without colours, where it is none."""
     width = None if sys.stdout.isatty() else _UNLIMITED
-    console = _Console(width=width, highlight=False)
+    console = PlainConsole(width=width)
     for part in parts:
         console.print(part)
 
@@ -229,7 +248,7 @@ def pairs(found: Iterable[tuple[str, str]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, much in found:
-        table.add_row(what, Text(much))
+        table.add_row(_as_written(what), _as_written(much))
     return table
 
 
@@ -241,6 +260,10 @@ class Narrowing(Table):
     """
 
     spare: tuple[str, ...] = ()
+
+    def add_row(self, *cells: RenderableType | None, **settings: Any) -> None:
+        """Add a row; texts are shown as they are, on any console."""
+        super().add_row(*(_as_written(cell) for cell in cells), **settings)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Leave out as few columns as will do, and say so."""
@@ -286,6 +309,10 @@ class Narrowing(Table):
 _FOLDED = 20
 """A column whose text may go over several lines needs this much room at most."""
 _GAP = 3
+
+
+def _as_written(cell: RenderableType | None) -> RenderableType | None:
+    return Text(printable_lines(cell)) if isinstance(cell, str) else cell
 
 
 def _empty() -> Narrowing:

@@ -10,7 +10,7 @@ from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.columns import columns, freed_text, score_text
 from archsearch.report.picture import draw_complexity, draw_curves
-from archsearch.units import format_count, format_duration, format_ms, format_size
+from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
 
 def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
@@ -42,10 +42,10 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
 def markdown(result: StudyResult, *, pictured: bool) -> str:
     """Return the report's text."""
     (standing,) = compare([result]).standings
-    parts = [f"# {_safe(result.study)}", _summary(result, standing)]
+    parts = [f"# {as_markdown(result.study)}", _summary(result, standing)]
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")
-    parts += [f"{_safe(line)}." for line in result.lost]
+    parts += [f"{as_markdown(line)}." for line in result.lost]
     parts.append("![Accuracy against FLOPs](complexity.png)")
     parts.append(
         "The area of a bubble is the number of parameters. Bubbles with an edge are means over "
@@ -72,20 +72,20 @@ def _summary(result: StudyResult, standing: Standing) -> str:
     size = format_size(result.dataset.input)
     lines = [
         f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs on "
-        f"{_safe(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
+        f"{as_markdown(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
     ]
     if freed := freed_text(result.settings):
         lines.append(f"{freed[0].upper()}{freed[1:]}.")
     if standing.best and standing.flops is not None:
         lines.append(
-            f"Best: **{_safe(standing.best)}**, {format_count(standing.flops)} FLOPs, "
+            f"Best: **{as_markdown(standing.best)}**, {format_count(standing.flops)} FLOPs, "
             f"{format_count(standing.params or 0)} parameters{_speed(standing)}, test accuracy "
             f"{score(standing.test) or 'not measured'}."
         )
     if standing.baseline:
         gain = "" if standing.gain is None else f", the best gains {standing.gain:+.1f} points"
         lines.append(
-            f"Matched baseline: {_safe(standing.baseline)}, test accuracy "
+            f"Matched baseline: {as_markdown(standing.baseline)}, test accuracy "
             f"{score(standing.baseline_test) or 'not measured'}{gain}."
         )
     return "  \n".join(lines)
@@ -96,7 +96,7 @@ def _table(rows: tuple[Row, ...]) -> str:
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:
-        cells = [_safe(column.cell(row)) for column in shown]
+        cells = [as_markdown(column.cell(row)) for column in shown]
         if row.winner:
             cells = [f"**{cell}**" if column.head == "network" else cell
                      for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
@@ -111,7 +111,7 @@ def _line(cells: Iterable[str]) -> str:
 def _rules(rows: tuple[Row, ...]) -> str:
     """List where networks depart from the design rules of their space."""
     lines = [
-        f"- {_safe(row.label)}: {_safe(finding.message)} ({finding.rule})"
+        f"- {as_markdown(row.label)}: {as_markdown(finding.message)} ({finding.rule})"
         for row in rows
         for finding in row.findings or ()
     ]
@@ -124,16 +124,10 @@ def _speed(standing: Standing) -> str:
 
 
 def _settings(result: StudyResult) -> str:
-    return "\n".join(f"- {key}: `{value}`" for key, value in kept_settings(result.settings).items())
+    values = kept_settings(result.settings)
+    return "\n".join(f"- {key}: {as_markdown(str(value))}" for key, value in values.items())
 
 
 def score(found: Score | None) -> str:
     """Return an accuracy as `97.2 ± 0.3 %`; empty where there is none."""
     return f"{score_text(found)} %" if found else ""
-
-
-def _safe(text: str) -> str:
-    """Return text that means nothing in a Markdown table."""
-    for mark in "\\`*_|<[":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())

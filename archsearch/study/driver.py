@@ -1,5 +1,6 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from archsearch.archive.lock import locked
 from archsearch.archive.patience import Patience
 from archsearch.archive.store import StudyStore
 from archsearch.errors import MachineError, UserError, what_failed
+from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated
 from archsearch.planning.limits import bounds_of
 from archsearch.planning.problem import Problem, pose
@@ -31,6 +33,7 @@ from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
 from archsearch.study.retelling import retell
 from archsearch.study.session import RunClock, Session
+from archsearch.training.processes import leave_if_imported
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -54,6 +57,7 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
+    leave_if_imported()
     settings = opening.located(settings)
     return _Run(settings, on_event, services or real_services(settings)).run()
 
@@ -80,6 +84,7 @@ def resume(
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
+    leave_if_imported()
     settings = opening.stored_settings(name, home)
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
@@ -141,6 +146,7 @@ class _Run:
             self._services.find_machine(),
             kept=self._taken_up.images if self._taken_up else None,
             progress=slow_progress(self._emit),
+            notes=unheeded(os.environ),
         )
         url = self._settings.storage or default_url(self._home)
         with self._interrupts, opened(url, patience=self._patience()) as storage:

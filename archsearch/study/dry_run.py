@@ -1,5 +1,6 @@
 """The plan of a run, measured before its first trial; and the workers it is measured on."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Final
 from archsearch.archive.folder import StudyFolder
 from archsearch.archive.store import StudyStore
 from archsearch.engines.engine import Engine
+from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibration
 from archsearch.planning.forecast import Forecast
 from archsearch.planning.pace import MEASURE_S
@@ -42,7 +44,12 @@ def plan(
     check_start(settings)
     services = services or real_services(settings)
     began = services.clock()
-    problem = pose(settings, services.find_machine(), progress=slow_progress(on_event))
+    problem = pose(
+        settings,
+        services.find_machine(),
+        progress=slow_progress(on_event),
+        notes=unheeded(os.environ),
+    )
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()

@@ -29,8 +29,8 @@ from archsearch.units import format_count, ms_text
 HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
 
 _ENDING: Final = (
-    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "images_per_s", "train_s",
-    "total_s", "peak_rss_bytes", "epochs",
+    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_s", "total_s",
+    "peak_rss_bytes", "epochs",
 )  # fmt: skip
 _NO_CURVE: Final = ("epoch", "images")
 
@@ -102,7 +102,11 @@ class TrackingObserver:
         wanted = numbers(outcome)
         ending = Ending(
             status=outcome.status,
-            metrics={name: wanted[name] for name in _ENDING if name in wanted},
+            metrics={
+                **{name: wanted[name] for name in _ENDING if name in wanted},
+                # By epoch it is another figure, which ends its own curve.
+                "mean_images_per_s": outcome.images_per_s,
+            },
             tags={
                 name: text
                 for name, text in (

@@ -19,6 +19,7 @@ from archsearch.study.observers import HEADER, dataset_record, note_rows, study_
 from archsearch.tracking.labels import study_note
 from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.units import format_size
+from archsearch.uris import shown_uri
 
 _PATIENCE_S: Final = 30.0
 """Seconds the tracker waits at the end for the next update to arrive, of those not written yet."""
@@ -81,7 +82,10 @@ class Tracked:
                 space=settings.space,
                 budget=settings.flops,
                 dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
-                settings=settings.to_dict(),
+                settings={
+                    key: shown_uri(value) if isinstance(value, str) else value
+                    for key, value in settings.to_dict().items()
+                },
                 description=study_note(facts=self._facts()),
             )
         )

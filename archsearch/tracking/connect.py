@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,13 @@ from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking.labels import one_line
-from archsearch.uris import shown_uri
+from archsearch.uris import expanded, shown_uri, without_secrets
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send usage figures to its makers
     "MLFLOW_LOGGING_LEVEL": "ERROR",  # migrations of a new store are 60 lines
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout may carry a JSON document
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_TRUNCATE_LONG_VALUES": "true",
     # This project repeats what failed itself; the defaults wait minutes before they say so.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -26,7 +28,9 @@ _DEFAULTS = {
 }
 _LOUD = ("alembic", "urllib3.connectionpool", "matplotlib.font_manager")
 
-GIVE_ANOTHER: Final = "give another with --tracking-uri, or none for the one in --home"
+GIVE_ANOTHER: Final = (
+    "give another with --tracking-uri or MLFLOW_TRACKING_URI, or neither for the one in --home"
+)
 """What to try where an address is of no use."""
 
 _IMPORT = threading.Lock()
@@ -55,22 +59,34 @@ def import_mlflow() -> Any:
     A user's own `MLFLOW_*` variables win: `MLFLOW_LOGGING_LEVEL=INFO` brings its lines back.
     """
     with _IMPORT:  # two threads that import it at once meet half-made modules
-        if "MLFLOW_LOGGING_LEVEL" not in os.environ:
-            for name in _LOUD:
-                logging.getLogger(name).setLevel(logging.ERROR)
+        quiet = "MLFLOW_LOGGING_LEVEL" not in os.environ and "mlflow" not in sys.modules
         os.environ.update(quiet_environment())
         importlib.import_module("mlflow.entities")
+        if quiet:
+            _hush()
         return importlib.import_module("mlflow")
+
+
+def _hush() -> None:
+    """Have MLflow's errors, tracebacks of a hundred lines, go to whoever keeps a log, not to the terminal."""
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logger = logging.getLogger("mlflow")
+    # With a handler of its own, the last resort of logging, which is stderr, is not taken.
+    logger.handlers[:] = [logging.NullHandler()]
+    logger.propagate = True
 
 
 def store_uri(home: Path, tracking_uri: str | None = None) -> str:
     """Return where runs are kept: the given URI, or the home's SQLite file.
 
+    `${NAME}` in the URI is an environment variable's value.
+
     Raises:
         UserError: the home can't hold the file.
     """
     if tracking_uri:
-        return tracking_uri
+        return expanded(tracking_uri)
     path = _home_file(home)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +150,7 @@ def reason(error: BaseException) -> str:
         if re.search(pattern, text):
             return words
     found = re.search(r"\((?:sqlite3|psycopg2|pymysql)\.\w+\) (.+)", text)
-    return one_line(found[1] if found else text, limit=160)
+    return one_line(without_secrets(found[1] if found else text), limit=160)
 
 
 def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
@@ -154,7 +170,9 @@ def check_store(home: Path, tracking_uri: str | None) -> None:
         _home_file(home)
         return
     try:
-        open_client(tracking_uri)
+        open_client(expanded(tracking_uri))
+    except UserError:
+        raise
     except Exception as error:
         if may_pass(error):
             return

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping
 
+from archsearch.drawing import own_style
 from archsearch.tracking.labels import one_line
 
 _PANELS = (
@@ -22,6 +23,11 @@ def learning_curves_png(history: Mapping[str, Mapping[int, float]], *, title: st
     Returns:
         A PNG image.
     """
+    with own_style():
+        return _drawn(history, title)
+
+
+def _drawn(history: Mapping[str, Mapping[int, float]], title: str) -> bytes:
     # Not pyplot: it keeps figures in global state, and this is drawn off the main thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -29,8 +35,7 @@ def learning_curves_png(history: Mapping[str, Mapping[int, float]], *, title: st
 
     figure = Figure(figsize=(8.0, 3.2), dpi=100)
     FigureCanvasAgg(figure)
-    # A `$` in a name would start a formula.
-    figure.suptitle(one_line(title).replace("$", r"\$"), fontsize=10)
+    figure.suptitle(one_line(title), fontsize=10)
     for axes, (name, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
         for metric, label in lines:
             points = sorted(history.get(metric, {}).items())

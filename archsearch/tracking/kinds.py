@@ -11,7 +11,7 @@ from archsearch.errors import UserError
 from archsearch.tracking.connect import GIVE_ANOTHER
 from archsearch.tracking.mlflow_kind import MLFLOW
 from archsearch.tracking.records import Tracker
-from archsearch.uris import shown_uri
+from archsearch.uris import expanded, shown_uri
 
 TRACKERS: Final = "archsearch.trackers"
 """The group of entry points; an entry is named as a scheme, in small letters, without a driver."""
@@ -21,7 +21,10 @@ _OF_MLFLOW: Final = "mlflow.tracking_store"
 
 @runtime_checkable
 class TrackerKind(Protocol):
-    """Opens trackers of one kind of store. Addresses are as the user gave them, of the kind's schemes.
+    """Opens trackers of one kind of store.
+
+    Addresses are as the user gave them, of the kind's schemes, with the environment variables that they name
+    filled in; whoever shows one hides its password.
 
     One is found by an entry point named as a scheme in the group `archsearch.trackers`, which names
     an object like this.
@@ -65,7 +68,7 @@ def open_tracker(uri: str | None, *, home: Path, warn: Callable[[str], None]) ->
     Raises:
         UserError: nothing opens such addresses, or the store can never be used.
     """
-    return find_kind(uri).open(uri, home=home, warn=warn)
+    return find_kind(uri).open(_full(uri), home=home, warn=warn)
 
 
 def check_address(uri: str | None, *, home: Path) -> None:
@@ -74,7 +77,7 @@ def check_address(uri: str | None, *, home: Path) -> None:
     Raises:
         UserError: nothing opens such addresses, the address is wrong, or something else is there.
     """
-    find_kind(uri).check(uri, home=home)
+    find_kind(uri).check(_full(uri), home=home)
 
 
 def delete_runs(study: str, *, uri: str | None, home: Path) -> int:
@@ -83,7 +86,11 @@ def delete_runs(study: str, *, uri: str | None, home: Path) -> int:
     Raises:
         UserError: the store can't be used.
     """
-    return find_kind(uri).delete(study, uri=uri, home=home)
+    return find_kind(uri).delete(study, uri=_full(uri), home=home)
+
+
+def _full(uri: str | None) -> str | None:
+    return None if uri is None else expanded(uri)
 
 
 def find_kind(uri: str | None) -> TrackerKind:

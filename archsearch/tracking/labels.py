@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from archsearch.tracking.records import Role, Scalar
-from archsearch.units import format_count
+from archsearch.units import as_markdown, format_count, printable
 
 _MAX_NAME = 120
 
@@ -20,7 +20,7 @@ def run_name(label: str, *, flops: int, role: Role = "candidate", seed: int | No
 
 def one_line(text: str, *, limit: int = _MAX_NAME) -> str:
     """Return a name of any kind on one line of at most `limit` characters."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -38,7 +38,11 @@ def study_note(
         rows: the result table, best first.
     """
     # One line: lists of experiments show no more.
-    lines = [" · ".join(f"**{_cell(name)}** {_cell(str(fact))}" for name, fact in facts.items())]
+    lines = [
+        " · ".join(
+            f"**{as_markdown(name)}** {as_markdown(str(fact))}" for name, fact in facts.items()
+        )
+    ]
     table = [list(row) for row in rows]
     if table:
         lines += ["", _row(header), _row(["---", *["---:"] * (len(header) - 1)])]
@@ -47,8 +51,4 @@ def study_note(
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return "| " + " | ".join(as_markdown(cell) for cell in cells) + " |"

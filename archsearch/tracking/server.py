@@ -99,9 +99,9 @@ def start_ui(
         shown = shown_uri(uri)
         raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
     port = _free_port(host, port)
-    command = ["--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    command = ["--host", host, "--port", str(port)]
     command += ["--default-artifact-root", (home.resolve() / "artifacts").as_uri()]
-    server = _launch(command, url=f"http://{_url_host(host)}:{port}")
+    server = _launch(command, store=uri, url=f"http://{_url_host(host)}:{port}")
     try:
         _wait(server)
     except BaseException:
@@ -110,8 +110,8 @@ def start_ui(
     return server
 
 
-def _launch(options: Sequence[str], *, url: str) -> UiServer:
-    """Start `mlflow server` with these options, and with what is the same for all."""
+def _launch(options: Sequence[str], *, store: str, url: str) -> UiServer:
+    """Start `mlflow server` on a store with these options, and with what is the same for all."""
     command = [sys.executable, "-m", "mlflow", "server", *options]
     # One process is enough for one person, and three fewer copies of MLflow in memory.
     command += ["--workers", "1", "--uvicorn-opts", "--log-level warning"]
@@ -121,6 +121,7 @@ def _launch(options: Sequence[str], *, url: str) -> UiServer:
         env={
             **os.environ,
             **connect.quiet_environment(),
+            "MLFLOW_BACKEND_STORE_URI": store,  # every user of the machine can read command lines
             # It would start four more processes for features this project has no use for.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
@@ -160,7 +161,7 @@ def serve_ui(
             f"no runs in {home} yet: `archsearch run` makes some, --home says where to look"
         )
     with (
-        _sigterm_as_interrupt(),
+        _signals_as_interrupt(),
         contextlib.suppress(KeyboardInterrupt),
         start_ui(home, tracking_uri=tracking_uri, host=host, port=port) as server,
     ):
@@ -218,18 +219,22 @@ def _url_host(host: str) -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the server too, which has a session of its own; main thread only."""
+def _signals_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the server too, which has a session of its own; main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        numbers.append(signal.SIGHUP)
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = {number: signal.signal(number, interrupt) for number in numbers}
     except ValueError:  # not the main thread: there are no signals to take
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,19 +1,56 @@
 """Processes of the driver: born deaf to Ctrl-C, and asked why they ended."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import current_process
 from pathlib import Path
+from typing import Final
+
+from archsearch.errors import UserError
+
+NAME: Final = "archsearch-"
+"""The names of these processes begin so."""
+_NO_GUARD: Final = 93
+"""Exit status of one in which the calling script called archsearch anew: no library's own."""
+_WRITE_GUARD: Final = (
+    "archsearch starts processes, and each imports the script that calls it; put the call under "
+    '`if __name__ == "__main__":`, so that they do not call it again'
+)
+
+
+def leave_if_imported() -> None:
+    """End this process where it is one that archsearch started, and the script it imports calls archsearch.
+
+    Raises:
+        UserError: it is a process that somebody else started, and imports such a script.
+    """
+    process = current_process()
+    if getattr(process, "_inheriting", False):  # true while the script is imported
+        if process.name.startswith(NAME):
+            os._exit(_NO_GUARD)  # in silence: whoever started it tells the user, once
+        raise UserError(_WRITE_GUARD)
+
+
+def check_guarded(exit_code: int | None) -> None:
+    """Tell the user what to write where a process has ended as its script called archsearch anew.
+
+    Raises:
+        UserError: it has.
+    """
+    if exit_code == _NO_GUARD:
+        raise UserError(_WRITE_GUARD) from None
 
 
 @contextmanager
 def no_signals() -> Iterator[None]:
-    """Have processes started in the block ignore Ctrl-C and SIGTERM from birth: the driver decides."""
+    """Have processes started in the block ignore Ctrl-C, SIGTERM and SIGHUP from birth: it decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
@@ -34,4 +71,6 @@ def why_ended(exit_code: int | None, log: Path) -> str:
     except OSError:
         lines = []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if not lines:  # it did not come so far as to write its log
+        last = "while it imported the script that calls archsearch: what that does at its top is done again"
     return f"exit status {exit_code}" + (f", {last[:200]}" if last else "")

@@ -9,6 +9,14 @@ DEVICE_ORDER: Final = "PCI_BUS_ID"
 _USABLE: Final = 0.9
 """The part of a GPU's memory that frameworks are let take: a process needs some besides, and latency is
 measured in one more."""
+_NOT_OURS: Final = (
+    "JAX_DEBUG_NANS", "JAX_DEFAULT_DTYPE_BITS", "JAX_DISABLE_JIT", "JAX_ENABLE_X64",
+    "JAX_NUMPY_DTYPE_PROMOTION", "JAX_NUMPY_RANK_PROMOTION", "JAX_PLATFORMS", "JAX_PLATFORM_NAME",
+    "JAX_TRANSFER_GUARD", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED",
+    "TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS",
+)  # fmt: skip
+"""Variables by which somebody suits frameworks to programs of their own: numbers of another width, no
+compiler, checks that stop a training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,11 @@ class WorkerSetup:
         """Set what frameworks read as they are imported: call it before that."""
         # Keras is not asked to compute on PyTorch: what trains there is no Keras model.
         os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
+        # No file of the user's: ~/.keras/keras.json may ask for channels first, float16 or another backend.
+        # Nothing is read in a folder that is none, and nothing written.
+        os.environ["KERAS_HOME"] = os.devnull
+        for name in _NOT_OURS:
+            os.environ.pop(name, None)
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
         os.environ["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
         os.environ.setdefault("CUDA_DEVICE_ORDER", DEVICE_ORDER)

@@ -1,4 +1,4 @@
-"""Weights on disk: one NumPy file, keyed by layer, so that any lowering or backend can read it."""
+"""Weights on disk: one NumPy file, keyed by node, so that any lowering or backend can read it."""
 
 import os
 from collections.abc import Mapping
@@ -12,25 +12,26 @@ import numpy.typing as npt
 from archsearch.errors import ArchsearchError
 from archsearch.ir.graph import Graph
 from archsearch.training.initial import initial_weights
+from archsearch.training.lowering.layer_names import layers_of
 
 Weights = dict[str, npt.NDArray[Any]]
 
 
-def get_weights(model: Any) -> Weights:
-    """Copy a Keras model's weights: `layer:0`, `layer:1`, … in Keras's order within a layer.
+def get_weights(model: Any, graph: Graph) -> Weights:
+    """Copy the weights of a network's Keras model: `node:0`, `node:1`, … in Keras's order within a layer.
 
     The random state of dropout layers is none of them.
     """
-    return {key: np.array(variable) for key, variable in _named(model)}
+    return {key: np.array(variable) for key, variable in _named(model, graph)}
 
 
-def set_weights(model: Any, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Give a Keras model its weights; those of auxiliary classifiers that it lacks are left out.
+def set_weights(model: Any, graph: Graph, weights: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Give a network's Keras model its weights; those of auxiliary classifiers that it lacks are left out.
 
     Raises:
         ArchsearchError: a weight is missing, or has another shape.
     """
-    for key, variable in _named(model):
+    for key, variable in _named(model, graph):
         value = weights.get(key)
         if value is None or value.shape != tuple(variable.shape):
             found = "is missing" if value is None else f"has shape {value.shape}"
@@ -77,9 +78,9 @@ def load_weights(path: Path) -> Weights:
         raise ArchsearchError(f"{path} is no readable file of weights: {error}") from error
 
 
-def _named(model: Any) -> list[tuple[str, Any]]:
+def _named(model: Any, graph: Graph) -> list[tuple[str, Any]]:
     return [
-        (f"{layer.name}:{index}", variable)
-        for layer in model.layers
+        (f"{node}:{index}", variable)
+        for node, layer in layers_of(model, graph).items()
         for index, variable in enumerate(layer.weights)
     ]

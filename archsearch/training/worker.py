@@ -40,8 +40,8 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
         log: file for everything libraries print.
     """
     # These reach the whole process group; what to do about them is the driver's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     end_with_driver()
     redirect_output(Path(log))
     setup.apply()

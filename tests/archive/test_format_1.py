@@ -14,7 +14,7 @@ from archsearch.archive.leaderboard import read_result, spent_flops
 from archsearch.archive.optuna_terms import distributions
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
-from archsearch.ir.codec import to_json
+from archsearch.ir.codec import content_hash, to_json
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
@@ -32,6 +32,14 @@ def written(home: Path, study: dict[str, Any]) -> None:
     space = find_space("vgg")
     request = Request(SIZE, 10, Budget.cap(20_000_000, SIZE))
     knobs = distributions(space.knobs(request))
+    # Networks were as they were: any of the same knobs will do here.
+    graphs = {
+        t["attrs"]["graph"]: solve(space, t["params"], request).graph for t in study["trials"]
+    }
+    text = json.dumps(study)
+    for then, graph in graphs.items():
+        text = text.replace(then, content_hash(graph))
+    study = json.loads(text)
     with opened(default_url(home)) as storage:
         directions = [optuna.study.StudyDirection.MAXIMIZE]
         study_id = storage.create_new_study(directions, NAME)
@@ -43,10 +51,8 @@ def written(home: Path, study: dict[str, Any]) -> None:
     folder.create()
     settings = {**study["attributes"]["archsearch"]["settings"], "home": str(home)}
     folder.write_settings(RunSettings.from_dict(settings))
-    for trial in study["trials"]:
-        # Graphs were as they are: any network of its knobs will do here.
-        candidate = solve(space, trial["params"], request)
-        folder.write_graph(trial["attrs"]["graph"], to_json(candidate.graph))
+    for graph in graphs.values():
+        folder.write_graph(content_hash(graph), to_json(graph))
 
 
 def _frozen(trial: dict[str, Any], knobs: dict[str, Any]) -> optuna.trial.FrozenTrial:

@@ -25,7 +25,7 @@ def run(*arguments):
         (["profile", "vgg16", "--colour"], "No such option"),
         (["profile", "nothing.json"], "nothing.json"),
         (["profile", "nothing.keras"], "nothing.keras"),
-        (["profile", "nothing.H5"], "nothing.H5 is in Keras's old HDF5 format"),
+        (["profile", "nothing.H5"], "nothing.H5 cannot be read: No such file"),
         (["profile", "alexnet", "--input", "16x16x3"], "give a larger image"),
         (["sample", "--space", "resnxt", "--flops", "4G"], "did you mean resnext?"),
         (["sample", "--space", "resnext", "--flops", "4Q"], "write one like 20M, 4G or 3.8G"),

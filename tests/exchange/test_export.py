@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from archsearch.data.dataset import load
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.export import ExportRequest, check_out, export
+from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.latency import LatencyRequest
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.ir.codec import to_json
@@ -18,6 +21,7 @@ from tests.networks import resnext_like, vgg_like
 
 PLAIN_TENSORFLOW = """
 import sys
+import tempfile
 sys.modules["archsearch"] = None  # as if it were not installed: importing it fails
 import numpy as np, tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serve"]
@@ -40,7 +44,7 @@ def request_for(graph, data, folder, **changes):
     weights = [w * (1 + rng.random(w.shape, np.float32)) for w in model.get_weights()]
     # Small last layers, so that the probabilities are neither 0 nor 1.
     model.set_weights([w * np.float32(0.02) if w.ndim == 2 else w for w in weights])
-    save_weights(get_weights(model), folder / "w.npz")
+    save_weights(get_weights(model, graph), folder / "w.npz")
     values = {"out": str(folder / "model"), "format": "saved_model", **changes}
     request = ExportRequest(
         graph=to_json(graph), weights=str(folder / "w.npz"), dataset=str(data), **values
@@ -82,6 +86,36 @@ def test_a_keras_file_takes_uint8_images_and_lists_its_classes(dataset, tmp_path
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     with zipfile.ZipFile(out) as file:
         assert json.loads(file.read("archsearch.json"))["classes"] == list(CLASSES)
+
+
+ON_A_BACKEND = """
+import sys
+sys.modules["archsearch"] = None  # as if it were not installed
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+data = np.load(sys.argv[2])
+answer = keras.ops.convert_to_numpy(model(data["images"]))
+np.testing.assert_allclose(answer, data["wanted"], atol=1e-4)
+"""
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_keras_file_loads_on_every_backend(backend, colour_dataset, tmp_path):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    request, _ = request_for(
+        resnext_like(), colour_dataset, tmp_path, out=str(tmp_path / "m.keras"), format="keras"
+    )
+    out = export(request)
+    images = load(colour_dataset).test.images[:3]
+    wanted = find_format("keras").call(out, images)
+    np.savez(tmp_path / "data.npz", images=images, wanted=wanted)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ON_A_BACKEND, str(out), str(tmp_path / "data.npz")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.keras
@@ -162,3 +196,45 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_started(
         assert process.process_id is None
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
+
+
+COMPILED = """
+import sys
+import tempfile
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+data = np.load(sys.argv[2])
+compiled = tf.function(lambda images: model.signatures["predict"](images=images), jit_compile=True)
+answer = compiled(tf.constant(data["images"]))
+np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"], atol=1e-4)
+assert (answer["class_index"].numpy() == data["wanted"].argmax(axis=1)).all()
+"""
+
+
+@pytest.mark.keras
+def test_xla_compiles_the_signature_without_texts(colour_dataset, tmp_path):
+    request, _ = request_for(resnext_like(), colour_dataset, tmp_path)
+    out = export(request)
+    images = load(colour_dataset).test.images[:5]
+    wanted = find_format("saved_model").call(out, images)
+    np.savez(tmp_path / "data.npz", images=images, wanted=wanted)
+    command = [sys.executable, "-I", "-c", COMPILED, str(out), str(tmp_path / "data.npz")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.keras
+def test_folders_whose_names_are_patterns(dataset, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    place = tmp_path / "a[b]" / "c*{d}?"
+    place.mkdir(parents=True)
+    request, _ = request_for(vgg_like(), dataset, place, out=str(place / "mo[d]el"))
+    with ModelProcess(log=place / "models.log", device="cpu") as process:
+        asked = LatencyRequest(graph=request.graph, weights=request.weights, seconds=0.1)
+        assert process.measure(asked).median_ms > 0
+        out = process.export(request)
+    assert (out / "saved_model.pb").is_file()
+    assert sorted(path.name for path in place.iterdir()) == ["mo[d]el", "models.log", "w.npz"]
+    # Nothing is left of what TensorFlow keeps in temporary files, as the process is killed.
+    assert list((tmp_path / "temporary").iterdir()) == []

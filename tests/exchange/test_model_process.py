@@ -9,7 +9,7 @@ import pytest
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.device_choice import checked_device
 from archsearch.exchange.export import ExportRequest
-from archsearch.exchange.latency import LEAST_CALLS, LatencyRequest
+from archsearch.exchange.latency import LatencyRequest
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.ir.codec import to_json
 from tests.networks import vgg_like
@@ -171,7 +171,7 @@ def test_a_real_gauge(tmp_path, capfd):
         gauge.measure(request)
     with ModelProcess(log=tmp_path / "log", device="cpu", threads=1) as gauge:
         found = gauge.measure(request)
-        assert found.calls >= LEAST_CALLS
+        assert found.calls > 0
         assert found.median_ms > 0
         process = gauge.process_id
         wrong = LatencyRequest(graph=request.graph, weights=str(tmp_path / "none.npz"))

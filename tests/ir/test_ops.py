@@ -135,3 +135,27 @@ def test_an_unknown_width_has_a_product_and_no_weights():
     assert conv.product(((9, 9, 6),), (9, 9, width)) == ops.Product(6, width, 9 * 9 * 9, 1)
     with pytest.raises(GraphError, match="the width c is not known"):
         conv.weights(((9, 9, 6),))
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "message"),
+    [
+        (ops.GroupNorm(4), (8, 8, 6), "6 channels are not divisible by 4 groups"),
+        (ops.GroupNorm(0), (8, 8, 6), "by 0 groups"),
+        (ops.Permute((1, 1, 3)), (8, 8, 6), r"each once, got \(1, 1, 3\)"),
+        (ops.Permute((2, 1, 3)), (6,), "wants a feature map"),
+        (ops.Dropout(0.5, channels=True), (6,), "wants a feature map"),
+    ],
+)
+def test_what_does_not_fit_is_told(op, shape, message):
+    with pytest.raises(GraphError, match=message):
+        op.infer(shape)
+
+
+def test_weights_of_prelu_and_group_norm_are_those_of_their_papers():
+    shape = (8, 7, 6)
+    assert ops.PRelu().weights((shape,)).params == 6  # He et al. 2015: one a channel
+    assert ops.PRelu(each=True).weights((shape,)).params == 8 * 7 * 6
+    assert ops.GroupNorm(3).weights((shape,)).params == 12  # Wu & He 2018: γ and β a channel
+    assert ops.LayerNorm(whole=True).weights((shape,)).params == 2 * 8 * 7 * 6
+    assert ops.Permute((3, 1, 2)).infer(shape) == (6, 8, 7)

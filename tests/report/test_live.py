@@ -1,5 +1,6 @@
 """What a person sees while a run works: live, plain or nothing, all from the same events."""
 
+import errno
 import io
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.report.live import LiveView, PlainView, open_view, progress_bar
+from archsearch.report.tables import PlainConsole
 from archsearch.study.events import (
     EpochDone,
     FinalistsStarted,
@@ -145,3 +147,27 @@ def test_what_is_left_counts_networks_that_are_half_through(monkeypatch):
             view(event)
     # One and a half of eight in a minute and a half.
     assert stream.getvalue().splitlines()[-1].endswith("best so far; about 6 min 30 s left")
+
+
+class Gone(io.StringIO):
+    """A terminal that has closed: what is written to it fails."""
+
+    def __init__(self, number: int, place: int) -> None:
+        super().__init__()
+        self.number, self.place = number, place
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, "gone")
+
+    def fileno(self) -> int:
+        return self.place
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE])
+def test_a_run_goes_on_where_nobody_watches_any_more(number: int, tmp_path):
+    with (tmp_path / "terminal").open("w") as place:
+        gone = Gone(number, place.fileno())
+        PlainView(gone)(Notice(text="a"))
+        LiveView(PlainConsole(file=gone))(Notice(text="a"))
+        with pytest.raises(OSError, match="gone"):  # what is another matter is not hidden
+            PlainView(Gone(errno.ENOSPC, place.fileno()))(Notice(text="a"))

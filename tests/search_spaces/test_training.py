@@ -102,7 +102,7 @@ def test_a_candidate_is_called_where_archsearch_is_not(name, tmp_path):
     data = write_dataset(tmp_path / "data", channels=3, side=32, counts=(20, 10, 10))
     graph = candidate_of(name, 50_000_000, seed=5)
     model, _ = learn(graph, 2)
-    save_weights(get_weights(model), tmp_path / "weights.npz")
+    save_weights(get_weights(model, graph), tmp_path / "weights.npz")
     out = export(
         ExportRequest(
             graph=to_json(graph),

@@ -132,7 +132,7 @@ def kill_at(driver: "subprocess.Popen[str]", text: str, delay_s: float = 0.0) ->
     workers = psutil.Process(driver.pid).children(recursive=True)
     assert workers
     driver.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=120)
     assert not alive
 
 

@@ -41,6 +41,7 @@ def trainable(layers):
 @pytest.mark.parametrize("name", SPACES)
 def test_every_node_agrees_with_keras(name, seed):
     from archsearch.training.lowering.keras_model import build_model
+    from archsearch.training.lowering.layer_names import layers_of
 
     space = load_spaces()[name]
     low, _ = space.reach(Request((32, 32, 3), 10, Budget(1, 1)))
@@ -48,8 +49,9 @@ def test_every_node_agrees_with_keras(name, seed):
     request = Request(size, 10, Budget.cap(max(20_000_000, int(low * 1.1)), size))
     graph = solve(space, draw(space.knobs(request), Random(seed)), request).graph
     model = build_model(graph, lowering="plain")
+    layers = layers_of(model, graph)
     for node in graph:
-        layer = model.get_layer(node.name)
+        layer = layers[node.name]
         assert tuple(layer.output.shape[1:]) == node.shape, node.name
         if node.inputs:
             assert trainable([layer]) == node_params(node.op, graph.input_shapes(node)), node.name

@@ -25,7 +25,7 @@ def test_the_pace_is_measured_in_about_the_time_asked_for(dataset, monkeypatch, 
     )
     outcome = pace.measure(job)
     assert (outcome.key, outcome.status, outcome.val_accuracy) == ("pace-1", "complete", None)
-    assert 0 < outcome.train_s < 10
+    assert outcome.train_s >= 0.3
     assert outcome.start_s > 0
     assert outcome.images_per_s > 0
     assert outcome.evaluated_per_s > 0

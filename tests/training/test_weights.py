@@ -27,6 +27,7 @@ def test_another_networks_weights_are_refused():
     from archsearch.training.lowering.keras_model import build_model
     from tests.networks import vgg_like
 
-    model = build_model(vgg_like(), lowering="plain")
+    graph = vgg_like()
+    model = build_model(graph, lowering="plain")
     with pytest.raises(ArchsearchError, match="conv1:0 is missing, wanted shape"):
-        set_weights(model, {})
+        set_weights(model, graph, {})

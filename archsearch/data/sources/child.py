@@ -57,6 +57,9 @@ def run_child(library: str, name: str, out: Path, *, what: str) -> None:
 
 
 def _keras(name: str, out: Path) -> None:
+    keras = importlib.import_module("keras")
+    # A user's keras.json may say otherwise, and CIFAR's images would come as (3, 32, 32).
+    keras.config.set_image_data_format("channels_last")
     module = importlib.import_module(f"keras.datasets.{name}")
     (x_train, y_train), (x_test, y_test) = module.load_data()
     np.savez(out, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)

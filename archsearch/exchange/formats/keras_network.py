@@ -14,5 +14,5 @@ def keras_network(trained: Trained, *, lowering: Lowering) -> Any:
         ArchsearchError: the weights are another network's.
     """
     model = build_model(trained.graph, lowering=lowering)
-    set_weights(model, trained.weights)
+    set_weights(model, trained.graph, trained.weights)
     return model

@@ -10,13 +10,17 @@ import numpy.typing as npt
 
 from archsearch.errors import ArchsearchError
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+from archsearch.exchange.place import no_pattern
 
 EXTRA: Final = "assets.extra"
 """The folder in a SavedModel for what TensorFlow itself does not read."""
 
 
 class SavedModel:
-    """A folder; `serve` takes uint8 images and gives `probabilities`, `class_index` and `class_name`."""
+    """A folder; `serve` takes uint8 images and gives `probabilities`, `class_index` and `class_name`.
+
+    `predict` gives the first two: XLA, which compiles for devices and servers, knows no text.
+    """
 
     name = "saved_model"
     suffix = ""
@@ -36,21 +40,30 @@ class SavedModel:
         module.trained = [variable.value for variable in model.variables]
         module.names = tf.constant(list(trained.classes))
 
-        def answer(images: Any) -> dict[str, Any]:
+        def numbers(images: Any) -> dict[str, Any]:
             logits = model((tf.cast(images, tf.float32) - shift) / scale, training=False)
-            index = tf.argmax(logits, axis=-1)
             return {
                 "probabilities": tf.nn.softmax(logits),
-                "class_index": index,
-                "class_name": tf.gather(module.names, index),
+                "class_index": tf.argmax(logits, axis=-1),
             }
 
+        def named(images: Any) -> dict[str, Any]:
+            answer = numbers(images)
+            return {**answer, "class_name": tf.gather(module.names, answer["class_index"])}
+
         spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
-        serve = tf.function(answer, input_signature=[spec])
-        module.serve = serve
+        traced = {"input_signature": [spec], "autograph": False}
+        module.serve = tf.function(named, **traced)
+        module.predict = tf.function(numbers, **traced)
         # `serve` is the name; TensorFlow Serving and others look for the default one.
-        signatures = {"serve": serve, "serving_default": serve}
-        tf.saved_model.save(module, str(out), signatures=signatures)
+        signatures = {
+            "serve": module.serve,
+            "serving_default": module.serve,
+            "predict": module.predict,
+        }
+        out.mkdir(exist_ok=True)
+        with no_pattern(out) as folder:
+            tf.saved_model.save(module, str(folder), signatures=signatures)
         extra = out / EXTRA
         extra.mkdir(exist_ok=True)
         (extra / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
@@ -74,7 +87,8 @@ def serving(out: Path) -> Callable[[Any], Mapping[str, Any]]:
     """Load a folder; return what gives the tensors that `serve` answers to uint8 images."""
     import tensorflow as tf
 
-    module = tf.saved_model.load(str(out))
+    with no_pattern(out) as folder:
+        module = tf.saved_model.load(str(folder))
 
     def serve(images: Any) -> Mapping[str, Any]:
         # Its weights live as long as the module.

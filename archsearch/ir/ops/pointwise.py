@@ -9,7 +9,10 @@ from archsearch.ir.ops.op import Free, Shape, feature_map
 
 @dataclass(frozen=True, slots=True)
 class Activation(Free):
-    """An element-wise nonlinearity, by its Keras name; `slope` is leaky_relu's below 0 (Keras: 0.2)."""
+    """An element-wise nonlinearity, by its Keras name.
+
+    `slope` is leaky_relu's below 0 (Keras: 0.2), or elu's at 0 from below, its α (Keras: 1).
+    """
 
     function: str = "relu"
     slope: float | None = None
@@ -22,15 +25,22 @@ class Activation(Free):
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Free):
-    """Dropout of single elements in training; nothing at test time."""
+    """Dropout in training, nothing at test time: of single elements, or of whole channels of a map.
+
+    Neighbours in a channel tell the same, so that only whole ones can be missed (Tompson et al. 2015,
+    arXiv:1411.4280, section 3.2).
+    """
 
     rate: float
+    channels: bool = False
     kind: ClassVar[str] = "dropout"
     elementwise: ClassVar[bool] = True
 
     def infer(self, *inputs: Shape) -> Shape:
         if not 0 <= self.rate < 1:
             raise GraphError(f"a dropout rate lies in [0, 1), got {self.rate}")
+        if self.channels:
+            feature_map(inputs)
         return inputs[0]
 
 

@@ -149,18 +149,39 @@ class Reshape(Free):
 
 @dataclass(frozen=True, slots=True)
 class Resize(Free):
-    """Bilinear scaling of a map to `size`, (height, width): small images for a network of large ones."""
+    """Scaling of a map to `size`, (height, width): small images for a network of large ones."""
 
     size: Pair
+    method: Literal["bilinear", "nearest"] = "bilinear"
     kind: ClassVar[str] = "resize"
 
     def infer(self, *inputs: Shape) -> Shape:
         return (*self.size, feature_map(inputs)[2])
 
     def sees(self, inputs: tuple[Shape, ...]) -> Sight:
-        # A scaled pixel lies between two neighbours and sees both.
+        # A scaled pixel lies between two neighbours and sees both, or the nearer one.
         height, width, _ = feature_map(inputs)
-        return Sight((2, 2), (Fraction(height, self.size[0]), Fraction(width, self.size[1])))
+        window = (2, 2) if self.method == "bilinear" else (1, 1)
+        return Sight(window, (Fraction(height, self.size[0]), Fraction(width, self.size[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class Permute(Free):
+    """A map with its axes in another order; `axes` are height 1, width 2, channels 3."""
+
+    axes: tuple[int, int, int]
+    kind: ClassVar[str] = "permute"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        shape = feature_map(inputs)
+        if sorted(self.axes) != [1, 2, 3]:
+            raise GraphError(f"the axes of a map are 1, 2 and 3, each once, got {self.axes}")
+        return tuple(shape[axis - 1] for axis in self.axes)
+
+    def sees(self, inputs: tuple[Shape, ...]) -> Sight:
+        height, width, _ = feature_map(inputs)
+        # Where channels have become positions, these see all that was there.
+        return Sight() if self.axes[2] == 3 else Sight((height, width))
 
 
 __all__ = [
@@ -170,6 +191,7 @@ __all__ = [
     "Input",
     "Pad",
     "PadChannels",
+    "Permute",
     "Pool",
     "Reshape",
     "Resize",

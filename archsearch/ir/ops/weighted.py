@@ -119,11 +119,16 @@ class BatchNorm(Op):
 
 @dataclass(frozen=True, slots=True)
 class LayerNorm(Op):
-    """Normalisation over the channels of each position (Ba et al. 2016; ConvNeXt's form)."""
+    """Normalisation of each sample (Ba et al. 2016, arXiv:1607.06450).
+
+    Over the channels of each position, as ConvNeXt has it; `whole` is over all numbers of a map, as the paper
+    has it, each with a factor and an offset of its own.
+    """
 
     scale: bool = True
     center: bool = True
     epsilon: float = 1e-6
+    whole: bool = False
     kind: ClassVar[str] = "layer_norm"
     elementwise: ClassVar[bool] = True
     normalizes: ClassVar[bool] = True
@@ -132,7 +137,62 @@ class LayerNorm(Op):
         return inputs[0]
 
     def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        if not self.whole:
+            return _affine(inputs[0][-1], self.scale, self.center)
+        shape = tuple(known(n) for n in inputs[0])
+        starts = (1.0,) * self.scale + (0.0,) * self.center
+        return Weights([Weight(shape, start) for start in starts])
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(Op):
+    """Normalisation of each sample over groups of channels (Wu & He 2018, arXiv:1803.08494)."""
+
+    groups: int = 32
+    scale: bool = True
+    center: bool = True
+    epsilon: float = 1e-5
+    kind: ClassVar[str] = "group_norm"
+    elementwise: ClassVar[bool] = True
+    normalizes: ClassVar[bool] = True
+
+    def infer(self, *inputs: Shape) -> Shape:
+        channels = inputs[0][-1]
+        if isinstance(channels, int) and (self.groups < 1 or channels % self.groups):
+            raise GraphError(
+                f"{channels} channels are not divisible by {self.groups} groups to normalise"
+            )
+        return inputs[0]
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
         return _affine(inputs[0][-1], self.scale, self.center)
+
+    def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PRelu(Op):
+    """A ReLU whose slope below 0 is trained, one a channel or (`each`) one for every number of a map.
+
+    He et al. 2015, arXiv:1502.01852, section 2.1, where it starts at 0.25.
+    """
+
+    each: bool = False
+    initial: float = 0.25
+    kind: ClassVar[str] = "prelu"
+    elementwise: ClassVar[bool] = True
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return inputs[0]
+
+    def weights(self, inputs: tuple[Shape, ...]) -> Weights:
+        shape = tuple(known(n) for n in inputs[0])
+        shared = shape if self.each else (*(1 for _ in shape[:-1]), shape[-1])
+        return Weights([Weight(shared, self.initial)])
 
     def product(self, inputs: tuple[Shape, ...], output: Shape) -> Product | None:
         return None
@@ -193,4 +253,4 @@ def _offsets(channels: Width, wanted: bool) -> list[Weight]:
     return [Weight((known(channels),), 0.0)] if wanted else []
 
 
-__all__ = ["BatchNorm", "Conv", "Dense", "LayerNorm", "LayerScale"]
+__all__ = ["BatchNorm", "Conv", "Dense", "GroupNorm", "LayerNorm", "LayerScale", "PRelu"]

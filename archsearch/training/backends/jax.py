@@ -40,7 +40,7 @@ class JaxSteps:
         device = jax.devices()[0]
         self.device = "" if device.platform == "cpu" else str(device.device_kind)
         untrained = keras_model(task)
-        self._model = untrained.model
+        self._model, self._graph = untrained.model, task.graph
         self._recipe = task.recipe
         self._mean, self._scale = task.image_mean, task.image_scale
         self._class_weights = (
@@ -104,7 +104,7 @@ class JaxSteps:
     def weights(self) -> Weights:
         """Copy the weights."""
         with scope_of(self._pairs(self._values)):
-            return get_weights(self._model)
+            return get_weights(self._model, self._graph)
 
     def state(self) -> list[npt.NDArray[Any]]:
         """Copy all that changes in training."""

@@ -57,7 +57,7 @@ class TensorFlowSteps:
     def __init__(self, task: Task) -> None:
         self.device = _device()
         untrained = keras_model(task)
-        self._model = untrained.model
+        self._model, self._graph = untrained.model, task.graph
         self._recipe = task.recipe
         self._class_weights = (
             None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
@@ -127,7 +127,7 @@ class TensorFlowSteps:
     def weights(self) -> Weights:
         """Copy the weights."""
         with scope_of(self._values(self._vectors())):
-            return get_weights(self._model)
+            return get_weights(self._model, self._graph)
 
     def state(self) -> list[npt.NDArray[Any]]:
         """Copy all that changes in training."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
 from archsearch.training.initial import initial_weights, is_depthwise
 from archsearch.training.lowering.grouped_conv import GroupedConv2D
+from archsearch.training.lowering.layer_names import MODEL_NAME, LayerNames, layers_of
 from archsearch.training.lowering.layers import FusedBatchNorm, MeanOfKept
 from archsearch.training.lowering.windows import used_padding, window_cells
 
@@ -27,9 +28,13 @@ else:  # a model that was tuned on JAX loads here, too, where its layers are Ker
     ):
         keras.saving.register_keras_serializable("archsearch", _name)(type(_name, (_layer,), {}))
 
+_LOWEST_HALF: Final = -65504.0
+"""The same in a process whose numbers have 16 bits."""
 Lowering: TypeAlias = Literal["plain", "train"]
 
 BN_MOMENTUM = 0.9
+_MAPS: Final = {"data_format": "channels_last"}
+"""Said to every layer that asks: a user's Keras may be configured otherwise."""
 _LOWEST = (
     -3.0e38
 )  # stands for −inf around a max pool: finite, so that a model's config is plain JSON
@@ -57,25 +62,30 @@ def build_model(
 
     Returns:
         A functional model from preprocessed float images (height, width, channels) to logits. A
-        node's layer has the node's name; explicit padding is a layer of its own, `<node>.pad`.
+        node's layer is named after it (`layer_names`); explicit padding is a layer of its own,
+        `<layer>-pad`. Maps have their channels last, whatever Keras is configured to.
     """
     skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
-    tensors = _tensors(graph, lowering, seed, skip)
+    names = LayerNames(graph)
+    tensors = _tensors(graph, lowering, seed, skip, names)
     outputs = tensors[-1]
     if auxiliary and graph.auxiliary:
         outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
     # A model's name becomes a name scope; a network's may have any character.
-    model = keras.Model(tensors[0], outputs, name="archsearch_model")
+    model = keras.Model(tensors[0], outputs, name=MODEL_NAME)
     weights = initial_weights(graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip)
+    built = layers_of(model, graph)
     for name, values in weights.items():
-        for variable, value in zip(model.get_layer(name).weights, values, strict=True):
+        for variable, value in zip(built[name].weights, values, strict=True):
             variable.assign(value)
     return model
 
 
-def _tensors(graph: Graph, lowering: Lowering, seed: int, skip: frozenset[int]) -> list[Any]:
+def _tensors(
+    graph: Graph, lowering: Lowering, seed: int, skip: frozenset[int], names: LayerNames
+) -> list[Any]:
     """Return each node's output, the image's first; None for those in `skip`."""
-    builder = _Builder(lowering, seed)
+    builder = _Builder(lowering, seed, names)
     tensors: list[Any] = []
     for index, node in enumerate(graph.nodes):
         if index in skip:
@@ -89,17 +99,23 @@ def _tensors(graph: Graph, lowering: Lowering, seed: int, skip: frozenset[int]) 
 class _Builder:
     """Adds nodes one by one; one method an op, found by its kind."""
 
-    def __init__(self, lowering: Lowering, seed: int) -> None:
+    def __init__(self, lowering: Lowering, seed: int, names: LayerNames) -> None:
         self.train = lowering == "train"
         self.seed = seed
+        self.names = names
+        self.name = ""
         self.input_shape: ops.Shape = ()
 
     def add(self, node: Node, inputs: list[Any]) -> Any:
         method: Callable[..., Any] = getattr(self, f"_{node.op.kind}")
+        self.name = self.names.of_nodes[node.name]
         return method(node, node.op, *inputs)
 
+    def _part(self, node: Node, part: str) -> str:
+        return self.names.part(node.name, part)
+
     def _input(self, node: Node, op: ops.Input) -> Any:
-        return keras.Input(op.shape, name=node.name)
+        return keras.Input(op.shape, name=self.name)
 
     def _conv(self, node: Node, op: ops.Conv, x: Any) -> Any:
         filters, groups = known(op.filters), known(op.groups)
@@ -109,7 +125,8 @@ class _Builder:
             "padding": padding,
             "use_bias": op.bias,
             "dilation_rate": op.dilation,
-            "name": node.name,
+            "name": self.name,
+            **_MAPS,
         }
         plain, depthwise = self._conv_layers(groups)
         if is_depthwise(op, self.input_shape):
@@ -129,7 +146,7 @@ class _Builder:
         return GroupedConv2D if self.train and groups > 1 else layers.Conv2D, layers.DepthwiseConv2D
 
     def _dense(self, node: Node, op: ops.Dense, x: Any) -> Any:
-        return layers.Dense(op.units, use_bias=op.bias, kernel_initializer="zeros", name=node.name)(
+        return layers.Dense(op.units, use_bias=op.bias, kernel_initializer="zeros", name=self.name)(
             x
         )
 
@@ -140,24 +157,36 @@ class _Builder:
             epsilon=op.epsilon,
             scale=op.scale,
             center=op.center,
-            name=node.name,
+            name=self.name,
         )(x)
 
     def _layer_norm(self, node: Node, op: ops.LayerNorm, x: Any) -> Any:
+        axes = list(range(1, len(node.shape) + 1)) if op.whole else -1
         return layers.LayerNormalization(
-            epsilon=op.epsilon, scale=op.scale, center=op.center, name=node.name
+            axis=axes, epsilon=op.epsilon, scale=op.scale, center=op.center, name=self.name
         )(x)
+
+    def _group_norm(self, node: Node, op: ops.GroupNorm, x: Any) -> Any:
+        return layers.GroupNormalization(
+            op.groups, epsilon=op.epsilon, scale=op.scale, center=op.center, name=self.name
+        )(x)
+
+    def _prelu(self, node: Node, op: ops.PRelu, x: Any) -> Any:
+        shared = None if op.each or len(node.shape) == 1 else [1, 2]
+        return layers.PReLU(shared_axes=shared, name=self.name)(x)
 
     def _layer_scale(self, node: Node, op: ops.LayerScale, x: Any) -> Any:
         # Keras has no layer of its own for this; a 1×1 depthwise convolution is the same product.
         return layers.DepthwiseConv2D(
-            1, use_bias=False, depthwise_initializer="zeros", name=node.name
+            1, use_bias=False, depthwise_initializer="zeros", name=self.name, **_MAPS
         )(x)
 
     def _activation(self, node: Node, op: ops.Activation, x: Any) -> Any:
+        if op.function == "elu" and op.slope is not None:
+            return layers.ELU(op.slope, name=self.name)(x)
         if op.slope is not None:
-            return layers.LeakyReLU(negative_slope=op.slope, name=node.name)(x)
-        return layers.Activation(op.function, name=node.name)(x)
+            return layers.LeakyReLU(negative_slope=op.slope, name=self.name)(x)
+        return layers.Activation(op.function, name=self.name)(x)
 
     def _pool(self, node: Node, op: ops.Pool, x: Any) -> Any:
         kind = layers.MaxPooling2D if op.method == "max" else layers.AveragePooling2D
@@ -169,8 +198,8 @@ class _Builder:
             node, x, op.kernel, op.stride, op.padding, fill=fill, explicit=counts
         )
         scaled = op.method == "avg" and not counts and padding == "valid" and any(op.padding)
-        name = f"{node.name}.sum" if scaled else node.name
-        x = kind(op.kernel, strides=op.stride, padding=padding, name=name)(x)
+        name = self._part(node, "sum") if scaled else self.name
+        x = kind(op.kernel, strides=op.stride, padding=padding, name=name, **_MAPS)(x)
         if not scaled:
             return x
         # Every window divided by the whole kernel's size; its share inside the image is wanted.
@@ -179,61 +208,68 @@ class _Builder:
             window_cells(width, op.kernel[1], op.stride[1], op.padding[2], node.shape[1]),
         )
         factor = (prod(op.kernel) / inside)[None, :, :, None].tolist()
-        return layers.Rescaling(factor, name=node.name)(x)
+        return layers.Rescaling(factor, name=self.name)(x)
 
     def _global_pool(self, node: Node, op: ops.GlobalPool, x: Any) -> Any:
         kind = layers.GlobalMaxPooling2D if op.method == "max" else layers.GlobalAveragePooling2D
-        return kind(keepdims=op.keep_map, name=node.name)(x)
+        return kind(keepdims=op.keep_map, name=self.name, **_MAPS)(x)
 
     def _flatten(self, node: Node, op: ops.Flatten, x: Any) -> Any:
-        return layers.Flatten(name=node.name)(x)
+        return layers.Flatten(name=self.name, **_MAPS)(x)
 
     def _dropout(self, node: Node, op: ops.Dropout, x: Any) -> Any:
         self.seed += 1
-        return layers.Dropout(op.rate, seed=self.seed, name=node.name)(x)
+        if op.channels:
+            return layers.SpatialDropout2D(op.rate, seed=self.seed, name=self.name, **_MAPS)(x)
+        return layers.Dropout(op.rate, seed=self.seed, name=self.name)(x)
 
     def _drop_path(self, node: Node, op: ops.DropPath, x: Any) -> Any:
         self.seed += 1
         shape = (None, *(1 for _ in node.shape))
-        return layers.Dropout(1 - op.survival, noise_shape=shape, seed=self.seed, name=node.name)(x)
+        return layers.Dropout(1 - op.survival, noise_shape=shape, seed=self.seed, name=self.name)(x)
 
     def _add(self, node: Node, op: ops.Add, *xs: Any) -> Any:
-        return layers.Add(name=node.name)(list(xs))
+        return layers.Add(name=self.name)(list(xs))
 
     def _mean(self, node: Node, op: ops.Mean, *xs: Any) -> Any:
         if not (self.train and op.drop):
-            return layers.Average(name=node.name)(list(xs))
+            return layers.Average(name=self.name)(list(xs))
         self.seed += 1
-        return MeanOfKept(op.drop, seed=self.seed, name=node.name)(list(xs))
+        return MeanOfKept(op.drop, seed=self.seed, name=self.name)(list(xs))
 
     def _multiply(self, node: Node, op: ops.Multiply, x: Any, gate: Any) -> Any:
-        return layers.Multiply(name=node.name)([x, gate])
+        return layers.Multiply(name=self.name)([x, gate])
 
     def _concat(self, node: Node, op: ops.Concat, *xs: Any) -> Any:
-        return layers.Concatenate(name=node.name)(list(xs))
+        return layers.Concatenate(name=self.name)(list(xs))
 
     def _pad(self, node: Node, op: ops.Pad, x: Any) -> Any:
-        return layers.ZeroPadding2D((op.padding[:2], op.padding[2:]), name=node.name)(x)
+        return layers.ZeroPadding2D((op.padding[:2], op.padding[2:]), name=self.name, **_MAPS)(x)
 
     def _crop(self, node: Node, op: ops.Crop, x: Any) -> Any:
-        return layers.Cropping2D((op.cropping[:2], op.cropping[2:]), name=node.name)(x)
+        return layers.Cropping2D((op.cropping[:2], op.cropping[2:]), name=self.name, **_MAPS)(x)
 
     def _reshape(self, node: Node, op: ops.Reshape, x: Any) -> Any:
-        return layers.Reshape(op.target, name=node.name)(x)
+        return layers.Reshape(op.target, name=self.name)(x)
+
+    def _permute(self, node: Node, op: ops.Permute, x: Any) -> Any:
+        return layers.Permute(op.axes, name=self.name)(x)
 
     def _resize(self, node: Node, op: ops.Resize, x: Any) -> Any:
-        return layers.Resizing(*op.size, interpolation="bilinear", name=node.name)(x)
+        return layers.Resizing(*op.size, interpolation=op.method, name=self.name, **_MAPS)(x)
 
     def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
-        return layers.Rescaling(op.scale, offset=op.offset, name=node.name)(x)
+        return layers.Rescaling(op.scale, offset=op.offset, name=self.name)(x)
 
     def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
         # As columns: TensorFlow's CPU rewriting merges a padding with a convolution that reads it, and the
         # merged kernel pads no channels.
         height, width, channels = map(known, self.input_shape)
-        x = layers.Reshape((height * width, channels, 1), name=f"{node.name}.columns")(x)
-        x = layers.ZeroPadding2D(((0, 0), (op.before, op.after)), name=f"{node.name}.pad")(x)
-        return layers.Reshape(node.shape, name=node.name)(x)
+        x = layers.Reshape((height * width, channels, 1), name=self._part(node, "columns"))(x)
+        x = layers.ZeroPadding2D(
+            ((0, 0), (op.before, op.after)), name=self._part(node, "pad"), **_MAPS
+        )(x)
+        return layers.Reshape(node.shape, name=self.name)(x)
 
     def _local_response_norm(self, node: Node, op: ops.LocalResponseNorm, x: Any) -> Any:
         channels = known(self.input_shape[-1])
@@ -243,7 +279,7 @@ class _Builder:
         total = squares[..., :channels]
         for offset in range(1, op.size):
             total = total + squares[..., offset : offset + channels]
-        return layers.Identity(name=node.name)(x * (op.k + op.alpha * total) ** -op.beta)
+        return layers.Identity(name=self.name)(x * (op.k + op.alpha * total) ** -op.beta)
 
     def _padded(
         self,
@@ -270,8 +306,12 @@ class _Builder:
             return x, "same"
         if fill:
             pads = ((0, 0), rows, columns, (0, 0))
+            if keras.backend.standardize_dtype(x.dtype) == "float16":
+                fill = max(fill, _LOWEST_HALF)
             return keras.ops.pad(x, pads, constant_values=fill), "valid"
-        return layers.ZeroPadding2D((rows, columns), name=f"{node.name}.pad")(x), "valid"
+        return layers.ZeroPadding2D((rows, columns), name=self._part(node, "pad"), **_MAPS)(
+            x
+        ), "valid"
 
 
 def _same(side: int, reach: int, stride: int) -> tuple[int, int]:

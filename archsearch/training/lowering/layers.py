@@ -31,7 +31,8 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize by the batch's statistics in training, by the moving ones otherwise."""
-        if mask is not None or self.axis not in (-1, len(inputs.shape) - 1):
+        known = self.axis in (-1, len(inputs.shape) - 1) and self.variable_dtype == "float32"
+        if mask is not None or not known:
             return super().call(inputs, training=training, mask=mask)
         batch = bool(training) and self.trainable
         on_tensorflow = keras.backend.backend() == "tensorflow"

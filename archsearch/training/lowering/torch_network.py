@@ -197,7 +197,8 @@ class Network:
     def _layer_norm(self, node: Node, op: ops.LayerNorm, values: Sequence[Array]) -> Apply:
         gamma = self._trained(node, values, 0) if op.scale else None
         beta = self._trained(node, values, int(op.scale)) if op.center else None
-        size = (known(self._before[0][-1]),)
+        before = tuple(known(n) for n in self._before[0])
+        size = before if op.whole else before[-1:]
 
         def apply(x: Tensor, training: bool) -> Tensor:
             if x.dim() == 2:
@@ -207,11 +208,29 @@ class Network:
 
         return apply
 
+    def _group_norm(self, node: Node, op: ops.GroupNorm, values: Sequence[Array]) -> Apply:
+        gamma = self._trained(node, values, 0) if op.scale else None
+        beta = self._trained(node, values, int(op.scale)) if op.center else None
+        return lambda x, training: F.group_norm(x, op.groups, gamma, beta, op.epsilon)
+
+    def _prelu(self, node: Node, op: ops.PRelu, values: Sequence[Array]) -> Apply:
+        slope = self._trained(node, values, 0)
+
+        def apply(x: Tensor, training: bool) -> Tensor:
+            rows = x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+            y = F.relu(rows) - slope * F.relu(-rows)
+            return y.permute(0, 3, 1, 2) if y.dim() == 4 else y
+
+        return apply
+
     def _layer_scale(self, node: Node, op: ops.LayerScale, values: Sequence[Array]) -> Apply:
         factor = self._trained(node, values, 0)
         return lambda x, training: x * factor
 
     def _activation(self, node: Node, op: ops.Activation, values: Sequence[Array]) -> Apply:
+        if op.function == "elu" and op.slope is not None:
+            alpha = op.slope
+            return lambda x, training: F.elu(x, alpha)
         if op.function == "leaky_relu" or op.slope is not None:
             slope = 0.2 if op.slope is None else op.slope
             return lambda x, training: F.leaky_relu(x, slope)
@@ -265,7 +284,8 @@ class Network:
 
     def _dropout(self, node: Node, op: ops.Dropout, values: Sequence[Array]) -> Apply:
         self.random = self.random or op.rate > 0
-        return lambda x, training: F.dropout(x, op.rate, training)
+        drop = F.dropout2d if op.channels else F.dropout
+        return lambda x, training: drop(x, op.rate, training)
 
     def _drop_path(self, node: Node, op: ops.DropPath, values: Sequence[Array]) -> Apply:
         self.random = self.random or op.survival < 1
@@ -333,7 +353,15 @@ class Network:
 
         return apply
 
+    def _permute(self, node: Node, op: ops.Permute, values: Sequence[Array]) -> Apply:
+        def apply(x: Tensor, training: bool) -> Tensor:
+            return x.permute(0, 2, 3, 1).permute(0, *op.axes).permute(0, 3, 1, 2)
+
+        return apply
+
     def _resize(self, node: Node, op: ops.Resize, values: Sequence[Array]) -> Apply:
+        if op.method == "nearest":
+            return lambda x, training: F.interpolate(x, op.size, mode="nearest-exact")
         return lambda x, training: F.interpolate(x, op.size, mode="bilinear", align_corners=False)
 
     def _rescale(self, node: Node, op: ops.Rescale, values: Sequence[Array]) -> Apply:

@@ -1,6 +1,8 @@
 import gzip
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,36 @@ def test_a_download_that_fails_says_so(tmp_path: Path, monkeypatch):
     )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "home").exists()
+
+
+CHANNELS_FIRST = """
+import sys
+from pathlib import Path
+import keras, numpy as np
+from keras.datasets import cifar10
+
+assert keras.config.image_data_format() == "channels_first"
+
+def load_data():  # as Keras's own ends, behind a download
+    x = np.arange(2 * 3 * 32 * 32).reshape(2, 3, 32, 32).astype("uint8")
+    if keras.config.image_data_format() == "channels_last":
+        x = x.transpose(0, 2, 3, 1)
+    return (x, np.zeros((2, 1))), (x, np.zeros((2, 1)))
+
+cifar10.load_data = load_data
+from archsearch.data.sources.child import _keras
+_keras("cifar10", Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.keras
+def test_images_come_channels_last_whatever_keras_is_configured_to(tmp_path: Path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    done = subprocess.run(
+        [sys.executable, "-c", CHANNELS_FIRST, str(tmp_path / "out.npz")],
+        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["x_train"].shape == (2, 32, 32, 3)

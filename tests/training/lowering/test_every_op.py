@@ -11,6 +11,7 @@ from archsearch.ir import ops
 from archsearch.ir.graph import Graph, Node
 from archsearch.ir.tracer import Tracer
 from archsearch.training.initial import initial_weights
+from archsearch.training.lowering.layer_names import layers_of
 
 pytestmark = pytest.mark.keras
 
@@ -36,6 +37,8 @@ USES: dict[str, tuple[tuple[ops.Op, ...], ops.Op]] = {
     "dense": ((ops.Flatten(),), ops.Dense(7)),
     "batch_norm": (TWO[:1], ops.BatchNorm()),
     "layer_norm": (TWO[:1], ops.LayerNorm()),
+    "group_norm": (TWO[:1], ops.GroupNorm(3)),
+    "prelu": (TWO[:1], ops.PRelu()),
     "layer_scale": (TWO[:1], ops.LayerScale(0.3)),
     "local_response_norm": (TWO[:1], ops.LocalResponseNorm(3, 0.1)),
     "activation": (TWO[:1], ops.Activation("leaky_relu", 0.1)),
@@ -51,12 +54,30 @@ USES: dict[str, tuple[tuple[ops.Op, ...], ops.Op]] = {
     "pad_channels": (TWO[:1], ops.PadChannels(1, 2)),
     "reshape": ((ops.GlobalPool(),), ops.Reshape((1, 1, 3))),
     "resize": (TWO[:1], ops.Resize((12, 10))),
+    "permute": (TWO[:1], ops.Permute((2, 3, 1))),
 }
+
+
+# Ops whose settings make another layer of them.
+OTHERS: tuple[ops.Op, ...] = (
+    ops.LayerNorm(whole=True),
+    ops.LayerNorm(scale=False, whole=True),
+    ops.GroupNorm(6, center=False),
+    ops.PRelu(each=True),
+    ops.Activation("elu", 0.3),
+    ops.Dropout(0.5, channels=True),
+    ops.Resize((5, 16), "nearest"),
+    ops.Permute((2, 1, 3)),
+)
 
 
 def used(kind: str) -> Graph:
     """A network of the op: it runs on what the image gives, and ends in a vector."""
-    before, op = USES[kind]
+    return around(*USES[kind])
+
+
+def around(before: tuple[ops.Op, ...], op: ops.Op) -> Graph:
+    kind = op.kind
     nodes = [Node("image", ops.Input((9, 8, 3)), (), (9, 8, 3))]
     nodes += [Node(f"before{i}", b, (0,), b.infer((9, 8, 3))) for i, b in enumerate(before)]
     given = tuple(range(1, len(nodes))) or (0,)
@@ -83,9 +104,8 @@ def answers(graph: Graph, lowering: str, images, *, seed: int = 0):
     from archsearch.training.lowering.keras_model import build_model
 
     model = build_model(graph, lowering=lowering, seed=seed)
-    listed = [
-        np.array(v) for n in graph for v in model.get_layer(n.name).weights if "seed" not in v.path
-    ]
+    layers = layers_of(model, graph).values()
+    listed = [np.array(v) for layer in layers for v in layer.weights if "seed" not in v.path]
     return np.asarray(model(images, training=False)), listed
 
 
@@ -104,6 +124,18 @@ def test_it_is_lowered_and_has_the_weights_it_says(kind, lowering):
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
     said = [w for n in graph for w in n.op.weights(graph.input_shapes(n))]
     assert [w.size for w in weights] == [np.prod(w.shape) for w in said]
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("op", OTHERS, ids=str)
+def test_so_are_their_other_forms(op, lowering):
+    graph = around(TWO[:1], op)
+    images = np.random.default_rng(0).standard_normal((2, 9, 8, 3)).astype("float32")
+    got, weights = answers(graph, lowering, images)
+    wanted, _ = answers(graph, "plain", images)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    said = [w for n in graph for w in n.op.weights(graph.input_shapes(n))]
+    assert [w.shape for w in weights] == [w.shape for w in said]
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)

@@ -7,6 +7,7 @@ import pytest
 from archsearch.ir import ops
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost, node_params
+from archsearch.training.lowering.layer_names import layers_of
 from tests.networks import everything, modern, resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
@@ -34,7 +35,7 @@ def test_each_nodes_shape_and_parameters_equal_keras_own(graph, lowering):
 
     model = build_model(graph, lowering=lowering)
     for node in graph.nodes[1:]:
-        layer = model.get_layer(node.name)
+        layer = layers_of(model, graph)[node.name]
         assert layer.output.shape[1:] == node.shape, node.name
         trainable = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
         assert trainable == node_params(node.op, graph.input_shapes(node)), node.name

@@ -7,6 +7,7 @@ from archsearch.ir import ops
 from archsearch.ir.codec import from_json, to_json
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import cost, node_params
+from archsearch.training.lowering.layer_names import layers_of
 
 pytestmark = pytest.mark.keras
 
@@ -39,7 +40,7 @@ def test_their_shapes_parameters_and_json():
 
     model = build_model(GRAPH, lowering="plain")
     for node in GRAPH.nodes[1:]:
-        layer = model.get_layer(node.name)
+        layer = layers_of(model, GRAPH)[node.name]
         assert layer.output.shape[1:] == node.shape
         trainable = sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
         assert trainable == node_params(node.op, GRAPH.input_shapes(node)), node.name

@@ -1,0 +1,155 @@
+"""Trainings, exports and models where the user's Keras and JAX are configured for other work."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.keras
+
+CONFIGURED = [
+    {"image_data_format": "channels_first"},
+    {"floatx": "float16"},
+    {"floatx": "float64", "epsilon": 0.5},
+    {"backend": "jax", "floatx": "float8", "nnx_enabled": True},  # Keras itself does not start
+]
+VARIABLES = {
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_DISABLE_JIT": "1",
+    "JAX_TRANSFER_GUARD": "disallow",
+    "JAX_PLATFORMS": "cuda",
+    "KERAS_MAX_EPOCHS": "many",
+    "TF_USE_LEGACY_KERAS": "1",
+}
+
+
+def configured_home(folder, **values):
+    """A home folder whose keras.json says these."""
+    (folder / ".keras").mkdir(parents=True)
+    whole = {"floatx": "float32", "epsilon": 1e-7, "backend": "tensorflow",
+             "image_data_format": "channels_last"} | values  # fmt: skip
+    (folder / ".keras" / "keras.json").write_text(json.dumps(whole))
+    return folder
+
+
+def in_process(code, *arguments, home, **variables):
+    """Run code in a fresh process of a user with that home; return what it printed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**environment, "HOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from archsearch.training.setup import WorkerSetup
+WorkerSetup(backend=sys.argv[1], threads=1).apply()
+from tests.images import write_dataset
+from tests.networks import everything, resnext_like
+from archsearch.ir.codec import to_json
+from archsearch.training.fit import train
+from archsearch.training.job import Job
+from archsearch.training.recipe import Recipe
+folder = Path(sys.argv[2])
+graph = resnext_like(channels=1)
+write_dataset(folder / "data", channels=1)
+job = Job(key="t", graph=to_json(graph), dataset=str(folder / "data"), recipe=Recipe(batch=16),
+    images=32, seed=0, backend=sys.argv[1], weights=str(folder / "w.npz"))
+outcome = train(job, lambda report: True)
+assert outcome.status == "complete", outcome
+print(repr(outcome.val_loss))
+"""
+
+MEASURE_AND_EXPORT = """
+import sys
+from pathlib import Path
+if __name__ == "__main__":
+    from tests.networks import resnext_like
+    from archsearch.ir.codec import to_json
+    from archsearch.exchange.export import ExportRequest
+    from archsearch.exchange.latency import LatencyRequest
+    from archsearch.exchange.model_process import ModelProcess
+    folder = Path(sys.argv[1])
+    graph = to_json(resnext_like(channels=1))
+    with ModelProcess(log=folder / "models.log", device="cpu") as process:
+        print(process.measure(LatencyRequest(graph=graph, batch=1)).median_ms > 0)
+        for form, out in (("saved_model", "saved"), ("keras", "model.keras")):
+            process.export(ExportRequest(graph=graph, weights=str(folder / "w.npz"),
+                dataset=str(folder / "data"), out=str(folder / out), format=form))
+"""
+
+
+@pytest.fixture(scope="module")
+def as_usual(tmp_path_factory):
+    """What the trainings come to where nobody has configured anything, by backend."""
+    found = {}
+
+    def loss(backend):
+        if backend not in found:
+            folder = tmp_path_factory.mktemp(backend)
+            (folder / "home").mkdir()
+            found[backend] = in_process(TRAIN, backend, folder, home=folder / "home")
+        return found[backend]
+
+    return loss
+
+
+@pytest.mark.parametrize("values", CONFIGURED, ids=lambda v: next(iter(v.values())))
+def test_workers_and_exports_do_not_read_a_users_keras_json(values, as_usual, tmp_path):
+    home = configured_home(tmp_path / "home", **values)
+    assert in_process(TRAIN, "tensorflow", tmp_path, home=home) == as_usual("tensorflow")
+    script = tmp_path / "script.py"
+    script.write_text(MEASURE_AND_EXPORT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(home)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "True\n", done.stderr + (tmp_path / "models.log").read_text()[-3000:]
+    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+    assert [path.name for path in (home / ".keras").iterdir()] == ["keras.json"]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_workers_do_not_go_by_a_users_variables(backend, as_usual, tmp_path):
+    pytest.importorskip(backend)
+    home = configured_home(tmp_path / "home", image_data_format="channels_first")
+    assert in_process(TRAIN, backend, tmp_path, home=home, **VARIABLES) == as_usual(backend)
+
+
+BUILD = """
+import sys
+import numpy as np
+import archsearch, keras
+from tests.networks import everything, resnext_like
+for graph in (everything(0), resnext_like(), archsearch.network("vgg16", input=(32, 32, 3), classes=4)):
+    model = archsearch.build(graph)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *graph.input)).astype("float32")
+    answers = keras.ops.convert_to_numpy(model(images))
+    assert answers.shape == (2, graph.classes), answers.shape
+    assert np.isfinite(answers.astype("float32")).all()
+    model.save(sys.argv[1])
+    again = keras.models.load_model(sys.argv[1])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(again(images)), answers, rtol=0.01, atol=0.01)
+    print(keras.backend.backend(), keras.config.image_data_format(), keras.config.floatx())
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "torch", "jax"])
+@pytest.mark.parametrize("values", CONFIGURED[:3], ids=lambda v: next(iter(v.values())))
+def test_models_are_built_in_a_configured_process(backend, values, tmp_path):
+    pytest.importorskip(backend)
+    home = configured_home(tmp_path / "home", **values)
+    said = in_process(
+        BUILD, tmp_path / "m.keras", home=home, KERAS_BACKEND=backend, JAX_PLATFORMS="cpu"
+    )
+    # What the user has chosen stays so.
+    wanted = {"image_data_format": "channels_last", "floatx": "float32"} | values
+    assert said == f"{backend} {wanted['image_data_format']} {wanted['floatx']}\n" * 3
