@@ -12,17 +12,17 @@ import pytest
 
 from archsearch.archive import databases
 from archsearch.archive.facts import DatasetFacts, StudyFacts
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.fidelity import Fidelity
-from archsearch.strategy.median import MedianPruning
 from archsearch.strategy.phase import Phase
 from archsearch.strategy.sampler import Choices, find_sampler
 from archsearch.strategy.search import Search, SearchPlan

@@ -1,8 +1,8 @@
 """A fidelity scheme with two rungs: every fourth short training, the best one is trained in full."""
 
 from archsearch.archive.orders import Length
+from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.fidelity import Promotion
-from archsearch.strategy.full import FullLength
 
 
 class Halving(FullLength):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from archsearch.archive.folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.gathering import differences, gather, read_parts
 from archsearch.settings import SETTINGS, RunSettings

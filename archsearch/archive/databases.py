@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from archsearch.archive.folder import check_writable
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.patience import Patience, patient, why_failed
+from archsearch.archive.study_folder import check_writable
 from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import expanded, shown_uri, without_secrets
 

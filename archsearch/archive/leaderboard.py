@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Trial
-from archsearch.archive.records import kept_settings
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings

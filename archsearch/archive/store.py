@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from archsearch.archive import records
+from archsearch.archive import codec
 from archsearch.archive.databases import MARK, study_names, troubles
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
@@ -39,12 +39,12 @@ class StudyStore:
             kept = dict(storage.get_study_user_attrs(study_id))
             kept = {**kept.pop(MARK, {}), **kept}
             self._format = kept.get("format")
-        if self._format not in records.READABLE:
+        if self._format not in codec.READABLE:
             raise UserError(_of_another_version(name, self._format))
         with _readable(name, "attributes"):
-            self._facts = records.facts_of(kept)
-            self._finals = _by_prefix(kept, records.FINAL, records.outcome_of)
-            self._latencies = _by_prefix(kept, records.LATENCY, records.latency_of)
+            self._facts = codec.facts_of(kept)
+            self._finals = _by_prefix(kept, codec.FINAL, codec.outcome_of)
+            self._latencies = _by_prefix(kept, codec.LATENCY, codec.latency_of)
             further = _by_name(kept)
         self._ids: list[int] = []
         self._trials: list[Trial] = []
@@ -76,7 +76,7 @@ class StudyStore:
                         f"there is a study {name!r} already; --name gives this one another name"
                     ) from None
             # All in one, so that a study has all of it or is not made yet.
-            storage.set_study_user_attr(study_id, MARK, records.mark_of(facts))
+            storage.set_study_user_attr(study_id, MARK, codec.mark_of(facts))
             return cls(storage, study_id, name)
 
     @classmethod
@@ -104,7 +104,7 @@ class StudyStore:
 
     def keep(self, facts: StudyFacts) -> None:
         """Write those of its facts that have changed."""
-        for attribute, value in records.changes(self._facts, facts).items():
+        for attribute, value in codec.changes(self._facts, facts).items():
             self._set(attribute, value)
         self._facts = facts
 
@@ -137,7 +137,7 @@ class StudyStore:
             skipped: proposals passed over before it.
             outcome: of a training that has ended as it began, there being no network.
         """
-        number, notes = len(self), records.first_record(order, skipped=skipped, outcome=outcome)
+        number, notes = len(self), codec.first_record(order, skipped=skipped, outcome=outcome)
         with troubles():
             identity = self._storage.create_new_trial(
                 self._study_id, _template(number, order, space, notes)
@@ -178,7 +178,7 @@ class StudyStore:
             self._put_training(number, training)
             return
         with troubles():
-            record = records.outcome_record(outcome)
+            record = codec.outcome_record(outcome)
             self._storage.set_trial_user_attr(self._ids[number], "outcome", record)
         self._replace_training(number, training)
 
@@ -210,7 +210,7 @@ class StudyStore:
 
     def keep_final(self, key: JobKey, outcome: Outcome) -> None:
         """Keep how a finalist's training ended."""
-        self._set(records.FINAL + str(key), records.outcome_record(outcome))
+        self._set(codec.FINAL + str(key), codec.outcome_record(outcome))
         self._finals[str(key)] = outcome
 
     @property
@@ -220,23 +220,23 @@ class StudyStore:
 
     def keep_latency(self, name: str, found: Latency | str) -> None:
         """Keep a network's latency, or why it could not be measured."""
-        self._set(records.LATENCY + name, records.latency_record(found))
+        self._set(codec.LATENCY + name, codec.latency_record(found))
         self._latencies[name] = found
 
     # --- writing --------------------------------------------------------------------------------
 
     def _set(self, attribute: str, value: Any) -> None:
         with troubles():
-            if self._format != records.FORMAT:  # an earlier version would misread what comes now
-                self._storage.set_study_user_attr(self._study_id, "format", records.FORMAT)
-                self._format = records.FORMAT
+            if self._format != codec.FORMAT:  # an earlier version would misread what comes now
+                self._storage.set_study_user_attr(self._study_id, "format", codec.FORMAT)
+                self._format = codec.FORMAT
             self._storage.set_study_user_attr(self._study_id, attribute, value)
 
     def _training(self, number: int, order: Order) -> Training:
         return next(t for t in self._trials[number].trainings if t.order.key == order.key)
 
     def _put_training(self, number: int, training: Training) -> None:
-        self._set(records.TRAINING + str(training.order.key), records.training_record(training))
+        self._set(codec.TRAINING + str(training.order.key), codec.training_record(training))
         self._replace_training(number, training)
 
     def _replace_training(self, number: int, training: Training) -> None:
@@ -283,10 +283,10 @@ def _template(
 
 def _trial_of(stored: "FrozenTrial", further: Mapping[str, Mapping[JobKey, Any]]) -> Trial:
     knobs, notes = dict(stored.params), stored.user_attrs
-    first = records.first_training(stored.number, knobs, dict(stored.intermediate_values), notes)
+    first = codec.first_training(stored.number, knobs, dict(stored.intermediate_values), notes)
     design = first.order.design
     more = [
-        records.training_of(key, first.order, record)
+        codec.training_of(key, first.order, record)
         for key, record in further.get(design.name, {}).items()
     ]
     return Trial(
@@ -310,17 +310,17 @@ def _by_prefix(attributes: Mapping[str, Any], prefix: str, read: Any) -> dict[st
 def _by_name(attributes: Mapping[str, Any]) -> dict[str, dict[JobKey, Any]]:
     """Sort what is kept of further trainings by the name of their network."""
     found: dict[str, dict[JobKey, Any]] = {}
-    for text, record in _by_prefix(attributes, records.TRAINING, dict).items():
+    for text, record in _by_prefix(attributes, codec.TRAINING, dict).items():
         key = JobKey.parse(text)
         found.setdefault(key.name, {})[key] = record
     return found
 
 
 def _of_another_version(name: str, found: object) -> str:
-    if isinstance(found, int) and found > records.FORMAT:
+    if isinstance(found, int) and found > codec.FORMAT:
         return (
             f"study {name!r} was not made by this version of archsearch but by a later one (format {found}; "
-            f"this one reads up to {records.FORMAT}): pip install --upgrade archsearch"
+            f"this one reads up to {codec.FORMAT}): pip install --upgrade archsearch"
         )
     return f"study {name!r} was not made by this version of archsearch"
 

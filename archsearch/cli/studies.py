@@ -52,7 +52,7 @@ def compare(studies: tuple[str, ...], home: Path, as_json: bool) -> None:
 @json_option
 def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
     """Write a study's report as Markdown: accuracy against FLOPs, learning curves, the table."""
-    from archsearch.archive.folder import StudyFolder
+    from archsearch.archive.study_folder import StudyFolder
     from archsearch.report.write import write_report
     from archsearch.study.catalogue import load_result
 

@@ -14,7 +14,7 @@ from typing import Final
 from archsearch.engines import mps
 from archsearch.engines.engine import Machine, Message
 from archsearch.errors import MachineError
-from archsearch.memory import main_memory
+from archsearch.main_memory import main_memory
 from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
 from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import (

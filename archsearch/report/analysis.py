@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.training.recipe import find_recipe, with_parts

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from archsearch.archive.codec import kept_settings
 from archsearch.archive.leaderboard import Row, Score, StudyResult
-from archsearch.archive.records import kept_settings
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.columns import columns, freed_text, score_text

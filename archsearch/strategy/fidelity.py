@@ -1,6 +1,6 @@
 """The seam for fidelity schemes: how long trainings are, which are cut short, which go on to a longer one.
 
-To add a scheme: a module like `strategy/median.py`, and a line under the entry-point group
+To add a scheme: a module like `strategy/fidelities/median.py`, and a line under the entry-point group
 `archsearch.fidelities`, here or in a package of your own. `archsearch.testing.fidelity_case` checks it.
 """
 

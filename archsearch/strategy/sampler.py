@@ -1,6 +1,6 @@
 """The seam for samplers: what is to be chosen from, what is known, what is proposed.
 
-To add a sampler: a module like `strategy/tpe.py`, and a line under the entry-point group
+To add a sampler: a module like `strategy/samplers/tpe.py`, and a line under the entry-point group
 `archsearch.samplers`, here or in a package of your own. `archsearch.testing.sampler_case` checks it.
 """
 

@@ -16,10 +16,10 @@ from archsearch.archive.databases import (
     remove_study,
     study_names,
 )
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, DamagedError, UserError

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import Training
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.baselines import wants_matched

@@ -14,11 +14,11 @@ from archsearch.archive.databases import (
     remove_study,
     study_names,
 )
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.patience import Patience
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import MachineError, UserError, what_failed
 from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated

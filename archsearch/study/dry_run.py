@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine
 from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibration

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import Row, read_result
 from archsearch.archive.orders import Length, Training
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.exchange.gauge import Gauge
 from archsearch.exchange.latency import LatencyRequest, is_calm
 from archsearch.settings import RunSettings

@@ -6,10 +6,10 @@ from typing import Final
 
 from archsearch.archive.design import Design
 from archsearch.archive.facts import DatasetFacts
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.orders import Order
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.table import layers
@@ -21,8 +21,8 @@ from archsearch.study.events import (
     JobStarted,
     LatencyFound,
 )
-from archsearch.tracking.labels import run_name
 from archsearch.tracking.records import DatasetRecord, Ending, Role, Tracker, TrialRecord
+from archsearch.tracking.run_names import run_name
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import format_count, ms_text
 

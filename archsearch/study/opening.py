@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from archsearch.archive.codec import PLACE, kept_settings
 from archsearch.archive.databases import (
     absolute_url,
     check_file,
@@ -16,9 +17,8 @@ from archsearch.archive.databases import (
 )
 from archsearch.archive.design import Design, published_design
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
-from archsearch.archive.folder import StudyFolder, check_writable
-from archsearch.archive.records import PLACE, kept_settings
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder, check_writable
 from archsearch.commands import command
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data

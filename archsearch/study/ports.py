@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine, Machine, find_engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.settings import RunSettings

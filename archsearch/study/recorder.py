@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.orders import Order, Training
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.exchange.latency import LatencyRequest
 from archsearch.ir.codec import to_json
 from archsearch.space.knobs import Knob

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from archsearch.archive.facts import StudyStatus
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.data.dataset import read_facts
 from archsearch.errors import ArchsearchError, DataError
 from archsearch.planning.problem import length_of

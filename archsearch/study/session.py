@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import StudyResult, read_result, why_no_winner
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, MachineError, UserError, what_failed
 from archsearch.exchange.gauge import Gauge

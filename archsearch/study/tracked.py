@@ -16,8 +16,8 @@ from archsearch.space.budget import Budget
 from archsearch.space.registry import find_space
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import HEADER, dataset_record, note_rows, study_metrics
-from archsearch.tracking.labels import study_note
 from archsearch.tracking.records import Ending, StudyRecord, Tracker
+from archsearch.tracking.run_names import study_note
 from archsearch.units import format_size
 from archsearch.uris import shown_uri
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result, why_no_winner
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError

@@ -5,8 +5,8 @@ from typing import Any
 
 from archsearch.archive.orders import Length
 from archsearch.strategy.bounds import Bounds
-from archsearch.strategy.chance import RandomSampler
 from archsearch.strategy.fidelity import Fidelity
+from archsearch.strategy.samplers.chance import RandomSampler
 from archsearch.strategy.search import Search, SearchPlan
 from archsearch.testing.sampler_case import hash_share, learned
 from archsearch.testing.simulation import Simulation

@@ -6,7 +6,7 @@ from typing import Any, Final
 from archsearch.archive.orders import Length, Order
 from archsearch.space.knobs import Knobs, check
 from archsearch.strategy.bounds import Bounds
-from archsearch.strategy.full import FullLength
+from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.sampler import Choices, Known, Sampler, SamplerFactory
 from archsearch.strategy.search import Search, SearchPlan, window_of
 from archsearch.testing.simulation import Simulation

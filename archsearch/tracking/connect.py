@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.tracking.labels import one_line
+from archsearch.tracking.run_names import one_line
 from archsearch.uris import expanded, shown_uri, without_secrets
 
 _DEFAULTS = {

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 
 from archsearch.drawing import own_style
-from archsearch.tracking.labels import one_line
+from archsearch.tracking.run_names import one_line
 
 _PANELS = (
     ("loss", (("loss", "train"), ("val_loss", "validation"))),

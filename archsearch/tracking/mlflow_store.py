@@ -10,8 +10,8 @@ from typing import Any
 
 from archsearch.tracking import connect
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.labels import one_line
 from archsearch.tracking.records import Ending, Scalar, StudyRecord, TrialRecord
+from archsearch.tracking.run_names import one_line
 from archsearch.tracking.runs import NOTE, PARENT, all_runs, end_run, figure, plain_key, user
 from archsearch.tracking.saved_view import TAG, saved_view
 

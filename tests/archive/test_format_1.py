@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 from archsearch.archive.databases import default_url, opened
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.leaderboard import read_result, spent_flops
 from archsearch.archive.optuna_terms import distributions
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.ir.codec import content_hash, to_json
 from archsearch.settings import RunSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.lock import locked
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.cli.app import main
 from archsearch.gathering import gather, unheeded, with_environment
 from archsearch.settings import RunSettings

@@ -20,7 +20,7 @@ from archsearch.report.log import StudyLog
 from archsearch.report.tables import PlainConsole, new_table, pairs
 from archsearch.study.events import Notice
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.labels import run_name, study_note
+from archsearch.tracking.run_names import run_name, study_note
 from archsearch.units import as_markdown, printable, printable_lines
 from tests.networks import vgg_like
 

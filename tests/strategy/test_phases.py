@@ -10,9 +10,8 @@ from archsearch.archive.leaderboard import Row
 from archsearch.archive.orders import Length, Order
 from archsearch.exchange.latency import Latency
 from archsearch.strategy.bounds import Bounds, Load
-from archsearch.strategy.chance import RandomSampler
+from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.finals import Entrant, Finals, FinalsPlan
-from archsearch.strategy.full import FullLength
 from archsearch.strategy.latencies import Latencies
 from archsearch.strategy.phase import (
     Abandon,
@@ -25,6 +24,7 @@ from archsearch.strategy.phase import (
     Say,
     Stop,
 )
+from archsearch.strategy.samplers.chance import RandomSampler
 from archsearch.strategy.search import Search, SearchPlan
 from archsearch.testing.toy_space import toy_choices
 from archsearch.training.job import EpochReport, Outcome

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from archsearch.archive.folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.cli.app import app, main
 from archsearch.errors import ArchsearchError, DamagedError, MachineError, UserError
 from archsearch.study import catalogue, driver

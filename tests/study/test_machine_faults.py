@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.archive.folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import ArchsearchError, MachineError
 from archsearch.report.results import ending, leaderboard
 from archsearch.report.tables import show

@@ -1,9 +1,9 @@
 """What a tracker is told of a training."""
 
 from archsearch.archive.design import Design
-from archsearch.archive.folder import StudyFolder
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.ir.codec import content_hash, to_json
 from archsearch.study.events import EpochDone, JobEnded, JobStarted
 from archsearch.study.observers import TrackingObserver

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.archive.folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.formats import format
 from archsearch.exchange.model_process import ModelProcess

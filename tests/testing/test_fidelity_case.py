@@ -3,9 +3,9 @@
 import pytest
 
 from archsearch.archive.orders import Length
+from archsearch.strategy.fidelities.full import FullLength
+from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.fidelity import Promotion
-from archsearch.strategy.full import FullLength
-from archsearch.strategy.median import MedianPruning
 from archsearch.testing.fidelity_case import FidelityCase, ordered
 from tests.rungs import Halving
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from archsearch.strategy.chance import RandomSampler
-from archsearch.strategy.tpe import TpeSampler
+from archsearch.strategy.samplers.chance import RandomSampler
+from archsearch.strategy.samplers.tpe import TpeSampler
 from archsearch.testing.sampler_case import SamplerCase
 
 

@@ -4,8 +4,8 @@ import json
 import math
 import random
 
-from archsearch.tracking.labels import run_name, study_note
 from archsearch.tracking.records import DatasetRecord, Ending, StudyRecord, Tracker, TrialRecord
+from archsearch.tracking.run_names import run_name, study_note
 
 EPOCHS = 12
 IMAGES = 1149

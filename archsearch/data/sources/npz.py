@@ -18,7 +18,7 @@ from archsearch.data.sources.decode import fit_array
 from archsearch.data.sources.files import stamp_files
 from archsearch.data.sources.items import Items, Look, Resize, Size, array_size
 from archsearch.errors import DataError
-from archsearch.memory import main_memory
+from archsearch.main_memory import main_memory
 from archsearch.units import printable
 
 

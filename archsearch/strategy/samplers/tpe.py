@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from archsearch.strategy.known_tpe import Row
+    from archsearch.strategy.samplers.known_tpe import Row
 
 ATTEMPTS: Final = 8
 """Proposals of the model per decision, before chance takes over when they have all been tried."""
@@ -49,7 +49,7 @@ class TpeSampler:
 
     def _of(self, trial: Trial) -> "tuple[Trial, FrozenTrial, Row]":
         """Return a trial in Optuna's terms; it is the same as long as nothing new is known of it."""
-        from archsearch.strategy.known_tpe import row_of
+        from archsearch.strategy.samplers.known_tpe import row_of
 
         made = self._made.get(trial.number)
         if made is None or made[0] is not trial:
@@ -60,7 +60,7 @@ class TpeSampler:
     def _ask(self, study: "Study", rows: "Sequence[Row]", seed: int) -> dict[str, KnobValue]:
         import optuna
 
-        from archsearch.strategy.known_tpe import KnownTpe
+        from archsearch.strategy.samplers.known_tpe import KnownTpe
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

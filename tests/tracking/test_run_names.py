@@ -1,4 +1,4 @@
-from archsearch.tracking.labels import one_line, run_name, study_note
+from archsearch.tracking.run_names import one_line, run_name, study_note
 
 
 def test_runs_say_their_role_and_size() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from archsearch.engines.local import LOCAL, LocalEngine
-from archsearch.memory import Memory, main_memory
+from archsearch.main_memory import Memory, main_memory
 from archsearch.training.setup import WorkerSetup
 
 MACHINE = Memory(64 * 2**30, 20 * 2**30)

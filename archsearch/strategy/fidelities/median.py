@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.orders import Order, Training
-from archsearch.strategy.full import FullLength
+from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.sampler import Known
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import ChoiceKnob, IntKnob
-from archsearch.strategy.median import MedianPruning
+from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.sampler import Choices, Known
-from archsearch.strategy.tpe import ATTEMPTS, TpeSampler
+from archsearch.strategy.samplers.tpe import ATTEMPTS, TpeSampler
 from archsearch.training.job import Outcome
 
 KNOBS = (
