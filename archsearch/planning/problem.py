@@ -109,8 +109,7 @@ def pose(
     Args:
         settings: what is asked for.
         machine: what the engine can train on.
-        kept: the images of a study that is gone on with, prepared when it began; they do where the
-            data is no longer there.
+        kept: images prepared when a study began that now goes on; they do where the data is gone.
         progress: called with (images done, images in all) while they are prepared.
         notes: what a person should hear besides.
 
@@ -120,16 +119,9 @@ def pose(
     space = find_space(settings.space)
     recipe = recipe_for(settings)
     _check_names(settings, machine, space)
-    path = _prepared(settings, kept, progress)
-    dataset = load(path)
+    dataset = load(path := _prepared(settings, kept, progress))
     recipe, smaller = _of_one_batch(recipe, dataset)
-    request = Request(
-        input=dataset.input,
-        classes=len(dataset.classes),
-        budget=Budget.parse(settings.flops, dataset.input),
-        relax=settings.relaxed(),
-    )
-    _check_length(settings, recipe, dataset, request.budget)
+    request = _request(settings, recipe, dataset)
     step_flops = training_flops(request.budget.high, recipe.batch)
     return Problem(
         settings=settings,
@@ -144,6 +136,17 @@ def pose(
         sharing=first_sharing(settings, machine, step_flops=step_flops),
         notes=(*dataset.notes, *smaller, *notes),
     )
+
+
+def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request:
+    request = Request(
+        input=dataset.input,
+        classes=len(dataset.classes),
+        budget=Budget.parse(settings.flops, dataset.input),
+        relax=settings.relaxed(),
+    )
+    _check_length(settings, recipe, dataset, request.budget)
+    return request
 
 
 def length_of(settings: RunSettings, flops: int, *, train_images: int, batch: int) -> Length:

@@ -1,8 +1,6 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,24 +14,19 @@ from archsearch.archive.databases import (
 )
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
-from archsearch.archive.patience import Patience
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import MachineError, UserError, what_failed
-from archsearch.gathering import unheeded
-from archsearch.planning.calibration import Calibrated
 from archsearch.planning.limits import bounds_of
-from archsearch.planning.problem import Problem, pose
+from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings
-from archsearch.strategy.bounds import Bounds
 from archsearch.study import opening
-from archsearch.study.dry_run import calibration, slow_progress
-from archsearch.study.events import Event, Notice, Planned, StudyEnded
+from archsearch.study.dry_run import calibrated, posed
+from archsearch.study.events import Event, Notice, StudyEnded
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
-from archsearch.study.retelling import retell
+from archsearch.study.retelling import tell_rest
 from archsearch.study.session import RunClock, Session
-from archsearch.training.processes import leave_if_imported
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -57,7 +50,6 @@ def run(
         Interrupted: the user stopped the run; `resume` goes on with it.
         ArchsearchError: no trial could be trained.
     """
-    leave_if_imported()
     settings = opening.located(settings)
     return _Run(settings, on_event, services or real_services(settings)).run()
 
@@ -84,7 +76,6 @@ def resume(
         UserError: there is no such study, its data has changed, or another process drives it.
         Interrupted: the user stopped the run again.
     """
-    leave_if_imported()
     settings = opening.stored_settings(name, home)
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
@@ -97,10 +88,7 @@ def resume(
                 settings = replace(settings, max_time=earlier.max_time)
             if store.facts.complete(more_time=max_time is not None):
                 if store.facts.untold:
-                    folder = StudyFolder(home, name)
-                    with locked(folder.lock, study=name):
-                        known = services or real_services(settings)
-                        retell(store, folder, settings, known, on_event)
+                    tell_rest(store, settings, services or real_services(settings), on_event)
                 return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)
@@ -138,31 +126,23 @@ class _Run:
         self._home = Path(settings.home)
         self._interrupts = Interrupts()
         self._clock = RunClock(services.clock)
+        self._store: StudyStore | None = None
 
     def run(self) -> StudyResult:
         self._check()
-        problem = pose(
-            self._settings,
-            self._services.find_machine(),
-            kept=self._taken_up.images if self._taken_up else None,
-            progress=slow_progress(self._emit),
-            notes=unheeded(os.environ),
-        )
+        images = self._taken_up.images if self._taken_up else None
+        problem = posed(self._settings, self._services, self._emit, kept=images)
         url = self._settings.storage or default_url(self._home)
-        with self._interrupts, opened(url, patience=self._patience()) as storage:
+        patience = self._services.patience(
+            stopped=lambda: self._interrupts.requested,
+            tell=lambda text: self._emit(Notice(text=text)),
+        )
+        with self._interrupts, opened(url, patience=patience) as storage:
             settings = opening.named(self._settings, study_names(storage))
             folder = StudyFolder(self._home, str(settings.name))
             folder.create()
             with locked(folder.lock, study=str(settings.name)):
                 return self._run_locked(storage, settings, folder, problem)
-
-    def _patience(self) -> Patience:
-        return Patience(
-            clock=self._services.clock,
-            sleep=self._services.sleep,
-            stopped=lambda: self._interrupts.requested,
-            tell=lambda text: self._emit(Notice(text=text)),
-        )
 
     def _check(self) -> None:
         """Refuse what can't work before there is anything to see of the study."""
@@ -176,93 +156,65 @@ class _Run:
     def _run_locked(
         self, storage: "BaseStorage", settings: RunSettings, folder: StudyFolder, problem: Problem
     ) -> StudyResult:
-        """Make the study, or take it up, and bring it to its end; no other process drives it."""
+        """Bring the study to its end; a start that goes wrong leaves none. No other process drives it."""
         known = folder.settings.exists()
-        store = None
         try:
-            asked = problem.settle(settings)
-            resume = self._taken_up is not None
-            store = opening.existing(storage, asked, problem, resume=resume)
-            if store is not None and store.facts.complete(more_time=self._more_time):
-                return read_result(store)  # meanwhile, by another process
-            if not known:
-                # Before anything that takes time: `resume` goes by it after a power cut.
-                folder.write_settings(settings)
-            if store is not None and self._more_time:
-                opening.give_more_time(store, settings)
-            self._emit(opening.started(settings, store, folder, problem))
-            with self._calibrated(problem, folder, store) as found:
-                settings = found.problem.settle(settings)
-                bounds = bounds_of(settings, found.forecast, store, self._clock)
-                if store is None:
-                    store = opening.create(storage, settings, folder, found.problem)
-                result = self._session(settings, store, folder, found, bounds).run()
+            return self._run_to_end(storage, settings, folder, problem)
         except BaseException as error:
             if not known:
-                self._leave_no_study(storage, store, folder, error)
+                self._leave_no_study(storage, folder, error)
             if isinstance(error, OSError):
                 raise MachineError(what_failed(error)) from error
             raise
+
+    def _run_to_end(
+        self, storage: "BaseStorage", settings: RunSettings, folder: StudyFolder, problem: Problem
+    ) -> StudyResult:
+        """Make the study, or take it up, and bring it to its end."""
+        resume = self._taken_up is not None
+        self._store = opening.existing(storage, problem.settle(settings), problem, resume=resume)
+        if self._store is not None and self._store.facts.complete(more_time=self._more_time):
+            return read_result(self._store)  # meanwhile, by another process
+        if not folder.settings.exists():
+            # Before anything that takes time: `resume` goes by it after a power cut.
+            folder.write_settings(settings)
+        if self._store is not None and self._more_time:
+            opening.give_more_time(self._store, settings)
+        self._emit(opening.started(settings, self._store, folder, problem))
+        with calibrated(
+            problem, folder, self._services, self._interrupts, self._emit,
+            began=self._clock.began_s, store=self._store,
+        ) as found:  # fmt: skip
+            settings = found.problem.settle(settings)
+            bounds = bounds_of(settings, found.forecast, self._store, self._clock)
+            if self._store is None:
+                self._store = opening.create(storage, settings, folder, found.problem)
+            result = Session(
+                settings=settings,
+                store=self._store,
+                folder=folder,
+                found=found,
+                bounds=bounds,
+                services=self._services,
+                clock=self._clock,
+                stopped=lambda: self._interrupts.requested,
+                emit=self._emit,
+            ).run()
         self._emit(StudyEnded(result=result))
         return result
 
     def _leave_no_study(
-        self,
-        storage: "BaseStorage",
-        store: StudyStore | None,
-        folder: StudyFolder,
-        error: BaseException,
+        self, storage: "BaseStorage", folder: StudyFolder, error: BaseException
     ) -> None:
         """Clear away what a start has made that went wrong before the first trial: its name is free again."""
-        if store is not None:
+        if self._store is not None:
             # Those say how to go on.
-            if len(store) or isinstance(
+            if len(self._store) or isinstance(
                 error, Interrupted | KeyboardInterrupt | MachineError | OSError
             ):
                 return
-            remove_study(storage, store.name)
+            remove_study(storage, self._store.name)
         if isinstance(error, UserError | Interrupted | KeyboardInterrupt):
             folder.delete()
         else:  # the workers' logs say why
             folder.settings.unlink(missing_ok=True)
-
-    @contextmanager
-    def _calibrated(
-        self, problem: Problem, folder: StudyFolder, store: StudyStore | None
-    ) -> Iterator[Calibrated]:
-        """Start workers, measure the pace on them, and tell what the run will take."""
-        measuring = calibration(
-            self._services,
-            folder,
-            self._interrupts,
-            self._emit,
-            began=self._clock.began_s,
-            store=store,
-        )
-        with measuring.run(problem) as found:
-            if self._interrupts.requested and store is None:
-                raise Interrupted(
-                    "interrupted before the first trial; the same command starts anew"
-                )
-            self._emit(Planned(forecast=found.forecast))
-            yield found
-
-    def _session(
-        self,
-        settings: RunSettings,
-        store: StudyStore,
-        folder: StudyFolder,
-        found: Calibrated,
-        bounds: Bounds,
-    ) -> Session:
-        return Session(
-            settings=settings,
-            store=store,
-            folder=folder,
-            found=found,
-            bounds=bounds,
-            services=self._services,
-            clock=self._clock,
-            stopped=lambda: self._interrupts.requested,
-            emit=self._emit,
-        )

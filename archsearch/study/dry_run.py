@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,14 +13,14 @@ from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine
 from archsearch.gathering import unheeded
-from archsearch.planning.calibration import Calibration
+from archsearch.planning.calibration import Calibrated, Calibration
 from archsearch.planning.forecast import Forecast
 from archsearch.planning.pace import MEASURE_S
 from archsearch.planning.problem import Problem, pose
 from archsearch.settings import RunSettings
 from archsearch.strategy.phase import Phase
-from archsearch.study.events import Event, Measuring, Preparing
-from archsearch.study.interrupt import Interrupts
+from archsearch.study.events import Event, Measuring, Planned, Preparing
+from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.loop import Loop
 from archsearch.study.opening import check_start, located
 from archsearch.study.ports import Services, real_services
@@ -44,25 +45,61 @@ def plan(
     check_start(settings)
     services = services or real_services(settings)
     began = services.clock()
-    problem = pose(
-        settings,
-        services.find_machine(),
-        progress=slow_progress(on_event),
-        notes=unheeded(os.environ),
-    )
+    problem = posed(settings, services, on_event)
     with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
         folder = StudyFolder(Path(place), "plan")
         folder.create()
-        measuring = calibration(services, folder, interrupts, on_event, began=began)
-        with measuring.run(problem) as calibrated:
-            found = calibrated.forecast
+        measuring = _calibration(services, folder, interrupts, on_event, began=began)
+        with measuring.run(problem) as measured:
+            found = measured.forecast
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
     return replace(found, notes=(*problem.notes, *found.notes))
 
 
-def calibration(
+def posed(
+    settings: RunSettings,
+    services: Services,
+    on_event: Callable[[Event], None],
+    *,
+    kept: Path | None = None,
+) -> Problem:
+    """Return the problem on the engine's machine, and tell what takes long (see `planning.problem.pose`)."""
+    return pose(
+        settings,
+        services.find_machine(),
+        kept=kept,
+        progress=slow_progress(on_event),
+        notes=unheeded(os.environ),
+    )
+
+
+@contextmanager
+def calibrated(
+    problem: Problem,
+    folder: StudyFolder,
+    services: Services,
+    interrupts: Interrupts,
+    on_event: Callable[[Event], None],
+    *,
+    began: float,
+    store: StudyStore | None,
+) -> Iterator[Calibrated]:
+    """Start workers, measure the pace on them, and tell what the run will take.
+
+    Raises:
+        Interrupted: the user stopped a new run meanwhile.
+    """
+    measuring = _calibration(services, folder, interrupts, on_event, began=began, store=store)
+    with measuring.run(problem) as found:
+        if interrupts.requested and store is None:
+            raise Interrupted("interrupted before the first trial; the same command starts anew")
+        on_event(Planned(forecast=found.forecast))
+        yield found
+
+
+def _calibration(
     services: Services,
     folder: StudyFolder,
     interrupts: Interrupts,

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from archsearch.archive.patience import Patience
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine, Machine, find_engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.settings import RunSettings
 from archsearch.tracking.records import Tracker
+from archsearch.training.processes import leave_if_imported
 from archsearch.training.setup import WorkerSetup
 
 
@@ -38,6 +40,10 @@ class Services:
     machine: Callable[[], Machine] | None = None
     gauge: Callable[[StudyFolder], Gauge] | None = None
 
+    def patience(self, *, stopped: Callable[[], bool], tell: Callable[[str], None]) -> Patience:
+        """Return the patience with a database that is away, until the user stops the run."""
+        return Patience(clock=self.clock, sleep=self.sleep, stopped=stopped, tell=tell)
+
     def find_machine(self) -> Machine:
         """Return what the engine can train on."""
         return (self.machine or find_engine("local").machine)()
@@ -49,6 +55,7 @@ def real_services(settings: RunSettings) -> Services:
     Raises:
         UserError: there is no such engine.
     """
+    leave_if_imported()
     kind = find_engine(settings.engine)
 
     def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:

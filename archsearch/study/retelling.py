@@ -49,14 +49,25 @@ def track(
         ArchsearchError: the tracker does not take it; says why.
     """
     settings = stored_settings(name, home)
-    folder = StudyFolder(home, name)
-    with opened_existing(name, home=home) as store, locked(folder.lock, study=name):
+    with opened_existing(name, home=home) as store:
         services = services or real_services(settings)
-        if (trouble := retell(store, folder, settings, services, on_event)) is not None:
+        if (trouble := tell_rest(store, settings, services, on_event)) is not None:
             raise ArchsearchError(trouble)
 
 
-def retell(
+def tell_rest(
+    store: StudyStore,
+    settings: RunSettings,
+    services: Services,
+    emit: Callable[[Event], None],
+) -> str | None:
+    """Tell a study's tracker what it lacks, as no other process; return what is still missing, or None."""
+    folder = StudyFolder(Path(settings.home), store.name)
+    with locked(folder.lock, study=store.name):
+        return _retell(store, folder, settings, services, emit)
+
+
+def _retell(
     store: StudyStore,
     folder: StudyFolder,
     settings: RunSettings,

@@ -64,9 +64,8 @@ class SavedModel:
         out.mkdir(exist_ok=True)
         with no_pattern(out) as folder:
             tf.saved_model.save(module, str(folder), signatures=signatures)
-        extra = out / EXTRA
-        extra.mkdir(exist_ok=True)
-        (extra / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
+        (out / EXTRA).mkdir(exist_ok=True)
+        (out / EXTRA / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Load the folder and return the answers of its `serve` signature.
