@@ -33,8 +33,9 @@ _EXPORT: Final = "export"
 class ModelProcess:
     """Measures and exports networks one after another, in a process that imports TensorFlow once.
 
-    The process starts with the first request, if not before (`warm_up`), and again where it has died. Use it
-    as a context, or call `close`; it ends with the process that started it in any case.
+    The process starts with the first request, if not before (`warm_up`), and again where it has died: what
+    it was asked is tried once more. Use it as a context, or call `close`; it ends with the process that
+    started it in any case.
 
     Args:
         log: file for what libraries print; the exported networks lie beside it while they are
@@ -62,6 +63,8 @@ class ModelProcess:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._asked_at: float | None = None
+        self._asked: tuple[str, LatencyRequest | ExportRequest] | None = None
+        self._tried = False  # once already what is asked, by a process that died over it
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +99,10 @@ class ModelProcess:
     def _send(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         if self._asked_at is not None:
             raise ValueError("a request is under way")
+        self._tried = False
+        self._hand_over(kind, request)
+
+    def _hand_over(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         for last in (False, True):  # the process may have died since the last answer
             pipe = self._pipe or self._start()
             try:
@@ -105,7 +112,7 @@ class ModelProcess:
                 if last:
                     raise self._died() from None
                 self._end()
-        self._asked_at = time.monotonic()
+        self._asked_at, self._asked = time.monotonic(), (kind, request)
 
     def poll(self, timeout_s: float = 0.0) -> Latency | None:
         """Return the answer; None where there is none within `timeout_s`.
@@ -128,7 +135,16 @@ class ModelProcess:
                 raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
             kind, answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise self._died() from None
+            error = self._died()
+            if self._tried or self._asked is None:
+                raise error from None
+            # Perhaps it was killed for its memory, or by hand: it need not be what was asked.
+            self._tried = True
+            kind, request = self._asked
+            if isinstance(request, ExportRequest):
+                clear_leftovers(Path(request.out))
+            self._hand_over(kind, request)
+            return None
         self._asked_at = None
         if kind == "done":
             return answer
@@ -236,7 +252,7 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     ("failed", text); to `prepare` there is no answer.
     """
     from archsearch.training.setup import WorkerSetup
-    from archsearch.training.worker import end_with_driver, redirect_output
+    from archsearch.training.worker import end_at_once, end_with_driver, redirect_output
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what to do about it is the driver's to say
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -252,6 +268,7 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
             answer = answers.to(kind, asked)
             if kind != _PREPARE:
                 pipe.send(answer)
+    end_at_once()
 
 
 class _Answers:
