@@ -72,6 +72,19 @@ def ending(
         f"{counted(len(result.rows), 'network')} in {format_duration(result.wall_s)}; "
         f"{result.training_share:.0%} of the workers' time in training steps"
     )
+    shown: list[RenderableType] = [
+        Text("\n".join(lines)),
+        Text("Next:"),
+        _following(result, home, tracking_uri),
+    ]
+    if result.untold:
+        again = command("track", result.study, home=home)
+        shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
+    return tuple(shown)
+
+
+def _following(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:
+    """Return the commands that come next, and what each is for."""
     commands = (
         _compare(home, tracking_uri),
         (command("leaderboard", result.study, home=home), "this table again"),
@@ -83,11 +96,7 @@ def ending(
     following = Table.grid(padding=(0, 3, 0, 0))
     for line, purpose in commands:
         following.add_row(Text(f"  {line}"), Text(purpose))
-    shown: list[RenderableType] = [Text("\n".join(lines)), Text("Next:"), following]
-    if result.untold:
-        again = command("track", result.study, home=home)
-        shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
-    return tuple(shown)
+    return following
 
 
 def _compare(home: Path, tracking_uri: str | None) -> tuple[str, str]:

@@ -91,15 +91,24 @@ def resume(
             if max_time is None and (earlier := store.facts.more_time):
                 settings = replace(settings, max_time=earlier.max_time)
             if store.facts.complete(more_time=max_time is not None):
-                if store.facts.untold:
-                    folder = StudyFolder(home, name)
-                    with locked(folder.lock, study=name):
-                        known = services or real_services(settings)
-                        retell(store, folder, settings, known, on_event)
+                _tell_the_rest(store, settings, services, on_event)
                 return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)
     return _Run(settings, on_event, services or real_services(settings), taken_up).run()
+
+
+def _tell_the_rest(
+    store: StudyStore,
+    settings: RunSettings,
+    services: Services | None,
+    on_event: Callable[[Event], None],
+) -> None:
+    """Have the tracker write what it lacks of a study that is over."""
+    if store.facts.untold:
+        folder = StudyFolder(Path(settings.home), store.name)
+        with locked(folder.lock, study=store.name):
+            retell(store, folder, settings, services or real_services(settings), on_event)
 
 
 @dataclass(frozen=True, slots=True)
