@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from archsearch.errors import UserError
 
@@ -41,11 +42,11 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
     written in the file is for people.
 
     Raises:
-        UserError: another process drives the study; it is named.
+        UserError: another process drives the study; it is named. Or the lock can't be written.
     """
     import psutil
 
-    with path.open("a+", encoding="utf-8") as file:
+    with _opened(path) as file:
         other = holder(path)
         if not _try_lock(file.fileno(), unsupported=other is None):
             who = f"process {other.pid} ({other.command})" if other else "another process"
@@ -61,6 +62,13 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)  # the folder may be gone by now; the open file is not
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}") from error
 
 
 @contextmanager

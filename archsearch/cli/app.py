@@ -135,6 +135,10 @@ def _status_of(arguments: Sequence[str] | None) -> int:
     if any("\0" in word for word in words):
         return _say("an argument has a NUL character in it", 2)
     try:
+        os.getcwd()
+    except OSError:
+        return _say("the working directory is gone; change into one that is there", 2)
+    try:
         status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)
         if sys.stdout is not None:  # closed by whoever started this
             with _pipes_are_ours():

@@ -26,7 +26,7 @@ from archsearch.training.job import (
     from_json,
     to_json,
 )
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import no_signals, size_of, why_ended
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, main
 from archsearch.units import counted
@@ -53,6 +53,7 @@ class _Worker:
     process: SpawnProcess
     pipe: Connection
     log: Path
+    log_before: int
     job: Job | None = None
     heard: float = 0.0
     started: bool = False
@@ -212,7 +213,7 @@ class LocalEngine:
 
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
-        why = why_ended(worker.process.exitcode, worker.log)
+        why = why_ended(worker.process.exitcode, worker.log, since=worker.log_before)
         worker.pipe.close()
         self._bury(worker)
         if worker.started:
@@ -282,6 +283,7 @@ class LocalEngine:
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         log = self._logs / f"worker-{number}.log"
+        before = size_of(log)
         process = context.Process(
             target=self._main,
             args=(theirs, self._setups[number], str(log)),
@@ -291,7 +293,7 @@ class LocalEngine:
         with no_signals():
             process.start()
         theirs.close()
-        return _Worker(number, process, mine, log)
+        return _Worker(number, process, mine, log, before)
 
     def _bury(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)

@@ -20,7 +20,7 @@ from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
 from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
-from archsearch.training.processes import no_signals, why_ended
+from archsearch.training.processes import no_signals, size_of, why_ended
 
 SILENCE_S: Final = 900.0
 """A process that says nothing for so long hangs: no network of ours takes so long to build."""
@@ -62,6 +62,7 @@ class ModelProcess:
         self._silence_s = silence_s
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._log_before = 0
         self._asked_at: float | None = None
         self._asked: tuple[str, LatencyRequest | ExportRequest] | None = None
         self._tried = False  # once already what is asked, by a process that died over it
@@ -193,6 +194,7 @@ class ModelProcess:
         from multiprocessing import get_context
 
         _clear_dead(self._log)
+        self._log_before = size_of(self._log)
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         self._process = context.Process(
@@ -211,7 +213,9 @@ class ModelProcess:
         """Clear away a process that has died, and say why it has."""
         process = self._process
         self._end(kill=False)
-        why = why_ended(None if process is None else process.exitcode, self._log)
+        why = why_ended(
+            None if process is None else process.exitcode, self._log, since=self._log_before
+        )
         return ArchsearchError(f"the process that measures and exports died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:

@@ -1,10 +1,14 @@
 """How the process ends: never by a signal of its own, whatever a thread of it does."""
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from archsearch.cli.app import main
+from tests.small_study import NAME, Small
 
 DRAWS = """
     import sys, threading
@@ -75,3 +79,50 @@ def test_a_script_whose_tracker_was_not_through_ends_well(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "lacks 1 update of this study" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["studies", "run --space vgg --flops 20M", "rules"])
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path, words: str):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.rmdir({str(gone)!r}); from archsearch.cli import main; main({words.split()!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=gone
+    )
+    line = "archsearch: the working directory is gone; change into one that is there\n"
+    assert done.stderr == line
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A home on a file system that is mounted for reading."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    home = tmp_path / "home"
+    home.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(home)], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        Small(home).run(trials=2, finalists=1)
+        for lock in home.glob(".*.lock"):
+            lock.unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+        yield home
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+def test_commands_that_read_do_so_on_a_home_that_is_only_read(read_only, tmp_path, capsys):
+    home = ["--home", str(read_only)]
+    for words in (
+        ["studies"], ["leaderboard", NAME], ["compare", NAME],
+        ["report", NAME, "--out", str(tmp_path / "report")],
+    ):  # fmt: skip
+        assert main([*words, *home]) == 0, capsys.readouterr().err
+    for words in (
+        ["delete", NAME, "--yes", "--keep-runs"],
+        ["run", "--space", "vgg", "--flops", "20M"],
+    ):
+        assert main([*words, *home]) in (1, 2)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "fault of archsearch" not in line

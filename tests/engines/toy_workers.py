@@ -21,7 +21,7 @@ SIGNALS = {"kill": signal.SIGKILL, "bus": signal.SIGBUS}
 
 def worker(pipe, setup, log: str) -> None:
     """Does what a job's `graph` says: `ok`, `kill`, `once`, `broken`, `exit`, `sleep`, `alive`, …"""
-    Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
+    write(log, "a line\nModuleNotFoundError: No module named 'x'\n\n")
     pipe.send(ALIVE)
     while True:
         try:
@@ -72,8 +72,20 @@ def live(pipe) -> None:
         pipe.send(ALIVE)
 
 
+def write(log: str, text: str) -> None:
+    with open(log, "a") as file:  # as a real worker does
+        file.write(text)
+
+
+def silent(pipe, setup, log: str) -> None:
+    """A worker that dies over its job without a word."""
+    pipe.send(ALIVE)
+    pipe.recv()
+    sys.exit(3)
+
+
 def stillborn(pipe, setup, log: str) -> None:
-    Path(log).write_text("ImportError: no tensorflow")
+    write(log, "ImportError: no tensorflow\n")
     sys.exit(1)
 
 
