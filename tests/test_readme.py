@@ -35,7 +35,17 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("archsearch ")
 ]
-NEEDS_A_STUDY = {"run", "resume", "ui", "export", "leaderboard", "delete", "compare", "report"}
+NEEDS_A_STUDY = {
+    "run",
+    "resume",
+    "ui",
+    "export",
+    "leaderboard",
+    "delete",
+    "compare",
+    "report",
+    "track",
+}
 
 
 def test_the_tables_are_what_is_installed():

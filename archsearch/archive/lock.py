@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from archsearch.errors import UserError
 from archsearch.uris import shown_uri
@@ -42,11 +43,11 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
     written in the file is for people.
 
     Raises:
-        UserError: another process drives the study; it is named.
+        UserError: another process drives the study; it is named. Or the lock can't be written.
     """
     import psutil
 
-    with open(path, "a+", encoding="utf-8", opener=_private) as file:
+    with _opened(path) as file:
         other = holder(path)
         if not _try_lock(file.fileno(), unsupported=other is None):
             who = f"process {other.pid} ({other.command})" if other else "another process"
@@ -63,6 +64,13 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)  # the folder may be gone by now; the open file is not
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return open(path, "a+", encoding="utf-8", opener=_private)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror}") from error
 
 
 def _private(path: str, flags: int) -> int:

@@ -3,11 +3,13 @@
 Exit status: 0 done, 1 it failed (`check`: it found something), 2 the user's input is wrong, 130 interrupted.
 """
 
+import atexit
 import os
 import select
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
@@ -104,7 +106,29 @@ def app() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status; of the process's own arguments, if there are none."""
+    status = _status_of(arguments)
+    if arguments is None:
+        _end_quietly(status)
+    return status
+
+
+def _end_quietly(status: int) -> None:
+    """End the process here where a thread still works, which may abort it as the interpreter goes.
+
+    Such a thread waits for a server that does not answer, or draws in C++; nobody needs what it does.
+    """
+    main_thread = threading.main_thread()
+    if all(thread is main_thread or not thread.daemon for thread in threading.enumerate()):
+        return
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or it is closed
+            stream.flush()
+    os._exit(status)
+
+
+def _status_of(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # one that knows ASCII only gets ? for ×
             stream.reconfigure(errors="replace")
@@ -112,6 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # No shell passes one, and click fails over it.
     if any("\0" in word for word in words):
         return _say("an argument has a NUL character in it", 2)
+    try:
+        os.getcwd()
+    except OSError:
+        return _say("the working directory is gone; change into one that is there", 2)
     try:
         status = app.main(args=arguments, prog_name="archsearch", standalone_mode=False)
         if sys.stdout is not None:  # closed by whoever started this

@@ -31,6 +31,7 @@ from archsearch.training.processes import (
     check_guarded,
     leave_if_imported,
     no_signals,
+    size_of,
     why_ended,
 )
 from archsearch.training.setup import WorkerSetup
@@ -59,6 +60,7 @@ class _Worker:
     process: SpawnProcess
     pipe: Connection
     log: Path
+    log_before: int
     job: Job | None = None
     heard: float = 0.0
     started: bool = False
@@ -221,7 +223,7 @@ class LocalEngine:
     def _replace_dead(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)
         check_guarded(worker.process.exitcode)
-        why = why_ended(worker.process.exitcode, worker.log)
+        why = why_ended(worker.process.exitcode, worker.log, since=worker.log_before)
         worker.pipe.close()
         self._bury(worker)
         if worker.started:
@@ -291,6 +293,7 @@ class LocalEngine:
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         log = self._logs / f"worker-{number}.log"
+        before = size_of(log)
         process = context.Process(
             target=self._main,
             args=(theirs, self._setups[number], str(log)),
@@ -300,7 +303,7 @@ class LocalEngine:
         with no_signals():
             process.start()
         theirs.close()
-        return _Worker(number, process, mine, log)
+        return _Worker(number, process, mine, log, before)
 
     def _bury(self, worker: _Worker) -> None:
         worker.process.join(_GRACE_S)

@@ -26,6 +26,7 @@ from archsearch.training.processes import (
     check_guarded,
     leave_if_imported,
     no_signals,
+    size_of,
     why_ended,
 )
 
@@ -40,8 +41,9 @@ _EXPORT: Final = "export"
 class ModelProcess:
     """Measures and exports networks one after another, in a process that imports TensorFlow once.
 
-    The process starts with the first request, if not before (`warm_up`), and again where it has died. Use it
-    as a context, or call `close`; it ends with the process that started it in any case.
+    The process starts with the first request, if not before (`warm_up`), and again where it has died: what
+    it was asked is tried once more. Use it as a context, or call `close`; it ends with the process that
+    started it in any case.
 
     Args:
         log: file for what libraries print; the exported networks lie beside it while they are
@@ -68,7 +70,10 @@ class ModelProcess:
         self._silence_s = silence_s
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._log_before = 0
         self._asked_at: float | None = None
+        self._asked: tuple[str, LatencyRequest | ExportRequest] | None = None
+        self._tried = False  # once already what is asked, by a process that died over it
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +108,10 @@ class ModelProcess:
     def _send(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         if self._asked_at is not None:
             raise ValueError("a request is under way")
+        self._tried = False
+        self._hand_over(kind, request)
+
+    def _hand_over(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         for last in (False, True):  # the process may have died since the last answer
             pipe = self._pipe or self._start()
             try:
@@ -112,7 +121,7 @@ class ModelProcess:
                 if last:
                     raise self._died() from None
                 self._end()
-        self._asked_at = time.monotonic()
+        self._asked_at, self._asked = time.monotonic(), (kind, request)
 
     def poll(self, timeout_s: float = 0.0) -> Latency | None:
         """Return the answer; None where there is none within `timeout_s`.
@@ -135,7 +144,16 @@ class ModelProcess:
                 raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
             kind, answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise self._died() from None
+            error = self._died()
+            if self._tried or self._asked is None:
+                raise error from None
+            # Perhaps it was killed for its memory, or by hand: it need not be what was asked.
+            self._tried = True
+            kind, request = self._asked
+            if isinstance(request, ExportRequest):
+                clear_leftovers(Path(request.out))
+            self._hand_over(kind, request)
+            return None
         self._asked_at = None
         if kind == "done":
             return answer
@@ -185,6 +203,7 @@ class ModelProcess:
 
         leave_if_imported()
         _clear_dead(self._log)
+        self._log_before = size_of(self._log)
         context = get_context("spawn")
         mine, theirs = context.Pipe()
         self._process = context.Process(
@@ -205,7 +224,7 @@ class ModelProcess:
         self._end(kill=False)
         code = None if process is None else process.exitcode
         check_guarded(code)
-        why = why_ended(code, self._log)
+        why = why_ended(code, self._log, since=self._log_before)
         return ArchsearchError(f"the process that measures and exports died: {why}")
 
     def _end(self, *, kill: bool = True) -> None:
@@ -256,7 +275,7 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
     ("failed", text); to `prepare` there is no answer.
     """
     from archsearch.training.setup import WorkerSetup
-    from archsearch.training.worker import end_with_driver, redirect_output
+    from archsearch.training.worker import end_at_once, end_with_driver, redirect_output
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # what to do about it is the driver's to say
@@ -273,6 +292,7 @@ def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None
             answer = answers.to(kind, asked)
             if kind != _PREPARE:
                 pipe.send(answer)
+    end_at_once()
 
 
 class _Answers:

@@ -1,5 +1,6 @@
 """The tracker that keeps runs in MLflow, from a thread of its own, off the training path."""
 
+import atexit
 import logging
 import threading
 import time
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 _LINGER_S = 2.0  # epochs wait this long for others, to be sent in one request
 _PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts at a store that does not answer
 _ATTEMPTS = 3  # at one update, while the store answers to others
+_AT_EXIT_S = 5.0  # for the thread to be through with what it does, where the process ends
 _LAST_S = 0.5  # after its time is up, for the thread to note what is lost
 _GOING_ON = 10  # times its patience that a tracker that is closed has at most, while updates arrive
 
@@ -149,6 +151,9 @@ class MlflowTracker:
             self._state.notify_all()
         while self._thread.is_alive() and time.monotonic() < self._deadline + _LAST_S:
             self._thread.join(max(0.0, self._deadline + _LAST_S - time.monotonic()))
+        if self._thread.is_alive():
+            # One that draws a picture, in C++, as the interpreter goes takes the process down by SIGABRT.
+            atexit.register(self._thread.join, _AT_EXIT_S)
         with self._state:
             left = [*self._current, *self._waiting] if self._thread.is_alive() else []
             lost = [*self._lost, *map(_what, left)]

@@ -59,15 +59,29 @@ def no_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def why_ended(exit_code: int | None, log: Path) -> str:
-    """Say why a process ended, with the last line of its log where that helps."""
+def size_of(log: Path) -> int:
+    """Return how long a log is before a process writes to it, in bytes."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def why_ended(exit_code: int | None, log: Path, *, since: int = 0) -> str:
+    """Say why a process ended, with the last line of its log where that helps.
+
+    Args:
+        exit_code: of the process; None: it has not ended.
+        log: to which it wrote, as others did before it.
+        since: how long the log was when the process began, in bytes.
+    """
     if exit_code is None:
         return "it closed its pipe"
     if exit_code < 0:
         hint = "; perhaps the memory ran out" if -exit_code == signal.SIGKILL else ""
         return f"signal {-exit_code} ({signal.Signals(-exit_code).name}){hint}"
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        lines = log.read_bytes()[since:].decode("utf-8", "replace").split("\n")
     except OSError:
         lines = []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")

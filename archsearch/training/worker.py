@@ -13,7 +13,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 from archsearch.errors import ArchsearchError
 from archsearch.training.faults import cause_of
@@ -60,7 +60,15 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
             outcome = replace(_run(job, pipe, stopped), held_bytes=held_bytes())
             pipe.send(to_json(outcome))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+        pass
+    end_at_once()
+
+
+def end_at_once() -> NoReturn:
+    """End this process without taking its interpreter down: threads of a framework's may abort it then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def end_with_driver() -> None:

@@ -114,6 +114,16 @@ def test_a_job_with_checkpoints_gets_another_worker_once(make, tmp_path: Path):
     assert outcomes(engine, 1)["unlucky"].status == "complete"
 
 
+def test_what_is_quoted_was_said_by_the_process_that_died(make, tmp_path: Path):
+    log = tmp_path / "logs" / "worker-0.log"
+    log.parent.mkdir()
+    log.write_text("CUDA error of half an hour ago\n")
+    engine = make(1, main="silent")
+    engine.submit(job("a", "exit"))
+    assert outcomes(engine, 1)["a"].reason == "worker died: exit status 3"
+    assert "half an hour ago" in log.read_text()
+
+
 def test_a_worker_that_died_is_told(make, tmp_path: Path):
     engine = make(1)
     engine.submit(job("unlucky", "once", tmp_path / "unlucky"))

@@ -24,7 +24,7 @@ def worker(pipe, setup, log: str) -> None:
 
     An epoch is one image long; it ends early where it is told to stop.
     """
-    Path(log).write_text("a line\nModuleNotFoundError: No module named 'x'\n\n")
+    write(log, "a line\nModuleNotFoundError: No module named 'x'\n\n")
     pipe.send(ALIVE)
     while True:
         try:
@@ -77,8 +77,20 @@ def live(pipe) -> None:
         pipe.send(ALIVE)
 
 
+def write(log: str, text: str) -> None:
+    with open(log, "a") as file:  # as a real worker does
+        file.write(text)
+
+
+def silent(pipe, setup, log: str) -> None:
+    """A worker that dies over its job without a word."""
+    pipe.send(ALIVE)
+    pipe.recv()
+    sys.exit(3)
+
+
 def stillborn(pipe, setup, log: str) -> None:
-    Path(log).write_text("ImportError: no tensorflow")
+    write(log, "ImportError: no tensorflow\n")
     sys.exit(1)
 
 
