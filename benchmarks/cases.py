@@ -1,20 +1,22 @@
 """The networks that throughput.py and packing.py train: candidates of a family at a budget, or baselines."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from archsearch.errors import BudgetError
 from archsearch.ir.codec import to_json
 from archsearch.readings.cost import cost
 from archsearch.space.budget import Budget, Request
-from archsearch.space.knobs import Knob
+from archsearch.space.knobs import Knob, Knobs
 from archsearch.space.registry import find_baseline, find_space
-from archsearch.space.solve import solve
+from archsearch.space.solve import Candidate, solve
 from search_spaces.resnext import ResNextSpace
 
 SMALL = (32, 32, 3)
 CLASSES = 10
 
-FAMILIES = ("vgg", "resnet", "resnext8", "resnext32", "wrn", "densenet", "mobilenet_v2")
+FAMILIES = ("vgg", "resnet", "resnext2", "resnext4", "wrn", "densenet", "mobilenet_v2")
 NETWORKS = ("resnet50", "resnext50_32x4d")
 
 
@@ -23,7 +25,7 @@ class Case:
     """A network to train on both sides.
 
     Attributes:
-        name: `resnext8 20M`.
+        name: `resnext4 20M`.
         label: the candidate's own.
         graph: Graph JSON.
         flops, params: exact.
@@ -52,19 +54,14 @@ class _AnyCardinality(ResNextSpace):
 def candidate_case(family: str, budget: str) -> Case:
     """Return a family's classic network at a budget on 32×32 images, its matched baseline.
 
-    ResNeXt's has 8 or 32 paths, in as many as three blocks a stage as the budget pays for.
+    ResNeXt's has 2 or 4 paths, in as many as three blocks a stage as the budget pays for.
     """
     request = Request(SMALL, CLASSES, Budget.parse(budget, SMALL))
     if family.startswith("resnext"):
-        space: Any = _AnyCardinality()
-        paths = int(family.removeprefix("resnext"))
-        # 32 paths of at least a channel each are too much for three blocks a stage at 20M.
-        depth = 1 if paths == 32 and request.budget.high < 50e6 else 3
-        knobs: Any = {f"depth{i}": depth for i in (1, 2, 3)} | {"depth4": 0, "cardinality": paths}
+        found = _deepest(int(family.removeprefix("resnext")), request)
     else:
         space = find_space(family)
-        knobs = space.classic_knobs(request)
-    found = solve(space, knobs, request)
+        found = solve(space, space.classic_knobs(request), request)
     return Case(
         name=f"{family} {budget}",
         label=found.label,
@@ -75,6 +72,19 @@ def candidate_case(family: str, budget: str) -> Case:
         classes=CLASSES,
         plain={"space": found.space, "knobs": found.knobs, "widths": dict(found.widths)},
     )
+
+
+def _deepest(paths: int, request: Request) -> Candidate:
+    """Return the ResNeXt of so many paths with the most blocks a stage, three at most.
+
+    Raises:
+        BudgetError: not even one block a stage fits.
+    """
+    for depth in (3, 2, 1):
+        knobs: Knobs = {f"depth{i}": depth for i in (1, 2, 3)}
+        with suppress(BudgetError):
+            return solve(_AnyCardinality(), {**knobs, "depth4": 0, "cardinality": paths}, request)
+    raise BudgetError(f"no ResNeXt of {paths} paths is so small")
 
 
 def network_case(name: str, side: int) -> Case:

@@ -22,6 +22,7 @@ from cases import CLASSES, FAMILIES, SMALL, Case, candidate_case
 from measure import machine, spread, versions
 from sides import write_dataset
 
+from archsearch.engines.engine import find_engine
 from archsearch.engines.local import LocalEngine
 from archsearch.planning.sharing import Sharing, worker_setups
 from archsearch.training.backends.choice import choose_backend, gpus_for
@@ -69,7 +70,9 @@ def measure(
     workers: int, jobs: list[Job], options: argparse.Namespace, logs: Path
 ) -> tuple[float, str]:
     """Return the trials an hour with so many workers, and what they were given."""
-    shares = worker_setups(workers, gpus_for(options.backend))
+    machine = find_engine("local").machine()
+    gpus = gpus_for(options.backend, gpus=machine.gpus)
+    shares = worker_setups(workers, cores=machine.cores, gpus=gpus)
     setups = tuple(replace(setup, backend=options.backend) for setup in shares)
     engine = LocalEngine(setups, logs=logs)
     try:
@@ -88,7 +91,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=["resnet", "resnext8"])
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=["resnet", "resnext4"])
     parser.add_argument("--flops", default="20M")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 8, 16])
     parser.add_argument("--trials", type=int, default=16)

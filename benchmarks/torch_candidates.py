@@ -55,7 +55,7 @@ def _vgg_of(n: Numbers) -> nn.Module:
 def _resnet_of(n: Numbers) -> nn.Module:
     return resnet(
         BasicBlock if n.knobs["block"] == "basic" else Bottleneck,
-        stem=n.widths["stem"],
+        stem=n.widths.get("stem"),
         depths=n.depths,
         inners=n.each("inner"),
         outers=n.each("stage"),
@@ -70,7 +70,7 @@ def _resnext_of(n: Numbers) -> nn.Module:
         stem=n.widths["stem"],
         depths=n.depths,
         inners=[groups * width for width in n.each("path")],
-        outers=[4 * width for width in n.each("stage")],
+        outers=n.each("stage"),
         groups=groups,
         classes=n.classes,
     )
@@ -78,7 +78,7 @@ def _resnext_of(n: Numbers) -> nn.Module:
 
 def _wide_resnet_of(n: Numbers) -> nn.Module:
     return wide_resnet(
-        stem=n.widths["stem"],
+        stem=n.widths.get("stem"),
         depth=int(n.knobs["n"]),
         widths=[n.widths[f"inner{s}"] for s in (1, 2, 3)],
         dropout=float(n.knobs["dropout"]),

@@ -143,7 +143,7 @@ def _pooled(channels: int, classes: int, dropout: float = 0.0) -> list[nn.Module
 def resnet(
     block: type[BasicBlock] | type[Bottleneck],
     *,
-    stem: int,
+    stem: int | None,
     depths: Sequence[int],
     inners: Sequence[int],
     outers: Sequence[int],
@@ -151,13 +151,17 @@ def resnet(
     large: bool = False,
     classes: int = 10,
 ) -> nn.Sequential:
-    """ResNet and ResNeXt; every stage's first block projects its shortcut."""
-    layers, channels = _stem(stem, large=large), stem
+    """ResNet and ResNeXt; every stage's first block projects its shortcut.
+
+    Without a width of its own the stem has the first stage's, whose shortcuts are then identities.
+    """
+    channels = stem or outers[0]
+    layers = _stem(channels, large=large)
     for s, (depth, inner, outer) in enumerate(zip(depths, inners, outers, strict=True)):
         for b in range(depth):
             stride = 2 if s and not b else 1
             unit = block(channels, inner, outer, stride, groups)
-            if not b:
+            if not b and (s or stem):
                 unit.downsample = nn.Sequential(
                     conv(channels, outer, 1, stride), nn.BatchNorm2d(outer)
                 )
@@ -167,14 +171,17 @@ def resnet(
 
 
 def wide_resnet(
-    *, stem: int, depth: int, widths: Sequence[int], dropout: float, classes: int = 10
+    *, stem: int | None, depth: int, widths: Sequence[int], dropout: float, classes: int = 10
 ) -> nn.Sequential:
-    """WRN for small images: `depth` pre-activation blocks a stage."""
-    layers, channels = _stem(stem, large=False, norm=False), stem
+    """WRN for small images: `depth` pre-activation blocks a stage; without a stem's width as `resnet`."""
+    channels = stem or widths[0]
+    layers = _stem(channels, large=False, norm=False)
     for s, width in enumerate(widths):
         for b in range(depth):
             stride = 2 if s and not b else 1
-            layers.append(PreActBlock(channels, width, stride, dropout, project=not b))
+            layers.append(
+                PreActBlock(channels, width, stride, dropout, project=not b and bool(s or stem))
+            )
             channels = width
     layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, *_pooled(channels, classes))
