@@ -267,22 +267,29 @@ def _request(
 
 
 def check(
-    name: str | Path | Graph, *, rules: Iterable[str] = (), input: Size | None = None
+    name: str | Path | Graph,
+    *,
+    rules: Iterable[str] = (),
+    input: Size | None = None,
+    trial: int | None = None,
+    home: str | Path = "mlruns",
 ) -> "tuple[Audit, ...]":
     """Return where networks depart from the design rules, as `archsearch check` prints it.
 
     Args:
-        name: as for `network`; a file of `archsearch sample --json`, of one network a line; or `-`, the
-            same from standard input.
-        rules: the names of the rules to check. None named: for a sampled candidate those that it was
-            built to hold, for any other network all there are.
+        name: as for `network`; a file of `archsearch sample --json`, of one network a line; `-`, the
+            same from standard input; or a study, for each of its networks.
+        rules: the names of the rules to check. None named: for a candidate those that it was built to
+            hold, in a study those for all networks; for any other network all there are.
         input: (height, width, channels), for a baseline.
+        trial: the number of a study's network, to check only this one.
+        home: where the study lies.
 
     Returns:
         What was found in each network; in one mostly.
 
     Raises:
-        UserError: as for `network`; or there is no rule of that name.
+        UserError: as for `network`; or there is no rule, study or trial of that name.
     """
     from archsearch.rules.audit import Audit, audit
     from archsearch.rules.registry import find_rule
@@ -290,12 +297,12 @@ def check(
     asked = [find_rule(rule) for rule in rules]
     return tuple(
         Audit(found, audit(graph, asked or [find_rule(rule) for rule in holds] or None))
-        for found, graph, holds in _networks(name, input)
+        for found, graph, holds in _networks(name, input, trial, Path(home))
     )
 
 
 def _networks(
-    name: str | Path | Graph, input: Size | None
+    name: str | Path | Graph, input: Size | None, trial: int | None, home: Path
 ) -> Iterable[tuple[str, Graph, tuple[str, ...]]]:
     """Return each network with what it is called and the rules it was built to hold."""
     if isinstance(name, Graph):
@@ -308,6 +315,10 @@ def _networks(
             raise UserError("standard input holds no candidate; give it archsearch sample --json's")
         return found
     path = Path(name)
+    if trial is not None or (not path.exists() and (home / "studies" / name).is_dir()):
+        from archsearch.study.catalogue import kept_networks
+
+        return kept_networks(str(name), home=home, trial=trial)
     return (load_candidates(path) if path.is_file() else ()) or [
         (str(name), network(name, input=input), ())
     ]

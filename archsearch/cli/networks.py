@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from archsearch import api
-from archsearch.cli.options import ImageSize, json_option, print_json, say
+from archsearch.cli.options import ImageSize, home_option, json_option, print_json, say
 from archsearch.units import counted
 
 
@@ -71,21 +71,32 @@ def profile(
 
 @click.command(
     epilog="Examples: archsearch check alexnet · archsearch check model.keras --rule 3x3-stacks · "
-    "archsearch check model/ --json · archsearch sample --space vgg --flops 20M --json | archsearch check -"
+    "archsearch check model/ --json · archsearch check resnext-20M-digits --trial 3 · "
+    "archsearch sample --space vgg --flops 20M --json | archsearch check -"
 )
-@click.argument("target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|-")
+@click.argument(
+    "target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|STUDY|-"
+)
 @click.option("--rule", "names", multiple=True, metavar="RULE", help="Check only this; repeatable.")
 @click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
+@click.option("--trial", type=click.IntRange(0), metavar="N", help="Only this network of a STUDY.")
+@home_option
 @json_option
 def check(
-    target: str, names: tuple[str, ...], size: tuple[int, int, int] | None, as_json: bool
+    target: str,
+    names: tuple[str, ...],
+    size: tuple[int, int, int] | None,
+    trial: int | None,
+    home: Path,
+    as_json: bool,
 ) -> int:
     """Audit networks against the design rules; exit status 1 if there are findings.
 
     Each finding says what following the rule would save or cost, counted on the rewritten network. A
-    candidate, as sample prints it, is checked against the rules that it was built to hold.
+    candidate, as sample prints it, and a study's networks are checked against the rules that these were
+    built to hold.
     """
-    audits = api.check(target, rules=names, input=size)
+    audits = api.check(target, rules=names, input=size, trial=trial, home=home)
     total = sum(len(found.findings) for found in audits)
     if as_json:
         rows = [[finding.to_dict() for finding in found.findings] for found in audits]

@@ -16,6 +16,7 @@ from archsearch.archive.databases import (
     remove_study,
     study_names,
 )
+from archsearch.archive.keys import trial_name
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
@@ -24,7 +25,10 @@ from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, DamagedError, UserError
 from archsearch.gathering import gather
-from archsearch.study.opening import check_not_emptied
+from archsearch.ir.codec import from_json
+from archsearch.ir.graph import Graph
+from archsearch.space.registry import find_space
+from archsearch.study.opening import check_not_emptied, stored_settings
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -247,6 +251,43 @@ def count_networks(name: str, *, home: Path) -> int | None:
         return len(load_result(name, home=home).rows)
     except DamagedError:
         return None
+
+
+def kept_networks(
+    name: str, *, home: Path, trial: int | None = None
+) -> list[tuple[str, Graph, tuple[str, ...]]]:
+    """Return a study's networks by number, published ones last: name and label, Graph, rules to hold.
+
+    Args:
+        name: the study.
+        home: where it lies.
+        trial: the number of the one that is wanted; None: all.
+
+    Raises:
+        UserError: there is no such study or trial, or its space is not installed.
+        MachineError: a network's file is gone or damaged.
+    """
+    check_study_name(name)
+    folder = StudyFolder(home, name)
+    with opened_existing(name, home=home) as store:
+        facts = store.facts
+        designs = [kept.design for kept in store.trials if kept.design.exists]
+        if trial is not None:
+            last = len(store) - 1
+            designs = [design for design in designs if design.name == trial_name(trial)]
+            if not designs:
+                raise UserError(
+                    f"study {name!r} has no network of trial {trial}; its last is {last}"
+                )
+        elif facts.published:
+            designs += facts.published
+    settings = stored_settings(name, home)
+    freed = settings.relaxed()
+    holds = tuple(rule for rule in find_space(settings.space).rules if rule not in freed)
+    return [
+        (f"{design.name} {design.label}", from_json(folder.read_graph(design.graph)), holds)
+        for design in designs
+    ]
 
 
 def delete_study(
