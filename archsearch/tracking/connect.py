@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import re
+import shlex
 import sys
 import threading
 from pathlib import Path
@@ -32,6 +33,11 @@ GIVE_ANOTHER: Final = (
     "give another with --tracking-uri or MLFLOW_TRACKING_URI, or neither for the one in --home"
 )
 """What to try where an address is of no use."""
+
+_SCHEMA: Final = re.compile(
+    r"out-of-date database schema \(found version (\w+)|Can't locate revision identified by '(\w+)'"
+)
+"""What is said of a database of another MLflow: the revision of its tables."""
 
 _IMPORT = threading.Lock()
 _CREATE = threading.Lock()  # MLflow's migrations run one at a time in a process
@@ -126,6 +132,8 @@ def artifact_location(home: Path, study: str) -> str:
 
 def may_pass(error: BaseException) -> bool:
     """Whether trying again later may help: a server that is down, a locked database."""
+    if _SCHEMA.search(str(error)):
+        return False
     code = getattr(error, "error_code", None)
     return code in _PASSING if isinstance(code, str) else isinstance(error, OSError)
 
@@ -135,14 +143,15 @@ def is_locked(error: BaseException) -> bool:
     return "database is locked" in str(error)
 
 
-def reason(error: BaseException) -> str:
-    """Return the cause of a store's error in a few words."""
+def reason(error: BaseException, *, uri: str = "") -> str:
+    """Return the cause of a store's error in a few words, and what helps with the store at an address."""
     text = str(error) or type(error).__name__
+    if found := _SCHEMA.search(text):
+        return _other_version(found[1] or found[2], uri)
     for pattern, words in (
         (r"Connection refused", "connection refused"),
         (r"Name or service not known|Failed to resolve|getaddrinfo", "unknown host"),
         (r"timed out|Timeout", "no answer in time"),
-        (r"out-of-date database schema", "made by another MLflow version: run `mlflow db upgrade`"),
         (r"file is not a database", "not a database"),
         (r"database is locked", "the database is locked"),
         (r"No space left", "no space left on the device"),
@@ -153,11 +162,24 @@ def reason(error: BaseException) -> str:
     return one_line(without_secrets(found[1] if found else text), limit=160)
 
 
+def _other_version(revision: str, uri: str) -> str:
+    """Say what helps with a database whose tables are of an earlier MLflow, or of a later one."""
+    import mlflow.store
+
+    migrations = Path(mlflow.store.__file__).with_name("db_migrations") / "versions"
+    if any(migrations.glob(f"{revision}_*.py")):
+        return (
+            "its tables are of an earlier MLflow; after a backup, "
+            f"`mlflow db upgrade {shlex.quote(shown_uri(uri)) if uri else 'URL'}` brings them up to date"
+        )
+    return "its tables are of a later MLflow; `pip install --upgrade mlflow` reads them"
+
+
 def as_user_error(uri: str, error: BaseException) -> ArchsearchError:
     """Return an error of the store as one for the user: which store, and why."""
     if isinstance(error, ArchsearchError):
         return error
-    return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error)}")
+    return UserError(f"MLflow store {shown_uri(uri)} can't be used: {reason(error, uri=uri)}")
 
 
 def check_store(home: Path, tracking_uri: str | None) -> None:

@@ -1,7 +1,10 @@
 import os
+import shlex
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -98,7 +101,7 @@ from pathlib import Path
 from archsearch.tracking import connect
 home = Path(sys.argv[1])
 uri = connect.store_uri(home)
-client = connect.open_client(uri)
+client = open_client(uri)
 with sqlite3.connect(home / "mlflow.db") as database:
     database.execute("drop table experiments")
 try:
@@ -116,3 +119,24 @@ def test_mlflows_tracebacks_do_not_reach_the_terminal(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "no such table: experiments\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("revision", "what", "helps"),
+    [
+        ("0584bdc529eb", "an earlier MLflow", "`mlflow db upgrade {uri}`"),
+        ("ffffffffffff", "a later MLflow", "`pip install --upgrade mlflow`"),
+    ],
+)
+def test_a_database_of_another_mlflow(tmp_path: Path, revision: str, what: str, helps: str) -> None:
+    open_client(f"sqlite:///{tmp_path}/new.db")
+    path = (tmp_path / "new.db").rename(tmp_path / "people's.db")
+    uri = f"sqlite:///{path}"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(UserError) as error:
+        check_store(tmp_path, uri)
+    said = str(error.value)
+    assert f"its tables are of {what}" in said
+    assert helps.format(uri=shlex.quote(uri)) in said
+    assert "\n" not in said
