@@ -121,6 +121,12 @@ class StudyStore:
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
 
+    def has_knobs(self, space: tuple[Knob, ...]) -> bool:
+        """Whether its trials have chosen from these knobs, value for value; true where there are none."""
+        with troubles():
+            stored = self._storage.get_all_trials(self._study_id, deepcopy=False)[:1]
+        return not stored or stored[0].distributions == distributions(space)
+
     def begin_trial(
         self,
         order: Order,

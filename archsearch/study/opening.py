@@ -97,7 +97,7 @@ def existing(
     """Return the study to go on with; None where a new one is to be made.
 
     Raises:
-        UserError: there is one already, or its data has changed.
+        UserError: there is one already; its data has changed, or what its space leaves open.
     """
     name = str(settings.name)
     if name not in study_names(storage):
@@ -111,6 +111,12 @@ def existing(
         raise UserError(
             f"the images of study {name!r} have changed since it began (digest "
             f"{before}, now {digest}); start a new study"
+        )
+    # With its finals begun, nothing is chosen any more.
+    if resume and not store.finals and not store.has_knobs(problem.space.knobs(problem.request)):
+        raise UserError(
+            f"study {name!r} was begun when the space {settings.space!r} had other knobs, so its search "
+            "can't go on; its table stays; start a new study"
         )
     if not resume:
         refuse_taken(store, settings)

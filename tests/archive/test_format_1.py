@@ -17,6 +17,7 @@ from archsearch.errors import UserError
 from archsearch.ir.codec import content_hash, to_json
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
+from archsearch.space.knobs import ChoiceKnob
 from archsearch.space.registry import find_space
 from archsearch.space.solve import solve
 from archsearch.units import training_flops
@@ -100,6 +101,21 @@ def test_it_is_taken_up_and_goes_on_in_format_2(tmp_path: Path, state: str):
         study_id = storage.get_study_id_from_name(NAME)
         assert storage.get_study_user_attrs(study_id)["format"] == 2
         assert read_result(StudyStore.open(storage, NAME)) == replace(result, wall_s=result.wall_s)
+
+
+def test_a_search_in_a_space_of_other_knobs_does_not_go_on(tmp_path: Path, monkeypatch):
+    written(tmp_path, KEPT["studies"]["in-search"])
+    space = type(find_space("vgg"))
+    knobs = space.knobs
+    other = ChoiceKnob("head", ("fc", "gap", "conv"))
+    monkeypatch.setattr(
+        space,
+        "knobs",
+        lambda self, request: tuple(other if k.name == "head" else k for k in knobs(self, request)),
+    )
+    with pytest.raises(UserError, match="other knobs, so its search can't go on") as error:
+        World().resume(NAME, tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path):
