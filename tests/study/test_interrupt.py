@@ -16,7 +16,8 @@ from archsearch.study.interrupt import Interrupts
 place = Path(sys.argv[1])
 with Interrupts() as interrupts:
     (place / "ready").touch()
-    while not interrupts.requested:
+    begun = time.monotonic()
+    while not interrupts.requested and time.monotonic() < begun + 100:
         time.sleep(0.01)
     (place / "asked").touch()
     print("saving", flush=True)
