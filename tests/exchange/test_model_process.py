@@ -89,8 +89,12 @@ def test_a_network_that_was_got_ready_is_not_built_again(tmp_path, monkeypatch):
 
 
 def kill(gauge: ModelProcess, request: LatencyRequest | ExportRequest, times: int):
-    """Ask something, and kill the process over it so many times, each time once it has begun."""
+    """Ask something, and kill the process over it so many times."""
     if isinstance(request, LatencyRequest):
+        if (
+            gauge.process_id is not None
+        ):  # one that is there would have answered before it is killed
+            os.kill(gauge.process_id, signal.SIGSTOP)
         gauge.ask(request)
     for _ in range(times):
         process = gauge.process_id

@@ -207,7 +207,7 @@ def test_rules_that_were_freed_and_broken_are_said():
     table = leaderboard(made)
     assert "design rules freed: channel-doubling" in str(table.caption)
     (rules,) = [column for column in table.columns if column.header == "rules"]
-    assert list(rules.cells) == ["obeys channel-doubling", "", "breaks 2 rules"]
+    assert [str(cell) for cell in rules.cells] == ["obeys channel-doubling", "", "breaks 2 rules"]
     text = markdown(made, pictured=False)
     assert "Design rules freed: channel-doubling." in text
     assert "- net c $x\\_1$ \\| y: conv1: a 5×5 (3x3-stacks)" in text

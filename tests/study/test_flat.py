@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from archsearch.archive import records
+from archsearch.archive import codec
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.store import StudyStore
 from archsearch.space.registry import find_space
-from archsearch.strategy import median, tpe
+from archsearch.strategy.fidelities import median
+from archsearch.strategy.samplers import tpe
 from archsearch.study.recorder import StudyRecorder
 from tests.bench import Bench
 
@@ -81,7 +82,7 @@ def test_what_was_made_of_a_trial_is_not_made_again(bench: Bench, monkeypatch):
 
     count(tpe, "_frozen")
     count(median, "_frozen")
-    count(records, "first_training")  # reading all that the storage holds
+    count(codec, "first_training")  # reading all that the storage holds
     bench.seed = 3
     found = counted(bench, counts)
     early, late = per_trial(found, "_frozen")
