@@ -101,7 +101,7 @@ from pathlib import Path
 from archsearch.tracking import connect
 home = Path(sys.argv[1])
 uri = connect.store_uri(home)
-client = open_client(uri)
+client = connect.open_client(uri)
 with sqlite3.connect(home / "mlflow.db") as database:
     database.execute("drop table experiments")
 try:
