@@ -296,17 +296,17 @@ def check(
 
     asked = [find_rule(rule) for rule in rules]
     return tuple(
-        Audit(found, audit(graph, asked or [find_rule(rule) for rule in holds] or None))
+        Audit(found, audit(graph, asked or (None if holds is None else map(find_rule, holds))))
         for found, graph, holds in _networks(name, input, trial, Path(home))
     )
 
 
 def _networks(
     name: str | Path | Graph, input: Size | None, trial: int | None, home: Path
-) -> Iterable[tuple[str, Graph, tuple[str, ...]]]:
-    """Return each network with what it is called and the rules it was built to hold."""
+) -> Iterable[tuple[str, Graph, tuple[str, ...] | None]]:
+    """Return each network with what it is called and the rules it was built to hold; None: not known."""
     if isinstance(name, Graph):
-        return [(name.name, name, ())]
+        return [(name.name, name, None)]
     from archsearch.exchange.candidate_files import load_candidates, read_candidates
 
     if str(name) == "-":
@@ -320,7 +320,7 @@ def _networks(
 
         return kept_networks(str(name), home=home, trial=trial)
     return (load_candidates(path) if path.is_file() else ()) or [
-        (str(name), network(name, input=input), ())
+        (str(name), network(name, input=input), None)
     ]
 
 

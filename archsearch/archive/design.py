@@ -162,7 +162,7 @@ def published_design(name: str, graph: Graph, *, space: Space, request: Request)
         params=price.params,
         activation_bytes=price.activation_bytes,
         fill=price.flops / request.budget.high,
-        findings=_departures(graph, (rule for rule in space.rules if rule not in freed)),
+        findings=_departures(graph, space.rules_but(freed)),
         obeys=tuple(rule for rule in freed if not find_breaches(graph, (rule,))),
     )
 

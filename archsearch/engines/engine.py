@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-from archsearch.plugins import find, load
+from archsearch.plugins import find
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 
@@ -93,8 +93,3 @@ def find_engine(name: str) -> EngineKind:
     """
     kind: EngineKind = find(GROUP, name, what="engine", kind=EngineKind)
     return kind
-
-
-def engine_names() -> tuple[str, ...]:
-    """Return the names of the engines installed."""
-    return tuple(load(GROUP, what="engine"))

@@ -7,7 +7,7 @@ To add a space, copy `search_spaces/vgg.py` and name it under the entry-point gr
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -100,7 +100,11 @@ class Space(ABC):
 
     def held_rules(self, knobs: Knobs, request: Request) -> tuple[str, ...]:
         """Return the rules that a candidate of these knobs is to hold: all but the freed ones."""
-        return tuple(rule for rule in self.rules if rule not in request.relax)
+        return self.rules_but(request.relax)
+
+    def rules_but(self, freed: Collection[str]) -> tuple[str, ...]:
+        """Return the rules it holds, without the freed ones."""
+        return tuple(rule for rule in self.rules if rule not in freed)
 
     def least(self, knobs: Knobs, request: Request) -> float:
         """Return the base width, in channels, below which these knobs are not built.

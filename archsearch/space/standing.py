@@ -9,7 +9,6 @@ from archsearch.rules.audit import audit
 from archsearch.rules.registry import load_rules
 from archsearch.rules.rule import Finding
 from archsearch.space.solve import Candidate
-from archsearch.space.space import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ def standing(candidate: Candidate) -> Standing:
     """Return how a candidate stands to its own space's rules; takes about as long as solving for it."""
     found = find_breaches(candidate.graph, candidate.holds)
     return Standing(candidate.holds, candidate.obeyed, found)
-
-
-def space_findings(space: Space, graph: Graph) -> tuple[Finding, ...]:
-    """Return where any network, a published one say, breaks a rule that a space holds."""
-    return find_breaches(graph, space.rules)
 
 
 def find_breaches(graph: Graph, rules: Iterable[str]) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from archsearch.archive.orders import Length, Order
-from archsearch.plugins import find, load
+from archsearch.plugins import find
 from archsearch.strategy.sampler import Known
 
 GROUP: Final = "archsearch.fidelities"
@@ -62,8 +62,3 @@ def find_fidelity(name: str) -> FidelityFactory:
     kind: Any = Callable
     factory: FidelityFactory = find(GROUP, name, what="fidelity", kind=kind)
     return factory
-
-
-def fidelity_names() -> tuple[str, ...]:
-    """Return the names of the schemes installed."""
-    return tuple(load(GROUP, what="fidelity"))

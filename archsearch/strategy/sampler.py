@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeAlias
 
 from archsearch.archive.orders import Training, Trial
-from archsearch.plugins import find, load
+from archsearch.plugins import find
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import Knob, Knobs
 from archsearch.space.solve import Candidate
@@ -129,8 +129,3 @@ def find_sampler(name: str) -> SamplerFactory:
     kind: Any = Callable
     factory: SamplerFactory = find(GROUP, name, what="sampler", kind=kind)
     return factory
-
-
-def sampler_names() -> tuple[str, ...]:
-    """Return the names of the samplers installed."""
-    return tuple(load(GROUP, what="sampler"))

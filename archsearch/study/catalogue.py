@@ -16,7 +16,6 @@ from archsearch.archive.databases import (
     remove_study,
     study_names,
 )
-from archsearch.archive.keys import trial_name
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
@@ -27,6 +26,7 @@ from archsearch.errors import ArchsearchError, DamagedError, UserError
 from archsearch.gathering import gather
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
+from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.study.opening import check_not_emptied, stored_settings
 
@@ -270,23 +270,25 @@ def kept_networks(
     check_study_name(name)
     folder = StudyFolder(home, name)
     with opened_existing(name, home=home) as store:
-        facts = store.facts
-        designs = [kept.design for kept in store.trials if kept.design.exists]
-        if trial is not None:
-            last = len(store) - 1
-            designs = [design for design in designs if design.name == trial_name(trial)]
-            if not designs:
-                raise UserError(
-                    f"study {name!r} has no network of trial {trial}; its last is {last}"
-                )
-        elif facts.published:
-            designs += facts.published
+        facts, trials = store.facts, store.trials
     settings = stored_settings(name, home)
-    freed = settings.relaxed()
-    holds = tuple(rule for rule in find_space(settings.space).rules if rule not in freed)
+    space, freed = find_space(settings.space), settings.relaxed()
+    height, width, channels = facts.dataset.input
+    size, classes = (height, width, channels), max(len(facts.dataset.classes), 2)
+    request = Request(size, classes, Budget.parse(settings.flops, size), freed)
+    found = [
+        (kept.design, space.held_rules(kept.knobs, request))
+        for kept in trials
+        if kept.design.exists and trial in (None, kept.number)
+    ]
+    if trial is None:
+        found += [(design, space.rules_but(freed)) for design in facts.published or ()]
+    elif not found:
+        last = len(trials) - 1
+        raise UserError(f"study {name!r} has no network of trial {trial}; its last is {last}")
     return [
         (f"{design.name} {design.label}", from_json(folder.read_graph(design.graph)), holds)
-        for design in designs
+        for design, holds in found
     ]
 
 

@@ -37,6 +37,13 @@ def test_one_network_of_a_study_by_its_number(tmp_path, capsys):
     assert "holds every rule it is about" in capsys.readouterr().err
 
 
+def test_in_the_lecture_each_network_holds_its_familys_rules(tmp_path):
+    Small(tmp_path).run(space="lecture", baselines="matched,lenet5", name="all")
+    audits = archsearch.check("all", home=tmp_path)
+    # The space itself lists no rule, and so a published network breaks none of it.
+    assert [audit.findings for audit in audits] == [()] * 5
+
+
 def test_what_is_not_there_is_said(tmp_path):
     Small(tmp_path).run()
     with pytest.raises(UserError, match=r"has no network of trial 99; its last is 3"):
