@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
+from archsearch.plugins import unknown
 from archsearch.readings import table
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import KnobValue
@@ -319,9 +321,19 @@ def _networks(
         from archsearch.study.catalogue import kept_networks
 
         return kept_networks(str(name), home=home, trial=trial)
-    return (load_candidates(path) if path.is_file() else ()) or [
-        (str(name), network(name, input=input), None)
-    ]
+    found = load_candidates(path) if path.is_file() else ()
+    return found or [(str(name), _network_or_study(name, input, home), None)]
+
+
+def _network_or_study(name: str | Path, input: Size | None, home: Path) -> Graph:
+    """Return a network; where there is none of the name, a study may have been meant."""
+    try:
+        return network(name, input=input)
+    except UserError:
+        studies = [folder.name for folder in (home / "studies").glob("*")]
+        if get_close_matches(str(name), studies):
+            raise unknown(str(name), studies, "study") from None
+        raise
 
 
 def build(

@@ -50,3 +50,5 @@ def test_what_is_not_there_is_said(tmp_path):
         archsearch.check(NAME, trial=99, home=tmp_path)
     with pytest.raises(UserError, match="no study 'nobody'"):
         archsearch.check("nobody", trial=1, home=tmp_path)
+    with pytest.raises(UserError, match=f"no study is named 'vgg-20M-digit'; did you mean {NAME}"):
+        archsearch.check("vgg-20M-digit", home=tmp_path)
