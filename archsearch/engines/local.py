@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +25,7 @@ from archsearch.training.job import (
     from_json,
     to_json,
 )
-from archsearch.training.processes import (
-    NAME,
-    check_guarded,
-    leave_if_imported,
-    no_signals,
-    size_of,
-    why_ended,
-)
+from archsearch.training.processes import Child, leave_if_imported, start
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, JOB, STOP, main
 from archsearch.units import counted
@@ -57,10 +49,7 @@ class _Worker:
     """A process, and the job it has."""
 
     number: int
-    process: SpawnProcess
-    pipe: Connection
-    log: Path
-    log_before: int
+    child: Child
     job: Job | None = None
     heard: float = 0.0
     started: bool = False
@@ -144,7 +133,7 @@ class LocalEngine:
         end = time.monotonic() + timeout_s
         while not self._ready and self._jobs():
             left = max(0.0, end - time.monotonic())
-            by_pipe = {worker.pipe: worker for worker in self._workers}
+            by_pipe = {worker.child.pipe: worker for worker in self._workers}
             # A dead process closes its end of the pipe, which makes the pipe readable.
             for pipe in wait(list(by_pipe), left):
                 assert isinstance(pipe, Connection)
@@ -165,9 +154,9 @@ class LocalEngine:
         self._closed = True
         self._queue.clear()
         for worker in self._workers:
-            worker.pipe.close()
+            worker.child.pipe.close()
             if worker.job is not None:
-                worker.process.kill()  # its files are written whole or not at all
+                worker.child.process.kill()  # its files are written whole or not at all
         for worker in self._workers:
             self._bury(worker)
         if self._mps is not None:
@@ -186,13 +175,13 @@ class LocalEngine:
     def _send(self, worker: _Worker, message: tuple[str, str]) -> None:
         # One that has died says so when its pipe is read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.pipe.send(message)
+            worker.child.pipe.send(message)
 
     def _receive(self, worker: _Worker) -> None:
         """Take what a worker has said, to the last word of one that has died."""
         try:
-            while worker.pipe.poll():
-                text = worker.pipe.recv()
+            while worker.child.pipe.poll():
+                text = worker.child.pipe.recv()
                 worker.heard = time.monotonic()
                 if text == ALIVE:
                     worker.started = self._ever_started = True
@@ -211,7 +200,7 @@ class LocalEngine:
         job, worker.job = worker.job, None
         broken = outcome.cause == "worker"
         if broken or outcome.held_bytes > self._memory_bytes:
-            worker.pipe.close()
+            worker.child.pipe.close()
             self._bury(worker)
             self._renew(worker)
         if broken and job is not None:
@@ -221,10 +210,9 @@ class LocalEngine:
         self._assign()
 
     def _replace_dead(self, worker: _Worker) -> None:
-        worker.process.join(_GRACE_S)
-        check_guarded(worker.process.exitcode)
-        why = why_ended(worker.process.exitcode, worker.log, since=worker.log_before)
-        worker.pipe.close()
+        worker.child.process.join(_GRACE_S)
+        why = worker.child.why_ended()
+        worker.child.pipe.close()
         self._bury(worker)
         if worker.started:
             died = f"worker died: {why}"
@@ -250,7 +238,7 @@ class LocalEngine:
         self._workers.remove(worker)
         # Where none has ever started, the others would fail as often.
         if not self._workers or not self._ever_started:
-            raise MachineError(f"worker processes do not start: {why}; see {worker.log}")
+            raise MachineError(f"worker processes do not start: {why}; see {worker.child.log}")
         left = counted(len(self._workers), "worker")
         self._ready.append(WorkerLost(why=f"a worker does not start any more ({why}); {left} left"))
 
@@ -275,8 +263,8 @@ class LocalEngine:
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.job is not None and now - worker.heard > self._silence_s:
-                worker.process.kill()
-                worker.pipe.close()
+                worker.child.process.kill()
+                worker.child.pipe.close()
                 self._bury(worker)
                 reason = f"worker said nothing for {self._silence_s:.0f} s and was ended"
                 self._end(Outcome(key=worker.job.key, status="failed", reason=reason))
@@ -287,30 +275,15 @@ class LocalEngine:
         self._workers[self._workers.index(worker)] = self._spawn(worker.number)
 
     def _spawn(self, number: int) -> _Worker:
-        from multiprocessing import get_context
-
-        # Spawned, not forked: a driver with threads (the tracker's) does not survive a fork well.
-        context = get_context("spawn")
-        mine, theirs = context.Pipe()
-        log = self._logs / f"worker-{number}.log"
-        before = size_of(log)
-        process = context.Process(
-            target=self._main,
-            args=(theirs, self._setups[number], str(log)),
-            name=f"{NAME}worker-{number}",
-            daemon=True,
-        )
-        with no_signals():
-            process.start()
-        theirs.close()
-        return _Worker(number, process, mine, log, before)
+        setup, log = self._setups[number], self._logs / f"worker-{number}.log"
+        return _Worker(number, start(self._main, setup, name=f"worker-{number}", log=log))
 
     def _bury(self, worker: _Worker) -> None:
-        worker.process.join(_GRACE_S)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.process.close()
+        worker.child.process.join(_GRACE_S)
+        if worker.child.process.is_alive():
+            worker.child.process.kill()
+            worker.child.process.join()
+        worker.child.process.close()
 
 
 def _is_the_machines(reason: str) -> bool:

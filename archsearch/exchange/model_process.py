@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,14 +20,7 @@ from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
 from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
-from archsearch.training.processes import (
-    NAME,
-    check_guarded,
-    leave_if_imported,
-    no_signals,
-    size_of,
-    why_ended,
-)
+from archsearch.training.processes import NAME, Child, leave_if_imported, start
 
 SILENCE_S: Final = 900.0
 """Seconds after which a silent process is taken to hang: no network of ours takes so long to build."""
@@ -68,9 +60,7 @@ class ModelProcess:
         self._threads = threads or cores()
         self._main = main or _child
         self._silence_s = silence_s
-        self._process: SpawnProcess | None = None
-        self._pipe: Connection | None = None
-        self._log_before = 0
+        self._child: Child | None = None
         self._asked_at: float | None = None
         self._asked: tuple[str, LatencyRequest | ExportRequest] | None = None
         self._tried = False  # once already what is asked, by a process that died over it
@@ -84,14 +74,14 @@ class ModelProcess:
     @property
     def process_id(self) -> int | None:
         """Of the process; None before it is started."""
-        return None if self._process is None else self._process.pid
+        return None if self._child is None else self._child.process.pid
 
     def warm_up(self, requests: Sequence[LatencyRequest] = ()) -> None:
         """Start the process now, as something will be asked soon: it takes seconds to import TensorFlow.
 
         Networks that will be measured are exported and loaded, so that only their calls are left to do.
         """
-        pipe = self._pipe or self._start()
+        pipe = self._started()
         # Whoever asks next is told that the process has died.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for request in requests:
@@ -113,7 +103,7 @@ class ModelProcess:
 
     def _hand_over(self, kind: str, request: LatencyRequest | ExportRequest) -> None:
         for last in (False, True):  # the process may have died since the last answer
-            pipe = self._pipe or self._start()
+            pipe = self._started()
             try:
                 pipe.send((kind, asdict(request)))
                 break
@@ -134,15 +124,15 @@ class ModelProcess:
         return None if answer is None else Latency(**answer)
 
     def _answer(self, timeout_s: float) -> Any:
-        if self._asked_at is None or self._pipe is None:
+        if self._asked_at is None or self._child is None:
             raise ValueError("nothing was asked")
         try:
-            if not self._pipe.poll(timeout_s):
+            if not self._child.pipe.poll(timeout_s):
                 if time.monotonic() - self._asked_at <= self._silence_s:
                     return None
                 self._end()
                 raise ArchsearchError(f"no answer within {self._silence_s:.0f} s; see {self._log}")
-            kind, answer = self._pipe.recv()
+            kind, answer = self._child.pipe.recv()
         except (EOFError, OSError):
             error = self._died()
             if self._tried or self._asked is None:
@@ -198,51 +188,39 @@ class ModelProcess:
         """End the process, whatever it does."""
         self._end()
 
-    def _start(self) -> Connection:
-        from multiprocessing import get_context
-
-        leave_if_imported()
-        _clear_dead(self._log)
-        self._log_before = size_of(self._log)
-        context = get_context("spawn")
-        mine, theirs = context.Pipe()
-        self._process = context.Process(
-            target=self._main,
-            args=(theirs, self._device, self._threads, str(self._log)),
-            name=f"{NAME}models",
-            daemon=True,
-        )
-        with no_signals():
-            self._process.start()
-        theirs.close()
-        self._pipe = mine
-        return mine
+    def _started(self) -> Connection:
+        """Return the pipe to the process, which begins now where there is none."""
+        if self._child is None:
+            leave_if_imported()
+            _clear_dead(self._log)
+            self._child = start(
+                self._main, self._device, self._threads, name="models", log=self._log
+            )
+        return self._child.pipe
 
     def _died(self) -> ArchsearchError:
         """Clear away a process that has died, and say why it has."""
-        process = self._process
+        child = self._child
+        assert child is not None
         self._end(kill=False)
-        code = None if process is None else process.exitcode
-        check_guarded(code)
-        why = why_ended(code, self._log, since=self._log_before)
-        return ArchsearchError(f"the process that measures and exports died: {why}")
+        return ArchsearchError(f"the process that measures and exports died: {child.why_ended()}")
 
     def _end(self, *, kill: bool = True) -> None:
         self._asked_at = None
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-        if self._process is not None:
-            if kill:
-                self._process.kill()  # what it was writing has another name until it is whole
-            self._process.join(5.0)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
-            shutil.rmtree(_place(self._log, self._process.pid), ignore_errors=True)
-            for folder in Path(tempfile.gettempdir()).glob(f"{_scratch(self._process.pid)}*"):
-                shutil.rmtree(folder, ignore_errors=True)
-            self._process = None
+        if self._child is None:
+            return
+        self._child.pipe.close()
+        process = self._child.process
+        if kill:
+            process.kill()  # what it was writing has another name until it is whole
+        process.join(5.0)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        shutil.rmtree(_place(self._log, process.pid), ignore_errors=True)
+        for folder in Path(tempfile.gettempdir()).glob(f"{_scratch(process.pid)}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._child = None
 
 
 def _place(log: Path, process_id: int | None) -> Path:

@@ -3,11 +3,14 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import current_process
+from dataclasses import dataclass
+from multiprocessing import current_process, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from archsearch.errors import UserError
 
@@ -34,18 +37,52 @@ def leave_if_imported() -> None:
         raise UserError(_WRITE_GUARD)
 
 
-def check_guarded(exit_code: int | None) -> None:
-    """Tell the user what to write where a process has ended as its script called archsearch anew.
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process of the driver, its pipe, and the log to which it writes.
 
-    Raises:
-        UserError: it has.
+    Attributes:
+        process: it.
+        pipe: the driver's end; the process has the other one.
+        log: to which it writes, as others did before it.
+        log_before: how long that was when it began, in bytes.
     """
-    if exit_code == _NO_GUARD:
-        raise UserError(_WRITE_GUARD) from None
+
+    process: SpawnProcess
+    pipe: Connection
+    log: Path
+    log_before: int
+
+    def why_ended(self) -> str:
+        """Return why it ended, with the last line of its log where that helps.
+
+        Raises:
+            UserError: its script called archsearch anew; says what to write.
+        """
+        if self.process.exitcode == _NO_GUARD:
+            raise UserError(_WRITE_GUARD) from None
+        return _why_ended(self.process.exitcode, self.log, since=self.log_before)
+
+
+def start(main: Callable[..., None], *args: Any, name: str, log: Path) -> Child:
+    """Start a process and return it: `main` is given its end of a pipe, these values and the log's path.
+
+    Spawned, not forked: a driver with threads (the tracker's) does not survive a fork well.
+    """
+    context = get_context("spawn")
+    mine, theirs = context.Pipe()
+    before = _size_of(log)
+    process = context.Process(
+        target=main, args=(theirs, *args, str(log)), name=f"{NAME}{name}", daemon=True
+    )
+    with _no_signals():
+        process.start()
+    theirs.close()
+    return Child(process, mine, log, before)
 
 
 @contextmanager
-def no_signals() -> Iterator[None]:
+def _no_signals() -> Iterator[None]:
     """Have processes started in the block ignore Ctrl-C, SIGTERM and SIGHUP from birth: it decides."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,7 +96,7 @@ def no_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def size_of(log: Path) -> int:
+def _size_of(log: Path) -> int:
     """Return how long a log is before a process writes to it, in bytes."""
     try:
         return log.stat().st_size
@@ -67,7 +104,7 @@ def size_of(log: Path) -> int:
         return 0
 
 
-def why_ended(exit_code: int | None, log: Path, *, since: int = 0) -> str:
+def _why_ended(exit_code: int | None, log: Path, *, since: int = 0) -> str:
     """Say why a process ended, with the last line of its log where that helps.
 
     Args:

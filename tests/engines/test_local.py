@@ -178,7 +178,7 @@ def test_a_broken_worker_goes_and_its_job_is_tried_once_more(make, tmp_path: Pat
     engine = make(1)
     for key, what in (("a", "broken"), ("b", "ok"), ("c", "ok")):
         engine.submit(job(key, what, tmp_path / key))
-    first = engine._workers[0].process.pid
+    first = engine._workers[0].child.process.pid
     found = outcomes(engine, 3)
     # Not by the process that had broken, and not by the second one either.
     assert found["a"].status == "failed"
@@ -206,7 +206,7 @@ def test_a_worker_that_starts_no_more_is_done_without(make, tmp_path: Path):
 def test_a_job_that_was_to_stop_before_its_worker_had_started_does_not_train(make):
     engine = make(2, main="lost")  # the first one starts no more
     first = engine._workers[0]
-    first.log.with_suffix(".lost").write_text("")
+    first.child.log.with_suffix(".lost").write_text("")
     engine.submit(job("a", epochs=1000))
     assert first.job.key == "a"
     engine.stop("a")
@@ -246,6 +246,6 @@ def test_workers_ignore_ctrl_c(make):
     engine.submit(job("a", epochs=1000))
     while not engine.events(1):
         pass
-    os.kill(engine._workers[0].process.pid, signal.SIGINT)
+    os.kill(engine._workers[0].child.process.pid, signal.SIGINT)
     engine.stop("a")
     assert outcomes(engine, 1)["a"].status == "pruned"

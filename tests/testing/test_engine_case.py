@@ -56,7 +56,7 @@ class TestLocal(EngineCase):
         return LocalEngine([WorkerSetup()] * workers, logs=folder, main=self.toys.worker)
 
     def processes(self, engine):
-        return [worker.process.pid for worker in engine._workers]
+        return [worker.child.process.pid for worker in engine._workers]
 
 
 # --- engines that do not keep to it -------------------------------------------------------------------
