@@ -13,6 +13,7 @@ from archsearch.archive.study_folder import StudyFolder
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.table import layers
+from archsearch.settings import RunSettings
 from archsearch.study.events import (
     EpochDone,
     Event,
@@ -142,6 +143,14 @@ def _metrics(order: Order) -> dict[str, float]:
         # A low quantile, while others trained.
         found["search_latency_ms"] = design.latency_fit.ms
     return found
+
+
+def study_tags(settings: RunSettings) -> dict[str, str]:
+    """Return what every run of a study is marked with."""
+    tags = {"space": settings.space, "budget": settings.flops}
+    if freed := settings.relaxed():
+        tags["freed"] = ", ".join(sorted(freed))
+    return tags
 
 
 def _tags(order: Order) -> dict[str, str]:

@@ -18,7 +18,7 @@ from archsearch.study.catalogue import opened_existing
 from archsearch.study.conduct import by_decision
 from archsearch.study.events import Event, LatencyFound, Notice
 from archsearch.study.finalists import ended_before, finals_of
-from archsearch.study.observers import TrackingObserver
+from archsearch.study.observers import TrackingObserver, study_tags
 from archsearch.study.opening import stored_settings
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import recalled
@@ -80,8 +80,7 @@ def _retell(
         emit(Notice(text=text))
 
     tracker = services.tracker(settings, warn)
-    tags = {"space": settings.space, "budget": settings.flops}
-    observer = TrackingObserver(tracker, folder=folder, tags=tags)
+    observer = TrackingObserver(tracker, folder=folder, tags=study_tags(settings))
     tracked = Tracked(
         store=store, settings=settings, classes=_classes(store, folder), tracker=tracker, warn=warn
     )

@@ -16,7 +16,7 @@ from archsearch.strategy.bounds import Bounds
 from archsearch.study.conduct import OpenStudy
 from archsearch.study.events import Event, ExportStarted, JobEnded, Notice
 from archsearch.study.interrupt import Interrupted
-from archsearch.study.observers import TrackingObserver
+from archsearch.study.observers import TrackingObserver, study_tags
 from archsearch.study.opening import published_designs
 from archsearch.study.ports import Services
 from archsearch.study.tracked import Tracked
@@ -81,10 +81,7 @@ class Session:
             tracker=tracker,
             warn=self._warn,
         )
-        tags = {"space": self.settings.space, "budget": self.settings.flops}
-        if freed := self.found.problem.request.relax:
-            tags["freed"] = ", ".join(sorted(freed))
-        observer = TrackingObserver(tracker, folder=self.folder, tags=tags)
+        observer = TrackingObserver(tracker, folder=self.folder, tags=study_tags(self.settings))
         going_on = tracked.going_on(lambda: self.clock.elapsed_s)
         with self._gauge() as gauge, self._resumable(), going_on:
             self._open_study(observer, gauge).conduct()

@@ -46,10 +46,11 @@ def test_the_last_line_says_what_writes_the_rest(tmp_path: Path, capsys):
 
 @pytest.mark.parametrize("how", ["resume", "track"])
 def test_what_is_told_later_is_all_there_is(tmp_path: Path, how: str):
+    asked = {"relax": "channel-doubling", "name": NAME}
     calm = Small(tmp_path / "calm")
-    calm.run()
+    calm.run(**asked)
     world = deaf(tmp_path / "home")
-    result = world.run()
+    result = world.run(**asked)
     again = Small(world.home)
     if how == "resume":
         assert table(again.resume()) == table(result)
