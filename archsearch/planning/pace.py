@@ -80,11 +80,13 @@ class PaceMeasuring(Phase):
     @property
     def found(self) -> Pace | str:
         """The pace; or why there is none."""
+        if self._left:  # those that have answered say nothing of the others, which may be slower
+            return "interrupted"
         good = [o for o in self._outcomes if o.status == "complete" and o.images_per_s > 0]
         bad = [o for o in self._outcomes if o not in good]
         why = next((o.reason for o in bad if o.reason), "no network could be trained")
         if not good:
-            return why if not self._left else "interrupted"
+            return why
         return Pace(
             start_s=fmean(o.start_s for o in good),
             process_s=self._process_s,

@@ -1,0 +1,48 @@
+"""The phase that measures the pace, event by event: no engine, no clock."""
+
+import pytest
+
+from archsearch.engines.engine import Machine
+from archsearch.planning.pace import PaceMeasuring
+from archsearch.planning.problem import pose
+from archsearch.settings import RunSettings
+from archsearch.strategy.phase import Begin, Rest
+from archsearch.training.job import Outcome
+
+
+@pytest.fixture
+def phase(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    settings = RunSettings(space="vgg", flops="20M", backend="tensorflow", home=str(tmp_path))
+    return PaceMeasuring(pose(settings, Machine(cores=2)), workers=2)
+
+
+def answer(order, **changes):
+    made = {"status": "complete", "images_per_s": 100.0, "evaluated_per_s": 200.0, "total_s": 3.0}
+    return Outcome(key=str(order.key), **(made | changes))
+
+
+def test_each_worker_measures_once(phase):
+    first, second = (phase.next(0.0, room=1) for _ in range(2))
+    assert isinstance(first, Begin)
+    assert isinstance(second, Begin)
+    assert phase.next(0.0, room=0) is Rest.WAIT
+    phase.ended(first.order, answer(first.order), 5.0)
+    phase.ended(second.order, answer(second.order, images_per_s=50.0), 6.0)
+    assert phase.next(6.0, room=2) is Rest.DONE
+    assert phase.found.images_per_s == pytest.approx(200 / 3)
+    assert phase.found.process_s == 2.0
+
+
+def test_one_that_failed_does_not_hide_the_other(phase):
+    first, second = (phase.next(0.0, room=1) for _ in range(2))
+    phase.ended(first.order, answer(first.order), 5.0)
+    phase.ended(second.order, answer(second.order, status="failed", reason="no memory"), 6.0)
+    assert phase.found.failed == "1 of 2 trainings failed: no memory"
+
+
+def test_given_up_before_all_have_answered_there_is_no_pace(phase):
+    first = phase.next(0.0, room=1)
+    phase.next(0.0, room=1)
+    phase.ended(first.order, answer(first.order), 5.0)
+    assert phase.found == "interrupted"
