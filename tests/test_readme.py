@@ -220,9 +220,11 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     torch = find_spec("torch") is not None
     shell(shown("run", "--backend", "torch"), status=0 if torch else 2)
     shell(shown("run", "--precision", "float32"))
+    shell(shown("run", "--relax"))
 
     names = {study["name"] for study in shell.json(shown("studies"))}
     wanted = {"resnext-20M-digits", "vgg-20M-digits", "wrn-50M-photos", "wrn-50M-cifar10"}
+    wanted |= {"resnext-20M-digits-free_resnext_width"}
     wanted |= {"wrn-50M-digits"} | ({"resnext-20M-digits-2"} if torch else set())
     assert names == wanted
     shell(shown("delete", "resnext-20M-digits", "--yes"))
