@@ -7,15 +7,20 @@ BIN := .venv/bin
 install: .venv/.installed
 install-dev: .venv/.installed-dev  # the tests' tools, and the other backends
 
-.venv/.installed: pyproject.toml constraints.txt
+# Into .venv, which it makes where there is none.
+define pip_install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "archsearch needs Python 3.11 or newer; try make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+endef
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(pip_install) .
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,jax,torch]'
-	@touch $@
+.venv/.installed-dev: pyproject.toml constraints.txt
+	$(pip_install) '.[dev,jax,torch]'
+	@touch $@ .venv/.installed  # which is part of it
 
 demo: install
 	$(BIN)/archsearch run --space resnext --flops 20M
