@@ -1,6 +1,7 @@
 """A job that was stopped, in a new process, ends with the same bits as one that was not."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -119,13 +120,25 @@ def test_the_same_bits_wherever_it_stopped(graph, threads, tmp_path, colour_data
         assert sum(report.images_per_s > 0 for report in more) == EPOCHS
 
 
-@pytest.fixture
-def stopped(dataset, tmp_path) -> Job:
+@pytest.fixture(scope="module")
+def stopped_once(dataset, tmp_path_factory) -> Job:
     from archsearch.training.fit import train
 
-    job = job_for(dataset, vgg_like(), tmp_path)
+    job = job_for(dataset, vgg_like(), tmp_path_factory.mktemp("stopped"))
     assert train(job, lambda report: report.epoch < 3).epochs == 3
     return job
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path) -> Job:
+    """A job stopped after three epochs, with a folder of its own."""
+    folder = Path(stopped_once.checkpoint)
+    shutil.copytree(folder, tmp_path / folder.name)
+    return replace(
+        stopped_once,
+        checkpoint=str(tmp_path / folder.name),
+        weights=str(tmp_path / Path(stopped_once.weights).name),
+    )
 
 
 def epochs_trained(job: Job, monkeypatch) -> int:
@@ -207,8 +220,6 @@ def test_stopped_while_it_tells_what_was_before_it_trains_nothing(stopped, monke
 def test_a_folder_that_vanished_is_not_made_again_and_a_full_disk_costs_no_job(
     dataset, tmp_path, monkeypatch, capsys
 ):
-    import shutil
-
     from archsearch.training.fit import train
 
     job = job_for(dataset, vgg_like(), tmp_path)
