@@ -9,12 +9,15 @@ import pytest
 
 pytestmark = pytest.mark.keras
 
-CONFIGURED = [
+CHOSEN = [
     {"image_data_format": "channels_first"},
     {"floatx": "float16"},
     {"floatx": "float64", "epsilon": 0.5},
-    {"backend": "jax", "floatx": "float8", "nnx_enabled": True},  # Keras itself does not start
 ]
+# Whoever reads any of these gives other numbers; with the second Keras itself does not start.
+ALL_AT_ONCE = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.5}
+NONSENSE = {"backend": "jax", "floatx": "float8", "nnx_enabled": True}
+BACKENDS = ["tensorflow", "torch", "jax"]
 VARIABLES = {
     "JAX_ENABLE_X64": "1",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
@@ -101,7 +104,11 @@ def as_usual(tmp_path_factory):
     return loss
 
 
-@pytest.mark.parametrize("values", CONFIGURED, ids=lambda v: next(iter(v.values())))
+@pytest.mark.parametrize(
+    "values",
+    [ALL_AT_ONCE, NONSENSE, *(pytest.param(one, marks=pytest.mark.slow) for one in CHOSEN)],
+    ids=lambda values: "-".join(map(str, values.values())),
+)
 def test_workers_and_exports_do_not_read_a_users_keras_json(values, as_usual, tmp_path):
     home = configured_home(tmp_path / "home", **values)
     assert in_process(TRAIN, "tensorflow", tmp_path, home=home) == as_usual("tensorflow")
@@ -142,8 +149,23 @@ for graph in (everything(0), resnext_like(), archsearch.network("vgg16", input=(
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "torch", "jax"])
-@pytest.mark.parametrize("values", CONFIGURED[:3], ids=lambda v: next(iter(v.values())))
+# Each backend and each choice once; all pairs are slow.
+QUICK = set(zip(BACKENDS, range(len(CHOSEN)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("backend", "values"),
+    [
+        pytest.param(
+            backend,
+            values,
+            marks=() if (backend, number) in QUICK else pytest.mark.slow,
+            id=f"{backend}-{next(iter(values.values()))}",
+        )
+        for number, values in enumerate(CHOSEN)
+        for backend in BACKENDS
+    ],
+)
 def test_models_are_built_in_a_configured_process(backend, values, tmp_path):
     pytest.importorskip(backend)
     home = configured_home(tmp_path / "home", **values)
