@@ -10,6 +10,7 @@ pytestmark = pytest.mark.keras
 
 keras_tuner = pytest.importorskip("keras_tuner", reason="Keras Tuner is not installed")
 
+import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 from archsearch.errors import UserError  # noqa: E402
@@ -34,7 +35,42 @@ def test_every_knob_is_a_hyperparameter_and_every_draw_on_budget(name):
         assert 0.95 * 20e6 <= cost(found.graph).flops <= 20e6
 
 
-@pytest.mark.parametrize("tuner", ["RandomSearch", "Hyperband", "BayesianOptimization"])
+ORACLES = ["RandomSearchOracle", "HyperbandOracle", "BayesianOptimizationOracle"]
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_whatever_an_oracle_proposes_is_a_member(oracle, tmp_path):
+    """Searches without their trainings: each proposal has a network, and is told a score."""
+    model = SpaceHyperModel(space="vgg", flops="2M", input_shape=(16, 16, 1), classes=3)
+    space = keras_tuner.HyperParameters()
+    model.candidate(space)
+    length = {"max_epochs": 2, "factor": 2} if oracle == "HyperbandOracle" else {"max_trials": 6}
+    asked = getattr(keras_tuner.oracles, oracle)(
+        objective=keras_tuner.Objective("score", "max"), hyperparameters=space, seed=1, **length
+    )
+    asked._set_project_dir(tmp_path, "project")
+    seen = set()
+    for score in range(6):
+        trial = asked.create_trial("tuner")
+        if trial.status != "RUNNING":
+            break
+        found = model.candidate(trial.hyperparameters)
+        assert found.cost.flops in model.request.budget
+        seen.add(found.label)
+        asked.update_trial(trial.trial_id, {"score": score})
+        trial.status = "COMPLETED"
+        asked.end_trial(trial)
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    "tuner",
+    [
+        "RandomSearch",
+        pytest.param("Hyperband", marks=pytest.mark.slow),
+        pytest.param("BayesianOptimization", marks=pytest.mark.slow),
+    ],
+)
 def test_a_real_search(tuner, tmp_path):
     size = (16, 16, 1)
     hypermodel = SpaceHyperModel(space="vgg", flops="2M", input_shape=size, classes=3)
@@ -55,72 +91,51 @@ def test_a_real_search(tuner, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("space", "knobs", "layer"),
-    [
-        ("resnext", {"cardinality": 4}, "GroupedConv2D"),
-        ("densenet", {}, "FusedBatchNorm"),
-        ("fractal", {"columns": 2, "drop_path": 0.15}, "MeanOfKept"),
-    ],
-)
-def test_a_trained_model_loads_from_its_file(space, knobs, layer, tmp_path):
+LAYERS_OF_OURS = [
+    ("resnext", {"cardinality": 2}, "GroupedConv2D"),
+    ("densenet", {}, "FusedBatchNorm"),
+    ("fractal", {"columns": 2, "drop_path": 0.15}, "MeanOfKept"),
+]
+
+
+def test_trained_models_load_from_their_files(tmp_path):
     size = (32, 32, 1)
-    hypermodel = SpaceHyperModel(space=space, flops="20M", input_shape=size, classes=3)
-    hp = keras_tuner.HyperParameters()
-    hypermodel.candidate(hp)
-    hp.values |= knobs
-    model = hypermodel.build(hp)
-    assert layer in {type(one).__name__ for one in model.layers}
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(8, *size)).astype("float32")
-    model.fit(x, rng.integers(0, 3, 8), verbose=0)
-    np.savez(tmp_path / "x.npz", x=x, y=model.predict(x, verbose=0))
-    model.save(tmp_path / "model.keras")
-    assert cost(from_keras(model)).flops == hypermodel.candidate(hp).cost.flops
+    x = np.random.default_rng(0).normal(size=(8, *size)).astype("float32")
+    for space, knobs, layer in LAYERS_OF_OURS:
+        hypermodel = SpaceHyperModel(space=space, flops="9M", input_shape=size, classes=3)
+        hp = keras_tuner.HyperParameters()
+        hypermodel.candidate(hp)
+        hp.values |= knobs
+        model = hypermodel.build(hp)
+        assert layer in {type(one).__name__ for one in model.layers}
+        model.fit(x, np.arange(8) % 3, verbose=0)
+        np.savez(tmp_path / f"{space}.npz", x=x, y=model.predict(x, verbose=0))
+        model.save(tmp_path / f"{space}.keras")
+        assert cost(from_keras(model)).flops == hypermodel.candidate(hp).cost.flops
     program = (
-        "import keras, numpy as np, archsearch.keras_tuner\n"
-        "model = keras.models.load_model('model.keras')\n"
-        "data = np.load('x.npz')\n"
-        "found = model.predict(data['x'], verbose=0)\n"
-        "np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
-        "model.fit(data['x'], np.zeros(8, int), verbose=0)\n"
-        "configs = [layer.get_config() for layer in model.layers]\n"
-        "again = [type(l).from_config(c) for l, c in zip(model.layers, configs)]\n"
-        "assert [layer.get_config() for layer in again] == configs\n"
+        "import keras, numpy as np, sys, archsearch.keras_tuner\n"
+        "for name in sys.argv[1:]:\n"
+        "    model = keras.models.load_model(f'{name}.keras')\n"
+        "    data = np.load(f'{name}.npz')\n"
+        "    found = model.predict(data['x'], verbose=0)\n"
+        "    np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
+        "    model.fit(data['x'], np.zeros(8, int), verbose=0)\n"
+        "    configs = [layer.get_config() for layer in model.layers]\n"
+        "    again = [type(l).from_config(c) for l, c in zip(model.layers, configs)]\n"
+        "    assert [layer.get_config() for layer in again] == configs\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", program, *(space for space, *_ in LAYERS_OF_OURS)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-def test_a_model_tuned_on_jax_loads_on_tensorflow(tmp_path):
-    pytest.importorskip("jax", reason="jax is not installed")
-    build = (
-        "import keras, keras_tuner, numpy as np\n"
-        "from archsearch.keras_tuner import SpaceHyperModel\n"
-        "space = SpaceHyperModel(space='mobilenet', flops='2M', input_shape=(32, 32, 1), classes=3)\n"
-        "model = space.build(keras_tuner.HyperParameters())\n"
-        "x = np.ones((2, 32, 32, 1), 'float32')\n"
-        "np.savez('x.npz', x=x, y=model(x))\n"
-        "model.save('model.keras')\n"
-    )
-    load = (
-        "import keras, numpy as np, archsearch.keras_tuner\n"
-        "data = np.load('x.npz')\n"
-        "found = keras.models.load_model('model.keras')(data['x'])\n"
-        "np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
-    )
-    for backend, program in (("jax", build), ("tensorflow", load)):
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
-def test_models_are_tuned_on_every_backend(backend, tmp_path):
+# A search on TensorFlow is a test of its own.
+@pytest.mark.parametrize(
+    "backend", ["torch", "jax", pytest.param("tensorflow", marks=pytest.mark.slow)]
+)
+def test_models_are_tuned_on_every_backend_and_load_on_tensorflow(backend, tmp_path):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     program = (
         "import keras, keras_tuner, numpy as np\n"
@@ -135,12 +150,16 @@ def test_models_are_tuned_on_every_backend(backend, tmp_path):
         "again = keras.models.load_model('model.keras')\n"
         "wanted, got = (keras.ops.convert_to_numpy(m(x)) for m in (model, again))\n"
         "np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)\n"
+        "np.savez('x.npz', x=x, y=wanted)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    data = np.load(tmp_path / "x.npz")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(data["x"]), data["y"], rtol=1e-4, atol=1e-5)
     # Read back, layers are told by the stages they are in, as in the space itself.
     names = {node.name for node in load_network(tmp_path / "model.keras")}
     assert any(name.startswith("stage1.") for name in names), names
