@@ -29,7 +29,7 @@ from archsearch.space.knobs import IntKnob, Knob, KnobValue
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.training.lowering.keras_model import build_model
-from archsearch.training.recipe import find_recipe
+from archsearch.training.recipes import find_recipe
 
 Compile = Callable[[keras.Model, keras_tuner.HyperParameters], None]
 

@@ -150,7 +150,9 @@ class RunSettings:
     """A call of one image, exported, on this machine; None: no bound."""
     recipe: str = field(
         default="default",
-        metadata=setting("default, or resnet2015: the lecture's schedule.", metavar="NAME"),
+        metadata=setting(
+            "default, long, or a paper's: resnet2015, … (docs/recipes.md).", metavar="NAME"
+        ),
     )
     recipe_parts: Mapping[str, Value] = field(
         default_factory=dict,

@@ -20,8 +20,10 @@ import numpy as np
 from measure import machine, versions
 from PIL import Image
 
+from archsearch.augmentation.apply import augment
+from archsearch.augmentation.policy import policy_for
+from archsearch.augmentation.transforms import draw
 from archsearch.data import load, prepare
-from archsearch.data.augment import augment, draw_moves, policy_for
 from archsearch.units import parse_image_size
 
 BATCH = 128
@@ -44,7 +46,7 @@ def epoch(data, rng):
     order = rng.permutation(len(data.train))
     for start in range(0, len(order), BATCH):
         some = np.sort(order[start : start + BATCH])
-        augment(data.train.images[some], policy, draw_moves(policy, len(some), rng))
+        augment(data.train.images[some], policy, draw(policy, data.input, len(some), rng))
     return len(order)
 
 

@@ -212,13 +212,14 @@ def batches_at_hand(data: Any, batch: int) -> list[Any]:
 
 def on_device(steps: Any, data: Any, batch: int) -> list[Any]:
     """Put the same batches where a trial has them: on a GPU that holds the data set, or in memory."""
-    from archsearch.data.augment import NO_AUGMENTATION, draw_moves
+    from archsearch.augmentation.policy import NO_AUGMENTATION
+    from archsearch.augmentation.transforms import draw
 
     held = steps.hold(data.train, NO_AUGMENTATION)
     batches = batches_at_hand(data, batch)
     if held is None:
         return batches
-    still = draw_moves(NO_AUGMENTATION, batch, np.random.default_rng(0))
+    still = draw(NO_AUGMENTATION, data.input, batch, np.random.default_rng(0))
     return [held(np.arange(i * batch, (i + 1) * batch), still) for i in range(len(batches))]
 
 

@@ -1,4 +1,4 @@
-"""Write the README's tables of spaces and rules from what is installed.
+"""Write the tables of README.md (spaces, rules) and recipes.md from what is installed.
 
 python docs/readme.py
 """
@@ -8,16 +8,19 @@ from pathlib import Path
 
 from archsearch.report.catalog import rule_rows, rules_markdown, space_rows, spaces_markdown
 from archsearch.space.registry import load_spaces
+from archsearch.training.recipes import recipes_markdown
 
 README = Path(__file__).parent.parent / "README.md"
+RECIPES = Path(__file__).parent / "recipes.md"
 
 
 def filled(text: str) -> str:
-    """Return the README with its generated parts written anew."""
+    """Return a page with its generated parts written anew."""
     spaces = load_spaces()
     parts = {
         "spaces": spaces_markdown(space_rows(spaces)),
         "rules": rules_markdown(rule_rows(spaces)),
+        "recipes": recipes_markdown(),
     }
     for name, table in parts.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
@@ -26,4 +29,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (README, RECIPES):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

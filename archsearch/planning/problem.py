@@ -22,7 +22,8 @@ from archsearch.space.space import Space
 from archsearch.strategy.fidelity import find_fidelity
 from archsearch.strategy.sampler import find_sampler
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe, recipe_for
+from archsearch.training.recipe import Recipe
+from archsearch.training.recipes import recipe_for
 from archsearch.units import format_count, training_flops
 
 VAL_SHARE: Final = 0.025

@@ -11,7 +11,8 @@ from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.settings import DEFAULT_EPOCHS
-from archsearch.training.recipe import find_recipe, with_parts
+from archsearch.training.recipe import with_parts
+from archsearch.training.recipes import find_recipe
 from archsearch.units import parse_flops
 
 

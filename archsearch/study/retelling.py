@@ -23,7 +23,7 @@ from archsearch.study.opening import stored_settings
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import recalled
 from archsearch.study.tracked import Tracked
-from archsearch.training.recipe import recipe_for
+from archsearch.training.recipes import recipe_for
 
 _PATIENCE_S: Final = 600.0
 """Seconds the tracker has: somebody waits for it, and nothing else."""

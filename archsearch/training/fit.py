@@ -7,25 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from archsearch.data.augment import augment, draw_moves, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
+from archsearch.training.batches import Batch, batches_of
 from archsearch.training.checkpoint import Checkpoints, Progress
 from archsearch.training.initial import is_normalized
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.ten_crop import evaluate_crops
 from archsearch.training.weights import save_weights
-
-Batch = tuple[Any, Any]
-"""Images and labels as a backend's steps take them."""
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
 _READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
@@ -67,7 +63,7 @@ def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int]
     run = _Run(job)
     try:
         steps = run._prepared(data)
-        batches = _batches(data, job, run.pool, steps)
+        batches = batches_of(data, job, run.pool, steps)
 
         def take(count: int) -> float:
             _, _, seconds = run._steps(steps, batches, range(count), 10**6)
@@ -115,7 +111,7 @@ class _Run:
                 told = replace(report, outdated=report is not progress.reports[-1])
                 if not on_epoch(told):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
-        batches = _batches(data, job, self.pool, steps, done)
+        batches = batches_of(data, job, self.pool, steps, done)
         for epoch, which in _epochs(job, len(data.train), done):
             found = self._epoch(epoch, which, steps, batches, data)
             if isinstance(found, str):
@@ -132,7 +128,7 @@ class _Run:
                 save_weights(steps.weights(), Path(job.weights))
             if not job.test:
                 return self._ended("complete")
-            test_loss, test_accuracy, _ = evaluate(steps, data.test, self.on_progress)
+            test_loss, test_accuracy = self._tested(steps, data)
         finite = test_loss if math.isfinite(test_loss) else None
         return self._ended("complete", test_loss=finite, test_accuracy=test_accuracy)
 
@@ -166,6 +162,19 @@ class _Run:
             images=self.images,
             learning_rate=self._learning_rate(which.stop - 1, total),
             wall_s=time.perf_counter() - self.begin,
+        )
+
+    def _tested(self, steps: Steps, data: Dataset) -> tuple[float, float]:
+        """Return the test split's loss and accuracy, over as many crops as the recipe says."""
+        if self.job.recipe.test_crops == 1:
+            loss, accuracy, _ = evaluate(steps, data.test, self.on_progress)
+            return loss, accuracy
+        return evaluate_crops(
+            steps,
+            data.test,
+            mirror=data.mirror,
+            batch=evaluation_batch(steps),
+            on_progress=self.on_progress,
         )
 
     def _take_up(self, progress: Progress) -> None:
@@ -233,8 +242,9 @@ class _Run:
         pending = []
         began, first_s = time.perf_counter(), 0.0
         for step in which:
-            images, labels = next(batches)
-            pending.append(steps.train(images, labels, self._rates(step, total)))
+            images, labels, share = next(batches)
+            rates = replace(self._rates(step, total), share=share)
+            pending.append(steps.train(images, labels, rates))
             first = not self.begun
             if len(pending) == _READ_EVERY or step == which[-1] or first:
                 sums += steps.read(pending)
@@ -293,12 +303,17 @@ def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range
             done = end
 
 
+def evaluation_batch(steps: Steps) -> int:
+    """Return how many images are evaluated at a time."""
+    return _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+
+
 def evaluate(
     steps: Steps, split: Split, on_progress: Callable[[], None] = lambda: None
 ) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
     loss, answers = 0.0, []
-    batch = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+    batch = evaluation_batch(steps)
     for start in range(0, len(split), batch):
         part = slice(start, start + batch)
         one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
@@ -308,45 +323,6 @@ def evaluate(
     answered = np.concatenate(answers)
     accuracy = float(np.mean(answered == split.labels))
     return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
-
-
-def _batches(
-    data: Dataset, job: Job, pool: ThreadPoolExecutor, steps: Steps, first: int = 0
-) -> Iterator[Batch]:
-    """Augmented batches without end, from step `first`; each is made while the last is in use.
-
-    Images come in the order of one permutation after another, so that a batch may span two epochs:
-    all batches are of one size, and no image is left out. A batch depends on the seed and on its
-    number alone, so that a job can go on anywhere.
-    """
-    policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
-
-    held = steps.hold(data.train, policy)
-
-    def cut(step: int, indices: npt.NDArray[np.int64]) -> Batch:
-        moves = draw_moves(policy, len(indices), np.random.default_rng([job.seed, 1, step]))
-        if held is not None:
-            return held(indices, moves)
-        return augment(data.train.images[indices], policy, moves), data.train.labels[indices]
-
-    order = _order(len(data.train), job.recipe.batch, job.seed, first)
-    coming = pool.submit(cut, first, next(order))
-    for step, indices in enumerate(order, first + 1):
-        batch = coming.result()
-        coming = pool.submit(cut, step, indices)
-        yield batch
-
-
-def _order(count: int, batch: int, seed: int, first: int) -> Iterator[npt.NDArray[np.int64]]:
-    number, offset = divmod(first * batch, count)
-    left = np.empty(0, np.int64)
-    while True:
-        while len(left) < batch:
-            permutation = np.random.default_rng([seed, 0, number]).permutation(count)
-            left = np.concatenate([left, permutation[offset:]])
-            number, offset = number + 1, 0
-        yield left[:batch]
-        left = left[batch:]
 
 
 def _written(value: float) -> str:

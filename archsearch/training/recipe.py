@@ -1,22 +1,22 @@
 """How a network is trained: optimizer, schedule, regularisation; plain values, no Keras."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 
+from archsearch.augmentation.policy import Augmentation
 from archsearch.errors import UserError
 from archsearch.fields import as_kind, kind_of
-from archsearch.settings import PART, RunSettings, nearest
+from archsearch.settings import PART, nearest
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of the forward and backward pass; weights and statistics are float32 always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Augmentation):
     """Stochastic gradient descent with momentum, as every trial of a study uses it.
 
     Two networks are compared fairly only under the same recipe, so a study has one. The defaults
@@ -41,7 +41,9 @@ class Recipe:
     warmup: float = 0.3
     """Share of all steps in which the learning rate rises linearly from nearly nothing."""
     milestones: tuple[float, ...] = (0.5, 0.75)
-    """Shares of all steps at which the `step` schedule divides the learning rate by 10."""
+    """Shares of all steps at which the `step` schedule makes the learning rate smaller."""
+    milestone_factor: float = 0.1
+    """What it multiplies the learning rate by there."""
     clip_norm: float | None = 2.0
     """Largest global norm of the gradients, against the first steps' leaps. None: no clipping."""
     ema: float | None = None
@@ -51,11 +53,26 @@ class Recipe:
     """Weigh the loss so that every class counts alike (archsearch.data.class_weights)."""
     zero_init_residual: bool = False
     """Start every residual block as the identity (its last batch normalization's gamma is 0)."""
+    test_crops: int = 1
+    """Crops of each test image, of which probabilities are averaged. 10: the corners and the centre, and the
+    same mirrored (Krizhevsky et al. 2012, section 4.1); mirrored only where images may be."""
 
     def __post_init__(self) -> None:
         # A recipe read back from JSON brings lists.
         object.__setattr__(self, "milestones", tuple(self.milestones))
-        for value, ok, wanted in (
+        object.__setattr__(self, "scale", tuple(self.scale))
+        for value, ok, wanted in (*self.checks(), *self._own_checks()):
+            if not ok:
+                raise UserError(f"recipe {self.name}: {value} does not work; it must be {wanted}")
+
+    def _own_checks(self) -> tuple[tuple[str, bool, str], ...]:
+        return (
+            (
+                f"milestone factor {self.milestone_factor}",
+                0 < self.milestone_factor <= 1,
+                "in (0, 1]",
+            ),
+            (f"test crops {self.test_crops}", self.test_crops in (1, 10), "1 or 10"),
             (f"batch {self.batch}", self.batch >= 1, "at least 1"),
             (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
             (
@@ -79,9 +96,7 @@ class Recipe:
                 "shares of the steps, between 0 and 1",
             ),
             (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
-        ):
-            if not ok:
-                raise UserError(f"recipe {self.name}: {value} does not work; it must be {wanted}")
+        )
 
     @property
     def peak_lr(self) -> float:
@@ -105,48 +120,10 @@ class Recipe:
             return self.peak_lr * (step + 1) / warm
         if self.schedule == "step":
             passed = sum(step >= milestone * steps for milestone in self.milestones)
-            return self.peak_lr * 10.0**-passed
+            return self.peak_lr * self.milestone_factor**passed
         # The middle of the step, so that the last step still learns something.
         progress = (step - warm + 0.5) / max(1, steps - warm)
         return self.peak_lr * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-_RECIPES = (
-    Recipe(),
-    # He et al., 2015 (arXiv:1512.03385), section 3.4; its plateau schedule falls at about half and
-    # three quarters of the way in the CIFAR runs of section 4.2.
-    Recipe(
-        name="resnet2015",
-        batch=128,
-        base_lr=0.2,  # 0.1 for the paper's CIFAR batch of 128
-        unnormalized_lr=1.0,
-        nesterov=False,
-        weight_decay=1e-4,
-        label_smoothing=0.0,
-        schedule="step",
-        warmup=0.0,
-        clip_norm=None,
-    ),
-)
-
-
-def recipe_names() -> tuple[str, ...]:
-    """List the names `find_recipe` knows, default first."""
-    return tuple(recipe.name for recipe in _RECIPES)
-
-
-def find_recipe(name: str) -> Recipe:
-    """Find the recipe of that name.
-
-    Raises:
-        UserError: there is none; the message has the nearest match.
-    """
-    for recipe in _RECIPES:
-        if recipe.name == name:
-            return recipe
-    near = difflib.get_close_matches(name, recipe_names(), n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(recipe_names())}"
-    raise UserError(f"no recipe {name!r}; {hint}")
 
 
 def with_parts(recipe: Recipe, parts: Mapping[str, object]) -> Recipe:
@@ -168,15 +145,6 @@ def with_parts(recipe: Recipe, parts: Mapping[str, object]) -> Recipe:
             raise UserError(f"a recipe has no part {part!r}; {nearest(part, hints)}")
         changes[part] = _as_part(hints[part], value, name=f"{PART}{part}")
     return replace(recipe, **changes)
-
-
-def recipe_for(settings: RunSettings) -> Recipe:
-    """Return the recipe a run asks for: the one of that name, with the parts that are set.
-
-    Raises:
-        UserError: as `find_recipe` and `with_parts` do.
-    """
-    return with_parts(find_recipe(settings.recipe), settings.parts())
 
 
 def _as_part(hint: Any, value: object, *, name: str) -> object:

@@ -45,7 +45,7 @@ def run(*arguments):
         (["run", "--space", "resnext"], "flops is missing"),
         (["run", "--space", "resnext", "--flops", "20M", "--data", "nowhere/"], "nowhere"),
         (["run", "--space", "resnext", "--flops", "20M", "--name", "a/b"], "study name 'a/b' has"),
-        (["run", "--space", "resnext", "--flops", "20M", "--recipe", "resnet2016"], "resnet2015"),
+        (["run", "--space", "resnext", "--flops", "20M", "--recipe", "resnet15"], "resnet2015"),
         (["run", "--space", "resnext", "--flops", "20M", "--baselines", "resnet5"], "resnet50"),
         (["run", "--config", "no.toml"], "no.toml"),
         (["resume", "nothing"], "no study 'nothing'"),

@@ -6,6 +6,7 @@ from archsearch.data import open_source
 from archsearch.data.sources.folder import Folder
 from archsearch.errors import DataError, UserError
 from archsearch.inspection import contact_sheet
+from archsearch.training.recipes import find_recipe
 
 
 def test_every_class_has_a_row_in_its_own_colours(tmp_path, make_folder):
@@ -25,6 +26,21 @@ def test_every_class_has_a_row_in_its_own_colours(tmp_path, make_folder):
 def test_digits_and_arrays_work(tmp_path):
     items = open_source("digits", home=tmp_path).items()
     assert contact_sheet(items, tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("recipe", ["default", "long", "vgg2014"])
+def test_pictures_are_shown_as_a_recipe_changes_them(recipe, tmp_path, make_folder):
+    pages = []
+    for source in (Folder(make_folder()), open_source("digits", home=tmp_path)):
+        for asked in (None, find_recipe(recipe)):
+            path = contact_sheet(source.items(), tmp_path / "s.png", columns=5, asked=asked)
+            pages.append(np.asarray(Image.open(path)))
+    for plain, changed in (pages[:2], pages[2:]):
+        assert plain.shape == changed.shape
+        assert np.array_equal(plain[:, :146], changed[:, :146])  # names and counts
+        assert not np.array_equal(plain, changed)
+    digits = pages[3][:, 150:]
+    assert np.array_equal(digits[..., 0], digits[..., 2])  # grey has stayed grey
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):

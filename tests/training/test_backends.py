@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, draw_moves
+from archsearch.augmentation.apply import NUMPY, augment, paired
+from archsearch.augmentation.policy import NO_AUGMENTATION, Policy
+from archsearch.augmentation.transforms import draw as draw_transforms
 from archsearch.data.dataset import Split, load
 from archsearch.errors import UserError
 from archsearch.ir import ops
@@ -93,14 +95,14 @@ def task(graph, precision="float32", **recipe):
     )
 
 
-def lesson(steps, graph, count):
+def lesson(steps, graph, count, *, mixes=False):
     """Train a few steps on fixed images; return losses and hits, answers, and the weights."""
     rng = np.random.default_rng(0)
     results = []
     for step in range(count):
         images = rng.integers(0, 256, (BATCH, *graph.input), dtype=np.uint8)
-        labels = rng.integers(0, graph.classes, BATCH)
-        rates = Rates(learning=0.02, statistics=1 / (step + 1), average=0.5)
+        labels = rng.integers(0, graph.classes, (BATCH, 2) if mixes else BATCH)
+        rates = Rates(learning=0.02, statistics=1 / (step + 1), average=0.5, share=0.75)
         result = steps.train(images, labels, rates)
         results.append(steps.read([result]))
     images = rng.integers(0, 256, (5, *graph.input), dtype=np.uint8)
@@ -108,7 +110,11 @@ def lesson(steps, graph, count):
         total, answers = steps.evaluate(images, np.arange(5) % graph.classes)
         weights = steps.weights()
     plain, _ = steps.evaluate(images, np.arange(5) % graph.classes)
+    probabilities = steps.probabilities(images)
+    told = -np.log(probabilities[np.arange(5), np.arange(5) % graph.classes]).sum()
+    assert told == pytest.approx(plain, rel=1e-3)
     return {
+        "probabilities": probabilities,
         "results": np.array(results).reshape(-1, 2),
         "totals": np.array([total, plain]),
         "answers": np.asarray(answers),
@@ -127,8 +133,9 @@ from tests.training.test_backends import lesson, task
 out, count, *files = sys.argv[2:]
 for number, file in enumerate(files):
     graph = from_json(open(file).read())
-    steps = make_steps(sys.argv[1], task(graph, ema=0.9))
-    np.savez(f"{out}/{number}.npz", **lesson(steps, graph, int(count)))
+    mixup = 1.0 if graph.name == "modern" else 0.0
+    steps = make_steps(sys.argv[1], task(graph, ema=0.9, mixup=mixup))
+    np.savez(f"{out}/{number}.npz", **lesson(steps, graph, int(count), mixes=mixup > 0))
     if sys.argv[1] == "jax":  # compiled once for all steps
         assert steps._train._cache_size() == steps._evaluate._cache_size() == 1
 """
@@ -160,9 +167,40 @@ def close(one, other, tolerance):
 def of_tensorflow():
     graphs = [without_chance(everything(seed)) for seed in range(2)]
     graphs += [resnext_like(), without_chance(vgg_like()), modern()]
-    return graphs, [
-        lesson(make_steps("tensorflow", task(graph, ema=0.9)), graph, 3) for graph in graphs
+    wanted = [
+        lesson(make_steps("tensorflow", task(graph, ema=0.9)), graph, 3) for graph in graphs[:-1]
     ]
+    mixing = make_steps("tensorflow", task(graphs[-1], ema=0.9, mixup=1.0))
+    return graphs, [*wanted, lesson(mixing, graphs[-1], 3, mixes=True)]
+
+
+def cross_entropy(probabilities, labels, smoothing, weights):
+    """By the definition, image by image."""
+    losses = []
+    for row, label in zip(probabilities, labels, strict=True):
+        targets = np.full(len(row), smoothing / len(row))
+        targets[label] += 1 - smoothing
+        losses.append(weights[label] * -(targets * np.log(row)).sum())
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", installed("torch")])
+def test_the_loss_of_a_mixed_batch_is_what_its_definition_says(backend):
+    net = Tracer("dense", (8, 8, 3))
+    graph = net.finish(net.dense(net.flatten(net.input), 5))
+    steps = make_steps(backend, task(graph, cutmix=1.0, label_smoothing=0.2))
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (BATCH, 8, 8, 3), dtype=np.uint8)
+    labels = rng.integers(0, 5, (BATCH, 2))
+    before = steps.probabilities(images)
+    rates = Rates(learning=0.0, statistics=1.0, share=0.3)
+    loss, hits = steps.read([steps.train(images, labels, rates)])
+    one, other = (
+        cross_entropy(before, labels[:, i], 0.2, [0.5, 1.0, 1.5, 1.0, 1.0]) for i in (0, 1)
+    )
+    assert loss == pytest.approx(0.3 * one + 0.7 * other, rel=1e-4)
+    right = (before.argmax(1)[:, None] == labels).sum(axis=0)
+    assert hits == pytest.approx(0.3 * right[0] + 0.7 * right[1])
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -250,7 +288,9 @@ def test_a_step_neither_waits_for_its_device_nor_mixes_it_with_another(backend, 
     split = Split(np.zeros((12, *graph.input), np.uint8), np.zeros(12, np.int64))
     policy = Policy(1, mirror=True)
     held = HeldImages(split, policy, torch.device("meta"))
-    batch = held(np.arange(BATCH), draw_moves(policy, BATCH, np.random.default_rng(0)))
+    batch = held(
+        np.arange(BATCH), draw_transforms(policy, graph.input, BATCH, np.random.default_rng(0))
+    )
     result = steps.train(*batch, Rates(learning=0.1, statistics=0.5))
     assert (result.device.type, result.shape) == ("meta", (2,))
     with pytest.raises(RuntimeError, match="meta"):
@@ -374,7 +414,26 @@ def test_low_precision_keeps_float32_weights_and_nearly_the_numbers(backend):
 
 
 @pytest.mark.parametrize(
-    "policy", [Policy(2, mirror=True, fill=(9, 8, 7)), Policy(1, mirror=False), NO_AUGMENTATION]
+    "policy",
+    [
+        Policy(2, mirror=True, fill=(9, 8, 7)),
+        Policy(1, mirror=False),
+        NO_AUGMENTATION,
+        Policy(0, mirror=True, scale=(8 / 7, 2.0), crop_area=0.2),
+        Policy(
+            1,
+            mirror=True,
+            fill=(9, 8, 7),
+            mean=(90, 80, 70),
+            operations=3,
+            strength=0.7,
+            colours=True,
+            axes=((9.0, 9.0, 9.0), (3.0, -3.0, 0.0)),
+            hole_px=3,
+            mixup=1.0,
+        ),
+        Policy(2, mirror=True, fill=(9, 8, 7), cutmix=1.0),
+    ],
 )
 @pytest.mark.parametrize(
     ("backend", "kind"),
@@ -406,10 +465,12 @@ def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, po
 
         held = hold_images(split, policy)
     numbers = rng.permutation(12)[:8]
-    moves = draw_moves(policy, 8, rng)
-    images, labels = held(numbers, moves)
-    np.testing.assert_array_equal(np.asarray(labels), numbers)
-    np.testing.assert_array_equal(np.asarray(images), augment(split.images[numbers], policy, moves))
+    transforms = draw_transforms(policy, (9, 7, 3), 8, rng)
+    images, labels = held(numbers, transforms)
+    np.testing.assert_array_equal(np.asarray(labels), paired(NUMPY, numbers, transforms))
+    wanted = augment(split.images[numbers], policy, transforms)
+    np.testing.assert_array_equal(np.asarray(images), wanted)
+    assert policy == NO_AUGMENTATION or not np.array_equal(wanted, split.images[numbers])
 
 
 def test_tensorflow_holds_images_that_fit_and_learns_the_same(colour_dataset, monkeypatch):

@@ -247,3 +247,61 @@ def test_a_network_of_kernels_alone_trains(dataset):
     outcome, reports = trained(job_for(dataset, graph, epochs=3))
     assert outcome.status == "complete", outcome.reason
     assert reports[-1].loss < reports[0].loss
+
+
+VIEWS = Recipe(
+    batch=16, scale=(1.0, 1.2), randaugment=2, cutout=0.25, pca_colour=0.1, mixup=0.4, cutmix=1.0,
+    mixed=0.7, ema=0.9,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+def test_a_training_with_mixed_images_goes_on_as_if_undisturbed(backend, colour_dataset, tmp_path):
+    pytest.importorskip(backend)
+    job = job_for(
+        colour_dataset, resnext_like(), epochs=3, recipe=VIEWS, test=True, backend=backend,
+        weights=str(tmp_path / "whole.npz"),
+    )  # fmt: skip
+    whole, reports = trained(job)
+    assert whole.status == "complete", whole.reason
+    assert all(0 < report.accuracy < 1 for report in reports)
+    cut = replace(job, checkpoint=str(tmp_path / "point"), weights=str(tmp_path / "cut.npz"))
+    assert trained(cut, lambda report: report.epoch < 2)[0].status == "pruned"
+    ended, told = trained(cut)
+    assert [report.epoch for report in told] == [2, 3] or len(told) == 3
+    assert told[-1].loss == reports[-1].loss
+    assert (ended.test_loss, ended.test_accuracy) == (whole.test_loss, whole.test_accuracy)
+    weights = [load_weights(tmp_path / name) for name in ("whole.npz", "cut.npz")]
+    for key, value in weights[0].items():
+        np.testing.assert_array_equal(weights[1][key], value, err_msg=key)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_only_the_test_is_over_ten_crops_and_probabilities_are_averaged(
+    mirror, colour_dataset, monkeypatch
+):
+    from archsearch.training import fit, ten_crop
+
+    data = replace(load(colour_dataset), mirror=mirror)
+    monkeypatch.setattr(fit, "load", lambda folder: data)
+    kept, seen = [], []
+    original = fit.make_steps
+    monkeypatch.setattr(fit, "make_steps", lambda *given: kept.append(original(*given)) or kept[-1])
+    crops = ten_crop.ten_crops
+    monkeypatch.setattr(
+        ten_crop,
+        "ten_crops",
+        lambda images, mirror: [
+            seen.append(view.shape) or view for view in crops(images, mirror=mirror)
+        ],
+    )
+    recipe = replace(RECIPE, test_crops=10)
+    job = job_for(colour_dataset, resnext_like(), epochs=1, recipe=recipe, test=True)
+    outcome, _ = trained(job)
+    assert outcome.status == "complete", outcome.reason
+    assert seen == [(40, 16, 16, 3)] * (10 if mirror else 5)
+    images, labels = np.asarray(data.test.images), data.test.labels
+    mean = np.mean([kept[0].probabilities(view) for view in crops(images, mirror=mirror)], axis=0)
+    assert outcome.test_accuracy == pytest.approx(np.mean(mean.argmax(1) == labels))
+    picked = mean[np.arange(len(labels)), labels]
+    assert outcome.test_loss == pytest.approx(-np.log(picked).mean(), rel=1e-5)

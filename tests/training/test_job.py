@@ -9,7 +9,7 @@ from archsearch.training.job import (
     is_evaluated,
     to_json,
 )
-from archsearch.training.recipe import find_recipe
+from archsearch.training.recipes import find_recipe
 
 JOB = Job(
     key="trial-0007",

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archsearch.data.augment import Policy, augment, draw_moves
+from archsearch.augmentation.apply import augment
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import draw as draw_transforms
 from archsearch.data.dataset import Split
 from archsearch.ir.codec import to_json
 from archsearch.training.backends.base import Rates
@@ -78,7 +80,7 @@ def test_images_move_there_as_they_do_on_the_processor(kind):
     split = Split(rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8), np.arange(50))
     policy = Policy(4, mirror=True, fill=(9, 8, 7))
     held = getattr(torch_images, kind)(split, policy, torch.device("cuda"))
-    numbers, moves = rng.permutation(50)[:32], draw_moves(policy, 32, rng)
+    numbers, moves = rng.permutation(50)[:32], draw_transforms(policy, (32, 32, 3), 32, rng)
     images, labels = held(numbers, moves)
     assert images.device.type == labels.device.type == "cuda"
     np.testing.assert_array_equal(labels.cpu(), numbers)
@@ -90,7 +92,9 @@ import sys
 from archsearch.training.setup import WorkerSetup
 WorkerSetup(backend=sys.argv[1], threads=2, gpu=sys.argv[2] or None, gpu_share=0.2).apply()
 import numpy as np
-from archsearch.data.augment import Policy, augment, draw_moves
+from archsearch.augmentation.apply import augment
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import draw as draw_transforms
 from archsearch.data.dataset import Split
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.choice import make_steps
@@ -103,7 +107,7 @@ if steps.device:
     split = Split(rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8), np.arange(50))
     policy = Policy(4, mirror=True)
     held = steps.hold(split, policy)
-    moves = draw_moves(policy, 32, rng)
+    moves = draw_transforms(policy, (32, 32, 3), 32, rng)
     images, labels = held(np.arange(32), moves)
     images = images.cpu() if sys.argv[1] == 'torch' else images
     np.testing.assert_array_equal(np.asarray(images), augment(split.images[:32], policy, moves))

@@ -5,13 +5,8 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.settings import SETTINGS, RunSettings
 from archsearch.training.job import Job, from_json, to_json
-from archsearch.training.recipe import (
-    Recipe,
-    find_recipe,
-    recipe_for,
-    recipe_names,
-    with_parts,
-)
+from archsearch.training.recipe import Recipe, with_parts
+from archsearch.training.recipes import find_recipe, recipe_for, recipe_names
 
 
 def test_learning_rate_is_scaled_with_the_batch():
@@ -70,7 +65,9 @@ CHANGED = {
     "batch": 64, "base_lr": 0.4, "unnormalized_lr": 0.5, "momentum": 0, "nesterov": False,
     "weight_decay": 1e-3, "label_smoothing": 0, "schedule": "step", "warmup": 1,
     "milestones": (0.25, 0.5, 0.9), "clip_norm": 1, "ema": 0.9, "class_weights": True,
-    "zero_init_residual": True,
+    "zero_init_residual": True, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
+    "scale": (1.25, 2.0), "crop_area": 0.25, "pca_colour": 0.1, "randaugment": 2, "magnitude": 5,
+    "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5,
 }  # fmt: skip
 
 
@@ -116,6 +113,22 @@ def test_parts_as_texts_hold_them():
         ("clip_norm", float("inf"), "clip norm inf does not work"),
         ("schedule", "linear", "schedule 'linear' does not work; it must be cosine or step"),
         ("batch", 0, "batch 0 does not work"),
+        ("test_crops", 5, "test crops 5 does not work; it must be 1 or 10"),
+        ("milestone_factor", 0, "milestone factor 0.0 does not work; it must be in (0, 1]"),
+        ("shift", 1, "shift 1.0 does not work; it must be a share of the short side, in [0, 1)"),
+        ("shift", "far", "recipe.shift is 'far'; it must be a number"),
+        ("scale", "2", "scale (2.0,) does not work; it must be two factors from 1 to 8"),
+        ("scale", "2,1.5", "scale (2.0, 1.5) does not work; it must be two factors from 1 to 8"),
+        ("scale", "0.5,1", "the smaller one first"),
+        ("crop_area", 0, "crop area 0.0 does not work; it must be a share, in (0, 1]"),
+        ("pca_colour", 3, "pca colour 3.0 does not work; it must be in [0, 1]"),
+        ("randaugment", 9, "randaugment 9 does not work; it must be from 0 to 8"),
+        ("randaugment", 1.5, "recipe.randaugment is 1.5; it must be a whole number"),
+        ("magnitude", 31, "magnitude 31.0 does not work; it must be from 0 to 30"),
+        ("cutout", 1, "cutout 1.0 does not work; it must be a share of the short side, in [0, 1)"),
+        ("mixup", -1, "mixup -1.0 does not work; it must be 0 or more"),
+        ("cutmix", float("nan"), "cutmix nan does not work; it must be 0 or more"),
+        ("mixed", 1.1, "mixed 1.1 does not work; it must be a share of the batches, in [0, 1]"),
     ],
 )
 def test_parts_that_cannot_be_set(part, value, message):

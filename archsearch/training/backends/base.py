@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.augment import Moves, Policy
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.ir.graph import Graph
 from archsearch.training.recipe import Precision, Recipe
@@ -70,15 +71,17 @@ class Rates:
         learning: the learning rate.
         statistics: the batch's share in the moving statistics of batch normalizations.
         average: the new weights' share in the averaged ones (recipes with `ema`).
+        share: of an image's first label in the loss, where it has two.
     """
 
     learning: float
     statistics: float
     average: float = 1.0
+    share: float = 1.0
 
 
-Held: TypeAlias = Callable[[Labels, Moves], tuple[Any, Any]]
-"""Images on the device: from their numbers and moves to (images, labels) for `train`."""
+Held: TypeAlias = Callable[[Labels, Transforms], tuple[Any, Any]]
+"""Images on the device: from their numbers and transforms to (images, labels) for `train`."""
 
 
 class Steps(Protocol):
@@ -88,16 +91,23 @@ class Steps(Protocol):
     """What it trains on; empty for the processor."""
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
-        """Have images moved and mirrored where they are trained on; None: batches come as arrays."""
+        """Have images augmented where they are trained on; None: batches come as arrays."""
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
-        """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result."""
+        """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result.
+
+        Labels are (n,), or (n, 2) where the recipe mixes images (Zhang et al. 2018, arXiv:1710.09412): loss
+        and correct answers are then `rates.share` of the first label's, and the rest of the second's.
+        """
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps; return the sums of their mean losses and of their correct answers, (2,)."""
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers: the number of a class an image."""
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the probability of every class, (n, classes)."""
 
     def averaged(self) -> AbstractContextManager[None]:
         """Have `evaluate` and `weights` use the averaged weights, in recipes with `ema`."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.augment import Moves, Policy, padded_images
+from archsearch.augmentation.apply import Arrays, padded_images, paired, transformed
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import (
     AUXILIARY_WEIGHT,
@@ -63,6 +65,7 @@ class JaxSteps:
         )
         self._train = jax.jit(self._train_step, donate_argnums=0)
         self._evaluate = jax.jit(self._evaluate_step)
+        self._probable = jax.jit(self._probable_step)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them."""
@@ -74,7 +77,9 @@ class JaxSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = np.asarray([rates.learning, rates.statistics, rates.average], np.float32)
+        numbers = np.asarray(
+            [rates.learning, rates.statistics, rates.average, rates.share], np.float32
+        )
         self._values, result = self._train(self._values, images, labels, numbers)
         return result
 
@@ -100,6 +105,10 @@ class JaxSteps:
         """Return the summed cross-entropy and the answers."""
         total, answers = self._evaluate(self._values, images, labels)
         return float(total), np.asarray(answers, np.int64)
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the probability of every class."""
+        return np.asarray(self._probable(self._values, images))
 
     def weights(self) -> Weights:
         """Copy the weights."""
@@ -141,7 +150,7 @@ class JaxSteps:
     def _train_step(
         self, values: _Values, images: Any, labels: Any, numbers: Any
     ) -> tuple[_Values, Any]:
-        learning_rate, statistics_rate, average_rate = numbers
+        learning_rate, statistics_rate, average_rate, share = numbers
 
         def total_loss(trained: list[Any]) -> Any:
             outputs, changed = self._logits(
@@ -150,8 +159,8 @@ class JaxSteps:
                 training=True,
                 statistics_rate=statistics_rate,
             )
-            loss, *others = (self._smoothed_loss(logits, labels) for logits in outputs)
-            correct = jnp.sum(outputs[0].argmax(-1) == labels)
+            loss, *others = (self._mixed_loss(logits, labels, share) for logits in outputs)
+            correct = _correct(outputs[0], labels, share)
             return loss + AUXILIARY_WEIGHT * sum(others), (loss, correct, changed)
 
         (_, (loss, correct, kept)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
@@ -162,13 +171,23 @@ class JaxSteps:
             old + average_rate * (new - old)
             for old, new in zip(values.average, trained, strict=bool(values.average))
         ]
-        result = jnp.stack([loss, correct.astype(jnp.float32)])
+        result = jnp.stack([loss, correct])
         return _Values(trained, kept, momenta, average), result
 
     def _evaluate_step(self, values: _Values, images: Any, labels: Any) -> Any:
         (logits, *_), _ = self._logits(values, images, training=False)
         losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)
         return losses.sum(), logits.argmax(-1)
+
+    def _probable_step(self, values: _Values, images: Any) -> Any:
+        (logits, *_), _ = self._logits(values, images, training=False)
+        return jax.nn.softmax(logits)
+
+    def _mixed_loss(self, logits: Any, labels: Any, share: Any) -> Any:
+        if labels.ndim == 1:
+            return self._smoothed_loss(logits, labels)
+        own, other = (self._smoothed_loss(logits, labels[:, i]) for i in (0, 1))
+        return share * own + (1 - share) * other
 
     def _smoothed_loss(self, logits: Any, labels: Any) -> Any:
         smoothing, classes = self._recipe.label_smoothing, logits.shape[-1]
@@ -200,23 +219,43 @@ class JaxSteps:
         return trained, momenta
 
 
+def _correct(logits: Any, labels: Any, share: Any) -> Any:
+    """Count the correct answers; of an image with two labels, each by its share."""
+    answers = logits.argmax(-1)
+    if labels.ndim == 1:
+        return jnp.sum((answers == labels).astype(jnp.float32))
+    own, other = (jnp.sum((answers == labels[:, i]).astype(jnp.float32)) for i in (0, 1))
+    return share * own + (1 - share) * other
+
+
+ARRAYS: Final = Arrays(
+    take=lambda values, numbers, axis: jnp.take(values, numbers, axis=axis),
+    floats=lambda values: values.astype(jnp.float32),
+    ints=lambda values: values.astype(jnp.int32),
+    bytes=lambda values: values.astype(jnp.uint8),
+    array=lambda values: jnp.asarray(values, jnp.float32),
+    count=jnp.arange,
+    reshape=jnp.reshape,
+    where=jnp.where,
+    floor=jnp.floor,
+    stack=jnp.stack,
+    clip=jnp.clip,
+)
+"""JAX's operations."""
+
+
 def hold_images(split: Split, policy: Policy) -> Held:
-    """Put a split on the device; moves there are those of archsearch.data.augment, to the bit."""
+    """Put a split on the device; what happens there is what archsearch.augmentation does, to the bit."""
     padded = jnp.asarray(padded_images(np.asarray(split.images), policy))
     labels = jnp.asarray(split.labels)
-    rows, columns = (np.arange(side) for side in split.images.shape[1:3])
+    size = split.images.shape[1:]
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def batch(padded: Any, labels: Any, which: Any, top: Any, left: Any, mirrored: Any) -> Any:
-        across = jnp.where(mirrored[:, None], columns[::-1], columns)
-        images = padded[
-            which[:, None, None],
-            (top[:, None] + rows)[:, :, None],
-            (left[:, None] + across)[:, None, :],
-        ]
-        return images, labels[which]
+    def batch(padded: Any, labels: Any, which: Any, transforms: Transforms) -> Any:
+        images = transformed(ARRAYS, padded[which], policy, transforms, size)
+        return images, paired(ARRAYS, labels[which], transforms)
 
-    def held(numbers: Labels, moves: Moves) -> tuple[Any, Any]:
-        return batch(padded, labels, numbers, moves.top, moves.left, moves.mirrored)  # type: ignore[no-any-return]
+    def held(numbers: Labels, transforms: Transforms) -> tuple[Any, Any]:
+        return batch(padded, labels, numbers, transforms)  # type: ignore[no-any-return]
 
     return held

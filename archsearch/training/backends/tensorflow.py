@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from archsearch.data.augment import Policy
+from archsearch.augmentation.policy import Policy
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import (
     AUXILIARY_WEIGHT,
@@ -33,6 +33,7 @@ from archsearch.training.backends.keras_task import (
     scope_of,
 )
 from archsearch.training.backends.tensorflow_images import HeldImages
+from archsearch.training.backends.tensorflow_loss import Loss, hits
 from archsearch.training.devices import gpu_memory_bytes
 from archsearch.training.weights import Weights, get_weights
 
@@ -48,6 +49,14 @@ def _rewrite(wanted: bool) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
 
 
+def _rewritten(call: Callable[..., Any], *arguments: Any) -> Any:
+    _rewrite(True)
+    try:
+        return call(*arguments)
+    finally:
+        _rewrite(False)
+
+
 _rewrite(False)
 
 
@@ -59,9 +68,7 @@ class TensorFlowSteps:
         untrained = keras_model(task)
         self._model, self._graph = untrained.model, task.graph
         self._recipe = task.recipe
-        self._class_weights = (
-            None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
-        )
+        self._loss = Loss(task.recipe.label_smoothing, task.class_weights)
         self._mean, self._scale = task.image_mean, task.image_scale
         # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
         trained = self._model.trainable_variables
@@ -79,10 +86,13 @@ class TensorFlowSteps:
             for variable in self._model.non_trainable_variables
             if id(variable) not in moving
         ]
-        size, rates = task.graph.input, tf.TensorSpec((3,), tf.float32)
+        size, rates = task.graph.input, tf.TensorSpec((4,), tf.float32)
         batch, any_count = _batch_of(task.recipe.batch, size), _batch_of(None, size)
+        if task.recipe.mixes:
+            batch = (batch[0], tf.TensorSpec((task.recipe.batch, 2), tf.int64))
         self._train = _traced(self._train_step, *batch, rates, compiled=task.compiled)
         self._evaluate = _traced(self._evaluate_step, *any_count, compiled=False)
+        self._probable = _traced(self._probable_step, any_count[0], compiled=False)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them."""
@@ -92,7 +102,9 @@ class TensorFlowSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = np.asarray([rates.learning, rates.statistics, rates.average], np.float32)
+        numbers = np.asarray(
+            [rates.learning, rates.statistics, rates.average, rates.share], np.float32
+        )
         return self._train(images, labels, numbers)
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
@@ -117,12 +129,13 @@ class TensorFlowSteps:
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
-        _rewrite(True)
-        try:
-            total, answers = self._evaluate(images, labels)
-        finally:
-            _rewrite(False)
+        total, answers = _rewritten(self._evaluate, images, labels)
         return float(total), answers.numpy()
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the probability of every class."""
+        found: npt.NDArray[np.float32] = _rewritten(self._probable, images).numpy()
+        return found
 
     def weights(self) -> Weights:
         """Copy the weights."""
@@ -165,15 +178,15 @@ class TensorFlowSteps:
         return [tf.cast(logits, tf.float32) for logits in listed], scope
 
     def _train_step(self, images: Any, labels: Any, rates: Any) -> Any:
-        learning_rate, statistics_rate, average_rate = tf.unstack(rates)
+        learning_rate, statistics_rate, average_rate, share = tf.unstack(rates)
         weights = self._vectors()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             (logits, *others), changed = self._logits(weights, images, training=True)
-            loss = self._smoothed_loss(logits, labels)
+            loss = self._loss(logits, labels, share)
             total = loss
             for other in others:
-                total += AUXILIARY_WEIGHT * self._smoothed_loss(other, labels)
+                total += AUXILIARY_WEIGHT * self._loss(other, labels, share)
         none = tf.UnconnectedGradients.ZERO  # a network may have kernels alone
         gradients = tape.gradient(total, weights, unconnected_gradients=none)
         self._update(weights, gradients, learning_rate)
@@ -184,23 +197,16 @@ class TensorFlowSteps:
             state.assign(changed.get_current_value(variable))
         for joined, average in zip(self._weights, self._averages, strict=bool(self._averages)):
             average.assign_add(average_rate * (joined.vector - average))
-        return tf.stack([loss, _correct(logits, labels)])
+        return tf.stack([loss, hits(logits, labels, share)])
 
     def _evaluate_step(self, images: Any, labels: Any) -> Any:
         (logits, *_), _ = self._logits(self._vectors(), images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.reduce_sum(losses), tf.argmax(logits, axis=-1)
 
-    def _smoothed_loss(self, logits: Any, labels: Any) -> Any:
-        smoothing = self._recipe.label_smoothing
-        classes = logits.shape[-1]
-        targets = tf.one_hot(
-            labels, classes, 1 - smoothing + smoothing / classes, smoothing / classes
-        )
-        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-        if self._class_weights is not None:
-            losses *= tf.gather(self._class_weights, labels)
-        return tf.reduce_mean(losses)
+    def _probable_step(self, images: Any) -> Any:
+        (logits, *_), _ = self._logits(self._vectors(), images, training=False)
+        return tf.nn.softmax(logits)
 
     def _update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: Any) -> None:
         recipe = self._recipe
@@ -281,11 +287,6 @@ def _zeros_like(variable: Any) -> Any:
 
 def _concatenated(vectors: Sequence[Any]) -> Any:
     return tf.concat(vectors, 0) if vectors else tf.zeros(0)
-
-
-def _correct(logits: Any, labels: Any) -> Any:
-    hits = tf.equal(tf.argmax(logits, axis=-1), labels)
-    return tf.reduce_sum(tf.cast(hits, tf.float32))
 
 
 def _device() -> str:

@@ -1,15 +1,39 @@
-"""Images moved and mirrored on the device: what archsearch.data.augment does, to the bit."""
+"""Images augmented on the device: what archsearch.augmentation does, to the bit."""
 
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 
-from archsearch.data.augment import Moves, Policy, padded_images
+from archsearch.augmentation.apply import NUMPY, Arrays, padded_images, paired, transformed
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import Labels
 
 _WORD_BYTES = 4
+
+
+def _floats(values: Any) -> Any:
+    return tf.cast(values, tf.float32)
+
+
+ARRAYS: Final = Arrays(
+    # GPUs gather no uint8, but float32, which holds all of its values; and count in no int32.
+    take=lambda values, numbers, axis: tf.gather(_floats(values), numbers, axis=axis),
+    floats=_floats,
+    ints=lambda values: tf.cast(values, tf.int64),
+    bytes=lambda values: tf.cast(values, tf.uint8),
+    array=lambda values: tf.constant(values, tf.float32),
+    count=lambda n: tf.range(n, dtype=tf.int64),
+    reshape=tf.reshape,
+    where=tf.where,
+    floor=tf.floor,
+    stack=tf.stack,
+    clip=tf.clip_by_value,
+)
+"""TensorFlow's operations."""
 
 
 class HeldImages:
@@ -17,36 +41,34 @@ class HeldImages:
 
     Args:
         split: uint8 images and their labels.
-        policy: how images are padded.
+        policy: what may happen to them.
         device: where they go, as TensorFlow names it.
     """
 
     def __init__(self, split: Split, policy: Policy, device: str) -> None:
         padded = padded_images(np.asarray(split.images), policy)
         self._padded_shape = padded.shape[1:]
-        self._height, self._width = split.images.shape[1:3]
+        self._size = split.images.shape[1:]
         self._labels = np.asarray(split.labels)
+        self._policy = policy
         self._device = device
         with tf.device(device):
             self._images = tf.constant(_words(padded))
-        self._batch = tf.function(self._moved, autograph=False)
+        self._batch = tf.function(self._augmented, autograph=False)
 
-    def __call__(self, numbers: Labels, moves: Moves) -> tuple[Any, Labels]:
-        """Return the images of these numbers (n, height, width, channels), moved, and their labels."""
+    def __call__(self, numbers: Labels, transforms: Transforms) -> tuple[Any, Labels]:
+        """Return the images of these numbers (n, height, width, channels), augmented, and their labels."""
         with tf.device(self._device):
-            images = self._batch(self._images, numbers, moves.top, moves.left, moves.mirrored)
-        return images, self._labels[numbers]
+            # As tensors: of Python's numbers and None each value is traced anew, or once.
+            images = self._batch(self._images, numbers, transforms.sent(tf.constant))
+        return images, paired(NUMPY, self._labels[numbers], transforms)
 
-    def _moved(self, images: Any, numbers: Any, top: Any, left: Any, mirrored: Any) -> Any:
-        height, width, channels = self._padded_shape
+    def _augmented(self, images: Any, numbers: Any, transforms: Transforms) -> Any:
         data = tf.bitcast(tf.gather(images, numbers), tf.uint8)
-        # GPUs gather no uint8, but float32, which holds all of its values.
-        pixels = tf.cast(tf.reshape(data, (-1, _WORD_BYTES * images.shape[1])), tf.float32)
-        padded = tf.reshape(pixels[:, : height * width * channels], (-1, height, width, channels))
-        rows, columns = (tf.range(side, dtype=tf.int64) for side in (self._height, self._width))
-        columns = tf.where(mirrored[:, None], columns[::-1], columns)
-        strips = tf.gather(padded, top[:, None] + rows, axis=1, batch_dims=1)
-        return tf.cast(tf.gather(strips, left[:, None] + columns, axis=2, batch_dims=1), tf.uint8)
+        n, used = numbers.shape[0], prod(self._padded_shape)
+        pixels = tf.reshape(data, (n, _WORD_BYTES * images.shape[1]))[:, :used]
+        padded = _floats(tf.reshape(pixels, (n, *self._padded_shape)))
+        return transformed(ARRAYS, padded, self._policy, transforms, self._size)
 
 
 def _words(images: Any) -> Any:

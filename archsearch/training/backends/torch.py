@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as everyone writes it
 from torch import Tensor
 
-from archsearch.data.augment import Policy
+from archsearch.augmentation.policy import Policy
 from archsearch.data.dataset import Split
 from archsearch.readings.cost import cost
 from archsearch.training.backends.base import (
@@ -31,6 +31,7 @@ from archsearch.training.backends.base import (
     Task,
 )
 from archsearch.training.backends.torch_images import HeldImages, SentImages
+from archsearch.training.backends.torch_loss import Loss, hits
 from archsearch.training.backends.torch_recorded import Recorded, Step
 from archsearch.training.initial import initial_weights
 from archsearch.training.lowering.torch_network import Network
@@ -67,11 +68,7 @@ class TorchSteps:
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
             for constants in (task.image_mean, task.image_scale)
         )
-        self._class_weights = (
-            None
-            if task.class_weights is None
-            else torch.tensor(task.class_weights, dtype=torch.float32, device=self._place)
-        )
+        self._loss = Loss(task.recipe.label_smoothing, task.class_weights, self._place)
         self._trained = [*self._network.kernels, *self._network.others]
         self._weights = _joined(self._trained, self._place)
         self._gradients = torch.zeros_like(self._weights)
@@ -112,7 +109,7 @@ class TorchSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = torch.tensor([rates.learning, rates.statistics, rates.average])
+        numbers = torch.tensor([rates.learning, rates.statistics, rates.average, rates.share])
         batch = (_tensor(images), _tensor(labels), numbers)
         return self._take(*(tensor.to(self._place, non_blocking=True) for tensor in batch))
 
@@ -137,12 +134,16 @@ class TorchSteps:
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
         with torch.inference_mode():
-            with self._computing():
-                (logits,) = self._network(self._normalised(images), training=False)
-            logits = logits.float()
+            logits = self._answer(images)
             targets = _tensor(labels).to(self._place)
             loss = F.cross_entropy(logits, targets, reduction="sum")
             return float(loss), logits.argmax(1).cpu().numpy()
+
+    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
+        """Return the probability of every class."""
+        with torch.inference_mode():
+            found: npt.NDArray[np.float32] = self._answer(images).softmax(1).cpu().numpy()
+            return found
 
     def weights(self) -> Weights:
         """Copy the weights."""
@@ -175,17 +176,22 @@ class TorchSteps:
         """Take a step with what lies on the device; nothing in it waits for the device."""
         with self._computing():
             outputs = self._outputs(images)
-        loss = self._loss(outputs[0], targets)
+        share = rates[3]
+        loss = self._loss(outputs[0], targets, share)
         total = loss
         for other in outputs[1:]:
-            total = total + AUXILIARY_WEIGHT * self._loss(other, targets)
+            total = total + AUXILIARY_WEIGHT * self._loss(other, targets, share)
         gradients = torch.autograd.grad(total, self._trained)
         with torch.no_grad():
             # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
             torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
-            self._update(rates)
-            hits = (outputs[0].argmax(1) == targets).sum()
-            return torch.stack([loss.detach(), hits.to(loss.dtype)])
+            self._update(rates[:3])
+            return torch.stack([loss.detach(), hits(outputs[0], targets, share)])
+
+    def _answer(self, images: Images) -> Tensor:
+        with self._computing():
+            (logits,) = self._network(self._normalised(images), training=False)
+        return logits.float()
 
     def _normalised(self, images: Any) -> Tensor:
         # (n, channels, height, width) over memory that stays channels last.
@@ -200,13 +206,6 @@ class TorchSteps:
 
     def _training_outputs(self, images: Tensor) -> list[Tensor]:
         return [logits.float() for logits in self._network(self._normalised(images), training=True)]
-
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self._recipe.label_smoothing
-        if self._class_weights is None:
-            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
-        losses = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
-        return (losses * self._class_weights[targets]).mean()
 
     def _move(self, rates: Tensor) -> None:
         """Clip, decay, and step with momentum; Nesterov's goes one step further. Averages follow."""

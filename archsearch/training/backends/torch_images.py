@@ -1,11 +1,13 @@
-"""Images moved and mirrored on the device: what archsearch.data.augment does, to the bit."""
+"""Images augmented on the device: what archsearch.augmentation does, to the bit."""
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from archsearch.data.augment import Moves, Policy, padded_images
+from archsearch.augmentation.apply import Arrays, padded_images, paired, transformed
+from archsearch.augmentation.policy import Policy
+from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import Labels
 
@@ -15,7 +17,7 @@ class HeldImages:
 
     Args:
         split: uint8 images and their labels.
-        policy: how images are padded.
+        policy: what may happen to them.
         device: where they go.
     """
 
@@ -23,16 +25,23 @@ class HeldImages:
         padded = padded_images(np.asarray(split.images), policy)
         self._images = torch.from_numpy(np.array(padded)).to(device)
         self._labels = torch.from_numpy(np.array(split.labels)).to(device)
-        self._mover = _Mover(split, device)
+        self._device = device
+        self._policy = policy
+        self._size = split.images.shape[1:]
 
-    def __call__(self, numbers: Labels, moves: Moves) -> tuple[Tensor, Tensor]:
-        """Return the images of these numbers (n, height, width, channels), moved, and their labels."""
-        which = self._mover.send(numbers)
-        return self._mover.moved(self._images, which, moves), self._labels[which]
+    def __call__(self, numbers: Labels, transforms: Transforms) -> tuple[Tensor, Tensor]:
+        """Return the images of these numbers (n, height, width, channels), augmented, and their labels."""
+        to, there = arrays_on(self._device), transforms.sent(self._send)
+        which = self._send(numbers)
+        images = transformed(to, self._images[which], self._policy, there, self._size)
+        return images, paired(to, self._labels[which], there)
+
+    def _send(self, values: npt.NDArray[np.generic]) -> Tensor:
+        return send(values, self._device)
 
 
 class SentImages:
-    """A split that is too large for the device: a batch is sent as it is, and moved there.
+    """A split that is too large for the device: a batch is sent as it is, and augmented there.
 
     That takes the processor a sixth of the time that moving it there would (224×224).
     """
@@ -40,38 +49,40 @@ class SentImages:
     def __init__(self, split: Split, policy: Policy, device: torch.device) -> None:
         self._split = split
         self._policy = policy
-        self._mover = _Mover(split, device)
-
-    def __call__(self, numbers: Labels, moves: Moves) -> tuple[Tensor, Tensor]:
-        """Return the images of these numbers (n, height, width, channels), moved, and their labels."""
-        send = self._mover.send
-        images = send(padded_images(self._split.images[numbers], self._policy))
-        labels = send(self._split.labels[numbers])
-        return self._mover.moved(images, send(np.arange(len(numbers))), moves), labels
-
-
-class _Mover:
-    """Crops and mirrors padded images where they lie."""
-
-    def __init__(self, split: Split, device: torch.device) -> None:
         self._device = device
-        self._rows, self._columns = (
-            torch.arange(side, device=device) for side in split.images.shape[1:3]
-        )
 
-    def send(self, values: npt.NDArray[np.generic]) -> Tensor:
-        """Copy an array to the device, without waiting for that."""
-        tensor = torch.from_numpy(np.ascontiguousarray(values))
-        if self._device.type == "cuda":  # only from pinned memory nobody waits
-            tensor = tensor.pin_memory()
-        return tensor.to(self._device, non_blocking=True)
+    def __call__(self, numbers: Labels, transforms: Transforms) -> tuple[Tensor, Tensor]:
+        """Return the images of these numbers (n, height, width, channels), augmented, and their labels."""
+        to, size = arrays_on(self._device), self._split.images.shape[1:]
+        padded = self._send(padded_images(self._split.images[numbers], self._policy))
+        images = transformed(to, padded, self._policy, transforms.sent(self._send), size)
+        labels = paired(to, self._send(self._split.labels[numbers]), transforms.sent(self._send))
+        return images, labels
 
-    def moved(self, padded: Tensor, which: Tensor, moves: Moves) -> Tensor:
-        """Cut the images `which` (n,) out of padded ones, as they are to be moved."""
-        top, left, mirrored = map(self.send, (moves.top, moves.left, moves.mirrored))
-        columns = torch.where(mirrored[:, None], self._columns.flip(0), self._columns)
-        return padded[
-            which[:, None, None],
-            (top[:, None] + self._rows)[:, :, None],
-            (left[:, None] + columns)[:, None, :],
-        ]
+    def _send(self, values: npt.NDArray[np.generic]) -> Tensor:
+        return send(values, self._device)
+
+
+def send(values: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """Copy an array to a device, without waiting for that."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if device.type == "cuda":  # only from pinned memory nobody waits
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def arrays_on(device: torch.device) -> Arrays:
+    """Return PyTorch's operations on a device."""
+    return Arrays(
+        take=lambda values, numbers, axis: values[numbers] if axis == 0 else values[:, numbers],
+        floats=lambda values: values.float(),
+        ints=lambda values: values.long(),
+        bytes=lambda values: values.to(torch.uint8),
+        array=lambda values: send(np.asarray(values, np.float32), device),
+        count=lambda n: torch.arange(n, device=device),
+        reshape=torch.reshape,
+        where=torch.where,
+        floor=torch.floor,
+        stack=torch.stack,
+        clip=torch.clip,
+    )

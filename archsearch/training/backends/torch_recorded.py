@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From images (n, height, width, channels), labels (n,) and rates (3,) to what came of it (2,)."""
+"""From images (n, height, width, channels), labels (n,) or (n, 2) and rates (4,) to what came of it (2,)."""
 
 _WARM_UPS: Final = 3  # cuDNN tries its algorithms, the allocator finds its blocks
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
-from archsearch.data.augment import NO_AUGMENTATION, Policy, augment, draw_moves, policy_for
+from archsearch.augmentation.apply import augment
+from archsearch.augmentation.policy import NO_AUGMENTATION, Policy, policy_for
+from archsearch.augmentation.transforms import draw
 
 
 def augmented(images, policy, rng):
-    return augment(images, policy, draw_moves(policy, len(images), rng))
+    return augment(images, policy, draw(policy, images.shape[1:], len(images), rng))
 
 
 def batch(n: int = 64, size: tuple[int, int, int] = (12, 16, 3)) -> np.ndarray:
@@ -14,7 +16,9 @@ def batch(n: int = 64, size: tuple[int, int, int] = (12, 16, 3)) -> np.ndarray:
 
 def test_photographs_move_and_turn_and_digits_only_move_a_little():
     photo = policy_for((32, 32, 3), mirror=True, mean=(125.3, 123.0, 113.9))
-    assert photo == Policy(pad_px=4, mirror=True, fill=(125, 123, 114))
+    assert photo == Policy(
+        pad_px=4, mirror=True, fill=(125, 123, 114), mean=(125, 123, 114), colours=True
+    )
     assert policy_for((32, 32, 1), mirror=False) == Policy(pad_px=2, mirror=False)
 
 
