@@ -1,7 +1,6 @@
 """What came of a study, as data: the leaderboard's rows and the winner, read from its storage."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -11,6 +10,7 @@ from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Trial
+from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
@@ -21,23 +21,6 @@ SPARE_LATENCY: Final = 1.1
 """Times the bound on latency that a finalist may take and still win: two measurements differ by as much."""
 
 Finals = Mapping[JobKey, Outcome]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """An accuracy over several trainings of one network: mean, sample sd (None for n = 1), n."""
-
-    mean: float
-    sd: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Score | None":
-        """Return what values come to; None where there are none."""
-        if not values:
-            return None
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(mean=statistics.fmean(values), sd=sd, n=len(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

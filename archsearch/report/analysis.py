@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.archive.keys import JobKey
-from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
+from archsearch.archive.leaderboard import Row, StudyResult, best_of
+from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.settings import DEFAULT_EPOCHS

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from archsearch.archive.leaderboard import Row, Score
+from archsearch.archive.leaderboard import Row
+from archsearch.archive.score import Score
 from archsearch.settings import RunSettings
 from archsearch.units import counted, format_count, ms_text
 

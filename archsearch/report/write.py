@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from archsearch.archive.codec import kept_settings
-from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.columns import columns, freed_text, score_text
