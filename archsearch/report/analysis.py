@@ -11,7 +11,6 @@ from archsearch.archive.leaderboard import Row, StudyResult, best_of
 from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
-from archsearch.settings import DEFAULT_EPOCHS
 from archsearch.training.recipe import find_recipe, with_parts
 from archsearch.units import parse_flops
 
@@ -178,6 +177,7 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     budgets = {
         tuple(map(parse_flops, result.budget.split(":"))): result.budget
         for result in reversed(results)
+        if result.budget
     }
     found = []
     for what, values in (
@@ -211,5 +211,5 @@ def _recipe(result: StudyResult) -> str:
 
 
 def _length(result: StudyResult) -> str:
-    flops, epochs = result.settings.train_flops, result.settings.epochs
-    return f"{flops} FLOPs" if flops else f"{epochs or DEFAULT_EPOCHS} epochs"
+    flops = result.settings.train_flops
+    return f"{flops} FLOPs" if flops else f"{result.settings.usual_epochs} epochs"

@@ -54,7 +54,7 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     )
     if pictured:
         parts.append("![Learning curves](curves.png)")
-    parts += ["## Networks", _table(result.rows)]
+    parts += ["## Networks", _table(result.rows, full=result.training is not None)]
     bound = result.settings.max_latency
     if bound is not None:
         parts.append(
@@ -71,8 +71,11 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
 
 def _summary(result: StudyResult, standing: Standing) -> str:
     size = format_size(result.dataset.input)
+    what = f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs"
+    if result.training is not None:
+        what = "A full training"
     lines = [
-        f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs on "
+        f"{what} on "
         f"{as_markdown(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
     ]
     if freed := freed_text(result.settings):
@@ -92,8 +95,8 @@ def _summary(result: StudyResult, standing: Standing) -> str:
     return "  \n".join(lines)
 
 
-def _table(rows: tuple[Row, ...]) -> str:
-    shown = columns(rows, reasons=True)
+def _table(rows: tuple[Row, ...], *, full: bool) -> str:
+    shown = columns(rows, reasons=True, full=full)
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:

@@ -20,9 +20,10 @@ from archsearch.units import format_ms
 def finals_of(
     store: StudyStore, settings: RunSettings, bounds: Bounds, length: Callable[[int], Length]
 ) -> Finals:
-    """Return the finals of a study whose search is over."""
-    rows = choose(read_result(store).rows, settings.finalists)
-    facts = store.facts
+    """Return the finals of a study whose search is over; or the trainings of a full training."""
+    rows, facts = read_result(store).rows, store.facts
+    if facts.training is None:
+        rows = tuple(choose(rows, settings.finalists))
     plan = FinalsPlan(
         entrants=tuple(_entrant(row, store, length) for row in rows),
         seeds=settings.seeds,
@@ -40,6 +41,7 @@ def announced(store: StudyStore, finals: Finals) -> FinalistsStarted:
     asked = [finals.plan.order(e, n).key for e in entrants for n in range(1, seeds + 1)]
     return FinalistsStarted(
         rows=read_result(store).rows,
+        full=store.facts.training is not None,
         entrants=tuple(entrant.design.label for entrant in entrants),
         jobs=len(asked),
         done=sum(key in store.finals for key in asked),

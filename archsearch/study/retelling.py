@@ -11,6 +11,7 @@ from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.data.dataset import read_facts
 from archsearch.errors import ArchsearchError, DataError
+from archsearch.planning.full_training import trained_images
 from archsearch.planning.problem import length_of
 from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds
@@ -93,8 +94,9 @@ def _retell(
 
 def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:
     """Give what has happened in a study, as far as its tracker is told of it."""
-    train = store.facts.dataset.splits["train"]
-    batch = min(recipe_for(settings).batch, train)
+    splits = store.facts.dataset.splits
+    batch = min(recipe_for(settings).batch, splits["train"])
+    train = trained_images(settings, train=splits["train"], val=splits["val"])
     finals = finals_of(
         store,
         settings,

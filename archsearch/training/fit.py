@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from archsearch.data.augment import augment, draw_moves, policy_for
 from archsearch.data.balance import balanced_accuracy, class_weights
-from archsearch.data.dataset import Dataset, Split, load
+from archsearch.data.dataset import Dataset, Split, joined, load
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
@@ -99,7 +99,7 @@ class _Run:
 
     def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
         job = self.job
-        data = load(Path(job.dataset))
+        data = _loaded(job)
         steps = self._prepared(data)
         total = step_count(job)
         checkpoints = (
@@ -148,7 +148,8 @@ class _Run:
         if not math.isfinite(loss):
             return f"loss became {_written(loss)}"
         found: tuple[float | None, ...] = (None, None, None)
-        if which.stop == total or job.evaluates(epoch, len(data.train)):
+        last = which.stop == total and job.train_on == "train"
+        if last or job.evaluates(epoch, len(data.train)):
             with steps.averaged():
                 found = evaluate(steps, data.val, self.on_progress)
         val_loss, val_accuracy, val_balanced_accuracy = found
@@ -274,6 +275,14 @@ class _Run:
             peak_rss_bytes=peak_rss_bytes(),
             images_per_s=self.images / self.train_s if self.train_s else 0.0,
         )
+
+
+def _loaded(job: Job) -> Dataset:
+    """Open a job's images; the training split has those of validation in it where they are trained on."""
+    data = load(Path(job.dataset))
+    if job.train_on == "train":
+        return data
+    return replace(data, train=joined(data.train, data.val))
 
 
 def step_count(job: Job) -> int:
