@@ -352,7 +352,7 @@ def ended_text(event: JobEnded) -> str:
 
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
-    if event.full:
-        return f"Training: {', '.join(event.entrants)} from scratch, {counted(event.jobs, 'time')}"
     trainings = counted(event.jobs, "training")
+    if event.full:
+        return f"Training {', '.join(event.entrants)} from scratch, {trainings}"
     return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"

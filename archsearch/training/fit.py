@@ -22,6 +22,7 @@ from archsearch.training.checkpoint import Checkpoints, Progress
 from archsearch.training.initial import is_normalized
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.team import ALONE, Team, share
 from archsearch.training.weights import save_weights
 
 Batch = tuple[Any, Any]
@@ -37,6 +38,7 @@ def train(
     job: Job,
     on_epoch: Callable[[EpochReport], bool],
     on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Train a network from scratch, or from its last checkpoint, and tell how it went.
 
@@ -45,6 +47,8 @@ def train(
         on_epoch: called after every epoch; answers whether to go on. A job that goes on from a
             checkpoint first reports the epochs before it once more.
         on_progress: called every few steps: an epoch may take hours.
+        team: the processes that train it together; each calls this with the same job, and `on_epoch`
+            answers the same in each.
 
     Returns:
         `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
@@ -53,7 +57,7 @@ def train(
     Raises:
         ArchsearchError: the network or the data of the job cannot be used.
     """
-    run = _Run(job, on_progress)
+    run = _Run(job, on_progress, team)
     reset_peak_rss()
     try:
         return run.outcome(on_epoch)
@@ -62,12 +66,14 @@ def train(
 
 
 @contextmanager
-def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], float]]]:
+def train_steps(
+    job: Job, data: Dataset, team: Team = ALONE
+) -> Iterator[tuple[Steps, Callable[[int], float]]]:
     """Give a job's steps, and a function that takes so many training steps and returns their seconds."""
-    run = _Run(job)
+    run = _Run(job, team=team)
     try:
         steps = run._prepared(data)
-        batches = _batches(data, job, run.pool, steps)
+        batches = _batches(data, job, run.pool, steps, team=team)
 
         def take(count: int) -> float:
             _, _, seconds = run._steps(steps, batches, range(count), 10**6)
@@ -81,7 +87,13 @@ def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int]
 class _Run:
     """What changes while a job trains."""
 
-    def __init__(self, job: Job, on_progress: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        on_progress: Callable[[], None] = lambda: None,
+        team: Team = ALONE,
+    ) -> None:
+        self.team = team
         self.on_progress = on_progress
         self.begin = time.perf_counter()
         self.job = job
@@ -115,7 +127,7 @@ class _Run:
                 told = replace(report, outdated=report is not progress.reports[-1])
                 if not on_epoch(told):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
-        batches = _batches(data, job, self.pool, steps, done)
+        batches = _batches(data, job, self.pool, steps, done, team=self.team)
         for epoch, which in _epochs(job, len(data.train), done):
             found = self._epoch(epoch, which, steps, batches, data)
             if isinstance(found, str):
@@ -123,16 +135,16 @@ class _Run:
             self._add(found)
             done = which.stop
             if checkpoints is not None and done < total:
-                checkpoints.save(self._progress(done), steps)
+                self._save(checkpoints, done, steps)
             go_on = on_epoch(found)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
         with steps.averaged():
-            if job.weights:
+            if job.weights and self.team.rank == 0:
                 save_weights(steps.weights(), Path(job.weights))
             if not job.test:
                 return self._ended("complete")
-            test_loss, test_accuracy, _ = evaluate(steps, data.test, self.on_progress)
+            test_loss, test_accuracy, _ = evaluate(steps, data.test, self.on_progress, self.team)
         finite = test_loss if math.isfinite(test_loss) else None
         return self._ended("complete", test_loss=finite, test_accuracy=test_accuracy)
 
@@ -151,7 +163,7 @@ class _Run:
         last = which.stop == total and job.train_on == "train"
         if last or job.evaluates(epoch, len(data.train)):
             with steps.averaged():
-                found = evaluate(steps, data.val, self.on_progress)
+                found = evaluate(steps, data.val, self.on_progress, self.team)
         val_loss, val_accuracy, val_balanced_accuracy = found
         if val_loss is not None and not math.isfinite(val_loss):
             return f"validation loss became {_written(val_loss)}"
@@ -168,6 +180,13 @@ class _Run:
             learning_rate=self._learning_rate(which.stop - 1, total),
             wall_s=time.perf_counter() - self.begin,
         )
+
+    def _save(self, checkpoints: Checkpoints, done: int, steps: Steps) -> None:
+        """Leave a checkpoint; of several processes the first one writes what all of them have to say."""
+        if self.team.rank == 0:
+            checkpoints.save(self._progress(done), steps)
+        else:
+            steps.state()
 
     def _take_up(self, progress: Progress) -> None:
         """Count what was done before."""
@@ -205,6 +224,7 @@ class _Run:
             seed=job.seed,
             precision=job.precision,
             compiled=job.compiled,
+            team=self.team,
             steps=step_count(job),
         )
         return make_steps(job.backend, task)
@@ -303,30 +323,42 @@ def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range
 
 
 def evaluate(
-    steps: Steps, split: Split, on_progress: Callable[[], None] = lambda: None
+    steps: Steps,
+    split: Split,
+    on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
-    loss, answers = 0.0, []
+    # The loss, then the answers, which the others leave at 0: so everyone has all of them in the sum.
+    found = np.zeros(1 + len(split))
     batch = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
-    for start in range(0, len(split), batch):
+    for start in range(team.rank * batch, len(split), team.size * batch):
         part = slice(start, start + batch)
-        one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
-        loss += one_loss
-        answers.append(one_answers)
+        one_loss, answers = steps.evaluate(split.images[part], split.labels[part])
+        found[0] += one_loss
+        found[1 + start : 1 + start + len(answers)] = answers
         on_progress()
-    answered = np.concatenate(answers)
+    found = team.total(found)
+    answered = found[1:].astype(np.int64)
     accuracy = float(np.mean(answered == split.labels))
-    return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
+    return float(found[0]) / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
 def _batches(
-    data: Dataset, job: Job, pool: ThreadPoolExecutor, steps: Steps, first: int = 0
+    data: Dataset,
+    job: Job,
+    pool: ThreadPoolExecutor,
+    steps: Steps,
+    first: int = 0,
+    *,
+    team: Team = ALONE,
 ) -> Iterator[Batch]:
     """Augmented batches without end, from step `first`; each is made while the last is in use.
 
     Images come in the order of one permutation after another, so that a batch may span two epochs:
     all batches are of one size, and no image is left out. A batch depends on the seed and on its
-    number alone, so that a job can go on anywhere.
+    number alone, so that a job can go on anywhere. Each process of a team makes the whole batch, as what
+    is done to an image may depend on the others, and takes its share.
     """
     policy = policy_for(data.input, mirror=data.mirror, mean=data.mean)
 
@@ -341,9 +373,10 @@ def _batches(
     order = _order(len(data.train), job.recipe.batch, job.seed, first)
     coming = pool.submit(cut, first, next(order))
     for step, indices in enumerate(order, first + 1):
-        batch = coming.result()
+        images, labels = coming.result()
         coming = pool.submit(cut, step, indices)
-        yield batch
+        own = share(job.recipe.batch, team)
+        yield images[own], labels[own]
 
 
 def _order(count: int, batch: int, seed: int, first: int) -> Iterator[npt.NDArray[np.int64]]:

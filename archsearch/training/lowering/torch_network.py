@@ -19,6 +19,7 @@ from archsearch.ir import ops
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
+from archsearch.training.backends.torch_team import TorchTeam, whole_batch_norm
 from archsearch.training.lowering.windows import used_padding, window_cells
 
 Array = npt.NDArray[np.float32]
@@ -59,6 +60,7 @@ class Network:
         weights: by node name, in Keras's shapes (archsearch.training.initial).
         auxiliary: keep auxiliary classifiers; the outputs are the network's own first.
         device: where to compute.
+        team: processes over which batches are spread; None: this one has all of them.
 
     Attributes:
         kernels: weights of more than one axis, the ones that decay.
@@ -74,9 +76,11 @@ class Network:
         *,
         auxiliary: bool,
         device: torch.device,
+        team: TorchTeam | None = None,
     ) -> None:
         self._graph = graph
         self._device = device
+        self._team = team
         skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
         self._outputs = [len(graph) - 1, *(graph.auxiliary if auxiliary else ())]
         self.kernels: list[Tensor] = []
@@ -182,7 +186,15 @@ class Network:
         mean, variance = self._statistics(node, values[-2:])
         moving_mean, moving_variance = self.moving[-2:]
 
+        team = self._team
+
         def apply(x: Tensor, training: bool) -> Tensor:
+            if training and team is not None:
+                out, *found = whole_batch_norm(x, gamma, beta, op.epsilon, team)
+                with torch.no_grad():
+                    mean.copy_(found[0])
+                    variance.copy_(found[1])
+                return out
             if training and x.numel() == x.shape[1]:
                 # PyTorch refuses one value a channel, as one image may have: its variance is that of two.
                 return apply(torch.cat([x, x]), training)[:1]
