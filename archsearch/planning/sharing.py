@@ -254,6 +254,11 @@ def _devices(settings: RunSettings, machine: Machine, gpus: tuple[str, ...], wor
         spare = len(gpus) // workers
         return spare if spare > 1 and spreads(settings.backend) else 1
     places, what = (len(gpus), "GPU") if gpus else (machine.cores, "core")
+    if settings.devices > 1 and settings.compile:
+        raise UserError(
+            f"--compile and --devices {settings.devices} are both given; steps that several devices "
+            "take together are not compiled"
+        )
     if settings.devices > 1 and settings.devices * workers > places:
         at_once = f" for each of {workers} trainings at a time" if workers > 1 else ""
         raise UserError(

@@ -136,7 +136,8 @@ def curves(result: StudyResult, *, home: Path) -> list[Curve]:
 
 def _standing(result: StudyResult) -> Standing:
     best = result.winner or best_of(result.rows)
-    matched = next((row for row in result.rows if row.origin == "matched"), None)
+    searched = result.rows if result.training is None else ()
+    matched = next((row for row in searched if row.origin == "matched"), None)
     gain = None
     if best and matched and best.test and matched.test:
         gain = 100 * (best.test.mean - matched.test.mean)

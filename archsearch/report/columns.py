@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from archsearch.archive.leaderboard import Row
+from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.archive.score import Score
 from archsearch.settings import RunSettings
 from archsearch.units import counted, format_count, ms_text
@@ -87,6 +87,21 @@ def freed_text(settings: RunSettings) -> str:
     """Return which design rules a study has freed; empty: none."""
     freed = sorted(settings.relaxed())
     return f"design rules freed: {', '.join(freed)}" if freed else ""
+
+
+def origin_text(result: StudyResult) -> str | None:
+    """Return what the network of a full training came to in the study it is from; None: it is from none."""
+    training = result.training
+    if training is None or not training.study:
+        return None
+    score = training.test or training.val
+    if score is None:
+        return f"from study {training.study}"
+    what = "test" if training.test else "validation"
+    return (
+        f"in study {training.study}, after {counted(training.epochs, 'epoch')}: {what} accuracy "
+        f"{score_text(score)} % (n = {score.n})"
+    )
 
 
 def _accuracy(value: float | None) -> str:

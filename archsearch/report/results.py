@@ -12,7 +12,7 @@ from rich.text import Text
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, freed_text, score_text
+from archsearch.report.columns import columns, freed_text, origin_text, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -34,8 +34,7 @@ def leaderboard(
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
     captions = [
-        *_origin(result),
-        *filter(None, [result.ended, freed_text(result.settings)]),
+        *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
         *result.lost,
     ]
     if len(rows) < len(result.rows):
@@ -70,7 +69,7 @@ def ending(
             f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
             f"{format_count(winner.params)} parameters{speed}{test}"
         )
-    lines += [*_origin(result), *result.lost]
+    lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
     lines.append(
@@ -86,22 +85,6 @@ def ending(
         again = command("track", result.study, home=home)
         shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
     return tuple(shown)
-
-
-def _origin(result: StudyResult) -> list[str]:
-    """Say what the network of a full training came to in the study that it is from."""
-    training = result.training
-    if training is None or not training.study:
-        return []
-    test, val = training.test, training.val
-    score = test or val
-    if score is None:
-        return [f"From study {training.study}"]
-    what = "test" if test else "validation"
-    return [
-        f"In study {training.study}, after {counted(training.epochs, 'epoch')}: {what} accuracy "
-        f"{score_text(score)} % (n = {score.n})"
-    ]
 
 
 def _next(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:

@@ -31,6 +31,7 @@ def finals_of(
         length=length,
         # More time is for what was left, not for more than was asked for.
         further=facts.full and facts.more_time is None,
+        validated=settings.train_on == "train",
     )
     return Finals(plan, bounds=bounds, done=store.finals)
 

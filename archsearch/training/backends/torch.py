@@ -172,7 +172,7 @@ class TorchSteps:
                 tensor.copy_(value)
         chance = tensors[len(kept) :]
         if self._team is not None:
-            chance = [every[self._team.rank] for every in chance]
+            chance = [every[self._team.rank].clone() for every in chance]
         torch.set_rng_state(chance[0])
         if self._place.type == "cuda":
             torch.cuda.set_rng_state(chance[1])
