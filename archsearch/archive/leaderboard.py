@@ -85,6 +85,11 @@ class Row:
     lost_why: str = ""
     graph: str
 
+    @property
+    def retrained(self) -> bool:
+        """Whether a retraining came to its end."""
+        return self.final_val is not None or self.test is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:

@@ -44,6 +44,8 @@ SILENCE_S: Final = 2 * 3600.0
 _START_FAILURES: Final = 3
 """Deaths in a row, before it could take a job, after which a worker is given up."""
 _GRACE_S: Final = 2.0
+_NOTICE_S: Final = 0.5
+"""Seconds from when a process's connections close until it has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -229,6 +231,8 @@ class LocalEngine:
     def _free(self, worker: _Worker, outcome: Outcome) -> None:
         job, worker.job = worker.job, None
         broken = outcome.cause == "worker"
+        if broken and (why := _who_ended(worker.peers)):
+            outcome = replace(outcome, reason=f"worker died: {why}")
         if broken or outcome.held_bytes > self._memory_bytes:
             self._let_go(worker)
             self._bury(worker)
@@ -334,6 +338,15 @@ class LocalEngine:
             child.process.close()
         if worker.meeting is not None:
             shutil.rmtree(worker.meeting, ignore_errors=True)
+
+
+def _who_ended(peers: Sequence[Child]) -> str:
+    """Return why one of a worker's other processes ended, or nothing where none did."""
+    for peer in peers:
+        peer.process.join(_NOTICE_S)
+        if peer.process.exitcode:
+            return peer.why_ended()
+    return ""
 
 
 def _is_the_machines(reason: str) -> bool:

@@ -103,7 +103,7 @@ class OpenStudy:
     def _latencies(self, loop: Loop) -> None:
         if self.gauge is None:
             return
-        retrained = [row for row in read_result(self.store).rows if row.final_val is not None]
+        retrained = [row for row in read_result(self.store).rows if row.retrained]
         self._run(loop, Latencies(unmeasured(self.store), bounds=self.bounds))
         tell_latencies(retrained, self.store, self.emit)
 

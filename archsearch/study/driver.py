@@ -80,9 +80,22 @@ def resume(
         Interrupted: the user stopped the run again.
     """
     settings = opening.stored_settings(name, home)
+    services = services or real_services(settings)
+    result = _resumed(name, settings, max_time, on_event, services)
+    return _followed(result, settings, on_event, services)
+
+
+def _resumed(
+    name: str,
+    settings: RunSettings,
+    max_time: str | None,
+    on_event: Callable[[Event], None],
+    services: Services,
+) -> StudyResult:
+    """Go on with a study, without what follows it (see `resume`)."""
+    home = Path(settings.home)
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
-    services = services or real_services(settings)
     settings = replace(settings, max_time=max_time or settings.max_time)
     images = None
     with opened(url) as storage:
@@ -93,12 +106,10 @@ def resume(
             if store.facts.complete(more_time=max_time is not None):
                 if store.facts.untold:
                     tell_rest(store, settings, services, on_event)
-                # It needs no images.
-                return _followed(read_result(store), settings, on_event, services)
+                return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)
-    result = _Run(settings, on_event, services, taken_up).run()
-    return _followed(result, settings, on_event, services)
+    return _Run(settings, on_event, services, taken_up).run()
 
 
 def _followed(

@@ -78,7 +78,7 @@ def get_ready(gauge: Gauge, store: StudyStore, folder: StudyFolder, finals: Fina
 
 def unmeasured(store: StudyStore) -> list[Row]:
     """Return the networks that were retrained and have not been measured, the best first."""
-    rows = [row for row in read_result(store).rows if row.final_val is not None]
+    rows = [row for row in read_result(store).rows if row.retrained]
     return [row for row in rows if row.name not in store.latencies]
 
 

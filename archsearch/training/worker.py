@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -125,14 +126,7 @@ def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:
                 stopped.add(key)
         return team.agreed(job.key not in stopped)
 
-    told = monotonic()
-
-    def on_progress() -> None:
-        nonlocal told
-        if team.rank == 0 and monotonic() - told > _ALIVE_EVERY_S:
-            pipe.send(ALIVE)
-            told = monotonic()
-
+    on_progress = _life_signs(pipe) if team.rank == 0 else _silence
     try:
         if job.measure_s is not None:
             return measure(job, team)
@@ -152,6 +146,23 @@ def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:
         reason = f"{type(error).__name__}: {first[:300]}"
         cause: Cause = "machine" if cause_of(error) == "machine" else "worker"
     return _failed(job, reason, cause, team)
+
+
+def _life_signs(pipe: Connection) -> Callable[[], None]:
+    """Return what says now and then that this process is alive."""
+    told = monotonic()
+
+    def tell() -> None:
+        nonlocal told
+        if monotonic() - told > _ALIVE_EVERY_S:
+            pipe.send(ALIVE)
+            told = monotonic()
+
+    return tell
+
+
+def _silence() -> None:
+    """Say nothing: the first of several processes speaks for all."""
 
 
 def _failed(job: Job, reason: str, cause: Cause, team: Team) -> Outcome:

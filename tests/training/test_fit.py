@@ -75,7 +75,7 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
     monkeypatch.setattr(
         fit,
         "evaluate",
-        lambda steps, split, tell: seen.append(len(split)) or original(steps, split),
+        lambda steps, split, *rest: seen.append(len(split)) or original(steps, split),
     )
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1))
     data = load(dataset)
@@ -86,7 +86,7 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
 def test_an_infinite_test_loss_is_told_as_none(dataset, monkeypatch):
     from archsearch.training import fit
 
-    monkeypatch.setattr(fit, "evaluate", lambda steps, split, on_progress: (1.0, 0.5, 0.5))
+    monkeypatch.setattr(fit, "evaluate", lambda steps, split, *rest: (1.0, 0.5, 0.5))
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
     assert outcome.test_loss == 1.0
     infinite = iter([1.0, float("inf")])
@@ -191,7 +191,7 @@ def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkey
     calls = []
     original = fit.evaluate
     monkeypatch.setattr(
-        fit, "evaluate", lambda steps, split, tell: calls.append(1) or original(steps, split)
+        fit, "evaluate", lambda steps, split, *rest: calls.append(1) or original(steps, split)
     )
     third, seldom = trained(replace(job, val_every=3))
     assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]
@@ -247,3 +247,40 @@ def test_a_network_of_kernels_alone_trains(dataset):
     outcome, reports = trained(job_for(dataset, graph, epochs=3))
     assert outcome.status == "complete", outcome.reason
     assert reports[-1].loss < reports[0].loss
+
+
+def test_validation_images_that_are_trained_on_are_not_looked_at_and_the_test_images_once(
+    dataset, monkeypatch
+):
+    from archsearch.training import fit
+
+    data, looked = load(dataset), []
+    whole = fit.evaluate
+
+    def watched(steps, split, *rest):
+        looked.append(split.labels.tolist())
+        return whole(steps, split, *rest)
+
+    monkeypatch.setattr(fit, "evaluate", watched)
+    seen = set()
+    steps = fit.make_steps
+
+    def counting(backend, task):
+        made = steps(backend, task)
+        train = made.train
+
+        def step(images, labels, rates):
+            seen.add(len(labels))
+            return train(images, labels, rates)
+
+        made.train = step
+        return made
+
+    monkeypatch.setattr(fit, "make_steps", counting)
+    job = job_for(dataset, vgg_like(), test=True, train_on="train+val")
+    outcome, reports = trained(replace(job, images=3 * (96 + 40)))
+    assert looked == [data.test.labels.tolist()]
+    assert (outcome.status, outcome.epochs, outcome.val_accuracy) == ("complete", 3, None)
+    assert outcome.test_accuracy is not None
+    assert all(report.val_accuracy is None for report in reports)
+    assert outcome.images == round(3 * 136 / 16) * 16

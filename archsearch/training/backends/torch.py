@@ -71,11 +71,7 @@ class TorchSteps:
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
             for constants in (task.image_mean, task.image_scale)
         )
-        self._class_weights = (
-            None
-            if task.class_weights is None
-            else torch.tensor(task.class_weights, dtype=torch.float32, device=self._place)
-        )
+        self._class_weights = _class_weights(task, self._place)
         self._trained = [*self._network.kernels, *self._network.others]
         self._weights = _joined(self._trained, self._place)
         # Behind the gradients come the loss and the hits: what processes add up is one vector.
@@ -259,6 +255,13 @@ def _network(task: Task, place: torch.device, team: TorchTeam | None) -> Network
     residual = task.recipe.zero_init_residual
     weights = initial_weights(task.graph, seed=task.seed, zero_init_residual=residual)
     return Network(task.graph, weights, auxiliary=True, device=place, team=team)
+
+
+def _class_weights(task: Task, place: torch.device) -> Tensor | None:
+    """Return the weights of the classes in the loss; None: every image counts alike."""
+    if task.class_weights is None:
+        return None
+    return torch.tensor(task.class_weights, dtype=torch.float32, device=place)
 
 
 def _tensor(values: Any) -> Tensor:

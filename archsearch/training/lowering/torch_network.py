@@ -5,6 +5,7 @@ memory order than PyTorch's convolutions want. Maps are `(n, channels, height, w
 channels last; weights go in and out in Keras's shapes (archsearch.training.initial).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -90,10 +91,7 @@ class Network:
         self.random = False
         self._places: dict[str, list[tuple[Tensor, tuple[int, ...]]]] = {}
         last_use = {i: index for index, node in enumerate(graph.nodes) for i in node.inputs}
-        uses = [0] * len(graph)
-        for node in graph.nodes:
-            for i in node.inputs:
-                uses[i] += 1
+        uses = Counter(i for node in graph.nodes for i in node.inputs)
         self._steps: list[tuple[Apply, tuple[int, ...], tuple[int, ...]] | None] = []
         for index, node in enumerate(graph.nodes):
             if index in skip or not node.inputs:
