@@ -225,7 +225,8 @@ def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield a line where the workers' training steps need more memory than there is."""
     setups = problem.sharing.setups
     if setups[0].gpu is None:
-        at_once, room, where = found.workers, found.free_bytes, "are free"
+        at_once = found.workers * problem.sharing.devices
+        room, where = found.free_bytes, "are free"
     else:
         at_once = max(Counter(setup.gpu for setup in setups).values())
         room, where = problem.machine.gpu_memory_bytes or 0, f"has GPU {setups[0].gpu}"
