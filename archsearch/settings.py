@@ -176,7 +176,7 @@ class RunSettings:
     epochs: int | None = field(
         default=None,
         metadata=setting(
-            "Passes over the training images a trial.",
+            "Passes over the training images of a training.",
             least=1,
             excludes="train_flops",
             reason="a trial's length is one or the other",
@@ -251,7 +251,9 @@ class RunSettings:
     )
     seeds: int = field(
         default=None,  # type: ignore[assignment]  # is a number once made
-        metadata=setting("Seeds each finalist is retrained with.", least=1, after="finalists"),
+        metadata=setting(
+            "Seeds to train a finalist, or NETWORK, from scratch with.", least=1, after="finalists"
+        ),
     )
     """Of a full training: its trainings. Not given: `DEFAULT_SEEDS`, or one."""
     finalists: int = field(

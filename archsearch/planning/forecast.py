@@ -130,7 +130,8 @@ def expected(
     )
     counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.networks)))
     if isinstance(pace, Pace):
-        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, problem)))
+        notes = (*_troubles(pace, problem), *_afterwards(pace, problem))
+        counted = replace(counted, notes=(*counted.notes, *notes))
         return timed(counted, pace, problem, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))
@@ -144,6 +145,17 @@ def _troubles(pace: Pace, problem: Problem) -> Iterator[str]:
         yield (
             f"{problem.sharing.backend} was given a GPU but trains on the processor: it lacks NVIDIA's "
             "libraries, or the driver is too old for it"
+        )
+
+
+def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
+    """Yield how long the full training takes that follows a search, if one does."""
+    epochs = problem.settings.train_winner
+    if epochs is not None:
+        seconds = epochs * problem.train_images / pace.images_per_s
+        yield (
+            f"then the best network is trained in full, for {epochs} epochs: about "
+            f"{format_duration(seconds)} more, whatever the bounds of the search"
         )
 
 

@@ -168,3 +168,10 @@ def test_it_is_told_to_the_tracker_later_too(settings, tmp_path):
     track(name, home=tmp_path, services=world.services())
     assert {record.role for record in world.tracker.trial_records.values()} == {"baseline"}
     assert len(world.tracker.trials) == 2
+
+
+def test_the_plan_of_a_search_says_what_follows_it(search):
+    notes = plan(search, services=World().services()).notes
+    assert any("trained in full, for 7 epochs: about" in note for note in notes)
+    notes = plan(replace(search, train_winner=None), services=World().services()).notes
+    assert not any("in full" in note for note in notes)
