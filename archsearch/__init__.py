@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archsearch.api import build, check, export, network, profile, sample, search
+    from archsearch.api import build, check, export, network, profile, sample, search, train
     from archsearch.errors import ArchsearchError, UserError
     from archsearch.settings import RunSettings
 
@@ -26,6 +26,7 @@ __all__ = [
     "profile",
     "sample",
     "search",
+    "train",
 ]
 
 _HOME = {"ArchsearchError": "errors", "UserError": "errors", "RunSettings": "settings"}

@@ -13,7 +13,7 @@ from archsearch.plugins import unknown
 from archsearch.readings import table
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import KnobValue
-from archsearch.space.registry import find_baseline, find_space, load_baselines
+from archsearch.space.registry import find_baseline, find_space
 from archsearch.space.solve import Candidate
 from archsearch.space.solve import sample as _sample
 from archsearch.units import split_names
@@ -70,6 +70,42 @@ def search(
         return run(with_environment(settings, os.environ), on_event=tell)
 
 
+def train(
+    settings: "RunSettings",
+    *,
+    graph: Graph | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "StudyResult":
+    """Train one network from scratch in full, as `archsearch train` does.
+
+        archsearch.train(archsearch.RunSettings(network="resnet20_cifar", data="cifar10", epochs=200))
+
+    A study's name trains its winner (`place` and `trial` choose another), on the study's images and by its
+    recipe; what is not at its default in the settings wins over these. Call this, as `search`, under
+    `if __name__ == "__main__":`.
+
+    Args:
+        settings: what is asked for; `network` says what is trained.
+        graph: the network itself; it is kept as a file of the home, and `network` is what it is called.
+        on_event: told what happens, as it happens.
+
+    Returns:
+        The leaderboard of the one network, with test accuracy over its seeds; where its exported model is;
+        as `training`, what it came to in the study that it is from.
+
+    Raises:
+        UserError: something asked for does not work; nothing has been kept then.
+        ArchsearchError: it could not be trained.
+    """
+    from archsearch.study.in_full.asking import completed, kept_graph
+
+    if settings.network is None:
+        raise UserError("network is missing; archsearch.search searches a space")
+    if graph is not None:
+        settings = kept_graph(settings, graph)
+    return search(completed(settings), on_event=on_event)
+
+
 def network(
     name: str | Path | Graph, *, input: Size | None = None, classes: int | None = None
 ) -> Graph:
@@ -88,19 +124,13 @@ def network(
     if isinstance(name, Graph):
         return name
     path = Path(name)
-    if not _is_stored(path):
+    from archsearch.exchange.network_files import is_stored, load_network
+
+    if not is_stored(path):
         return find_baseline(str(name)).build(input, classes)
     if classes:
         raise UserError(f"{name} is stored with its classes; classes are for baselines")
-    from archsearch.exchange.network_files import load_network
-
     return load_network(path, input=input)
-
-
-def _is_stored(path: Path) -> bool:
-    if path.suffix.lower() in {".json", ".keras", ".h5", ".hdf5"} or path.is_dir():
-        return True
-    return path.is_file() and str(path) not in load_baselines()
 
 
 def profile(

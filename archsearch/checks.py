@@ -6,6 +6,7 @@ from archsearch.errors import UserError
 from archsearch.units import parse_flops, split_names
 
 RESIZES: Final = ("crop", "squash")
+TRAINED_ON: Final = ("train", "train+val")
 BASELINE_WORDS: Final = ("matched", "published", "all", "none")
 
 
@@ -71,6 +72,28 @@ def check_data(text: str) -> None:
     """
     if not text:
         raise UserError("data is empty; give digits, a folder of images or an .npz file")
+
+
+def check_network(text: str) -> None:
+    """Refuse a network without a name.
+
+    Raises:
+        UserError: the text is empty.
+    """
+    if not text:
+        raise UserError("network is empty; give a study, a baseline's name or a file")
+
+
+def check_train_on(text: str) -> None:
+    """Refuse splits that are not for a full training to train on.
+
+    Raises:
+        UserError: it is none of TRAINED_ON.
+    """
+    if text not in TRAINED_ON:
+        raise UserError(
+            f"train_on is {text!r}; it must be {' or '.join(TRAINED_ON)}: the test images only judge"
+        )
 
 
 def check_baselines(text: str) -> None:

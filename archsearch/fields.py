@@ -49,8 +49,9 @@ class Declared:
         after: the setting behind which `--help` shows the flag; None: the field before.
         excludes: a setting that says the same thing in another way.
         reason: the end of the message where both are given.
-        part: the part of the recipe (archsearch.training.recipe) that this sets.
+        part: the part of the recipe (archsearch.recipes.recipe) that this sets.
         variable: whether an environment variable sets it as well.
+        commands: that it is a setting of.
     """
 
     help: str
@@ -68,6 +69,7 @@ class Declared:
     reason: str = "give one of them"
     part: str | None = None
     variable: bool = True
+    commands: tuple[str, ...] = ("run", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ class Setting:
     def help(self) -> str:
         """What `--help` says of the flag."""
         return self.declared.help.replace("{default}", str(self.default))
+
+    def belongs_to(self, command: str) -> bool:
+        """Whether it is a setting of a command; the argument of `train` has no flag of its own."""
+        return command in (self.declared.commands or ("train",))
 
     def take(self, value: object, *, where: str = "") -> Value:
         """Return what was given as the plain value that the setting holds.

@@ -30,8 +30,12 @@ def gather(
     *,
     config: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    study: Mapping[str, object] | None = None,
 ) -> RunSettings:
-    """Put settings together: `flags` over the file `config` over `ARCHSEARCH_*` in `environ`.
+    """Put settings together: `flags` over the file `config` over those of a `study` over `ARCHSEARCH_*`.
+
+    The study is the one whose network is trained in full; `environ` has the variables. Those that are
+    for another command do not count.
 
     Where none of them says where runs go, MLflow's own MLFLOW_TRACKING_URI does.
 
@@ -41,9 +45,12 @@ def gather(
     Raises:
         UserError: a file that cannot be read, or anything `RunSettings.from_dict` refuses.
     """
+    read = {} if config is None else read_toml(config)
+    command = "train" if (flags.get("network") or read.get("network")) else "run"
     sources = [
-        (_from_environment(environ or {}), "environment: "),
-        ({} if config is None else read_toml(config), f"{config}: "),
+        (_from_environment(environ or {}, command), "environment: "),
+        (study or {}, ""),
+        (read, f"{config}: "),
         ({key: value for key, value in flags.items() if value is not None}, ""),
     ]
     rivals = [pair for one, other, _ in RIVALS for pair in ((one, other), (other, one))]
@@ -118,12 +125,12 @@ def _scalar(text: str) -> Value:
     return text
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+def _from_environment(environ: Mapping[str, str], command: str) -> dict[str, object]:
     """Pick this program's variables; one of no known name belongs to someone else."""
     found: dict[str, object] = {}
     for name, known in SETTINGS.items():
         text = environ.get(ENVIRONMENT_PREFIX + name.upper())
-        if text and known.declared.variable:
+        if text and known.declared.variable and known.belongs_to(command):
             found[name] = from_text(known.kind, text)
     if address := environ.get(MLFLOW_ADDRESS):
         found.setdefault("tracking_uri", address)

@@ -24,12 +24,12 @@ import keras
 import keras_tuner
 
 from archsearch.errors import UserError
+from archsearch.recipes.named import find_recipe
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import IntKnob, Knob, KnobValue
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.training.lowering.keras_model import build_model
-from archsearch.training.recipes import find_recipe
 
 Compile = Callable[[keras.Model, keras_tuner.HyperParameters], None]
 

@@ -1,4 +1,4 @@
-"""What a user asks of a run: checked values from flags, a file, the environment, defaults."""
+"""What a user asks of a search or a full training: values from flags, files, the environment, checked."""
 
 import difflib
 import re
@@ -11,9 +11,11 @@ from archsearch.checks import (
     check_baselines,
     check_budget,
     check_data,
+    check_network,
     check_resize,
     check_space,
     check_study_name,
+    check_train_on,
 )
 from archsearch.errors import UserError
 from archsearch.fields import Setting, Value, plain, setting, settings_of
@@ -27,33 +29,93 @@ from archsearch.units import (
 )
 
 DEFAULT_EPOCHS: Final = 4
+FULL_EPOCHS: Final = 60
+"""Epochs of a full training where nothing is said: fifteen times a trial's. Papers train 160 to 200 on
+CIFAR with a rate that falls in steps; one that falls to nothing over any length, as the default recipe's
+does, gains little beyond a third of that."""
 DEFAULT_TRIALS: Final = 6
+DEFAULT_SEEDS: Final = 2
+"""Of a finalist; a full training has one where nothing is said."""
 BOUNDED_TRIALS: Final = 1000
 """Trials of a search that is bounded by time or FLOPs, where no number is given: what fits."""
 PART: Final = "recipe."
 """Begins the key of a recipe's part, `recipe.base_lr`."""
+_RUN: Final = ("run",)
+_TRAIN: Final = ("train",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """Everything `archsearch run` needs to know.
+    """Everything `archsearch run`, or `archsearch train`, needs to know.
 
-    A field is all there is of a setting: flag, environment variable, conversion, range and help follow
-    from it. Paths, and names in lists, are kept as the texts that a file holds.
+    A search has a `space` and `flops`, a full training a `network`. A field is all there is of a setting:
+    flag, environment variable, conversion, range and help follow from it. Paths, and names in lists, are
+    kept as the texts that a file holds.
 
     Raises:
         UserError: a value is of the wrong type or does not work; the message says which, and what would.
     """
 
-    space: str = field(
+    space: str | None = field(
+        default=None,
         metadata=setting(
-            "The design space (archsearch spaces lists them).", metavar="NAME", check=check_space
-        )
+            "The design space (archsearch spaces lists them).",
+            metavar="NAME",
+            check=check_space,
+            commands=_RUN,
+        ),
     )
-    flops: str = field(
+    flops: str | None = field(
+        default=None,
         metadata=setting(
             "4G: a cap to fill; 3.8G:4.2G: a range.", metavar="BUDGET", check=check_budget
-        )
+        ),
+    )
+    """Of a full training: of the classic of the space that `network` names, its matched baseline."""
+    network: str | None = field(
+        default=None,
+        metadata=setting(
+            "What is trained in full.",
+            metavar="NETWORK",
+            form="path",
+            check=check_network,
+            variable=False,
+            commands=(),
+        ),
+    )
+    """A study, for its winner; a baseline's name; a Graph JSON, `.keras` file or export."""
+    place: int | None = field(
+        default=None,
+        metadata=setting(
+            "Which of the study's table: 1 is its winner.",
+            metavar="N",
+            least=1,
+            excludes="trial",
+            reason="a network has one place",
+            variable=False,
+            commands=_TRAIN,
+        ),
+    )
+    trial: int | None = field(
+        default=None,
+        metadata=setting(
+            "The study's trial of that number.",
+            metavar="N",
+            least=0,
+            variable=False,
+            commands=_TRAIN,
+        ),
+    )
+    train_on: str = field(
+        default="train",
+        metadata=setting(
+            "{default} (default), or train+val: then only the test images judge.",
+            metavar="SPLITS",
+            flag="on",
+            check=check_train_on,
+            variable=False,
+            commands=_TRAIN,
+        ),
     )
     data: str = field(
         default="digits",
@@ -87,6 +149,7 @@ class RunSettings:
             metavar="RULE",
             form="names",
             repeatable=True,
+            commands=_RUN,
         ),
     )
     """Names separated by commas."""
@@ -107,13 +170,13 @@ class RunSettings:
     """In the loss, whatever their size."""
     trials: int = field(
         default=None,  # type: ignore[assignment]  # is a number once made
-        metadata=setting("Networks to try, baseline included.", least=1),
+        metadata=setting("Networks to try, baseline included.", least=1, commands=_RUN),
     )
     """Not given: `DEFAULT_TRIALS`, or what fits under `max_time` or `search_flops`."""
     epochs: int | None = field(
         default=None,
         metadata=setting(
-            "Passes over the training images a trial.",
+            "Passes over the training images of a training.",
             least=1,
             excludes="train_flops",
             reason="a trial's length is one or the other",
@@ -123,7 +186,10 @@ class RunSettings:
     train_flops: str | None = field(
         default=None,
         metadata=setting(
-            "Training FLOPs of a trial, in place of --epochs.", metavar="F", check=parse_flops
+            "Training FLOPs of a trial, in place of --epochs.",
+            metavar="F",
+            check=parse_flops,
+            commands=_RUN,
         ),
     )
     """As `archsearch.units.training_flops` counts them."""
@@ -137,14 +203,20 @@ class RunSettings:
     search_flops: str | None = field(
         default=None,
         metadata=setting(
-            "Bound of all training FLOPs together: 1P.", metavar="F", check=parse_flops
+            "Bound of all training FLOPs together: 1P.",
+            metavar="F",
+            check=parse_flops,
+            commands=_RUN,
         ),
     )
     """Of all trials and finals; None: no bound."""
     max_latency: str | None = field(
         default=None,
         metadata=setting(
-            "What a call of any network may take: 5ms, 0.8ms.", metavar="T", check=parse_latency
+            "What a call of any network may take: 5ms, 0.8ms.",
+            metavar="T",
+            check=parse_latency,
+            commands=_RUN,
         ),
     )
     """A call of one image, exported, on this machine; None: no bound."""
@@ -165,7 +237,7 @@ class RunSettings:
             variable=False,
         ),
     )
-    """Values of an archsearch.training.recipe.Recipe by the names of its fields; `none` for None, numbers
+    """Values of an archsearch.recipes.recipe.Recipe by the names of its fields; `none` for None, numbers
     of a list separated by commas. In a file: the table `[recipe]`, beside the recipe's `name`."""
     batch_size: int | None = field(
         default=None, metadata=setting("Images a step.", least=1, part="batch")
@@ -180,12 +252,17 @@ class RunSettings:
         default=0, metadata=setting("Of everything random.", least=0, after="test_fraction")
     )
     seeds: int = field(
-        default=2,
-        metadata=setting("Seeds each finalist is retrained with.", least=1, after="finalists"),
+        default=None,  # type: ignore[assignment]  # is a number once made
+        metadata=setting(
+            "Seeds to train a finalist, or NETWORK, from scratch with.", least=1, after="finalists"
+        ),
     )
+    """Of a full training: its trainings. Not given: `DEFAULT_SEEDS`, or one."""
     finalists: int = field(
         default=1,
-        metadata=setting("Candidates retrained from scratch.", least=1, after="val_every"),
+        metadata=setting(
+            "Candidates retrained from scratch.", least=1, after="val_every", commands=_RUN
+        ),
     )
     baselines: str = field(
         default="matched",
@@ -195,17 +272,39 @@ class RunSettings:
             form="names",
             check=check_baselines,
             after="seeds",
+            commands=_RUN,
         ),
     )
     """Names of published networks, separated by commas; `matched` may be among them."""
+    train_winner: int | None = field(
+        default=None,
+        metadata=setting(
+            "Then train the best network in full, for so many epochs.",
+            metavar="EPOCHS",
+            least=1,
+            after="baselines",
+            commands=_RUN,
+        ),
+    )
+    """As a study of its own, beyond `max_time`."""
     workers: int | None = field(
-        default=None, metadata=setting("Trials at the same time.", least=1, most=1024)
+        default=None, metadata=setting("Trainings at the same time.", least=1, most=1024)
     )
     """None: what suits the machine. Each one is a process."""
     workers_per_gpu: int | None = field(
-        default=None, metadata=setting("Trials that share a GPU.", least=1, most=64)
+        default=None, metadata=setting("Trials that share a GPU.", least=1, most=64, commands=_RUN)
     )
     """None: what suits the trials."""
+    devices: int | None = field(
+        default=None,
+        metadata=setting(
+            "Spread a training over so many GPUs, or processes of the CPU.",
+            least=1,
+            most=64,
+            commands=_TRAIN,
+        ),
+    )
+    """Each has its share of every batch. None: the GPUs there are, one without any."""
     backend: str = field(
         default="auto",
         metadata=setting("{default} (default), tensorflow, jax or torch.", metavar="B"),
@@ -265,11 +364,16 @@ class RunSettings:
             after="val_fraction",
         ),
     )
-    prune: bool = field(default=True, metadata=setting("Stop hopeless trials early.", after="ema"))
+    prune: bool = field(
+        default=True, metadata=setting("Stop hopeless trials early.", after="ema", commands=_RUN)
+    )
     sampler: str = field(
         default="tpe",
         metadata=setting(
-            "What proposes networks: {default} (default), random.", metavar="NAME", after="prune"
+            "What proposes networks: {default} (default), random.",
+            metavar="NAME",
+            after="prune",
+            commands=_RUN,
         ),
     )
     fidelity: str = field(
@@ -278,6 +382,7 @@ class RunSettings:
             "What stops hopeless trials: {default} (default), none.",
             metavar="NAME",
             after="sampler",
+            commands=_RUN,
         ),
     )
     engine: str = field(
@@ -295,9 +400,11 @@ class RunSettings:
                 object.__setattr__(self, name, parts)
             elif value is not None or not known.optional:
                 object.__setattr__(self, name, known.take(value))
+        self._check_kind()
         if self.trials is None:
-            bounded = self.max_time is not None or self.search_flops is not None
-            object.__setattr__(self, "trials", BOUNDED_TRIALS if bounded else DEFAULT_TRIALS)
+            object.__setattr__(self, "trials", self._usual_trials())
+        if self.seeds is None:
+            object.__setattr__(self, "seeds", DEFAULT_SEEDS if self.network is None else 1)
         self._check_rivals()
         for name, known in SETTINGS.items():
             known.check(getattr(self, name))
@@ -307,6 +414,27 @@ class RunSettings:
                 "nothing to train on; their sum must be below 1"
             )
 
+    def _usual_trials(self) -> int:
+        if self.network is not None:
+            return 1
+        bounded = self.max_time is not None or self.search_flops is not None
+        return BOUNDED_TRIALS if bounded else DEFAULT_TRIALS
+
+    def _check_kind(self) -> None:
+        """Refuse what is neither a search nor a full training, or something of both."""
+        for key in ("space", "flops") if self.network is None else ():
+            if getattr(self, key) is None:
+                raise UserError(f"{key} is missing; give --{key} or set it in a file")
+        usual = {"trials": self._usual_trials()}
+        for name, known in SETTINGS.items():
+            value = getattr(self, name)
+            expected = (None, usual.get(name, known.default))
+            if not known.belongs_to(self.command) and value not in expected:
+                other = "train" if self.command == "run" else "run"
+                raise UserError(
+                    f"{name} {value} is for archsearch {other}, not for {self.command}; leave it out"
+                )
+
     def _check_rivals(self) -> None:
         values = self.to_dict()
         for one, other, reason in RIVALS:
@@ -314,6 +442,17 @@ class RunSettings:
                 raise UserError(
                     f"{one} {values[one]} and {other} {values[other]} are both given; {reason}"
                 )
+
+    @property
+    def command(self) -> str:
+        """What they are for: `run`, a search, or `train`, a full training."""
+        return "run" if self.network is None else "train"
+
+    @property
+    def usual_epochs(self) -> int:
+        """Epochs of a training, unless `train_flops` decides."""
+        usual = DEFAULT_EPOCHS if self.network is None else FULL_EPOCHS
+        return usual if self.epochs is None else self.epochs
 
     def relaxed(self) -> frozenset[str]:
         """Split `relax` at its commas."""
@@ -336,11 +475,12 @@ class RunSettings:
         """Count the images a network of that many forward FLOPs sees in training."""
         if self.train_flops is not None:
             return max(1, parse_flops(self.train_flops) // training_flops(flops, 1))
-        return (DEFAULT_EPOCHS if self.epochs is None else self.epochs) * train_images
+        return self.usual_epochs * train_images
 
     def to_dict(self) -> dict[str, Value]:
         """Return the values that are set, in order, as JSON holds them: a recipe's parts as `recipe.PART`."""
-        values = flat({name: getattr(self, name) for name in SETTINGS})
+        own = (s.name for s in SETTINGS.values() if s.belongs_to(self.command))
+        values = flat({name: getattr(self, name) for name in own})
         return {key: take(key, value) for key, value in values.items() if value is not None}
 
     def to_tables(self) -> dict[str, Value | dict[str, Value]]:
@@ -356,7 +496,7 @@ class RunSettings:
 
         Raises:
             UserError: an unknown name (the nearest one is named), a value of the wrong type or
-                out of range, or `space` or `flops` missing.
+                out of range; `space` or `flops` missing where there is no `network`.
         """
         given: dict[str, object] = {}
         parts: dict[str, object] = {}
@@ -365,9 +505,6 @@ class RunSettings:
                 parts[key.removeprefix(PART)] = value
             elif value is not None:
                 given[key] = take(key, value)
-        for key in ("space", "flops"):
-            if key not in given:
-                raise UserError(f"{key} is missing; give --{key} or set it in a file")
         if parts:
             given["recipe_parts"] = parts
         return cls(**given)  # type: ignore[arg-type]  # __post_init__ checks each by its field
@@ -386,10 +523,11 @@ RIVALS: Final = [
 
 
 def default_study_name(settings: RunSettings) -> str:
-    """Make a study's name from space, budget and data: `resnext-20M-digits`."""
+    """Make a study's name from space, budget and data: `resnext-20M-digits`; or `resnet20-digits`."""
     data = Path(settings.data.rstrip("/\\")).name.removesuffix(".npz")
     freed = (f"free-{rule}" for rule in sorted(settings.relaxed()))
-    parts = (settings.space, settings.flops, data, *freed)
+    what = settings.space if settings.network is None else Path(settings.network).stem
+    parts = tuple(filter(None, (what, settings.flops, data, *freed)))
     safe = (re.sub(r"[^A-Za-z0-9._]+", "_", part).strip("._-") or "data" for part in parts)
     return re.sub(r"\.{2,}", ".", "-".join(safe))[:70]
 

@@ -14,13 +14,13 @@ import numpy as np
 from archsearch.augmentation.apply import augment
 from archsearch.augmentation.policy import policy_for
 from archsearch.augmentation.transforms import draw
+from archsearch.recipes.named import NAMED
+from archsearch.recipes.recipe import Recipe, with_parts
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
 from archsearch.space.solve import solve
 from archsearch.training.backends.base import Rates, Task
 from archsearch.training.backends.choice import make_steps
-from archsearch.training.recipe import Recipe, with_parts
-from archsearch.training.recipes import NAMED
 
 BATCH = 32
 PARTS = {

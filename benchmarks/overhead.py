@@ -49,8 +49,8 @@ def fixed_costs(backend, options, home):
     from sides import write_dataset
 
     from archsearch.engines.local import LocalEngine
+    from archsearch.recipes.recipe import Recipe
     from archsearch.training.job import Job
-    from archsearch.training.recipe import Recipe
     from archsearch.training.setup import WorkerSetup
 
     data = write_dataset(home / "data", size=SMALL, classes=CLASSES, count=1500)

@@ -25,9 +25,9 @@ from sides import write_dataset
 from archsearch.engines.engine import find_engine
 from archsearch.engines.local import LocalEngine
 from archsearch.planning.sharing import Sharing, worker_setups
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.backends.choice import choose_backend, gpus_for
 from archsearch.training.job import Job, Outcome
-from archsearch.training.recipe import Recipe
 
 
 def make_jobs(cases: list[Case], options: argparse.Namespace, dataset: Path) -> list[Job]:

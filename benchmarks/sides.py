@@ -123,9 +123,9 @@ def importing(side: str, setup: WorkerSetup) -> None:
 def ours(side: str, setting: Setting) -> Iterator[Side]:
     """Give archsearch's own training steps, as a trial takes them; `torch_compiled` with --compile."""
     from archsearch.data import load
+    from archsearch.recipes.recipe import Recipe
     from archsearch.training.fit import train_steps
     from archsearch.training.job import Job
-    from archsearch.training.recipe import Recipe
 
     data = load(Path(setting.dataset))
     job = Job(

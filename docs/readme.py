@@ -6,9 +6,9 @@ python docs/readme.py
 import re
 from pathlib import Path
 
+from archsearch.recipes.named import recipes_markdown
 from archsearch.report.catalog import rule_rows, rules_markdown, space_rows, spaces_markdown
 from archsearch.space.registry import load_spaces
-from archsearch.training.recipes import recipes_markdown
 
 README = Path(__file__).parent.parent / "README.md"
 RECIPES = Path(__file__).parent / "recipes.md"

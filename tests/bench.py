@@ -17,6 +17,7 @@ from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
@@ -37,7 +38,6 @@ from archsearch.testing.memory_tracker import MemoryTracker
 from archsearch.testing.toy_space import REQUEST, ToySpace
 from archsearch.tracking.records import StudyRecord
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
 
 TRAIN = 100
 

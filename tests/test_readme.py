@@ -37,6 +37,7 @@ COMMANDS = [
 ]
 NEEDS_A_STUDY = {
     "run",
+    "train",
     "resume",
     "ui",
     "export",
@@ -201,6 +202,9 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     shell(shown("check", "resnext-20M-digits"))
     shell(shown("track", "resnext-20M-digits"))
     shell(shown("export", "resnext-20M-digits"))
+    shell(shown("train", "resnext-20M-digits"))
+    shell(shown("train", "--on", "train+val"))
+    assert "baseline resnet20_cifar" in shell(shown("train", "--recipe", "resnet2015"))
     with shell.started("archsearch check model/ --json") as audit:
         findings = json.loads(audit.communicate()[0])
         assert audit.returncode == bool(findings)
@@ -225,6 +229,7 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     names = {study["name"] for study in shell.json(shown("studies"))}
     wanted = {"resnext-20M-digits", "vgg-20M-digits", "wrn-50M-photos", "wrn-50M-cifar10"}
     wanted |= {"resnext-20M-digits-free_resnext_width"}
+    wanted |= {"resnext-20M-digits-full", "resnext-20M-digits-full-2"}
     wanted |= {"wrn-50M-digits"} | ({"resnext-20M-digits-2"} if torch else set())
     assert names == wanted
     shell(shown("delete", "resnext-20M-digits", "--yes"))

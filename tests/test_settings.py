@@ -1,5 +1,6 @@
 import string
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from archsearch.settings import SETTINGS, RunSettings, default_study_name
 
 
 def make(**changes: object) -> RunSettings:
-    return RunSettings.from_dict({"space": "resnext", "flops": "20M", **changes})
+    """Settings of a search; of a full training where only that has one of the changes."""
+    own = all(SETTINGS[name].belongs_to("run") for name in changes if name in SETTINGS)
+    kind = {"space": "resnext", "flops": "20M"} if own else {"network": "resnet20"}
+    return RunSettings.from_dict({**kind, **changes})
 
 
 def test_defaults_suffice_beside_space_and_budget():
@@ -108,6 +112,51 @@ def test_a_bounded_search_tries_what_fits_in_every_way_in():
 def test_missing_space_is_named():
     with pytest.raises(UserError, match="space is missing"):
         RunSettings.from_dict({"flops": "20M"})
+
+
+def test_a_full_training_has_defaults_of_its_own_and_keeps_no_setting_of_a_search(tmp_path: Path):
+    found = RunSettings(network=tmp_path / "net.json")
+    assert (found.seeds, found.usual_epochs, found.train_on) == (1, 60, "train")
+    assert make().seeds == 2
+    assert replace(found, seed=3).seed == 3
+    kept = found.to_dict()
+    assert kept["network"] == str(tmp_path / "net.json")
+    assert not kept.keys() & {"space", "flops", "trials", "finalists", "sampler", "prune"}
+    file = tmp_path / "run.toml"
+    file.write_text(tomli_w.dumps(kept), encoding="utf-8")
+    assert gather({}, config=file) == found
+    assert "network" not in make().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": ""}, "network is empty; give a study, a baseline's name or a file"),
+        ({"network": "resnet20", "space": "vgg"}, "space vgg is for archsearch run, not for train"),
+        ({"network": "resnet20", "trials": 3}, "trials 3 is for archsearch run, not for train"),
+        ({"network": "resnet20", "train_on": "test"}, "it must be train or train+val: the test"),
+        ({"network": "s", "place": 1, "trial": 2}, "both given; a network has one place"),
+        ({"network": "s", "devices": 0}, "devices is 0; it must be at least 1"),
+        (
+            {"space": "vgg", "flops": "1M", "place": 2},
+            "place 2 is for archsearch train, not for run",
+        ),
+        ({"space": "vgg"}, "flops is missing; give --flops"),
+    ],
+)
+def test_a_search_and_a_full_training_are_not_mixed(changes, message):
+    with pytest.raises(UserError) as error:
+        RunSettings(**changes)
+    assert message in str(error.value)
+
+
+def test_variables_of_another_command_do_not_count():
+    environ = {"ARCHSEARCH_TRIALS": "9", "ARCHSEARCH_EPOCHS": "5", "ARCHSEARCH_SPACE": "vgg"}
+    found = gather({"network": "resnet20"}, environ=environ)
+    assert (found.trials, found.epochs, found.space) == (1, 5, None)
+    study = {"epochs": 7, "data": "cifar10", "recipe": "resnet2015"}
+    found = gather({"network": "s", "data": "digits"}, environ=environ, study=study)
+    assert (found.epochs, found.data, found.recipe) == (7, "digits", "resnet2015")
 
 
 def test_toml_round_trip(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 Format 2. Format 1, of version 0.1 before it, lacks the images a training saw, the findings of the rule
 check and the numbers of decisions; it is read all the same, and a study that goes on is written in format 2.
+Format 3 is that of full trainings, of which earlier versions know nothing.
 """
 
 from collections.abc import Mapping
@@ -9,16 +10,18 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training
+from archsearch.archive.score import Score
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import Knobs
 from archsearch.training.job import Outcome
 
 FORMAT: Final = 2
-READABLE: Final = (1, 2)
+TRAINING_FORMAT: Final = 3
+READABLE: Final = (1, 2, 3)
 FINAL: Final = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 LATENCY: Final = "latency:"
@@ -36,7 +39,7 @@ _DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activa
 _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
-    "untold": "untold",
+    "untold": "untold", "trained": "trained",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
 
@@ -51,12 +54,15 @@ def kept_settings(settings: RunSettings) -> dict[str, Any]:
 
 def mark_of(facts: StudyFacts) -> dict[str, Any]:
     """Return what is written of a study as it is made."""
-    return {
+    mark = {
         "format": FORMAT,
         "settings": kept_settings(facts.settings),
         "dataset": asdict(facts.dataset),
         "created": facts.created,
     }
+    if facts.training is None:
+        return mark
+    return {**mark, "format": TRAINING_FORMAT, "training": asdict(facts.training)}
 
 
 def changes(before: StudyFacts, after: StudyFacts) -> dict[str, Any]:
@@ -88,7 +94,21 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         settings=RunSettings.from_dict(attributes["settings"]),
         dataset=DatasetFacts(**data),
         created=attributes.get("created", ""),
+        training=_training(attributes.get("training")),
         **changing,
+    )
+
+
+def _training(record: Mapping[str, Any] | None) -> FullTraining | None:
+    if record is None:
+        return None
+    val, test, holds = record["val"], record["test"], record["holds"]
+    return FullTraining(
+        study=record["study"],
+        epochs=record["epochs"],
+        val=None if val is None else Score(**val),
+        test=None if test is None else Score(**test),
+        holds=None if holds is None else tuple(holds),
     )
 
 

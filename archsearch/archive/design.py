@@ -14,8 +14,9 @@ from archsearch.space.space import Space
 from archsearch.space.standing import find_breaches
 from archsearch.units import training_flops
 
-Origin: TypeAlias = Literal["search", "matched", "published"]
-"""Proposed by the sampler; the space's classic scaled to the budget; a network as published."""
+Origin: TypeAlias = Literal["search", "matched", "published", "given"]
+"""Proposed by the sampler; the space's classic scaled to the budget; a network as published; one of the
+user's own, from a file."""
 Role: TypeAlias = Literal["candidate", "baseline"]
 
 
@@ -101,8 +102,8 @@ class Design:
 
     @property
     def role(self) -> Role:
-        """The part it plays: everything the sampler did not propose is a baseline."""
-        return "candidate" if self.origin == "search" else "baseline"
+        """The part it plays: what neither the sampler nor the user proposed is a baseline."""
+        return "candidate" if self.origin in ("search", "given") else "baseline"
 
     @property
     def exists(self) -> bool:
@@ -164,6 +165,21 @@ def published_design(name: str, graph: Graph, *, space: Space, request: Request)
         fill=price.flops / request.budget.high,
         findings=_departures(graph, space.rules_but(freed)),
         obeys=tuple(rule for rule in freed if not find_breaches(graph, (rule,))),
+    )
+
+
+def plain_design(name: str, graph: Graph, *, origin: Origin) -> Design:
+    """Return the facts of a network that no space and no budget is known of."""
+    price = cost(graph)
+    return Design(
+        name=name,
+        label=graph.name or name,
+        origin=origin,
+        graph=content_hash(graph),
+        flops=price.flops,
+        params=price.params,
+        activation_bytes=price.activation_bytes,
+        fill=1.0,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from archsearch.archive.design import Design
+from archsearch.archive.score import Score
 from archsearch.settings import RunSettings
 
 StudyStatus: TypeAlias = Literal["running", "interrupted", "complete", "failed"]
@@ -29,6 +30,24 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FullTraining:
+    """What a full training says of its network: where it is from, and what that came to.
+
+    Attributes:
+        study: that the network was found in; empty: it is from none.
+        epochs: of its trainings there.
+        val, test: accuracy of its retrainings there, or of its trial.
+        holds: names of the design rules it was built to hold; None: not known.
+    """
+
+    study: str = ""
+    epochs: int = 0
+    val: Score | None = None
+    test: Score | None = None
+    holds: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoreTime:
     """A bound on time that a study was given later, and the seconds it had taken until then."""
 
@@ -43,7 +62,9 @@ class StudyFacts:
     Attributes:
         settings: as asked for; where results go is not among what is kept.
         created: date and time, ISO 8601.
-        published: the published baselines it trains; None: not known yet.
+        training: of a full training, which searches nothing; None: it is a search.
+        published: networks that are trained as they are: a search's published baselines, the one of a full
+            training; None: not known yet.
         status: of the last process that drove it.
         wall_s: seconds it has taken, all processes together.
         ended: why its search ended before all trials, or what its finals did besides; empty: neither.
@@ -51,11 +72,13 @@ class StudyFacts:
         left: why finals are left to do; empty: none is.
         exports: folder or file by format.
         untold: whether the tracker may lack something of what the storage holds.
+        trained: name of the full training of its winner that it is followed by; empty: none has begun.
     """
 
     settings: RunSettings
     dataset: DatasetFacts
     created: str = ""
+    training: FullTraining | None = None
     published: tuple[Design, ...] | None = None
     status: StudyStatus = "running"
     wall_s: float = 0.0
@@ -65,10 +88,11 @@ class StudyFacts:
     more_time: MoreTime | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     untold: bool = False
+    trained: str = ""
 
     @property
     def baselines(self) -> tuple[Design, ...]:
-        """The published networks that are trained."""
+        """The networks that are trained as they are."""
         return self.published or ()
 
     def complete(self, *, more_time: bool) -> bool:

@@ -1,16 +1,16 @@
 """What came of a study, as data: the leaderboard's rows and the winner, read from its storage."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
-from archsearch.archive.facts import DatasetFacts
+from archsearch.archive.facts import DatasetFacts, FullTraining
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Trial
+from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
@@ -21,23 +21,6 @@ SPARE_LATENCY: Final = 1.1
 """Times the bound on latency that a finalist may take and still win: two measurements differ by as much."""
 
 Finals = Mapping[JobKey, Outcome]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """An accuracy over several trainings of one network: mean, sample sd (None for n = 1), n."""
-
-    mean: float
-    sd: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Score | None":
-        """Return what values come to; None where there are none."""
-        if not values:
-            return None
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(mean=statistics.fmean(values), sd=sd, n=len(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +85,11 @@ class Row:
     lost_why: str = ""
     graph: str
 
+    @property
+    def retrained(self) -> bool:
+        """Whether a retraining came to its end."""
+        return self.final_val is not None or self.test is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:
@@ -116,6 +104,8 @@ class StudyResult:
         train_flops: training FLOPs that went into it, all trainings together.
         ended: why it ended before that many, or before all finals; empty where it did not.
         untold: whether the tracker may lack something of it.
+        training: of a full training, where its network is from; None: it is a search.
+        trained: the full training of its winner that `train_winner` asked for; None: it has not begun.
     """
 
     study: str
@@ -132,20 +122,25 @@ class StudyResult:
     created: str = ""
     ended: str = ""
     untold: bool = False
+    training: FullTraining | None = None
+    trained: "StudyResult | None" = None
 
     @property
     def space(self) -> str:
-        """The design space that was searched."""
-        return self.settings.space
+        """The design space that was searched; empty for a full training."""
+        return self.settings.space or ""
 
     @property
     def budget(self) -> str:
-        """The budget as it was written."""
-        return self.settings.flops
+        """The budget as it was written; empty for a full training of a network that had none."""
+        return self.settings.flops or ""
 
     @property
     def winner(self) -> Row | None:
-        """The finalist with the best mean validation accuracy; None before the finals."""
+        """The finalist with the best mean validation accuracy; None before the finals.
+
+        Of a full training its network, once it has been trained.
+        """
         return next((row for row in self.rows if row.winner), None)
 
     @property
@@ -172,6 +167,7 @@ class StudyResult:
             "budget": self.budget,
             "settings": kept_settings(self.settings),
             "training_share": self.training_share,
+            "trained": None if self.trained is None else self.trained.to_dict(),
         }
 
 
@@ -182,10 +178,10 @@ def read_result(store: StudyStore) -> StudyResult:
     rows += [_published_row(design, finals) for design in facts.baselines]
     rows = [_with_lost(row, finals, facts.settings.seeds) for row in rows]
     rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
-    best = _winner(rows)
+    best = _winner(rows) if facts.training is None else _trained(rows)
     ranked = []
     for place, row in enumerate(sorted(rows, key=_order), start=1):
-        scored = row.final_val is not None or row.val_accuracy is not None
+        scored = any(score is not None for score in (row.final_val, row.val_accuracy, row.test))
         ranked.append(replace(row, rank=place if scored else None, winner=row.name == best))
     return StudyResult(
         study=store.name,
@@ -202,6 +198,7 @@ def read_result(store: StudyStore) -> StudyResult:
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
         untold=facts.untold,
+        training=facts.training,
     )
 
 
@@ -226,7 +223,10 @@ def why_no_winner(result: StudyResult) -> str:
 
 
 def best_final_key(name: str, finals: Finals) -> JobKey:
-    """Return the key of a network's training with the best validation accuracy; the first of equals."""
+    """Return the key of a network's training with the best validation accuracy; the first of equals.
+
+    Where the validation images were trained on it is the first of all: the test images choose nothing.
+    """
     mine = _complete(name, finals)
     return max(mine, key=lambda key: (mine[key].val_accuracy or 0.0, -list(mine).index(key)))
 
@@ -344,6 +344,11 @@ def _winner(rows: Sequence[Row]) -> str | None:
         return None
     able = [row for row in able if not row.too_slow] or able
     return min(able, key=lambda row: (-(row.final_val.mean if row.final_val else 0), row.name)).name
+
+
+def _trained(rows: Sequence[Row]) -> str | None:
+    """Return the network of a full training, once it has come to its end."""
+    return next((row.name for row in rows if row.status == "complete"), None)
 
 
 def _order(row: Row) -> tuple[int, float, float, int, str]:

@@ -29,6 +29,7 @@ class Order:
         length: images seen in training, and epochs, the last perhaps partial.
         seed: of everything random in it.
         decision: the number of the decision that ordered it, in a fixed order; None: none did (finals).
+        validated: whether there are images to validate with; they may be among those it trains on.
     """
 
     key: JobKey
@@ -37,6 +38,7 @@ class Order:
     length: Length
     seed: int
     decision: int | None = None
+    validated: bool = True
 
     @property
     def flops(self) -> int:

@@ -38,7 +38,7 @@ class StudyStore:
         with _readable(name, "attributes"):
             kept = dict(storage.get_study_user_attrs(study_id))
             kept = {**kept.pop(MARK, {}), **kept}
-            self._format = kept.get("format")
+            self._format: Any = kept.get("format")
         if self._format not in codec.READABLE:
             raise UserError(_of_another_version(name, self._format))
         with _readable(name, "attributes"):
@@ -233,7 +233,7 @@ class StudyStore:
 
     def _set(self, attribute: str, value: Any) -> None:
         with troubles():
-            if self._format != codec.FORMAT:  # an earlier version would misread what comes now
+            if self._format < codec.FORMAT:  # an earlier version would misread what comes now
                 self._storage.set_study_user_attr(self._study_id, "format", codec.FORMAT)
                 self._format = codec.FORMAT
             self._storage.set_study_user_attr(self._study_id, attribute, value)
@@ -323,10 +323,11 @@ def _by_name(attributes: Mapping[str, Any]) -> dict[str, dict[JobKey, Any]]:
 
 
 def _of_another_version(name: str, found: object) -> str:
-    if isinstance(found, int) and found > codec.FORMAT:
+    last = max(codec.READABLE)
+    if isinstance(found, int) and found > last:
         return (
             f"study {name!r} was not made by this version of archsearch but by a later one (format {found}; "
-            f"this one reads up to {codec.FORMAT}): pip install --upgrade archsearch"
+            f"this one reads up to {last}): pip install --upgrade archsearch"
         )
     return f"study {name!r} was not made by this version of archsearch"
 

@@ -26,6 +26,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         # name: (module under archsearch.cli that defines it, one line for --help)
         "run": ("run", "Search a design space under a FLOP budget."),
+        "train": ("run", "Train a network, or a study's winner, in full."),
         "resume": ("run", "Go on with a study that was interrupted."),
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),

@@ -30,8 +30,8 @@ def inspect(source: str, sheet: Path | None, recipe: str | None, home: Path, as_
     """
     from archsearch import inspection
     from archsearch.data import open_source
+    from archsearch.recipes.named import find_recipe
     from archsearch.report.live import progress_bar
-    from archsearch.training.recipes import find_recipe
 
     if recipe is not None and sheet is None:
         raise click.UsageError("--recipe changes the images of a contact sheet: give --sheet FILE")

@@ -1,10 +1,10 @@
-"""Commands that train: run and resume."""
+"""Commands that train: run, train and resume."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,22 @@ from archsearch.cli.options import home_option, json_option, print_json, setting
 from archsearch.fields import as_shown
 from archsearch.settings import SETTINGS
 
+if TYPE_CHECKING:
+    from archsearch.settings import RunSettings
+
 _EXAMPLES = (
     "Examples: archsearch run --space resnext --flops 20M · archsearch run --space vgg --flops 50M "
     "--data photos/ --input 64x64x3 --trials 30 --epochs 20 --name flowers · archsearch run --config "
     "mlruns/studies/flowers/run.toml --name flowers-again · archsearch run --space resnext --flops 4G "
     "--input 224x224x3 --dry-run · archsearch run --space wrn --flops 50M --max-time 2h · archsearch run "
     "--space mobilenet_v2 --flops 50M --max-latency 5ms"
+)
+
+_TRAININGS = (
+    "Examples: archsearch train resnext-20M-digits · archsearch train resnext-20M-digits --place 2 "
+    "--epochs 100 --seeds 3 --on train+val · archsearch train resnet20_cifar --data cifar10 --epochs 200 "
+    "--recipe resnet2015 · archsearch train mine.keras --data photos/ --max-time 2h · archsearch train "
+    "resnet --flops 20M --dry-run"
 )
 
 
@@ -30,6 +40,18 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return add
 
 
+def _asked(command: str) -> Callable[[Any], Any]:
+    """Return the options with which a command is asked for a study."""
+    own = (s for s in as_shown(SETTINGS.values()) if command in s.declared.commands)
+    return _options(
+        *map(setting_option, own),
+        click.option(
+            "--config", type=click.Path(path_type=Path), help="Settings file; flags win over it."
+        ),
+        click.option("--dry-run", is_flag=True, help="Show the plan and stop; no study is made."),
+    )
+
+
 _watching = _options(
     click.option("--quiet", is_flag=True, help="No progress; only the result."),
     click.option("--verbose", is_flag=True, help="The log, with all that libraries say."),
@@ -38,20 +60,56 @@ _watching = _options(
 
 
 @click.command(epilog=_EXAMPLES)
-@_options(*map(setting_option, as_shown(SETTINGS.values())))
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; flags win over it.")
-@click.option("--dry-run", is_flag=True, help="Show the plan and stop; no study is made.")
+@_asked("run")
 @_watching
 def run(
     config: Path | None, quiet: bool, verbose: bool, as_json: bool, dry_run: bool, **flags: Any
 ) -> None:
     """Search a design space under a FLOP budget; end with a table and an exported model."""
     from archsearch.gathering import gather, read_parts
-    from archsearch.study import driver
 
     flags["relax"] = ",".join(flags["relax"]) or None
     flags["recipe_parts"] = read_parts(flags["recipe_parts"])
     settings = gather(flags, config=config, environ=os.environ)
+    _run(settings, dry_run, quiet=quiet, verbose=verbose, as_json=as_json)
+
+
+@click.command(epilog=_TRAININGS)
+@click.argument("network", required=False)
+@_asked("train")
+@_watching
+def train(
+    network: str | None,
+    config: Path | None,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    dry_run: bool,
+    **flags: Any,
+) -> None:
+    """Train NETWORK from scratch in full: a study's winner, a baseline, or the network of a file.
+
+    Of a study come its images and its recipe, where nothing else is said. With --flops NETWORK is a space:
+    its classic at that budget is trained.
+    """
+    from archsearch.gathering import gather, read_parts
+    from archsearch.study.in_full.subject import inherited
+
+    flags["recipe_parts"] = read_parts(flags["recipe_parts"])
+    if network is not None or config is None:
+        flags["network"] = network or ""
+    asked = gather(flags, config=config, environ=os.environ)
+    study = inherited(asked)
+    settings = gather(flags, config=config, environ=os.environ, study=study)
+    _run(settings, dry_run, quiet=quiet, verbose=verbose, as_json=as_json)
+
+
+def _run(
+    settings: "RunSettings", dry_run: bool, *, quiet: bool, verbose: bool, as_json: bool
+) -> None:
+    """Begin a study, or show its plan."""
+    from archsearch.study import driver
+
     if dry_run:
         _plan(settings, quiet=quiet, verbose=verbose, as_json=as_json)
         return

@@ -57,6 +57,14 @@ class Dataset:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
 
+def joined(first: Split, second: Split) -> Split:
+    """Return the images of two splits as one, in memory."""
+    return Split(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+    )
+
+
 def load(folder: Path) -> Dataset:
     """Open a folder that `prepare` made; the images stay on disk until they are touched.
 

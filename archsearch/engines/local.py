@@ -1,7 +1,9 @@
 """Worker processes on this machine: kept warm over many jobs, replaced when they die or grow."""
 
 import contextlib
+import shutil
 import signal
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -42,17 +44,29 @@ SILENCE_S: Final = 2 * 3600.0
 _START_FAILURES: Final = 3
 """Deaths in a row, before it could take a job, after which a worker is given up."""
 _GRACE_S: Final = 2.0
+_NOTICE_S: Final = 0.5
+"""Seconds from when a process's connections close until it has ended."""
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A process, and the job it has."""
+    """A process, and the job it has; `peers` are others that train it together with this one.
+
+    They are given the same jobs, and only the first one is asked about them. Where one of them ends, all do.
+    """
 
     number: int
     child: Child
+    peers: tuple[Child, ...] = ()
     job: Job | None = None
     heard: float = 0.0
     started: bool = False
+    meeting: str | None = None
+
+    @property
+    def members(self) -> tuple[Child, ...]:
+        """All its processes, the first one first."""
+        return (self.child, *self.peers)
 
 
 class LocalEngine:
@@ -121,7 +135,7 @@ class LocalEngine:
         for worker in self._workers:
             if worker.job is not None and worker.job.key == key:
                 self._stopping.add(key)
-                self._send(worker, (STOP, key))
+                self._send(worker.child, (STOP, key))
 
     def events(self, timeout_s: float) -> list[Message]:
         """Wait up to `timeout_s` for at least one message and return what came.
@@ -133,11 +147,17 @@ class LocalEngine:
         end = time.monotonic() + timeout_s
         while not self._ready and self._jobs():
             left = max(0.0, end - time.monotonic())
-            by_pipe = {worker.child.pipe: worker for worker in self._workers}
+            by_pipe = {c.pipe: (worker, c) for worker in self._workers for c in worker.members}
             # A dead process closes its end of the pipe, which makes the pipe readable.
             for pipe in wait(list(by_pipe), left):
                 assert isinstance(pipe, Connection)
-                self._receive(by_pipe[pipe])
+                worker, child = by_pipe[pipe]
+                if worker not in self._workers:  # replaced a moment ago
+                    continue
+                if child is worker.child:
+                    self._receive(worker)
+                else:
+                    self._look_at(worker, child)
             self._end_silent()
             if time.monotonic() >= end:
                 break
@@ -154,9 +174,9 @@ class LocalEngine:
         self._closed = True
         self._queue.clear()
         for worker in self._workers:
-            worker.child.pipe.close()
-            if worker.job is not None:
-                worker.child.process.kill()  # its files are written whole or not at all
+            self._let_go(worker)
+            for child in worker.members if worker.job is not None else ():
+                child.process.kill()  # its files are written whole or not at all
         for worker in self._workers:
             self._bury(worker)
         if self._mps is not None:
@@ -170,12 +190,24 @@ class LocalEngine:
             if worker.job is None and self._queue:
                 worker.job = self._queue.popleft()
                 worker.heard = time.monotonic()
-                self._send(worker, (JOB, to_json(worker.job)))
+                for child in worker.members:
+                    self._send(child, (JOB, to_json(worker.job)))
 
-    def _send(self, worker: _Worker, message: tuple[str, str]) -> None:
+    def _send(self, child: Child, message: tuple[str, str]) -> None:
         # One that has died says so when its pipe is read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            worker.child.pipe.send(message)
+            child.pipe.send(message)
+
+    def _look_at(self, worker: _Worker, peer: Child) -> None:
+        """Take what another process of a worker has said, which is that it is there, or nothing any more."""
+        try:
+            while peer.pipe.poll():
+                peer.pipe.recv()
+        except (EOFError, OSError):
+            # The others wait for it. What the first one has said before counts.
+            self._receive(worker)
+            if worker in self._workers:
+                self._replace_dead(worker, peer)
 
     def _receive(self, worker: _Worker) -> None:
         """Take what a worker has said, to the last word of one that has died."""
@@ -194,13 +226,15 @@ class LocalEngine:
                     self._free(worker, message)
                     return
         except (EOFError, OSError):  # also one cut off within a word
-            self._replace_dead(worker)
+            self._replace_dead(worker, worker.child)
 
     def _free(self, worker: _Worker, outcome: Outcome) -> None:
         job, worker.job = worker.job, None
         broken = outcome.cause == "worker"
+        if broken and (why := _who_ended(worker.peers)):
+            outcome = replace(outcome, reason=f"worker died: {why}")
         if broken or outcome.held_bytes > self._memory_bytes:
-            worker.child.pipe.close()
+            self._let_go(worker)
             self._bury(worker)
             self._renew(worker)
         if broken and job is not None:
@@ -209,10 +243,12 @@ class LocalEngine:
             self._end(outcome)
         self._assign()
 
-    def _replace_dead(self, worker: _Worker) -> None:
-        worker.child.process.join(_GRACE_S)
-        why = worker.child.why_ended()
-        worker.child.pipe.close()
+    def _replace_dead(self, worker: _Worker, dead: Child) -> None:
+        dead.process.join(_GRACE_S)
+        why = dead.why_ended()
+        self._let_go(worker)
+        for child in worker.peers and worker.members:  # those that wait for it would do so for ever
+            child.process.kill()
         self._bury(worker)
         if worker.started:
             died = f"worker died: {why}"
@@ -263,8 +299,9 @@ class LocalEngine:
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.job is not None and now - worker.heard > self._silence_s:
-                worker.child.process.kill()
-                worker.child.pipe.close()
+                for child in worker.members:
+                    child.process.kill()
+                self._let_go(worker)
                 self._bury(worker)
                 reason = f"worker said nothing for {self._silence_s:.0f} s and was ended"
                 self._end(Outcome(key=worker.job.key, status="failed", reason=reason))
@@ -275,15 +312,41 @@ class LocalEngine:
         self._workers[self._workers.index(worker)] = self._spawn(worker.number)
 
     def _spawn(self, number: int) -> _Worker:
-        setup, log = self._setups[number], self._logs / f"worker-{number}.log"
-        return _Worker(number, start(self._main, setup, name=f"worker-{number}", log=log))
+        setup, name = self._setups[number], f"worker-{number}"
+        log = self._logs / f"{name}.log"
+        if setup.devices == 1:
+            return _Worker(number, start(self._main, setup, name=name, log=log))
+        meeting = tempfile.mkdtemp(prefix="archsearch-team-")
+        members = [setup.member(rank, meeting=f"{meeting}/file") for rank in range(setup.devices)]
+        names = [name, *(f"{name}-{rank}" for rank in range(1, setup.devices))]
+        first, *peers = (
+            start(self._main, member, name=own, log=self._logs / f"{own}.log")
+            for member, own in zip(members, names, strict=True)
+        )
+        return _Worker(number, first, tuple(peers), meeting=meeting)
+
+    def _let_go(self, worker: _Worker) -> None:
+        for child in worker.members:
+            child.pipe.close()
 
     def _bury(self, worker: _Worker) -> None:
-        worker.child.process.join(_GRACE_S)
-        if worker.child.process.is_alive():
-            worker.child.process.kill()
-            worker.child.process.join()
-        worker.child.process.close()
+        for child in worker.members:
+            child.process.join(_GRACE_S)
+            if child.process.is_alive():
+                child.process.kill()
+                child.process.join()
+            child.process.close()
+        if worker.meeting is not None:
+            shutil.rmtree(worker.meeting, ignore_errors=True)
+
+
+def _who_ended(peers: Sequence[Child]) -> str:
+    """Return why one of a worker's other processes ended, or nothing where none did."""
+    for peer in peers:
+        peer.process.join(_NOTICE_S)
+        if peer.process.exitcode:
+            return peer.why_ended()
+    return ""
 
 
 def _is_the_machines(reason: str) -> bool:

@@ -14,9 +14,17 @@ from archsearch.exchange.formats.format import FACTS_FILE
 from archsearch.exchange.keras_import import FROM_KERAS_2, first_line, from_config
 from archsearch.ir.codec import from_dict, from_json
 from archsearch.ir.graph import Graph
+from archsearch.space.registry import load_baselines
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 MOST_CONFIG_BYTES: Final = 64 * 2**20  # NASNet-Large's is 2 MB; a zip can claim anything
+
+
+def is_stored(path: Path) -> bool:
+    """Tell whether what somebody named is a file of a network, or a folder, and no baseline's name."""
+    if path.suffix.lower() in {".json", ".keras", ".h5", ".hdf5"} or path.is_dir():
+        return True
+    return path.is_file() and str(path) not in load_baselines()
 
 
 def load_keras_file(path: Path, *, input: tuple[int, int, int] | None = None) -> Graph:

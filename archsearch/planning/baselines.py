@@ -39,7 +39,7 @@ def published_networks(settings: RunSettings, request: Request) -> dict[str, Gra
     """
     found = named_baselines(settings)
     if {"published", "all"} & set(settings.baseline_names()):
-        found = family_of(settings.space, request)
+        found = family_of(str(settings.space), request)
     graphs = {}
     for baseline in found:
         try:

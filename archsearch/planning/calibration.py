@@ -140,8 +140,10 @@ class Calibration:
             for words, other in tried.items()
             if words != str(found.problem.sharing)
         }
-        fresh = own if own.pace is None else self._expected(found.problem, own.pace)
-        return replace(found, forecast=replace(fresh, tried=others))
+        # A study that goes on keeps to the length that it began with.
+        problem = found.problem if self.store is not None else found.problem.fitted(own)
+        fresh = own if own.pace is None else self._expected(problem, own.pace)
+        return replace(found, problem=problem, forecast=replace(fresh, tried=others))
 
 
 class _Workers:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from archsearch.archive.store import StudyStore
 from archsearch.data.dataset import SPLITS
-from archsearch.planning.baselines import scaled_up, wants_matched
+from archsearch.planning.baselines import scaled_up
 from archsearch.planning.pace import Pace
 from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing
@@ -38,6 +38,9 @@ class Forecast:
     """The plan of a run.
 
     Attributes:
+        space: that is searched; empty: one network is trained in full.
+        network: the one that is; empty: a space is searched.
+        train_on: the splits that are trained on.
         knobs: the values of each knob, in words.
         distinct: combinations of knob values.
         budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
@@ -62,12 +65,14 @@ class Forecast:
         notes: what a person should know or could do about it, one line each.
     """
 
-    space: str
-    title: str
-    knobs: Mapping[str, str]
-    distinct: int
-    budget: tuple[int, int]
-    reach: tuple[int, int]
+    space: str = ""
+    title: str = ""
+    network: str = ""
+    train_on: str = "train"
+    knobs: Mapping[str, str] = field(default_factory=dict)
+    distinct: int = 0
+    budget: tuple[int, int] = (0, 0)
+    reach: tuple[int, int] = (0, 0)
     input: tuple[int, int, int]
     resized: bool
     classes: int
@@ -123,9 +128,10 @@ def expected(
         trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
         finals_done=0 if store is None else len(store.finals),
     )
-    counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.published)))
+    counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.networks)))
     if isinstance(pace, Pace):
-        counted = replace(counted, notes=(*counted.notes, *_troubles(pace, problem)))
+        notes = (*_troubles(pace, problem), *_afterwards(pace, problem))
+        counted = replace(counted, notes=(*counted.notes, *notes))
         return timed(counted, pace, problem, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))
@@ -142,23 +148,29 @@ def _troubles(pace: Pace, problem: Problem) -> Iterator[str]:
         )
 
 
+def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
+    """Yield how long the full training takes that follows a search, if one does."""
+    epochs = problem.settings.train_winner
+    if epochs is not None:
+        seconds = epochs * problem.train_images / pace.images_per_s
+        yield (
+            f"then the best network is trained in full, for {epochs} epochs: about "
+            f"{format_duration(seconds)} more, whatever the bounds of the search"
+        )
+
+
 def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
     """Return what a run will take, counted; how long that is on this machine `timed` adds."""
-    settings, request, dataset = problem.settings, problem.request, problem.dataset
-    knobs = problem.space.knobs(request)
-    length = problem.length(request.budget.high)
-    trial_flops = training_flops(request.budget.high, length.images)
-    trials = max(0, settings.trials - trials_done)
+    settings, dataset = problem.settings, problem.dataset
+    length = problem.length(problem.flops)
+    trial_flops = training_flops(problem.flops, length.images)
+    trials = max(0, problem.trials - trials_done)
     finals, finals_flops = _finals(problem, trial_flops, finals_done)
-    measured = settings.finalists + wants_matched(settings) + len(problem.published)
-    memory = training_memory(problem.classic.graph, batch=problem.recipe.batch)
+    measured = problem.retrained + len(problem.networks)
+    batch = problem.recipe.batch // problem.sharing.devices
+    memory = training_memory(problem.example, batch=batch)
     found = Forecast(
-        space=problem.space.name,
-        title=problem.space.title,
-        knobs={knob.name: _range(knob.values()) for knob in knobs},
-        distinct=math.prod(len(knob.values()) for knob in knobs),
-        budget=(request.budget.low, request.budget.high),
-        reach=problem.space.reach(request),
+        **problem.plan(),
         input=dataset.input,
         resized=settings.input is not None,
         classes=len(dataset.classes),
@@ -187,12 +199,12 @@ def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) ->
 def _finals(problem: Problem, trial_flops: int, done: int) -> tuple[int, int]:
     """Return how many finals are left to do, and their training FLOPs."""
     settings = problem.settings
-    own = (settings.finalists + wants_matched(settings)) * settings.seeds
-    count = own + len(problem.published) * settings.seeds
+    own = problem.retrained * settings.seeds
+    count = own + len(problem.networks) * settings.seeds
     share = 1 - min(1.0, done / count) if count else 0.0
     published = sum(
         training_flops(flops, problem.length(flops).images) * settings.seeds
-        for flops in (cost(graph).flops for graph in problem.published.values())
+        for flops in (cost(graph).flops for graph in problem.networks.values())
     )
     return max(0, count - done), round((own * trial_flops + published) * share)
 
@@ -213,9 +225,10 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     settings = problem.settings
     steps = found.trial_images // found.batch
     if steps < FEW_STEPS and settings.epochs is None and settings.train_flops is None:
-        more = math.ceil(_ENOUGH_STEPS * found.batch / found.images["train"])
+        more = math.ceil(_ENOUGH_STEPS * found.batch / problem.train_images)
+        what = "training" if found.network else "trial"
         yield (
-            f"a trial takes only {steps} training steps of {found.batch} images, in which "
+            f"a {what} takes only {steps} training steps of {found.batch} images, in which "
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
         )
 
@@ -224,7 +237,8 @@ def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield a line where the workers' training steps need more memory than there is."""
     setups = problem.sharing.setups
     if setups[0].gpu is None:
-        at_once, room, where = found.workers, found.free_bytes, "are free"
+        at_once = found.workers * problem.sharing.devices
+        room, where = found.free_bytes, "are free"
     else:
         at_once = max(Counter(setup.gpu for setup in setups).values())
         room, where = problem.machine.gpu_memory_bytes or 0, f"has GPU {setups[0].gpu}"
@@ -240,6 +254,8 @@ def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
 def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0.0) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
     evaluations = evaluation_count(epochs=found.epochs, every=found.val_every)
+    if found.train_on != "train":
+        evaluations = 0
     evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
     train_s = found.trial_images / pace.images_per_s
     trial_s = pace.start_s + train_s + evaluations_s
@@ -278,6 +294,8 @@ def _fit(
 ) -> int | None:
     """Return the trials that fit into the bounds, the finals taking half of these at most."""
     settings = problem.settings
+    if not problem.trials:
+        return None
     counts = []
     if settings.max_time is not None:
         bound_s = parse_duration(settings.max_time)
@@ -297,7 +315,9 @@ def _advice(found: Forecast, problem: Problem) -> str:
     low, high = found.reach
     ways = []
     flops = found.budget[1] * share
-    if flops >= low:
+    if found.network:
+        pass  # it is what it is
+    elif flops >= low:
         ways.append(f"--flops {format_count(min(flops, high), digits=2)}")
     else:
         side = max(32, 32 * int(min(found.input[:2]) * math.sqrt(share) / 32))
@@ -309,7 +329,7 @@ def _advice(found: Forecast, problem: Problem) -> str:
     epochs = int(found.epochs * share)
     if epochs >= 1:
         ways.append(f"--epochs {epochs}")
-    if share * trainings >= 3:
+    if share * trainings >= 3 and not found.network:
         trials = max(1, int(share * trainings) - 2)
         ways.append(f"--trials {trials} --finalists 1 --seeds 1 --baselines none")
     if found.trial_s * 3 < SENSIBLE_S:
@@ -318,14 +338,6 @@ def _advice(found: Forecast, problem: Problem) -> str:
         f"this takes {format_duration(found.total_s)} on this device; within "
         f"{round(SENSIBLE_S / 3600)} hours would be: {' or '.join(ways) or 'nothing of this size'}"
     )
-
-
-def _range(values: tuple[Any, ...]) -> str:
-    if len(values) > 2 and all(type(v) is int for v in values):
-        first, last = values[0], values[-1]
-        if values == tuple(range(first, last + 1)):
-            return f"{first} to {last}"
-    return ", ".join(("yes" if v else "no") if isinstance(v, bool) else str(v) for v in values)
 
 
 def _gigabytes(count: float) -> str:

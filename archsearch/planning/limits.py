@@ -8,7 +8,7 @@ from archsearch.errors import UserError
 from archsearch.planning.forecast import Forecast
 from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds, Load
-from archsearch.units import format_count, format_time, parse_duration, parse_flops
+from archsearch.units import counted, format_count, format_time, parse_duration, parse_flops
 
 
 class Clock(Protocol):
@@ -43,9 +43,22 @@ def bounds_of(
         since_s = facts.more_time.wall_s if facts.more_time else 0.0
         bounds.began_s -= facts.wall_s - since_s
         bounds.spent_flops = spent_flops(store)
+    elif found.network:
+        _check_training(bounds, found)
     elif not bounds.admits_trial():
         raise UserError(_too_little(bounds))
     return bounds
+
+
+def _check_training(bounds: Bounds, found: Forecast) -> None:
+    """Refuse a bound in which not even one full training fits, as far as that is known."""
+    training = Load(found.trial_s or 0.0, found.trial_flops)
+    if not bounds.admits_final(training):
+        least_s = 1.15 * (bounds.elapsed_s + training.seconds + bounds.closing_s)
+        raise UserError(
+            f"{bounds.text} is too little for a training of {counted(found.epochs, 'epoch')}: give at "
+            f"least --max-time {format_time(least_s)}, or fewer --epochs"
+        )
 
 
 def _asked_for(settings: RunSettings, found: Forecast, clock: Clock) -> Bounds:

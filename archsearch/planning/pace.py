@@ -3,17 +3,12 @@
 import math
 from collections import deque
 from dataclasses import dataclass
-from random import Random
 from statistics import fmean, harmonic_mean
 from typing import Final
 
-from archsearch.archive.design import design_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.planning.problem import Problem
-from archsearch.seeds import derive_seed
-from archsearch.space.knobs import draw
-from archsearch.space.solve import Candidate, solve
 from archsearch.strategy.phase import Begin, Phase, Rest, Step
 from archsearch.training.job import Outcome
 from archsearch.units import training_flops
@@ -48,12 +43,12 @@ class Pace:
 class PaceMeasuring(Phase):
     """Trains networks for a moment on the engine's own workers, all busy as they will be.
 
-    The classic and a candidate drawn by chance: depth costs time that FLOPs do not show. They are the
-    same two however many workers there are, so that ways to share a machine can be compared.
+    They are the same two networks however many workers there are, so that ways to share a machine can be
+    compared.
     """
 
     def __init__(self, problem: Problem, *, workers: int) -> None:
-        step_flops = training_flops(problem.request.budget.high, problem.recipe.batch)
+        step_flops = training_flops(problem.flops, problem.recipe.batch)
         least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
         count = max(least, workers)
         self._waiting = deque(_measuring(problem, number) for number in range(count))
@@ -98,16 +93,12 @@ class PaceMeasuring(Phase):
 
 
 def _measuring(problem: Problem, number: int) -> Begin:
-    candidate: Candidate = problem.classic
-    if number % 2:
-        rng = Random(derive_seed(problem.settings.seed, "pace", 1))
-        knobs = draw(problem.space.knobs(problem.request), rng)
-        candidate = solve(problem.space, knobs, problem.request)
     name = f"pace-{number}"
+    design, graph = problem.sampled(number, name=name)
     order = Order(
         key=JobKey("pace", name),
-        design=design_of(candidate, name=name, origin="search"),
+        design=design,
         length=Length(problem.recipe.batch, 1),
         seed=problem.settings.seed,
     )
-    return Begin(order=order, network=candidate.graph)
+    return Begin(order=order, network=graph)

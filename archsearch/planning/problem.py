@@ -1,30 +1,38 @@
 """The problem a study is to solve, all of it checked before anything is kept."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
-from typing import Any, Final
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from archsearch.archive.design import Design, design_of, published_design
 from archsearch.archive.orders import Length, Order
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
 from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
-from archsearch.planning.baselines import named_baselines, published_networks
+from archsearch.planning.baselines import named_baselines, published_networks, wants_matched
 from archsearch.planning.sharing import Sharing, first_sharing, settled
-from archsearch.settings import RunSettings
+from archsearch.recipes.named import recipe_for
+from archsearch.recipes.recipe import Recipe
+from archsearch.seeds import derive_seed
+from archsearch.settings import RunSettings, default_study_name
 from archsearch.space.budget import Budget, Request
+from archsearch.space.knobs import Knob, draw
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
 from archsearch.strategy.fidelity import find_fidelity
 from archsearch.strategy.sampler import find_sampler
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
-from archsearch.training.recipes import recipe_for
 from archsearch.units import format_count, training_flops
+
+if TYPE_CHECKING:
+    from archsearch.planning.forecast import Forecast
 
 VAL_SHARE: Final = 0.025
 """The share of a training's FLOPs that evaluating the validation images may take."""
@@ -32,35 +40,86 @@ LEAST_EVALUATIONS: Final = 6
 """Evaluations that a training has at least, whatever their share: curves and pruning need some."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The space, the data and the networks that are known already.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem(ABC):
+    """What is to be trained and on what: what a search and a full training have in common.
 
     Attributes:
         machine: what the engine can train on.
         folder: of the prepared dataset.
-        published: the published baselines to train, by name.
-        classic: the space's classic, scaled to the budget.
-        sharing: how trials share the machine, and what they train on.
+        sharing: how trainings share the machine, and what they train on.
         notes: what a person should hear of the data and what else was found, one line each.
     """
 
     settings: RunSettings
     machine: Machine
-    space: Space
     recipe: Recipe
     folder: Path
     dataset: Dataset
-    request: Request
-    published: dict[str, Graph]
-    classic: Candidate
     sharing: Sharing
     notes: tuple[str, ...] = ()
 
+    @property
+    @abstractmethod
+    def flops(self) -> int:
+        """FLOPs of the largest network that is asked for, of one image."""
+
+    @property
+    @abstractmethod
+    def example(self) -> Graph:
+        """A network by which the memory of a training step is judged."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> Mapping[str, Graph]:
+        """The networks that are trained as they are, by name."""
+
+    @abstractmethod
+    def given(self) -> list[tuple[Design, Graph]]:
+        """Return the facts of these networks, and the networks."""
+
+    @property
+    @abstractmethod
+    def knobs(self) -> tuple[Knob, ...]:
+        """The knobs that trials are described by."""
+
+    @property
+    @abstractmethod
+    def trials(self) -> int:
+        """Networks that a search tries."""
+
+    @property
+    @abstractmethod
+    def retrained(self) -> int:
+        """Networks of the search that are retrained."""
+
+    @abstractmethod
+    def plan(self) -> dict[str, Any]:
+        """Return what a forecast says of the problem alone, by the forecast's fields."""
+
+    @abstractmethod
+    def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
+        """Return a network by which the pace is measured, the same for the same number."""
+
+    @property
+    def train_images(self) -> int:
+        """Images that are trained on."""
+        return len(self.dataset.train)
+
+    @property
+    def usual_name(self) -> str:
+        """The name of the study where nobody gives it one."""
+        return default_study_name(self.settings)
+
     def length(self, flops: int) -> Length:
         """Return how long a network of so many FLOPs is trained."""
-        train = len(self.dataset.train)
-        return length_of(self.settings, flops, train_images=train, batch=self.recipe.batch)
+        return length_of(
+            self.settings, flops, train_images=self.train_images, batch=self.recipe.batch
+        )
+
+    def fitted(self, forecast: "Forecast") -> Self:
+        """Return the problem with trainings as long as fit into the bounds, where that is asked for."""
+        return self
 
     def job(self, order: Order, graph: str, **more: Any) -> Job:
         """Return an order as a worker is given it.
@@ -97,6 +156,78 @@ class Problem:
         return max(1, min(ceil(share / VAL_SHARE), epochs // LEAST_EVALUATIONS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchProblem(Problem):
+    """A space to search, and the networks that are known already.
+
+    Attributes:
+        published: the published baselines to train, by name.
+        classic: the space's classic, scaled to the budget.
+    """
+
+    space: Space
+    request: Request
+    published: dict[str, Graph]
+    classic: Candidate
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of the largest network that is asked for, of one image."""
+        return self.request.budget.high
+
+    @property
+    def example(self) -> Graph:
+        """A network by which the memory of a training step is judged."""
+        return self.classic.graph
+
+    @property
+    def networks(self) -> Mapping[str, Graph]:
+        """The published networks to train, by name."""
+        return self.published
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """The knobs of the space that are open for this budget."""
+        return self.space.knobs(self.request)
+
+    @property
+    def trials(self) -> int:
+        """Networks that the search tries."""
+        return self.settings.trials
+
+    @property
+    def retrained(self) -> int:
+        """Networks of the search that are retrained: the best, and the classic."""
+        return self.settings.finalists + wants_matched(self.settings)
+
+    def plan(self) -> dict[str, Any]:
+        """Return the space, its knobs and the budget."""
+        knobs = self.knobs
+        return {
+            "space": self.space.name,
+            "title": self.space.title,
+            "knobs": {knob.name: _range(knob.values()) for knob in knobs},
+            "distinct": prod(len(knob.values()) for knob in knobs),
+            "budget": (self.request.budget.low, self.request.budget.high),
+            "reach": self.space.reach(self.request),
+        }
+
+    def given(self) -> list[tuple[Design, Graph]]:
+        """Return the published networks to train."""
+        return [
+            (published_design(name, graph, space=self.space, request=self.request), graph)
+            for name, graph in self.published.items()
+        ]
+
+    def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
+        """Return the classic, or a candidate drawn by chance: depth costs time that FLOPs do not show."""
+        candidate = self.classic
+        if number % 2:
+            rng = Random(derive_seed(self.settings.seed, "pace", 1))
+            candidate = solve(self.space, draw(self.knobs, rng), self.request)
+        return design_of(candidate, name=name, origin="search"), candidate.graph
+
+
 def pose(
     settings: RunSettings,
     machine: Machine,
@@ -104,7 +235,7 @@ def pose(
     kept: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     notes: tuple[str, ...] = (),
-) -> Problem:
+) -> SearchProblem:
     """Return the problem, all that is asked for checked and the data prepared; nothing else is kept.
 
     Args:
@@ -117,14 +248,14 @@ def pose(
     Raises:
         UserError: something asked for does not work.
     """
-    space = find_space(settings.space)
+    space = find_space(str(settings.space))
     recipe = recipe_for(settings)
     _check_names(settings, machine, space)
-    dataset = load(path := _prepared(settings, kept, progress))
-    recipe, smaller = _of_one_batch(recipe, dataset)
+    dataset = load(path := prepared(settings, kept, progress))
+    recipe, smaller = of_one_batch(recipe, dataset)
     request = _request(settings, recipe, dataset)
     step_flops = training_flops(request.budget.high, recipe.batch)
-    return Problem(
+    return SearchProblem(
         settings=settings,
         machine=machine,
         space=space,
@@ -143,7 +274,7 @@ def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
-        budget=Budget.parse(settings.flops, dataset.input),
+        budget=Budget.parse(str(settings.flops), dataset.input),
         relax=settings.relaxed(),
     )
     _check_length(settings, recipe, dataset, request.budget)
@@ -165,7 +296,7 @@ def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
 
 
-def _prepared(
+def prepared(
     settings: RunSettings, kept: Path | None, progress: Callable[[int, int], None] | None
 ) -> Path:
     """Return the folder of the prepared images."""
@@ -188,7 +319,7 @@ def _prepared(
         return kept
 
 
-def _of_one_batch(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, tuple[str, ...]]:
+def of_one_batch(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, tuple[str, ...]]:
     """Return the recipe with no larger batches than there are images, and what is to be said of it."""
     train = len(dataset.train)
     if recipe.batch <= train:
@@ -207,3 +338,11 @@ def _check_length(settings: RunSettings, recipe: Recipe, dataset: Dataset, budge
             f"{settings.train_flops} training FLOPs are {images} images of {settings.flops}, not "
             f"even a batch of {recipe.batch}; one epoch takes {least}"
         )
+
+
+def _range(values: tuple[Any, ...]) -> str:
+    if len(values) > 2 and all(type(v) is int for v in values):
+        first, last = values[0], values[-1]
+        if values == tuple(range(first, last + 1)):
+            return f"{first} to {last}"
+    return ", ".join(("yes" if v else "no") if isinstance(v, bool) else str(v) for v in values)

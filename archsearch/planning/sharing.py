@@ -6,16 +6,18 @@ from typing import Final
 
 from archsearch.engines.engine import Machine
 from archsearch.errors import UserError
+from archsearch.recipes.recipe import Precision
 from archsearch.settings import RunSettings
 from archsearch.training.backends.choice import (
     AUTO,
     choose_backend,
     choose_compiled,
     choose_precision,
+    choose_spreading,
     gpus_for,
     rivals,
+    spreads,
 )
-from archsearch.training.recipe import Precision
 from archsearch.training.setup import WorkerSetup
 from archsearch.units import counted
 
@@ -55,10 +57,18 @@ class Sharing:
         return self.setups[0].backend
 
     @property
+    def devices(self) -> int:
+        """Count the processes that train a network together."""
+        return self.setups[0].devices
+
+    @property
     def shares(self) -> str:
         """Say who gets what: `2 workers of 1 thread`, `6 workers: 4 on GPU 0, 2 on GPU 1`."""
         count, first = len(self.setups), self.setups[0]
         workers = counted(count, "worker")
+        if first.devices > 1:
+            where = f"{first.devices} GPUs" if first.gpus else f"{first.devices} processes"
+            return f"{workers} of {where}, {counted(first.threads, 'thread')} each"
         if first.gpu is None:
             return f"{workers} of {counted(first.threads, 'thread')}"
         gpus = dict.fromkeys(setup.gpu for setup in self.setups)
@@ -88,13 +98,27 @@ def first_sharing(settings: RunSettings, machine: Machine, *, step_flops: int) -
             f"--workers-per-gpu {settings.workers_per_gpu}: {lack} NVIDIA GPU; "
             "--workers says how many trials share its CPU"
         )
+    return _sharing(settings, machine, _first_count(settings, machine, gpus, step_flops))
+
+
+def _first_count(
+    settings: RunSettings, machine: Machine, gpus: tuple[str, ...], step_flops: int
+) -> int:
+    """Return how many trainings run at the same time, as long as nothing has been measured."""
     if settings.workers is not None:
-        count = settings.workers
-    elif gpus:
-        count = (settings.workers_per_gpu or default_per_gpu(step_flops)) * len(gpus)
-    else:
-        count = min(default_workers(machine), settings.trials)
-    return _sharing(settings, machine, count)
+        return settings.workers
+    if settings.devices is not None and settings.devices > 1:
+        places = len(gpus) or machine.cores
+        return max(1, min(places // settings.devices, _trainings(settings)))
+    if not gpus:
+        return min(default_workers(machine), _trainings(settings))
+    count = (settings.workers_per_gpu or default_per_gpu(step_flops)) * len(gpus)
+    return count if settings.network is None else min(count, _trainings(settings))
+
+
+def _trainings(settings: RunSettings) -> int:
+    """Return the trainings there are to share the machine."""
+    return settings.trials if settings.network is None else settings.seeds
 
 
 def other_sharings(settings: RunSettings, machine: Machine, this: Sharing) -> Iterator[Sharing]:
@@ -109,14 +133,15 @@ def other_sharings(settings: RunSettings, machine: Machine, this: Sharing) -> It
         least = len(gpus) or min(2, machine.cores)
         most = max(machine.cores, len(gpus))
         for count in (2 * this.workers, this.workers // 2):
-            if least <= count <= min(most, settings.trials):
+            if least <= count <= min(most, _trainings(settings)) and this.devices == 1:
                 yield _sharing(
                     _with_measured(settings, this), machine, count, compiled=this.compiled
                 )
-    if settings.compile is None and gpus and not this.compiled:
+    if settings.compile is None and gpus and not this.compiled and this.devices == 1:
         yield replace(this, compiled=True)
     # On one thread of a processor the order of the backends is known (benchmarks/RESULTS.md).
-    if settings.backend == AUTO and (gpus or this.setups[0].threads > 1):
+    several = gpus or this.setups[0].threads > 1
+    if settings.backend == AUTO and several and this.devices == 1:
         for name in rivals(gpu=bool(gpus)):
             if name != this.backend:
                 found = _sharing(replace(settings, backend=name), machine, this.workers)
@@ -134,13 +159,14 @@ def half_sharing(settings: RunSettings, machine: Machine, this: Sharing) -> Shar
 
 def settled(settings: RunSettings, this: Sharing) -> RunSettings:
     """Return the settings with how the machine is shared written down: a resumed study keeps to it."""
-    return replace(
+    found = replace(
         settings,
         workers=this.workers,
         backend=this.backend,
         precision=this.precision,
         compile=this.compiled,
     )
+    return found if settings.network is None else replace(found, devices=this.devices)
 
 
 def default_workers(machine: Machine) -> int:
@@ -161,9 +187,26 @@ def default_per_gpu(step_flops: int) -> int:
     return max(1, min(GUESSED_PER_GPU, BUSY_STEP_FLOPS // max(1, step_flops)))
 
 
-def worker_setups(workers: int, *, cores: int, gpus: tuple[str, ...]) -> tuple[WorkerSetup, ...]:
-    """Return a setup for each of so many workers, CPU threads and GPUs shared equally."""
-    threads = max(1, cores // workers)
+def worker_setups(
+    workers: int, *, cores: int, gpus: tuple[str, ...], devices: int = 1
+) -> tuple[WorkerSetup, ...]:
+    """Return a setup for each of so many workers, CPU threads and GPUs shared equally.
+
+    Args:
+        workers: trainings at the same time.
+        cores: of the processor.
+        gpus: those there are.
+        devices: processes that each training is spread over.
+    """
+    threads = max(1, cores // (workers * devices))
+    if devices > 1:
+        groups = [gpus[number * devices :][:devices] for number in range(workers)]
+        return tuple(
+            WorkerSetup(
+                threads=threads, devices=devices, gpus=group, gpu=group[0] if group else None
+            )
+            for group in groups
+        )
     if not gpus:
         return (WorkerSetup(threads=threads),) * workers
     most = -(-workers // len(gpus))
@@ -182,9 +225,13 @@ def _sharing(
     settings: RunSettings, machine: Machine, workers: int, *, compiled: bool = False
 ) -> Sharing:
     able = gpus_for(settings.backend, gpus=machine.gpus)
-    setups = worker_setups(workers, cores=machine.cores, gpus=able)
+    devices = _devices(settings, machine, able, workers)
+    setups = worker_setups(workers, cores=machine.cores, gpus=able, devices=devices)
     threads = setups[0].threads
-    backend = choose_backend(settings.backend, threads=threads, gpus=machine.gpus)
+    if devices > 1:
+        backend = choose_spreading(settings.backend)
+    else:
+        backend = choose_backend(settings.backend, threads=threads, gpus=machine.gpus)
     return Sharing(
         setups=tuple(replace(setup, backend=backend.name) for setup in setups),
         backend_why=backend.why,
@@ -193,3 +240,28 @@ def _sharing(
         ),
         compiled=choose_compiled(settings.compile, backend.name) or compiled,
     )
+
+
+def _devices(settings: RunSettings, machine: Machine, gpus: tuple[str, ...], workers: int) -> int:
+    """Return how many processes a training is spread over: as asked for, or the GPUs there are.
+
+    Raises:
+        UserError: more are asked for than the machine has, or the backend spreads none.
+    """
+    if settings.network is None:
+        return 1
+    if settings.devices is None:
+        spare = len(gpus) // workers
+        return spare if spare > 1 and spreads(settings.backend) else 1
+    places, what = (len(gpus), "GPU") if gpus else (machine.cores, "core")
+    if settings.devices > 1 and settings.compile:
+        raise UserError(
+            f"--compile and --devices {settings.devices} are both given; steps that several devices "
+            "take together are not compiled"
+        )
+    if settings.devices > 1 and settings.devices * workers > places:
+        at_once = f" for each of {workers} trainings at a time" if workers > 1 else ""
+        raise UserError(
+            f"--devices {settings.devices}{at_once}: this machine has {counted(places, what)}"
+        )
+    return settings.devices

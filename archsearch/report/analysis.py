@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.archive.keys import JobKey
-from archsearch.archive.leaderboard import Row, Score, StudyResult, best_of
+from archsearch.archive.leaderboard import Row, StudyResult, best_of
+from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
-from archsearch.settings import DEFAULT_EPOCHS
-from archsearch.training.recipe import with_parts
-from archsearch.training.recipes import find_recipe
+from archsearch.recipes.named import find_recipe
+from archsearch.recipes.recipe import with_parts
 from archsearch.units import parse_flops
 
 
@@ -137,7 +137,8 @@ def curves(result: StudyResult, *, home: Path) -> list[Curve]:
 
 def _standing(result: StudyResult) -> Standing:
     best = result.winner or best_of(result.rows)
-    matched = next((row for row in result.rows if row.origin == "matched"), None)
+    searched = result.rows if result.training is None else ()
+    matched = next((row for row in searched if row.origin == "matched"), None)
     gain = None
     if best and matched and best.test and matched.test:
         gain = 100 * (best.test.mean - matched.test.mean)
@@ -178,6 +179,7 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     budgets = {
         tuple(map(parse_flops, result.budget.split(":"))): result.budget
         for result in reversed(results)
+        if result.budget
     }
     found = []
     for what, values in (
@@ -211,5 +213,5 @@ def _recipe(result: StudyResult) -> str:
 
 
 def _length(result: StudyResult) -> str:
-    flops, epochs = result.settings.train_flops, result.settings.epochs
-    return f"{flops} FLOPs" if flops else f"{epochs or DEFAULT_EPOCHS} epochs"
+    flops = result.settings.train_flops
+    return f"{flops} FLOPs" if flops else f"{result.settings.usual_epochs} epochs"

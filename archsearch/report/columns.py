@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from archsearch.archive.leaderboard import Row, Score
+from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.archive.score import Score
 from archsearch.settings import RunSettings
 from archsearch.units import counted, format_count, ms_text
 
@@ -25,19 +26,30 @@ class Column:
     spare: int = 0
 
 
-def columns(rows: Sequence[Row], *, reasons: bool = False) -> tuple[Column, ...]:
+def columns(
+    rows: Sequence[Row], *, reasons: bool = False, full: bool = False
+) -> tuple[Column, ...]:
     """Return the columns these networks fill; with `reasons`, why each training ended as it did.
 
     `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
     ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported; `rules`
-    says where a network departs from the design rules of its space.
+    says where a network departs from the design rules of its space. Of a `full` training, which has no
+    trial and no budget, there is no more than it fills.
     """
     optional = {
         "ms": any(row.latency_ms is not None for row in rows),
         "rules": any(row.findings or row.obeys for row in rows),
         "rung": any(row.rung for row in rows),
+        "fill": not full,
+        "val %": not full,
+        "val again %": not full or any(row.final_val for row in rows),
     }
     shown = [column for column in _ALL if optional.get(column.head, True)]
+    if full:
+        shown = [
+            replace(column, head="val %") if column.head == "val again %" else column
+            for column in shown
+        ]
     if reasons:
         shown[-1] = replace(shown[-1], cell=_reason_text)
     return tuple(shown)
@@ -75,6 +87,21 @@ def freed_text(settings: RunSettings) -> str:
     """Return which design rules a study has freed; empty: none."""
     freed = sorted(settings.relaxed())
     return f"design rules freed: {', '.join(freed)}" if freed else ""
+
+
+def origin_text(result: StudyResult) -> str | None:
+    """Return what the network of a full training came to in the study it is from; None: it is from none."""
+    training = result.training
+    if training is None or not training.study:
+        return None
+    score = training.test or training.val
+    if score is None:
+        return f"from study {training.study}"
+    what = "test" if training.test else "validation"
+    return (
+        f"in study {training.study}, after {counted(training.epochs, 'epoch')}: {what} accuracy "
+        f"{score_text(score)} % (n = {score.n})"
+    )
 
 
 def _accuracy(value: float | None) -> str:

@@ -243,7 +243,7 @@ class LiveView(View):
         elif isinstance(event, JobEnded):
             self._job_ended(event)
         elif isinstance(event, FinalistsStarted):
-            self._begin("finals", event.jobs, event.done)
+            self._begin("training" if event.full else "finals", event.jobs, event.done)
         elif isinstance(event, ExportStarted):
             self._begin("export", 0, 0)
             self._board.note = "writing the best model"
@@ -307,13 +307,15 @@ def headline(event: StudyStarted) -> str:
     """Say what a study is about to do."""
     s = event.settings
     images = ", ".join(f"{count:,} {name}" for name, count in event.images.items())
+    data = f"{format_size(event.input)} images of {event.classes} classes ({images})"
+    if event.network:
+        return f"Full training {event.study}: {event.network}; {data}"
     goes_on = f" (goes on; {event.done} done)" if event.done else ""
     trials = counted(s.trials, "trial") if s.trials < BOUNDED_TRIALS else "as many trials as fit"
     bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
-        f"{s.flops} FLOPs, "
-        f"{format_size(event.input)} images of {event.classes} classes ({images}), "
+        f"{s.flops} FLOPs, {data}, "
         f"{event.distinct:,} distinct settings of the knobs"
     )
 
@@ -351,4 +353,6 @@ def ended_text(event: JobEnded) -> str:
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
     trainings = counted(event.jobs, "training")
+    if event.full:
+        return f"Training {', '.join(event.entrants)} from scratch, {trainings}"
     return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"

@@ -15,11 +15,17 @@ from archsearch.units import format_count, printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS: Final = {"search": "#4c78a8", "matched": "#e45756", "published": "#b0a08e"}
+_COLOURS: Final = {
+    "search": "#4c78a8",
+    "matched": "#e45756",
+    "published": "#b0a08e",
+    "given": "#54a24b",
+}
 _NAMES: Final = {
     "search": "candidate",
     "matched": "matched baseline",
     "published": "published baseline",
+    "given": "network of your own",
 }
 _LARGEST: Final = 900.0  # area of the largest bubble, in square points
 _NAMED: Final = 6
@@ -204,7 +210,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
 
 def _with_origin(label: str, origin: str) -> str:
-    return label if origin == "search" else f"{label} ({origin})"
+    return label if origin in ("search", "given") else f"{label} ({origin})"
 
 
 def _plain(text: str) -> str:

@@ -10,11 +10,7 @@ _NAMES_ALL = 8
 def plan_rows(found: Forecast) -> list[tuple[str, str]]:
     """Return the plan as (what, how much), in reading order."""
     return [
-        ("space", f"{found.space}: {found.title}"),
-        ("knobs", _knobs(found)),
-        ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
-        ("budget", _budget(found)),
-        *([("latency", _latency(found.max_latency))] if found.max_latency else []),
+        *([("network", found.network)] if found.network else _searched(found)),
         ("images", _images(found)),
         ("training", _training(found)),
         ("machine", _machine(found)),
@@ -22,6 +18,17 @@ def plan_rows(found: Forecast) -> list[tuple[str, str]]:
         ("time", _time(found)),
         ("runs", f"MLflow at {found.runs}" if found.runs else "MLflow, in mlflow.db of the home"),
         *(("note", note) for note in found.notes),
+    ]
+
+
+def _searched(found: Forecast) -> list[tuple[str, str]]:
+    """Return what is searched."""
+    return [
+        ("space", f"{found.space}: {found.title}"),
+        ("knobs", _knobs(found)),
+        ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
+        ("budget", _budget(found)),
+        *([("latency", _latency(found.max_latency))] if found.max_latency else []),
     ]
 
 
@@ -58,8 +65,13 @@ def _images(found: Forecast) -> str:
 
 def _training(found: Forecast) -> str:
     epochs = counted(found.epochs, "epoch")
-    if 1 < found.val_every < found.epochs:
+    if 1 < found.val_every < found.epochs and found.train_on == "train":
         epochs += f", validated every {found.val_every}"
+    if found.network:
+        return (
+            f"{counted(found.finals, 'training')} from scratch on {found.train_on}, of {epochs} "
+            f"({format_count(found.trial_flops)} FLOPs each)"
+        )
     trials = found.trials if found.fit is None else found.fit
     flops = trials * found.trial_flops + found.finals_flops
     return (
@@ -106,6 +118,13 @@ def _time(found: Forecast) -> str:
         f"{format_duration(found.trial_s)} a trial at {_rate(found.pace.images_per_s)} images/s on "
         f"{where}"
     )
+    if found.network:
+        rest_s = found.total_s - found.finals_s
+        return (
+            f"about {format_duration(found.total_s)}: {format_duration(found.finals_s)} of training at "
+            f"{_rate(found.pace.images_per_s)} images/s on {where}, {format_duration(rest_s)} of "
+            "measuring and export"
+        )
     if found.fit is not None and found.fit < found.trials:
         return f"{parts}; about {counted(found.fit, 'trial')} fit into the bounds, with the finals"
     rest_s = found.total_s - found.search_s - found.finals_s

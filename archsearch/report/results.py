@@ -12,7 +12,7 @@ from rich.text import Text
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, freed_text, score_text
+from archsearch.report.columns import columns, freed_text, origin_text, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -24,7 +24,7 @@ def leaderboard(
 ) -> Table:
     """Return the table of a study in a home, best first, baselines among the candidates (see `columns`)."""
     rows = result.rows if most is None else result.rows[:most]
-    shown = columns(rows)
+    shown = columns(rows, full=result.training is not None)
     spare = sorted((column for column in shown if column.spare), key=lambda column: column.spare)
     table = new_table(
         *(f"{'>' * column.right}{column.head}" for column in shown),
@@ -33,7 +33,10 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
-    captions = [*filter(None, [result.ended, freed_text(result.settings)]), *result.lost]
+    captions = [
+        *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
+        *result.lost,
+    ]
     if len(rows) < len(result.rows):
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
@@ -54,6 +57,7 @@ def ending(
     """
     lines = []
     winner = result.winner
+    first = "Best" if result.training is None else "Trained"
     if winner is not None:
         test = (
             f", test accuracy {score_text(winner.test)} % (n = {winner.test.n})"
@@ -62,7 +66,7 @@ def ending(
         )
         speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
         lines.append(
-            f"Best: {winner.label}, {format_count(winner.flops)} FLOPs, "
+            f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
             f"{format_count(winner.params)} parameters{speed}{test}"
         )
     lines += result.lost
@@ -74,6 +78,9 @@ def ending(
     )
     shown: list[RenderableType] = [Text("\n".join(lines)), Text("Next:")]
     shown.append(_next(result, home, tracking_uri))
+    if result.trained is not None:
+        full = result.trained
+        shown += [leaderboard(full, home=home), *ending(full, home=home, tracking_uri=tracking_uri)]
     if result.untold:
         again = command("track", result.study, home=home)
         shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
@@ -82,8 +89,12 @@ def ending(
 
 def _next(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:
     """Return the commands that come next, and what each is for."""
+    more: tuple[tuple[str, str], ...] = ()
+    if result.training is None and result.trained is None and result.winner is not None:
+        more = ((command("train", result.study, home=home), "the best network, trained in full"),)
     commands = (
         _compare(home, tracking_uri),
+        *more,
         (command("leaderboard", result.study, home=home), "this table again"),
         (
             f"{command('export', result.study, home=home)} --out model/",

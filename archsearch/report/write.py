@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from archsearch.archive.codec import kept_settings
-from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
-from archsearch.report.columns import columns, freed_text, score_text
+from archsearch.report.columns import columns, freed_text, origin_text, score_text
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
@@ -20,12 +21,15 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
         UserError: no network has an accuracy yet, or `out` can't be written.
     """
     found = points(result)
-    if not found:
+    judged = result.training is not None and result.winner is not None
+    if not found and not judged:
         raise UserError(f"study {result.study!r} has no network with an accuracy yet; run it first")
     trained = curves(result, home=home)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        draw_complexity(found, out / "complexity.png", title=f"{result.study}: accuracy and cost")
+        if found:
+            title = f"{result.study}: accuracy and cost"
+            draw_complexity(found, out / "complexity.png", title=title)
         if trained:
             draw_curves(trained, out / "curves.png", title=f"{result.study}: finalists, first seed")
         path = out / "report.md"
@@ -46,14 +50,15 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")
     parts += [f"{as_markdown(line)}." for line in result.lost]
-    parts.append("![Accuracy against FLOPs](complexity.png)")
-    parts.append(
-        "The area of a bubble is the number of parameters. Bubbles with an edge are means over "
-        "retrainings from scratch, with their standard deviation; the others are single trials."
-    )
+    if points(result):
+        parts.append("![Accuracy against FLOPs](complexity.png)")
+        parts.append(
+            "The area of a bubble is the number of parameters. Bubbles with an edge are means over "
+            "retrainings from scratch, with their standard deviation; the others are single trials."
+        )
     if pictured:
         parts.append("![Learning curves](curves.png)")
-    parts += ["## Networks", _table(result.rows)]
+    parts += ["## Networks", _table(result.rows, full=result.training is not None)]
     bound = result.settings.max_latency
     if bound is not None:
         parts.append(
@@ -70,8 +75,11 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
 
 def _summary(result: StudyResult, standing: Standing) -> str:
     size = format_size(result.dataset.input)
+    what = f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs"
+    if result.training is not None:
+        what = "A full training"
     lines = [
-        f"{len(result.rows)} networks of `{result.space}` under {result.budget} FLOPs on "
+        f"{what} on "
         f"{as_markdown(standing.data)} ({size}), {result.status}, {format_duration(result.wall_s)}."
     ]
     if freed := freed_text(result.settings):
@@ -82,6 +90,8 @@ def _summary(result: StudyResult, standing: Standing) -> str:
             f"{format_count(standing.params or 0)} parameters{_speed(standing)}, test accuracy "
             f"{score(standing.test) or 'not measured'}."
         )
+    if (earlier := origin_text(result)) is not None:
+        lines.append(f"{as_markdown(earlier)}.")
     if standing.baseline:
         gain = "" if standing.gain is None else f", the best gains {standing.gain:+.1f} points"
         lines.append(
@@ -91,8 +101,8 @@ def _summary(result: StudyResult, standing: Standing) -> str:
     return "  \n".join(lines)
 
 
-def _table(rows: tuple[Row, ...]) -> str:
-    shown = columns(rows, reasons=True)
+def _table(rows: tuple[Row, ...], *, full: bool) -> str:
+    shown = columns(rows, reasons=True, full=full)
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:

@@ -47,6 +47,7 @@ class FinalsPlan:
         seed: of the study.
         length: of a training, from a network's FLOPs.
         further: whether what is left of a bound goes into further seeds of all of them.
+        validated: whether there are images to validate with.
     """
 
     entrants: tuple[Entrant, ...]
@@ -54,6 +55,7 @@ class FinalsPlan:
     seed: int
     length: Callable[[int], Length]
     further: bool = False
+    validated: bool = True
 
     def order(self, entrant: Entrant, number: int) -> Order:
         """Return a network's training with the seed of that number, from 1."""
@@ -64,6 +66,7 @@ class FinalsPlan:
             length=self.length(entrant.design.flops),
             # The same seeds for every network: they see the same images in the same order.
             seed=derive_seed(self.seed, "final", number),
+            validated=self.validated,
         )
 
 

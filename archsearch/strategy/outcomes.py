@@ -17,7 +17,8 @@ def checked(order: Order, outcome: Outcome) -> Outcome:
     if tested and not _is_finite(outcome.test_accuracy):
         reason = f"its test accuracy is {outcome.test_accuracy}"
         outcome = replace(outcome, status="failed", reason=reason)
-    if outcome.status != "failed" and not _is_finite(outcome.val_accuracy):
+    judged = outcome.status != "failed" and order.validated
+    if judged and not _is_finite(outcome.val_accuracy):
         reason = f"its validation accuracy is {outcome.val_accuracy}"
         outcome = replace(outcome, status="failed", reason=reason)
     if outcome.status == "failed":

@@ -1,7 +1,7 @@
 """What studies there are, how they stand, and how to be rid of one."""
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,8 +16,11 @@ from archsearch.archive.databases import (
     remove_study,
     study_names,
 )
+from archsearch.archive.design import Design
+from archsearch.archive.facts import StudyFacts
 from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
+from archsearch.archive.orders import Trial
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
@@ -26,9 +29,10 @@ from archsearch.errors import ArchsearchError, DamagedError, UserError
 from archsearch.gathering import gather
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
+from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_space
-from archsearch.study.opening import check_not_emptied, stored_settings
+from archsearch.study.opening import check_not_emptied
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -39,6 +43,7 @@ class StudySummary:
     """A study in one line.
 
     Attributes:
+        space: that is searched; of a full training `train` and its network.
         status: `running`, `interrupted` (cut off in any way), `complete`, `failed`, `unreachable` (its
             storage does not open) or `damaged` (what it keeps can't be read).
         data: as it was named, without folders.
@@ -188,14 +193,15 @@ def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
     if first is not None and first.final_val is not None:
         best = first.final_val.mean
     driver = holder(folder.lock)
+    done = sum(trial.finished for trial in store.trials)
     return StudySummary(
         name=store.name,
         status=result.status,
-        space=result.space,
+        space=_what(result.settings),
         budget=result.budget,
         data=_short(result.settings.data),
-        trials_done=sum(trial.finished for trial in store.trials),
-        trials=result.trials,
+        trials_done=done if store.facts.training is None else len(store.finals),
+        trials=result.trials if store.facts.training is None else result.settings.seeds,
         best_val=best,
         created=result.created,
         pid=driver.pid if driver else None,
@@ -210,11 +216,11 @@ def _without_trials(folder: StudyFolder, *, readable: bool) -> StudySummary:
     return StudySummary(
         name=folder.path.name,
         status=_status(folder, readable, running=driver is not None),
-        space=settings.space,
-        budget=settings.flops,
+        space=_what(settings),
+        budget=settings.flops or "",
         data=_short(settings.data),
         trials_done=0,
-        trials=settings.trials,
+        trials=settings.trials if settings.network is None else settings.seeds,
         best_val=None,
         created=began.isoformat(timespec="seconds"),
         pid=driver.pid if driver else None,
@@ -227,6 +233,11 @@ def _status(folder: StudyFolder, readable: bool, *, running: bool) -> str:
     if folder.has_trained:
         return "damaged"  # its storage knows nothing of it
     return "running" if running else "interrupted"
+
+
+def _what(settings: RunSettings) -> str:
+    """Return the space that is searched, or the network that is trained in full."""
+    return settings.space or f"train {_short(str(settings.network))}"
 
 
 def _short(data: str) -> str:
@@ -255,8 +266,10 @@ def count_networks(name: str, *, home: Path) -> int | None:
 
 def kept_networks(
     name: str, *, home: Path, trial: int | None = None
-) -> list[tuple[str, Graph, tuple[str, ...]]]:
+) -> list[tuple[str, Graph, tuple[str, ...] | None]]:
     """Return a study's networks by number, published ones last: name and label, Graph, rules to hold.
+
+    Of the network of a full training it may not be known which rules it was built to hold: None.
 
     Args:
         name: the study.
@@ -271,25 +284,38 @@ def kept_networks(
     folder = StudyFolder(home, name)
     with opened_existing(name, home=home) as store:
         facts, trials = store.facts, store.trials
-    settings = stored_settings(name, home)
-    space, freed = find_space(settings.space), settings.relaxed()
-    height, width, channels = facts.dataset.input
-    size, classes = (height, width, channels), max(len(facts.dataset.classes), 2)
-    request = Request(size, classes, Budget.parse(settings.flops, size), freed)
-    found = [
-        (kept.design, space.held_rules(kept.knobs, request))
-        for kept in trials
-        if kept.design.exists and trial in (None, kept.number)
-    ]
-    if trial is None:
-        found += [(design, space.rules_but(freed)) for design in facts.published or ()]
-    elif not found:
+    if facts.training is not None:
+        found = [(design, facts.training.holds) for design in facts.baselines if trial is None]
+    else:
+        found = list(_with_rules(facts, trials, trial))
+    if trial is not None and not found:
         last = len(trials) - 1
         raise UserError(f"study {name!r} has no network of trial {trial}; its last is {last}")
     return [
-        (f"{design.name} {design.label}", from_json(folder.read_graph(design.graph)), holds)
+        (f"{design.name} {design.label}".strip(), from_json(folder.read_graph(design.graph)), holds)
         for design, holds in found
     ]
+
+
+def _with_rules(
+    facts: StudyFacts, trials: Iterable[Trial], number: int | None
+) -> Iterator[tuple[Design, tuple[str, ...] | None]]:
+    """Give the networks of a search, or that of one trial, with the rules they are to hold."""
+    space, freed = find_space(str(facts.settings.space)), facts.settings.relaxed()
+    request = request_of(facts)
+    for kept in trials:
+        if kept.design.exists and number in (None, kept.number):
+            yield kept.design, space.held_rules(kept.knobs, request)
+    for design in facts.baselines if number is None else ():
+        yield design, space.rules_but(freed)
+
+
+def request_of(facts: StudyFacts) -> Request:
+    """Return what a search asked of its space."""
+    height, width, channels = facts.dataset.input
+    size, classes = (height, width, channels), max(len(facts.dataset.classes), 2)
+    budget = Budget.parse(str(facts.settings.flops), size)
+    return Request(size, classes, budget, facts.settings.relaxed())
 
 
 def delete_study(

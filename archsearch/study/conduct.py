@@ -10,7 +10,7 @@ from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.baselines import wants_matched
-from archsearch.planning.problem import Problem
+from archsearch.planning.problem import Problem, SearchProblem
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
@@ -58,7 +58,7 @@ class OpenStudy:
     gauge: Gauge | None = None
 
     def conduct(self) -> None:
-        """Search, retrain the best, measure them.
+        """Search, retrain the best, measure them; or train the one network of a full training.
 
         Raises:
             Interrupted: the user stopped it; what has ended is kept.
@@ -67,20 +67,21 @@ class OpenStudy:
             store=self.store,
             folder=self.folder,
             make_job=self.problem.job,
-            knobs=self.problem.space.knobs(self.problem.request),
+            knobs=self.problem.knobs,
             emit=self.emit,
         )
         loop = Loop(self.engine, recorder, clock=self.clock, stopped=self.stopped, gauge=self.gauge)
-        self._search(loop, recorder)
+        if isinstance(self.problem, SearchProblem):
+            self._search(loop, recorder, self.problem)
         self._finals(loop, recorder)
         self._latencies(loop)
         best = read_result(self.store).best_key
         if best is not None and not self.store.facts.left:  # another may yet be the best
             self.folder.keep_weights(best)
 
-    def _search(self, loop: Loop, recorder: StudyRecorder) -> None:
+    def _search(self, loop: Loop, recorder: StudyRecorder, problem: SearchProblem) -> None:
         store, gauge = self.store, self.gauge
-        search = search_of(store, self.problem, self.bounds, measures=gauge is not None)
+        search = search_of(store, problem, self.bounds, measures=gauge is not None)
         recorder.recall(by_decision(store))
         self._run(loop, search, None if gauge is None else gauge.warm_up)
         for trial in store.trials:
@@ -102,7 +103,7 @@ class OpenStudy:
     def _latencies(self, loop: Loop) -> None:
         if self.gauge is None:
             return
-        retrained = [row for row in read_result(self.store).rows if row.final_val is not None]
+        retrained = [row for row in read_result(self.store).rows if row.retrained]
         self._run(loop, Latencies(unmeasured(self.store), bounds=self.bounds))
         tell_latencies(retrained, self.store, self.emit)
 
@@ -111,13 +112,15 @@ class OpenStudy:
             raise Interrupted(f"study {self.store.name!r} was interrupted")
 
 
-def search_of(store: StudyStore, problem: Problem, bounds: Bounds, *, measures: bool) -> Search:
+def search_of(
+    store: StudyStore, problem: SearchProblem, bounds: Bounds, *, measures: bool
+) -> Search:
     """Return the search of a study, or what is left of it; `measures`: latency can be measured."""
     # The study's own, also where it is resumed with other workers: decisions depend on them.
     settings = store.facts.settings
     space, request = problem.space, problem.request
     choices = Choices(
-        knobs=space.knobs(request),
+        knobs=problem.knobs,
         solve=lambda knobs: solve(space, knobs, request),
         classic=space.classic_knobs(request),
         trials=problem.settings.trials,

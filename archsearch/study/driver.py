@@ -23,6 +23,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import opening
 from archsearch.study.dry_run import calibrated, posed
 from archsearch.study.events import Event, Notice, StudyEnded
+from archsearch.study.in_full.follow_up import followed
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.ports import Services, real_services
 from archsearch.study.retelling import tell_rest
@@ -51,7 +52,9 @@ def run(
         ArchsearchError: no trial could be trained.
     """
     settings = opening.located(settings)
-    return _Run(settings, on_event, services or real_services(settings)).run()
+    services = services or real_services(settings)
+    result = _Run(settings, on_event, services).run()
+    return _followed(result, settings, on_event, services)
 
 
 def resume(
@@ -77,6 +80,20 @@ def resume(
         Interrupted: the user stopped the run again.
     """
     settings = opening.stored_settings(name, home)
+    services = services or real_services(settings)
+    result = _resumed(name, settings, max_time, on_event, services)
+    return _followed(result, settings, on_event, services)
+
+
+def _resumed(
+    name: str,
+    settings: RunSettings,
+    max_time: str | None,
+    on_event: Callable[[Event], None],
+    services: Services,
+) -> StudyResult:
+    """Go on with a study, without what follows it (see `resume`)."""
+    home = Path(settings.home)
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
     settings = replace(settings, max_time=max_time or settings.max_time)
@@ -88,11 +105,28 @@ def resume(
                 settings = replace(settings, max_time=earlier.max_time)
             if store.facts.complete(more_time=max_time is not None):
                 if store.facts.untold:
-                    tell_rest(store, settings, services or real_services(settings), on_event)
+                    tell_rest(store, settings, services, on_event)
                 return read_result(store)  # it needs no images
             images = home / "data" / store.facts.dataset.digest
     taken_up = _TakenUp(more_time=max_time is not None, images=images)
-    return _Run(settings, on_event, services or real_services(settings), taken_up).run()
+    return _Run(settings, on_event, services, taken_up).run()
+
+
+def _followed(
+    result: StudyResult,
+    settings: RunSettings,
+    on_event: Callable[[Event], None],
+    services: Services,
+) -> StudyResult:
+    """Train the winner of a search in full, where that is asked for."""
+    return followed(
+        result,
+        settings,
+        train=lambda asked: run(asked, on_event=on_event, services=services),
+        resume=lambda name: resume(
+            name, home=Path(settings.home), on_event=on_event, services=services
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +172,7 @@ class _Run:
             tell=lambda text: self._emit(Notice(text=text)),
         )
         with self._interrupts, opened(url, patience=patience) as storage:
-            settings = opening.named(self._settings, study_names(storage))
+            settings = opening.named(self._settings, study_names(storage), base=problem.usual_name)
             folder = StudyFolder(self._home, str(settings.name))
             folder.create()
             with locked(folder.lock, study=str(settings.name)):

@@ -15,11 +15,13 @@ from archsearch.engines.engine import Engine
 from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated, Calibration
 from archsearch.planning.forecast import Forecast
+from archsearch.planning.full_training import pose_training
 from archsearch.planning.pace import MEASURE_S
 from archsearch.planning.problem import Problem, pose
 from archsearch.settings import RunSettings
 from archsearch.strategy.phase import Phase
 from archsearch.study.events import Event, Measuring, Planned, Preparing
+from archsearch.study.in_full.subject import find_subject
 from archsearch.study.interrupt import Interrupted, Interrupts
 from archsearch.study.loop import Loop
 from archsearch.study.opening import check_start, located
@@ -66,13 +68,13 @@ def posed(
     kept: Path | None = None,
 ) -> Problem:
     """Return the problem on the engine's machine, and tell what takes long (see `planning.problem.pose`)."""
-    return pose(
-        settings,
-        services.find_machine(),
-        kept=kept,
-        progress=slow_progress(on_event),
-        notes=unheeded(os.environ),
-    )
+    machine, progress, notes = (
+        services.find_machine(), slow_progress(on_event), unheeded(os.environ),
+    )  # fmt: skip
+    if settings.network is None:
+        return pose(settings, machine, kept=kept, progress=progress, notes=notes)
+    subject = find_subject(settings)
+    return pose_training(settings, machine, subject, kept=kept, progress=progress, notes=notes)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ class StudyStarted:
 
     Attributes:
         settings: with every default filled in.
+        network: that is trained in full, in a few words; empty: a space is searched.
         folder: what the study keeps as files.
         distinct: combinations of knob values the space has.
         done: trials that a resumed study has finished already.
@@ -26,7 +27,7 @@ class StudyStarted:
     study: str
     settings: RunSettings
     folder: str
-    space_title: str
+    network: str = ""
     distinct: int
     input: tuple[int, int, int]
     classes: int
@@ -113,6 +114,7 @@ class FinalistsStarted:
     """The search is over; these are retrained from scratch.
 
     Attributes:
+        full: whether there was no search: a network is trained in full.
         rows: the leaderboard so far.
         entrants: labels of those that are retrained.
         jobs: trainings of the finals, all seeds together.
@@ -123,6 +125,7 @@ class FinalistsStarted:
     entrants: tuple[str, ...]
     jobs: int
     done: int = 0
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,10 @@ from archsearch.units import format_ms
 def finals_of(
     store: StudyStore, settings: RunSettings, bounds: Bounds, length: Callable[[int], Length]
 ) -> Finals:
-    """Return the finals of a study whose search is over."""
-    rows = choose(read_result(store).rows, settings.finalists)
-    facts = store.facts
+    """Return the finals of a study whose search is over; or the trainings of a full training."""
+    rows, facts = read_result(store).rows, store.facts
+    if facts.training is None:
+        rows = tuple(choose(rows, settings.finalists))
     plan = FinalsPlan(
         entrants=tuple(_entrant(row, store, length) for row in rows),
         seeds=settings.seeds,
@@ -30,6 +31,7 @@ def finals_of(
         length=length,
         # More time is for what was left, not for more than was asked for.
         further=facts.full and facts.more_time is None,
+        validated=settings.train_on == "train",
     )
     return Finals(plan, bounds=bounds, done=store.finals)
 
@@ -40,6 +42,7 @@ def announced(store: StudyStore, finals: Finals) -> FinalistsStarted:
     asked = [finals.plan.order(e, n).key for e in entrants for n in range(1, seeds + 1)]
     return FinalistsStarted(
         rows=read_result(store).rows,
+        full=store.facts.training is not None,
         entrants=tuple(entrant.design.label for entrant in entrants),
         jobs=len(asked),
         done=sum(key in store.finals for key in asked),
@@ -75,7 +78,7 @@ def get_ready(gauge: Gauge, store: StudyStore, folder: StudyFolder, finals: Fina
 
 def unmeasured(store: StudyStore) -> list[Row]:
     """Return the networks that were retrained and have not been measured, the best first."""
-    rows = [row for row in read_result(store).rows if row.final_val is not None]
+    rows = [row for row in read_result(store).rows if row.retrained]
     return [row for row in rows if row.name not in store.latencies]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 from archsearch.archive.design import Design
@@ -147,7 +148,9 @@ def _metrics(order: Order) -> dict[str, float]:
 
 def study_tags(settings: RunSettings) -> dict[str, str]:
     """Return what every run of a study is marked with."""
-    tags = {"space": settings.space, "budget": settings.flops}
+    tags = {"space": settings.space or "", "budget": settings.flops or ""}
+    if settings.network is not None:
+        tags |= {"network": Path(settings.network).name, "trained_on": settings.train_on}
     if freed := settings.relaxed():
         tags["freed"] = ", ".join(sorted(freed))
     return tags

@@ -15,7 +15,7 @@ from archsearch.archive.databases import (
     opened,
     study_names,
 )
-from archsearch.archive.design import Design, published_design
+from archsearch.archive.design import Design
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable
@@ -23,10 +23,12 @@ from archsearch.commands import command
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
 from archsearch.errors import DamagedError, UserError
+from archsearch.exchange.network_files import is_stored
 from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
+from archsearch.planning.full_training import TrainingProblem
 from archsearch.planning.problem import Problem
-from archsearch.settings import RunSettings, default_study_name, nearest
+from archsearch.settings import RunSettings, nearest
 from archsearch.study.events import StudyStarted
 from archsearch.tracking.kinds import check_address
 from archsearch.uris import shown_uri
@@ -35,11 +37,10 @@ _MOST_CLASSES: Final = 1000
 """Names of classes that are kept, at most."""
 
 
-def named(settings: RunSettings, taken: list[str]) -> RunSettings:
-    """Return the settings with a name where they have none: one that neither storage nor home has."""
+def named(settings: RunSettings, taken: list[str], *, base: str) -> RunSettings:
+    """Return the settings with a name where they have none, from `base`: one that is in no use here."""
     if settings.name is not None:
         return settings
-    base = default_study_name(settings)
     there = (Path(settings.home) / "studies").glob("*/run.toml")
     used = {*taken, *(path.parent.name for path in there)}
     names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
@@ -113,7 +114,7 @@ def existing(
             f"{before}, now {digest}); start a new study"
         )
     # With its finals begun, nothing is chosen any more.
-    if resume and not store.finals and not store.has_knobs(problem.space.knobs(problem.request)):
+    if resume and not store.finals and not store.has_knobs(problem.knobs):
         raise UserError(
             f"study {name!r} was begun when the space {settings.space!r} had other knobs, so its search "
             "can't go on; its table stays; start a new study"
@@ -160,6 +161,8 @@ def create(
     """Make a study in the storage and its folder's run.toml; return it."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
     facts = StudyFacts(settings=settings, dataset=dataset_facts(problem.dataset), created=created)
+    if isinstance(problem, TrainingProblem):
+        facts = replace(facts, training=problem.subject.training)
     folder.write_settings(settings)
     return StudyStore.create(storage, str(settings.name), facts)
 
@@ -183,11 +186,10 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
     )
 
 
-def published_designs(problem: Problem, folder: StudyFolder) -> tuple[Design, ...]:
-    """Return the published networks to train; their Graphs are kept in the folder."""
+def given_designs(problem: Problem, folder: StudyFolder) -> tuple[Design, ...]:
+    """Return the networks that are trained as they are; their Graphs are kept in the folder."""
     found = []
-    for name, graph in problem.published.items():
-        design = published_design(name, graph, space=problem.space, request=problem.request)
+    for design, graph in problem.given():
         folder.write_graph(design.graph, to_json(graph))
         found.append(design)
     return tuple(found)
@@ -203,13 +205,12 @@ def started(
     if store is not None:  # as it began, but for where things are
         place = {name: getattr(settings, name) for name in PLACE}
         settings = replace(store.facts.settings, **place)
-    knobs = problem.space.knobs(problem.request)
     return StudyStarted(
         study=str(settings.name),
         settings=settings,
         folder=str(folder.path),
-        space_title=problem.space.title,
-        distinct=math.prod(len(knob.values()) for knob in knobs),
+        network=problem.what if isinstance(problem, TrainingProblem) else "",
+        distinct=math.prod(len(knob.values()) for knob in problem.knobs),
         input=problem.dataset.input,
         classes=len(problem.dataset.classes),
         images={name: len(problem.dataset.split(name)) for name in SPLITS},
@@ -220,8 +221,12 @@ def started(
 
 def located(settings: RunSettings) -> RunSettings:
     """Return the settings with absolute paths: the study may be taken up from another folder."""
+    network = settings.network
+    if network is not None and is_stored(Path(network)):
+        network = str(Path(network).absolute())
     return replace(
         settings,
+        network=network,
         data=located_data(settings.data),
         storage=settings.storage and absolute_url(settings.storage),
         tracking_uri=settings.tracking_uri and absolute_url(settings.tracking_uri),

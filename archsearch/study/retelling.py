@@ -11,7 +11,9 @@ from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.data.dataset import read_facts
 from archsearch.errors import ArchsearchError, DataError
+from archsearch.planning.full_training import trained_images
 from archsearch.planning.problem import length_of
+from archsearch.recipes.named import recipe_for
 from archsearch.settings import RunSettings
 from archsearch.strategy.bounds import Bounds
 from archsearch.study.catalogue import opened_existing
@@ -23,7 +25,6 @@ from archsearch.study.opening import stored_settings
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import recalled
 from archsearch.study.tracked import Tracked
-from archsearch.training.recipes import recipe_for
 
 _PATIENCE_S: Final = 600.0
 """Seconds the tracker has: somebody waits for it, and nothing else."""
@@ -93,8 +94,9 @@ def _retell(
 
 def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:
     """Give what has happened in a study, as far as its tracker is told of it."""
-    train = store.facts.dataset.splits["train"]
-    batch = min(recipe_for(settings).batch, train)
+    splits = store.facts.dataset.splits
+    batch = min(recipe_for(settings).batch, splits["train"])
+    train = trained_images(settings, train=splits["train"], val=splits["val"])
     finals = finals_of(
         store,
         settings,

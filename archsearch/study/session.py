@@ -17,7 +17,7 @@ from archsearch.study.conduct import OpenStudy
 from archsearch.study.events import Event, ExportStarted, JobEnded, Notice
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import TrackingObserver, study_tags
-from archsearch.study.opening import published_designs
+from archsearch.study.opening import given_designs
 from archsearch.study.ports import Services
 from archsearch.study.tracked import Tracked
 
@@ -95,7 +95,7 @@ class Session:
         facts = self.store.facts
         published = facts.published
         if published is None:
-            published = published_designs(self.found.problem, self.folder)
+            published = given_designs(self.found.problem, self.folder)
         self.store.keep(replace(facts, status="running", published=published))
 
     def _open_study(self, observer: Callable[[Event], None], gauge: Gauge | None) -> OpenStudy:

@@ -79,8 +79,8 @@ class Tracked:
         self.tracker.start_study(
             StudyRecord(
                 name=self.store.name,
-                space=settings.space,
-                budget=settings.flops,
+                space=settings.space or "",
+                budget=settings.flops or "",
                 dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
                 settings={
                     key: shown_uri(value) if isinstance(value, str) else value
@@ -110,9 +110,13 @@ class Tracked:
     def _facts(self) -> dict[str, str | int]:
         settings, data = self.settings, self.store.facts.dataset
         height, width, channels = data.input
+        if settings.network is not None:
+            what = {"network": settings.network, "trained on": settings.train_on}
+        else:
+            budget = Budget.parse(str(settings.flops), (height, width, channels))
+            what = {"space": _title(str(settings.space)), "budget": str(budget)}
         return {
-            "space": _title(settings.space),
-            "budget": str(Budget.parse(settings.flops, (height, width, channels))),
+            **what,
             "data": f"{data.name}, {format_size(data.input)}",
             "seed": settings.seed,
         }

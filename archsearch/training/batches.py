@@ -13,6 +13,7 @@ from archsearch.augmentation.transforms import draw
 from archsearch.data.dataset import Dataset
 from archsearch.training.backends.base import Steps
 from archsearch.training.job import Job
+from archsearch.training.team import ALONE, Team, share
 
 
 class Batch(NamedTuple):
@@ -29,13 +30,20 @@ class Batch(NamedTuple):
 
 
 def batches_of(
-    data: Dataset, job: Job, pool: ThreadPoolExecutor, steps: Steps, first: int = 0
+    data: Dataset,
+    job: Job,
+    pool: ThreadPoolExecutor,
+    steps: Steps,
+    first: int = 0,
+    *,
+    team: Team = ALONE,
 ) -> Iterator[Batch]:
     """Augmented batches without end, from step `first`; each is made while the last is in use.
 
     Images come in the order of one permutation after another, so that a batch may span two epochs:
     all batches are of one size, and no image is left out. A batch depends on the seed and on its
-    number alone, so that a job can go on anywhere.
+    number alone, so that a job can go on anywhere. Each process of a team makes the whole batch, as what
+    is done to an image may depend on the others, and takes its share.
     """
     train = data.train
     policy = policy_for(
@@ -52,11 +60,12 @@ def batches_of(
         return Batch(images, paired(NUMPY, train.labels[indices], transforms), transforms.share)
 
     order = _order(len(train), job.recipe.batch, job.seed, first)
+    own = share(job.recipe.batch, team)
     coming = pool.submit(cut, first, next(order))
     for step, indices in enumerate(order, first + 1):
         batch = coming.result()
         coming = pool.submit(cut, step, indices)
-        yield batch
+        yield batch._replace(images=batch.images[own], labels=batch.labels[own])
 
 
 def _order(count: int, batch: int, seed: int, first: int) -> Iterator[npt.NDArray[np.int64]]:

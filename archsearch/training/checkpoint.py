@@ -68,6 +68,8 @@ class Checkpoints:
             "seed": job.seed,
             "digest": digest,
         }
+        if job.train_on != "train":  # what was always so is not told: checkpoints from before go on
+            facts["train_on"] = job.train_on
         self._identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         try:
             folder.mkdir(parents=True, exist_ok=True)

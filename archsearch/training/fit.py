@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from archsearch.data.balance import balanced_accuracy, class_weights
-from archsearch.data.dataset import Dataset, Split, load
+from archsearch.data.dataset import Dataset, Split, joined, load
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
@@ -20,6 +20,7 @@ from archsearch.training.checkpoint import Checkpoints, Progress
 from archsearch.training.initial import is_normalized
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.team import ALONE, Team
 from archsearch.training.ten_crop import evaluate_crops
 from archsearch.training.weights import save_weights
 
@@ -33,6 +34,7 @@ def train(
     job: Job,
     on_epoch: Callable[[EpochReport], bool],
     on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Train a network from scratch, or from its last checkpoint, and tell how it went.
 
@@ -41,6 +43,8 @@ def train(
         on_epoch: called after every epoch; answers whether to go on. A job that goes on from a
             checkpoint first reports the epochs before it once more.
         on_progress: called every few steps: an epoch may take hours.
+        team: the processes that train it together; each calls this with the same job, and `on_epoch`
+            answers the same in each.
 
     Returns:
         `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
@@ -49,7 +53,7 @@ def train(
     Raises:
         ArchsearchError: the network or the data of the job cannot be used.
     """
-    run = _Run(job, on_progress)
+    run = _Run(job, on_progress, team)
     reset_peak_rss()
     try:
         return run.outcome(on_epoch)
@@ -58,12 +62,14 @@ def train(
 
 
 @contextmanager
-def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int], float]]]:
+def train_steps(
+    job: Job, data: Dataset, team: Team = ALONE
+) -> Iterator[tuple[Steps, Callable[[int], float]]]:
     """Give a job's steps, and a function that takes so many training steps and returns their seconds."""
-    run = _Run(job)
+    run = _Run(job, team=team)
     try:
         steps = run._prepared(data)
-        batches = batches_of(data, job, run.pool, steps)
+        batches = batches_of(data, job, run.pool, steps, team=team)
 
         def take(count: int) -> float:
             _, _, seconds = run._steps(steps, batches, range(count), 10**6)
@@ -77,7 +83,13 @@ def train_steps(job: Job, data: Dataset) -> Iterator[tuple[Steps, Callable[[int]
 class _Run:
     """What changes while a job trains."""
 
-    def __init__(self, job: Job, on_progress: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        on_progress: Callable[[], None] = lambda: None,
+        team: Team = ALONE,
+    ) -> None:
+        self.team = team
         self.on_progress = on_progress
         self.begin = time.perf_counter()
         self.job = job
@@ -95,7 +107,7 @@ class _Run:
 
     def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
         job = self.job
-        data = load(Path(job.dataset))
+        data = _loaded(job)
         steps = self._prepared(data)
         total = step_count(job)
         checkpoints = (
@@ -111,7 +123,7 @@ class _Run:
                 told = replace(report, outdated=report is not progress.reports[-1])
                 if not on_epoch(told):
                     return self._ended("pruned", f"stopped after epoch {report.epoch}")
-        batches = batches_of(data, job, self.pool, steps, done)
+        batches = batches_of(data, job, self.pool, steps, done, team=self.team)
         for epoch, which in _epochs(job, len(data.train), done):
             found = self._epoch(epoch, which, steps, batches, data)
             if isinstance(found, str):
@@ -119,12 +131,12 @@ class _Run:
             self._add(found)
             done = which.stop
             if checkpoints is not None and done < total:
-                checkpoints.save(self._progress(done), steps)
+                self._save(checkpoints, done, steps)
             go_on = on_epoch(found)
             if not go_on and done < total:
                 return self._ended("pruned", f"stopped after epoch {epoch}")
         with steps.averaged():
-            if job.weights:
+            if job.weights and self.team.rank == 0:
                 save_weights(steps.weights(), Path(job.weights))
             if not job.test:
                 return self._ended("complete")
@@ -144,9 +156,10 @@ class _Run:
         if not math.isfinite(loss):
             return f"loss became {_written(loss)}"
         found: tuple[float | None, ...] = (None, None, None)
-        if which.stop == total or job.evaluates(epoch, len(data.train)):
+        last = which.stop == total and job.train_on == "train"
+        if last or job.evaluates(epoch, len(data.train)):
             with steps.averaged():
-                found = evaluate(steps, data.val, self.on_progress)
+                found = evaluate(steps, data.val, self.on_progress, self.team)
         val_loss, val_accuracy, val_balanced_accuracy = found
         if val_loss is not None and not math.isfinite(val_loss):
             return f"validation loss became {_written(val_loss)}"
@@ -167,7 +180,7 @@ class _Run:
     def _tested(self, steps: Steps, data: Dataset) -> tuple[float, float]:
         """Return the test split's loss and accuracy, over as many crops as the recipe says."""
         if self.job.recipe.test_crops == 1:
-            loss, accuracy, _ = evaluate(steps, data.test, self.on_progress)
+            loss, accuracy, _ = evaluate(steps, data.test, self.on_progress, self.team)
             return loss, accuracy
         return evaluate_crops(
             steps,
@@ -175,7 +188,15 @@ class _Run:
             mirror=data.mirror,
             batch=evaluation_batch(steps),
             on_progress=self.on_progress,
+            team=self.team,
         )
+
+    def _save(self, checkpoints: Checkpoints, done: int, steps: Steps) -> None:
+        """Leave a checkpoint; of several processes the first one writes what all of them have to say."""
+        if self.team.rank == 0:
+            checkpoints.save(self._progress(done), steps)
+        else:
+            steps.state()
 
     def _take_up(self, progress: Progress) -> None:
         """Count what was done before."""
@@ -213,6 +234,7 @@ class _Run:
             seed=job.seed,
             precision=job.precision,
             compiled=job.compiled,
+            team=self.team,
             steps=step_count(job),
         )
         return make_steps(job.backend, task)
@@ -286,6 +308,14 @@ class _Run:
         )
 
 
+def _loaded(job: Job) -> Dataset:
+    """Open a job's images; the training split has those of validation in it where they are trained on."""
+    data = load(Path(job.dataset))
+    if job.train_on == "train":
+        return data
+    return replace(data, train=joined(data.train, data.val))
+
+
 def step_count(job: Job) -> int:
     """Steps of a whole job: images seen, to the nearest batch, and at least one."""
     return max(1, round(job.images / job.recipe.batch))
@@ -309,20 +339,25 @@ def evaluation_batch(steps: Steps) -> int:
 
 
 def evaluate(
-    steps: Steps, split: Split, on_progress: Callable[[], None] = lambda: None
+    steps: Steps,
+    split: Split,
+    on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> tuple[float, float, float]:
     """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
-    loss, answers = 0.0, []
+    # The loss, then the answers, which the others leave at 0: so everyone has all of them in the sum.
+    found = np.zeros(1 + len(split))
     batch = evaluation_batch(steps)
-    for start in range(0, len(split), batch):
+    for start in range(team.rank * batch, len(split), team.size * batch):
         part = slice(start, start + batch)
-        one_loss, one_answers = steps.evaluate(split.images[part], split.labels[part])
-        loss += one_loss
-        answers.append(one_answers)
+        one_loss, answers = steps.evaluate(split.images[part], split.labels[part])
+        found[0] += one_loss
+        found[1 + start : 1 + start + len(answers)] = answers
         on_progress()
-    answered = np.concatenate(answers)
+    found = team.total(found)
+    answered = found[1:].astype(np.int64)
     accuracy = float(np.mean(answered == split.labels))
-    return loss / len(split), accuracy, balanced_accuracy(split.labels, answered)
+    return float(found[0]) / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
 def _written(value: float) -> str:

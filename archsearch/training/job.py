@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from archsearch.training.recipe import Precision, Recipe
+from archsearch.recipes.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class Job:
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None
     """Where the final weights go (archsearch.training.weights: a NumPy `.npz` file)."""
+    train_on: Literal["train", "train+val"] = "train"
+    """The splits whose images are trained on; where the validation images are, nothing is validated."""
     val_every: int = 1
     """Epochs from one evaluation of the validation images to the next (see `is_evaluated`)."""
     checkpoint: str | None = None
@@ -49,6 +51,8 @@ class Job:
 
     def evaluates(self, epoch: int, train_images: int) -> bool:
         """Whether the validation images are evaluated after an epoch (1-based)."""
+        if self.train_on != "train":
+            return False
         return is_evaluated(epoch, epochs=self.epochs(train_images), every=self.val_every)
 
 

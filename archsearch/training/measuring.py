@@ -11,6 +11,7 @@ from archsearch.readings.cost import cost
 from archsearch.training.fit import evaluate, train_steps
 from archsearch.training.job import Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.team import ALONE, Team
 
 FIRST_STEP_FLOPS: Final = 24_000_000_000
 """A first step is at most so large: seconds even on a slow processor."""
@@ -18,7 +19,7 @@ _FULL_STEP_S: Final = 2.0
 """A whole batch is tried where that takes no longer, going by the first steps."""
 
 
-def measure(job: Job) -> Outcome:
+def measure(job: Job, team: Team = ALONE) -> Outcome:
     """Train for about `job.measure_s` seconds, evaluate a little, and tell the pace.
 
     A batch that would take long is made smaller: images a second hardly depend on it there.
@@ -29,20 +30,22 @@ def measure(job: Job) -> Outcome:
     data = load(Path(job.dataset))
     flops = max(1, cost(from_json(job.graph)).training_flops(1))
     small = max(1, min(job.recipe.batch, FIRST_STEP_FLOPS // flops))
-    outcome = _measured(job, data, small, job.measure_s)
-    if small < job.recipe.batch and job.recipe.batch / outcome.images_per_s < _FULL_STEP_S:
-        outcome = _measured(job, data, job.recipe.batch, job.measure_s)
+    small = max(1, small // team.size) * team.size
+    outcome = _measured(job, data, small, job.measure_s, team)
+    quick = job.recipe.batch / outcome.images_per_s < _FULL_STEP_S
+    if small < job.recipe.batch and team.agreed(quick):
+        outcome = _measured(job, data, job.recipe.batch, job.measure_s, team)
     return replace(outcome, total_s=time.perf_counter() - began)
 
 
-def _measured(job: Job, data: Dataset, batch: int, measure_s: float) -> Outcome:
+def _measured(job: Job, data: Dataset, batch: int, measure_s: float, team: Team) -> Outcome:
     sized = replace(job, recipe=replace(job.recipe, batch=batch))
     began = time.perf_counter()
-    with train_steps(sized, data) as (steps, take):
+    with train_steps(sized, data, team) as (steps, take):
         take(1)  # the first step compiles
         compiled_s = time.perf_counter() - began
         taken, count, began = 0, 1, time.perf_counter()
-        while (train_s := time.perf_counter() - began) < measure_s or not taken:
+        while team.agreed((train_s := time.perf_counter() - began) < measure_s) or not taken:
             take(count)
             taken += count
             count = min(2 * count, 16)
@@ -53,7 +56,7 @@ def _measured(job: Job, data: Dataset, batch: int, measure_s: float) -> Outcome:
         began = time.perf_counter()
         evaluations = 0
         while (evaluated_s := time.perf_counter() - began) < measure_s / 4 or not evaluations:
-            evaluate(steps, few)
+            evaluate(steps, few)  # each process its own: all of them are as fast
             evaluations += 1
     return Outcome(
         key=job.key,
@@ -62,6 +65,6 @@ def _measured(job: Job, data: Dataset, batch: int, measure_s: float) -> Outcome:
         peak_rss_bytes=peak_rss_bytes(),
         images_per_s=taken * batch / train_s,
         start_s=compiled_s,
-        evaluated_per_s=evaluations * len(few) / evaluated_s,
+        evaluated_per_s=team.size * evaluations * len(few) / evaluated_s,
         device=steps.device,
     )

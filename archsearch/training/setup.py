@@ -1,7 +1,7 @@
 """What a worker process is given to train with; decided by the driver before it starts."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 DEVICE_ORDER: Final = "PCI_BUS_ID"
@@ -31,6 +31,10 @@ class WorkerSetup:
         mps: folder of the service through which workers share a GPU (archsearch.engines.mps).
         cache: folder for compiled programs, so that a network is compiled once, however many workers
             train it and however often; None: nothing is kept.
+        devices: processes that train its jobs together, each on its share of every batch.
+        gpus: of these processes, one each; empty: the processor.
+        rank: the number of this process among them; only the first one is spoken to.
+        meeting: file by which they find one another; None: it is alone.
     """
 
     backend: str = "tensorflow"
@@ -39,6 +43,15 @@ class WorkerSetup:
     gpu_share: float = 1.0
     mps: str | None = None
     cache: str | None = None
+    devices: int = 1
+    gpus: tuple[str, ...] = ()
+    rank: int = 0
+    meeting: str | None = None
+
+    def member(self, rank: int, *, meeting: str) -> "WorkerSetup":
+        """Return the setup of one of the processes that train together."""
+        gpu = self.gpus[rank] if self.gpus else self.gpu
+        return replace(self, gpu=gpu, rank=rank, meeting=meeting)
 
     @property
     def memory_share(self) -> float:

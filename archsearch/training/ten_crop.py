@@ -7,6 +7,7 @@ import numpy as np
 from archsearch.augmentation.crops import ten_crops
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import Steps
+from archsearch.training.team import ALONE, Team
 
 
 def evaluate_crops(
@@ -16,6 +17,7 @@ def evaluate_crops(
     mirror: bool,
     batch: int,
     on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
 ) -> tuple[float, float]:
     """Return the mean cross-entropy and the accuracy of probabilities averaged over ten crops.
 
@@ -25,15 +27,17 @@ def evaluate_crops(
         mirror: whether a mirrored image still belongs to its class; otherwise there are five crops.
         batch: images at a time.
         on_progress: called after each batch.
+        team: processes that share the images.
     """
-    loss, hits = 0.0, 0
-    for start in range(0, len(split), batch):
+    found = np.zeros(2)  # the loss and the hits
+    for start in range(team.rank * batch, len(split), team.size * batch):
         part = slice(start, start + batch)
         images, labels = np.asarray(split.images[part]), split.labels[part]
         views = [steps.probabilities(view) for view in ten_crops(images, mirror=mirror)]
         mean = np.stack(views).mean(axis=0, dtype=np.float64)
         # A probability may be too small for float32.
-        loss -= float(np.log(np.maximum(mean[np.arange(len(labels)), labels], 1e-45)).sum())
-        hits += int((mean.argmax(axis=1) == labels).sum())
+        found[0] -= np.log(np.maximum(mean[np.arange(len(labels)), labels], 1e-45)).sum()
+        found[1] += (mean.argmax(axis=1) == labels).sum()
         on_progress()
-    return loss / len(split), hits / len(split)
+    loss, hits = team.total(found) / len(split)
+    return float(loss), float(hits)

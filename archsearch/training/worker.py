@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -20,6 +21,7 @@ from archsearch.training.faults import cause_of
 from archsearch.training.job import Cause, EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.resident import held_bytes
 from archsearch.training.setup import WorkerSetup
+from archsearch.training.team import Team, join
 
 JOB: Final = "job"
 STOP: Final = "stop"
@@ -46,6 +48,7 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
     redirect_output(Path(log))
     setup.apply()
     warm_up(setup)
+    team = join(setup)
     stopped: set[str] = set()
     outcome = None
     try:
@@ -57,8 +60,11 @@ def main(pipe: Connection, setup: WorkerSetup, log: str) -> None:
             job = from_json(text)
             assert isinstance(job, Job)
             stopped.clear()
-            outcome = replace(_run(job, pipe, stopped), held_bytes=held_bytes())
-            pipe.send(to_json(outcome))
+            outcome = replace(_run(job, pipe, stopped, team), held_bytes=held_bytes())
+            if team.rank == 0:
+                pipe.send(to_json(outcome))
+            elif outcome.status == "failed" and outcome.cause != "network":
+                break  # the others wait for it: that it ends tells the driver
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     end_at_once()
@@ -106,36 +112,31 @@ def warm_up(setup: WorkerSetup) -> None:
     gc.freeze()
 
 
-def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
+def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:
     from archsearch.training.fit import train
     from archsearch.training.measuring import measure
 
     def on_epoch(report: EpochReport) -> bool:
+        if team.rank:
+            return team.agreed(True)
         pipe.send(to_json(report))
         while pipe.poll():
             kind, key = pipe.recv()
             if kind == STOP:
                 stopped.add(key)
-        return job.key not in stopped
+        return team.agreed(job.key not in stopped)
 
-    told = monotonic()
-
-    def on_progress() -> None:
-        nonlocal told
-        if monotonic() - told > _ALIVE_EVERY_S:
-            pipe.send(ALIVE)
-            told = monotonic()
-
+    on_progress = _life_signs(pipe) if team.rank == 0 else _silence
     try:
         if job.measure_s is not None:
-            return measure(job)
-        return train(job, on_epoch, on_progress)
+            return measure(job, team)
+        return train(job, on_epoch, on_progress, team)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # the driver is gone
     except MemoryError:
-        return Outcome(key=job.key, status="failed", reason="out of memory")
+        return _failed(job, "out of memory", "network", team)
     except ArchsearchError as error:
-        return Outcome(key=job.key, status="failed", reason=str(error), cause=cause_of(error))
+        return _failed(job, str(error), cause_of(error), team)
     except Exception as error:
         with contextlib.suppress(OSError):  # into the log, where there is room for it
             traceback.print_exc()
@@ -144,4 +145,28 @@ def _run(job: Job, pipe: Connection, stopped: set[str]) -> Outcome:
         first = (str(error).strip() or "no message").splitlines()[0]
         reason = f"{type(error).__name__}: {first[:300]}"
         cause: Cause = "machine" if cause_of(error) == "machine" else "worker"
+    return _failed(job, reason, cause, team)
+
+
+def _life_signs(pipe: Connection) -> Callable[[], None]:
+    """Return what says now and then that this process is alive."""
+    told = monotonic()
+
+    def tell() -> None:
+        nonlocal told
+        if monotonic() - told > _ALIVE_EVERY_S:
+            pipe.send(ALIVE)
+            told = monotonic()
+
+    return tell
+
+
+def _silence() -> None:
+    """Say nothing: the first of several processes speaks for all."""
+
+
+def _failed(job: Job, reason: str, cause: Cause, team: Team) -> Outcome:
+    """Return the outcome of a job that raised; of several processes none knows where the others are now."""
+    if team.size > 1 and cause == "network":
+        cause = "worker"
     return Outcome(key=job.key, status="failed", reason=reason, cause=cause)

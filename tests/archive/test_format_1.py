@@ -120,9 +120,9 @@ def test_a_search_in_a_space_of_other_knobs_does_not_go_on(tmp_path: Path, monke
 
 def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path):
     study = json.loads(json.dumps(KEPT["studies"]["complete"]))
-    study["attributes"]["archsearch"]["format"] = 3
+    study["attributes"]["archsearch"]["format"] = 4
     written(tmp_path, study)
     with opened(default_url(tmp_path)) as storage, pytest.raises(UserError) as error:
         StudyStore.open(storage, NAME)
-    assert "by a later one (format 3; this one reads up to 2)" in str(error.value)
+    assert "by a later one (format 4; this one reads up to 3)" in str(error.value)
     assert "\n" not in str(error.value)

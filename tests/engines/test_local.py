@@ -12,8 +12,8 @@ from archsearch.engines import mps
 from archsearch.engines.engine import Message
 from archsearch.engines.local import LocalEngine
 from archsearch.errors import ArchsearchError
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
-from archsearch.training.recipe import Recipe
 from archsearch.training.setup import WorkerSetup
 
 

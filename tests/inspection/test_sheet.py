@@ -6,7 +6,7 @@ from archsearch.data import open_source
 from archsearch.data.sources.folder import Folder
 from archsearch.errors import DataError, UserError
 from archsearch.inspection import contact_sheet
-from archsearch.training.recipes import find_recipe
+from archsearch.recipes.named import find_recipe
 
 
 def test_every_class_has_a_row_in_its_own_colours(tmp_path, make_folder):

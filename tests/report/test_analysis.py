@@ -6,7 +6,8 @@ import pytest
 
 from archsearch.archive.design import Departure
 from archsearch.archive.facts import DatasetFacts
-from archsearch.archive.leaderboard import Row, Score, StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.report.analysis import compare, curves, points

@@ -14,7 +14,7 @@ from archsearch.study.events import Notice, StudyStarted
 def started(folder: Path) -> StudyStarted:
     return StudyStarted(
         study="s", settings=RunSettings(space="vgg", flops="20M", workers=1), folder=str(folder),
-        space_title="t", distinct=9, input=(32, 32, 3), classes=2, images={"train": 3},
+        distinct=9, input=(32, 32, 3), classes=2, images={"train": 3},
         notes=("a note",),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from archsearch.archive.orders import Length, Order
 from archsearch.errors import ArchsearchError
 from archsearch.exchange.latency import Latency, LatencyRequest
 from archsearch.ir.codec import to_json
+from archsearch.recipes.recipe import Recipe
 from archsearch.strategy.phase import (
     Abandon,
     Begin,
@@ -27,7 +28,6 @@ from archsearch.strategy.phase import (
 from archsearch.study.loop import STOPPING, Loop
 from archsearch.testing.fake_gauge import FakeGauge
 from archsearch.training.job import EpochReport, Job, Outcome
-from archsearch.training.recipe import Recipe
 from tests.networks import vgg_like
 
 A, B, C = (trial_name(number) for number in range(3))

@@ -10,10 +10,10 @@ import pytest
 
 from archsearch.engines.engine import Machine
 from archsearch.engines.local import LOCAL, LocalEngine
+from archsearch.recipes.recipe import Recipe
 from archsearch.testing.engine_case import FAILING, EngineCase
 from archsearch.testing.fake_engine import FAKE, FakeEngine, FakeKind
 from archsearch.training.job import EpochReport, Job, Outcome
-from archsearch.training.recipe import Recipe
 from archsearch.training.setup import WorkerSetup
 
 

@@ -21,6 +21,7 @@ from archsearch.ir import ops
 from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
+from archsearch.recipes.recipe import Recipe
 from archsearch.space.budget import Budget, Request
 from archsearch.space.knobs import draw
 from archsearch.space.registry import load_spaces
@@ -36,7 +37,6 @@ from archsearch.training.backends.choice import (
 )
 from archsearch.training.fit import train_steps
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
 from archsearch.training.weights import save_weights
 from tests.networks import everything, modern, resnext_like, vgg_like
 

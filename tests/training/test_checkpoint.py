@@ -13,9 +13,9 @@ import pytest
 from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import Job, Outcome, from_json
 from archsearch.training.job import to_json as job_json
-from archsearch.training.recipe import Recipe
 from archsearch.training.weights import load_weights
 from tests.networks import resnext_like, vgg_like
 

@@ -6,9 +6,9 @@ import pytest
 from archsearch.data.dataset import load
 from archsearch.ir.codec import to_json
 from archsearch.ir.tracer import Tracer
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import Job
 from archsearch.training.job import to_json as to_json_line
-from archsearch.training.recipe import Recipe
 from archsearch.training.weights import load_weights
 from tests.images import write_dataset
 from tests.networks import resnext_like, vgg_like
@@ -75,7 +75,7 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
     monkeypatch.setattr(
         fit,
         "evaluate",
-        lambda steps, split, tell: seen.append(len(split)) or original(steps, split),
+        lambda steps, split, *rest: seen.append(len(split)) or original(steps, split),
     )
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1))
     data = load(dataset)
@@ -86,7 +86,7 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
 def test_an_infinite_test_loss_is_told_as_none(dataset, monkeypatch):
     from archsearch.training import fit
 
-    monkeypatch.setattr(fit, "evaluate", lambda steps, split, on_progress: (1.0, 0.5, 0.5))
+    monkeypatch.setattr(fit, "evaluate", lambda steps, split, *rest: (1.0, 0.5, 0.5))
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
     assert outcome.test_loss == 1.0
     infinite = iter([1.0, float("inf")])
@@ -191,7 +191,7 @@ def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkey
     calls = []
     original = fit.evaluate
     monkeypatch.setattr(
-        fit, "evaluate", lambda steps, split, tell: calls.append(1) or original(steps, split)
+        fit, "evaluate", lambda steps, split, *rest: calls.append(1) or original(steps, split)
     )
     third, seldom = trained(replace(job, val_every=3))
     assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]
@@ -305,3 +305,40 @@ def test_only_the_test_is_over_ten_crops_and_probabilities_are_averaged(
     assert outcome.test_accuracy == pytest.approx(np.mean(mean.argmax(1) == labels))
     picked = mean[np.arange(len(labels)), labels]
     assert outcome.test_loss == pytest.approx(-np.log(picked).mean(), rel=1e-5)
+
+
+def test_validation_images_that_are_trained_on_are_not_looked_at_and_the_test_images_once(
+    dataset, monkeypatch
+):
+    from archsearch.training import fit
+
+    data, looked = load(dataset), []
+    whole = fit.evaluate
+
+    def watched(steps, split, *rest):
+        looked.append(split.labels.tolist())
+        return whole(steps, split, *rest)
+
+    monkeypatch.setattr(fit, "evaluate", watched)
+    seen = set()
+    steps = fit.make_steps
+
+    def counting(backend, task):
+        made = steps(backend, task)
+        train = made.train
+
+        def step(images, labels, rates):
+            seen.add(len(labels))
+            return train(images, labels, rates)
+
+        made.train = step
+        return made
+
+    monkeypatch.setattr(fit, "make_steps", counting)
+    job = job_for(dataset, vgg_like(), test=True, train_on="train+val")
+    outcome, reports = trained(replace(job, images=3 * (96 + 40)))
+    assert looked == [data.test.labels.tolist()]
+    assert (outcome.status, outcome.epochs, outcome.val_accuracy) == ("complete", 3, None)
+    assert outcome.test_accuracy is not None
+    assert all(report.val_accuracy is None for report in reports)
+    assert outcome.images == round(3 * 136 / 16) * 16

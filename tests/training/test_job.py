@@ -1,5 +1,6 @@
 import pytest
 
+from archsearch.recipes.named import find_recipe
 from archsearch.training.job import (
     EpochReport,
     Job,
@@ -9,7 +10,6 @@ from archsearch.training.job import (
     is_evaluated,
     to_json,
 )
-from archsearch.training.recipes import find_recipe
 
 JOB = Job(
     key="trial-0007",

@@ -1,8 +1,8 @@
 import pytest
 
 from archsearch.ir.codec import to_json
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
 from tests.networks import vgg_like
 
 pytestmark = pytest.mark.keras

@@ -102,7 +102,7 @@ from tests.networks import resnext_like
 from archsearch.ir.codec import to_json
 from archsearch.training.fit import train
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
+from archsearch.recipes.recipe import Recipe
 folder = write_dataset(Path(sys.argv[1]) / "data", channels=3)
 job = Job(key="t", graph=to_json(resnext_like()), dataset=str(folder), recipe=Recipe(batch=16),
     images=192, seed=0, backend="torch", test=True, weights=sys.argv[1] + "/w.npz")
@@ -129,7 +129,7 @@ from tests.networks import vgg_like
 from archsearch.ir.codec import to_json
 from archsearch.training.fit import train
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
+from archsearch.recipes.recipe import Recipe
 folder = write_dataset(Path(sys.argv[1]) / sys.argv[2], channels=1)
 job = Job(key="t", graph=to_json(vgg_like()), dataset=str(folder), recipe=Recipe(batch=16),
     images=32, seed=0, backend="jax", weights=sys.argv[1] + "/w.npz")

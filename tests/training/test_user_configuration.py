@@ -59,7 +59,7 @@ from tests.networks import everything, resnext_like
 from archsearch.ir.codec import to_json
 from archsearch.training.fit import train
 from archsearch.training.job import Job
-from archsearch.training.recipe import Recipe
+from archsearch.recipes.recipe import Recipe
 folder = Path(sys.argv[2])
 graph = resnext_like(channels=1)
 write_dataset(folder / "data", channels=1)

@@ -8,9 +8,9 @@ from multiprocessing import get_context
 import pytest
 
 from archsearch.ir.codec import to_json
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, from_json
 from archsearch.training.job import to_json as job_json
-from archsearch.training.recipe import Recipe
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, main
 from tests.networks import resnext_like, vgg_like

@@ -12,7 +12,8 @@ from archsearch.augmentation.policy import Policy
 from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.ir.graph import Graph
-from archsearch.training.recipe import Precision, Recipe
+from archsearch.recipes.recipe import Precision, Recipe
+from archsearch.training.team import ALONE, Team
 from archsearch.training.weights import Weights
 
 AUXILIARY_WEIGHT: Final = 0.3
@@ -38,6 +39,7 @@ class Task:
             float32 always.
         compiled: whether a compiler fuses the step's operations: XLA on TensorFlow (and always on JAX),
             Inductor on PyTorch.
+        team: the processes that train it together, each given its share of every batch.
         steps: that it will be trained for: what makes each of them faster has to pay for itself.
     """
 
@@ -49,6 +51,7 @@ class Task:
     seed: int = 0
     precision: Precision = "float32"
     compiled: bool = False
+    team: Team = ALONE
     steps: int = 1
 
     @property

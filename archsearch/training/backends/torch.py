@@ -33,6 +33,7 @@ from archsearch.training.backends.base import (
 from archsearch.training.backends.torch_images import HeldImages, SentImages
 from archsearch.training.backends.torch_loss import Loss, hits
 from archsearch.training.backends.torch_recorded import Recorded, Step
+from archsearch.training.backends.torch_team import TorchTeam
 from archsearch.training.initial import initial_weights
 from archsearch.training.lowering.torch_network import Network
 from archsearch.training.resident import keep_freed_memory
@@ -42,6 +43,8 @@ keep_freed_memory()
 
 _ALIGNED: Final = 32
 """Numbers: 128 bytes, what a GPU reads at once."""
+_BETWEEN_RANKS: Final = 2**32
+"""From the seed of one process to the next one's: what they drop out is not the same."""
 _LEAST_STEP_S: Final = 0.002
 """A step of hundreds of operations takes a large GPU so long, however small they are."""
 _GPU_FLOPS: Final = 1e14
@@ -54,7 +57,8 @@ class TorchSteps:
     """A network on PyTorch with its optimizer's state (see base.Steps)."""
 
     def __init__(self, task: Task) -> None:
-        torch.manual_seed(task.seed)
+        self._team = task.team if isinstance(task.team, TorchTeam) else None
+        torch.manual_seed(task.seed + _BETWEEN_RANKS * task.team.rank)
         self._place = _place()
         if self._place.type == "cuda":
             gc.collect()  # the process's last task holds itself, and the memory of its recorded step
@@ -62,7 +66,7 @@ class TorchSteps:
         self._recipe = task.recipe
         # Batches are all of one size, so the fastest algorithms for them can be looked for.
         torch.backends.cudnn.benchmark = self._place.type == "cuda" and _is_long(task)
-        self._network = _network(task, self._place)
+        self._network = _network(task, self._place, self._team)
         self._low_precision = task.precision == "bfloat16"
         self._mean, self._scale = (
             torch.from_numpy(constants.reshape(-1, 1, 1)).to(self._place)
@@ -71,7 +75,9 @@ class TorchSteps:
         self._loss = Loss(task.recipe.label_smoothing, task.class_weights, self._place)
         self._trained = [*self._network.kernels, *self._network.others]
         self._weights = _joined(self._trained, self._place)
-        self._gradients = torch.zeros_like(self._weights)
+        # Behind the gradients come the loss and the hits: what processes add up is one vector.
+        self._exchanged = self._weights.new_zeros(len(self._weights) + _ALIGNED)
+        self._gradients = self._exchanged[: len(self._weights)]
         self._gradient_of = [
             self._gradients[weight.storage_offset() :][: weight.numel()] for weight in self._trained
         ]
@@ -87,7 +93,7 @@ class TorchSteps:
         if task.compiled:
             self._compile()
         self._take: Step = self._step
-        if self._place.type == "cuda":
+        if self._place.type == "cuda" and self._team is None:
             self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
 
     def _compile(self) -> None:
@@ -154,6 +160,8 @@ class TorchSteps:
         chance = [torch.get_rng_state()]
         if self._place.type == "cuda":
             chance.append(torch.cuda.get_rng_state())
+        if self._team is not None:  # the first process keeps everyone's
+            chance = [self._team.gathered(own) for own in chance]
         return [np.array(tensor.detach().cpu().numpy()) for tensor in (*self._kept(), *chance)]
 
     def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
@@ -164,6 +172,8 @@ class TorchSteps:
             for tensor, value in zip(kept, tensors[: len(kept)], strict=True):
                 tensor.copy_(value)
         chance = tensors[len(kept) :]
+        if self._team is not None:
+            chance = [every[self._team.rank].clone() for every in chance]
         torch.set_rng_state(chance[0])
         if self._place.type == "cuda":
             torch.cuda.set_rng_state(chance[1])
@@ -185,13 +195,23 @@ class TorchSteps:
         with torch.no_grad():
             # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
             torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
+            found = torch.stack([loss.detach(), hits(outputs[0], targets, share)])
+            if self._team is not None:
+                found = self._added(found, self._team)
             self._update(rates[:3])
-            return torch.stack([loss.detach(), hits(outputs[0], targets, share)])
+            return found
 
     def _answer(self, images: Images) -> Tensor:
         with self._computing():
             (logits,) = self._network(self._normalised(images), training=False)
         return logits.float()
+
+    def _added(self, found: Tensor, team: TorchTeam) -> Tensor:
+        """Take the mean of all processes' gradients and losses, and the sum of their hits."""
+        self._exchanged[-2:] = found
+        team.add(self._exchanged)
+        self._exchanged[:-1] /= team.size
+        return self._exchanged[-2:].clone()
 
     def _normalised(self, images: Any) -> Tensor:
         # (n, channels, height, width) over memory that stays channels last.
@@ -233,11 +253,11 @@ def _place() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _network(task: Task, place: torch.device) -> Network:
+def _network(task: Task, place: torch.device, team: TorchTeam | None) -> Network:
     """Return the task's network as it starts."""
     residual = task.recipe.zero_init_residual
     weights = initial_weights(task.graph, seed=task.seed, zero_init_residual=residual)
-    return Network(task.graph, weights, auxiliary=True, device=place)
+    return Network(task.graph, weights, auxiliary=True, device=place, team=team)
 
 
 def _tensor(values: Any) -> Tensor:

@@ -5,6 +5,7 @@ memory order than PyTorch's convolutions want. Maps are `(n, channels, height, w
 channels last; weights go in and out in Keras's shapes (archsearch.training.initial).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from archsearch.ir import ops
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
+from archsearch.training.backends.torch_team import TorchTeam, whole_batch_norm
 from archsearch.training.lowering.windows import used_padding, window_cells
 
 Array = npt.NDArray[np.float32]
@@ -59,6 +61,7 @@ class Network:
         weights: by node name, in Keras's shapes (archsearch.training.initial).
         auxiliary: keep auxiliary classifiers; the outputs are the network's own first.
         device: where to compute.
+        team: processes over which batches are spread; None: this one has all of them.
 
     Attributes:
         kernels: weights of more than one axis, the ones that decay.
@@ -74,9 +77,11 @@ class Network:
         *,
         auxiliary: bool,
         device: torch.device,
+        team: TorchTeam | None = None,
     ) -> None:
         self._graph = graph
         self._device = device
+        self._team = team
         skip = training_only(graph) if graph.auxiliary and not auxiliary else frozenset()
         self._outputs = [len(graph) - 1, *(graph.auxiliary if auxiliary else ())]
         self.kernels: list[Tensor] = []
@@ -86,10 +91,7 @@ class Network:
         self.random = False
         self._places: dict[str, list[tuple[Tensor, tuple[int, ...]]]] = {}
         last_use = {i: index for index, node in enumerate(graph.nodes) for i in node.inputs}
-        uses = [0] * len(graph)
-        for node in graph.nodes:
-            for i in node.inputs:
-                uses[i] += 1
+        uses = Counter(i for node in graph.nodes for i in node.inputs)
         self._steps: list[tuple[Apply, tuple[int, ...], tuple[int, ...]] | None] = []
         for index, node in enumerate(graph.nodes):
             if index in skip or not node.inputs:
@@ -182,7 +184,15 @@ class Network:
         mean, variance = self._statistics(node, values[-2:])
         moving_mean, moving_variance = self.moving[-2:]
 
+        team = self._team
+
         def apply(x: Tensor, training: bool) -> Tensor:
+            if training and team is not None:
+                out, *found = whole_batch_norm(x, gamma, beta, op.epsilon, team)
+                with torch.no_grad():
+                    mean.copy_(found[0])
+                    variance.copy_(found[1])
+                return out
             if training and x.numel() == x.shape[1]:
                 # PyTorch refuses one value a channel, as one image may have: its variance is that of two.
                 return apply(torch.cat([x, x]), training)[:1]

@@ -3,10 +3,10 @@ from dataclasses import fields, replace
 import pytest
 
 from archsearch.errors import UserError
+from archsearch.recipes.named import find_recipe, recipe_for, recipe_names
+from archsearch.recipes.recipe import Recipe, with_parts
 from archsearch.settings import SETTINGS, RunSettings
 from archsearch.training.job import Job, from_json, to_json
-from archsearch.training.recipe import Recipe, with_parts
-from archsearch.training.recipes import find_recipe, recipe_for, recipe_names
 
 
 def test_learning_rate_is_scaled_with_the_batch():

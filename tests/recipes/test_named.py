@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.space.registry import load_baselines
-from archsearch.training.recipe import with_parts
-from archsearch.training.recipes import (
+from archsearch.recipes.named import (
     NAMED,
     find_named,
     find_recipe,
     recipe_names,
     recipes_markdown,
 )
+from archsearch.recipes.recipe import with_parts
+from archsearch.space.registry import load_baselines
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 

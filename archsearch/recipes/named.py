@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from archsearch.errors import UserError
+from archsearch.recipes.recipe import Recipe, with_parts
 from archsearch.settings import RunSettings
-from archsearch.training.recipe import Recipe, with_parts
 
 _OF_256: Final = 256 / 224
 """Crops of 224 pixels out of images of 256, as a factor."""

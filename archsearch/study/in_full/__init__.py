@@ -1,0 +1,1 @@
+"""Full trainings: which network it is, from where, and the one that follows a search."""

@@ -1,0 +1,108 @@
+"""A real full training whose driver is killed: taken up, it comes to the same figures, to the last bit."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+pytestmark = pytest.mark.keras
+
+CLI = [sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())"]
+NAME = "killed"
+TIMES = {"wall_s", "images_per_s"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "three.npz"
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 3
+    x = rng.integers(0, 160, (400, 32, 32, 1))
+    x[y == 1, :, :16] += 30
+    x[y == 2, :16] += 30
+    np.savez(path, x=x.astype(np.uint8), y=y)
+    return path
+
+
+@contextlib.contextmanager
+def started(*arguments: str):
+    driver = subprocess.Popen(
+        [*CLI, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        process_group=0,
+    )  # fmt: skip
+    try:
+        yield driver
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            driver.kill()
+        driver.wait()
+        driver.stdout.close()
+
+
+def train(home: Path, data: Path, *more: str):
+    flags = (
+        "--data", data, "--epochs", 4, "--seeds", 2, "--workers", 1, "--batch-size", 16, "--name",
+        NAME, "--on", "train+val", "--home", home, *more,
+    )  # fmt: skip
+    return started("train", "lenet5", "--no-export", *map(str, flags))
+
+
+def figures(home: Path) -> tuple[object, ...]:
+    study = home / "studies" / NAME
+    told = subprocess.run(
+        [*CLI, "leaderboard", NAME, "--json", "--home", str(home)], capture_output=True, check=True
+    )
+    table = json.loads(told.stdout)
+    rows = [{k: v for k, v in row.items() if "latency" not in k} for row in table["rows"]]
+    epochs = [
+        {name: value for name, value in json.loads(line).items() if name not in TIMES}
+        for path in sorted((study / "epochs").glob("*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    weights = {
+        path.name: [array.tobytes() for array in np.load(path).values()]
+        for path in (study / "weights").iterdir()
+    }
+    return rows, table["status"], table["best_key"], epochs, weights
+
+
+@pytest.mark.parametrize("more", [(), ("--devices", "2", "--backend", "torch")])
+def test_killed_in_the_middle_and_taken_up(more, data, tmp_path):
+    if more:
+        pytest.importorskip("torch")
+        if (os.cpu_count() or 1) < 2:
+            pytest.skip("two processes need two cores")
+    with train(tmp_path / "calm", data, *more) as driver:
+        said, _ = driver.communicate()
+        assert driver.returncode == 0, said
+    # The validation images were trained on: nobody looked at how it does on them.
+    assert " val " not in re.sub(r"\d+ train, \d+ val, \d+ test", "", said)
+    home = tmp_path / "killed"
+    for line_of in ("seed1: epoch 2/4", "seed2: epoch 3/4"):
+        begun = (home / "studies" / NAME / "run.toml").exists()
+        again = started("resume", NAME, "--home", str(home)) if begun else train(home, data, *more)
+        with again as driver:
+            lines = []
+            for line in driver.stdout:
+                lines.append(line)
+                if line_of in line:
+                    break
+            else:
+                raise AssertionError(f"{line_of} was never said: {lines}")
+            workers = psutil.Process(driver.pid).children(recursive=True)
+            driver.send_signal(signal.SIGKILL)
+            _, alive = psutil.wait_procs(workers, timeout=120)
+            assert not alive
+    with started("resume", NAME, "--home", str(home)) as driver:
+        said, _ = driver.communicate()
+        assert driver.returncode == 0, said
+    assert figures(home) == figures(tmp_path / "calm")
+    assert figures(home)[2] == "final-lenet5-seed1"

@@ -1,0 +1,131 @@
+"""One network over two processes: the figures of one process with the whole batch; nobody is left waiting."""
+
+import importlib.util
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from archsearch.engines.local import LocalEngine
+from archsearch.ir.codec import to_json
+from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
+from archsearch.recipes.recipe import Recipe
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
+from archsearch.training.setup import WorkerSetup
+from archsearch.training.weights import load_weights
+from tests.networks import resnext_like
+
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed"),
+]
+
+END_S = 120
+TWO = WorkerSetup(backend="torch", devices=2)
+
+
+def with_dropout() -> Graph:
+    net = Tracer("dropout", (16, 16, 3))
+    x = net.relu(net.batch_norm(net.conv(net.input, 8, kernel=3, stride=2)))
+    return net.finish(net.dense(net.dropout(net.global_avg_pool(x), 0.5), 5))
+
+
+def job(dataset: Path, graph: Graph, **changes) -> Job:
+    given = Job(
+        key="final-net-seed1", graph=to_json(graph), dataset=str(dataset),
+        recipe=Recipe(batch=16, ema=0.9), images=3 * 96, seed=0, backend="torch", test=True,
+    )  # fmt: skip
+    return replace(given, **changes)
+
+
+def trained(setup: WorkerSetup, given: Job, logs: Path, watch=lambda engine, message: None):
+    """Train a job and return its reports, its outcome and what else was said."""
+    engine, reports, others = LocalEngine([setup], logs=logs), [], []
+    try:
+        engine.submit(given)
+        end = time.monotonic() + END_S
+        while time.monotonic() < end:
+            for message in engine.events(0.2):
+                watch(engine, message)
+                if isinstance(message, Outcome):
+                    return reports, message, others
+                (reports if isinstance(message, EpochReport) else others).append(message)
+    finally:
+        engine.close()
+    raise AssertionError(f"no outcome in {END_S} s; {others}")
+
+
+def figures(reports: list[EpochReport], outcome: Outcome) -> np.ndarray:
+    by_epoch = {report.epoch: report for report in reports}  # one that goes on tells some again
+    found = [[r.loss, r.accuracy, r.val_loss, r.val_accuracy] for r in by_epoch.values()]
+    return np.array([*found, [outcome.test_loss, outcome.test_accuracy, 0, 0]])
+
+
+def test_two_processes_train_as_one_does(colour_dataset, tmp_path):
+    # An epoch: rounding, which differs, grows from step to step.
+    given = job(colour_dataset, resnext_like(), images=96)
+    jobs = {n: replace(given, weights=str(tmp_path / f"{n}.npz")) for n in (1, 2)}
+    one = trained(replace(TWO, devices=1), jobs[1], tmp_path / "one")
+    two = trained(TWO, jobs[2], tmp_path / "two")
+    assert two[1].status == "complete", two[1].reason
+    np.testing.assert_allclose(figures(*two[:2]), figures(*one[:2]), rtol=1e-4)
+    whole, spread = (load_weights(tmp_path / f"{count}.npz") for count in (1, 2))
+    assert whole.keys() == spread.keys()
+    for name, values in whole.items():  # moving statistics of the batch normalizations, too
+        scale = max(1.0, float(np.abs(values).max()))
+        np.testing.assert_allclose(spread[name], values, atol=1e-4 * scale, err_msg=name)
+
+
+def kill_a_peer(which: int):
+    """Kill a process of the worker after its first epoch, once."""
+    killed = []
+
+    def watch(engine: LocalEngine, message: object) -> None:
+        if isinstance(message, EpochReport) and not killed:
+            killed.append(engine._workers[0].members[which].process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    return watch, killed
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
+    which, colour_dataset, tmp_path
+):
+    given = job(colour_dataset, with_dropout(), images=6 * 96)
+    calm = trained(TWO, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
+    watch, killed = kill_a_peer(which)
+    again = replace(given, checkpoint=str(tmp_path / "b"))
+    reports, outcome, others = trained(TWO, again, tmp_path / "killed", watch)
+    assert [type(message) for message in others] == [WorkerLost]
+    assert "SIGKILL" in others[0].why
+    assert outcome.status == "complete"
+    # Dropout differs by process, and each takes up its own.
+    np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
+    assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
+
+
+def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path):
+    engine = LocalEngine([TWO], logs=tmp_path)
+    try:
+        engine.submit(job(colour_dataset, with_dropout(), images=10**6))
+        engine.submit(job(colour_dataset, with_dropout(), key="final-other-seed1"))
+        ended: dict[str, Outcome] = {}
+        end = time.monotonic() + END_S
+        while len(ended) < 2 and time.monotonic() < end:
+            for message in engine.events(0.2):
+                if isinstance(message, EpochReport):
+                    engine.stop("final-net-seed1")
+                elif isinstance(message, Outcome):
+                    ended[message.key] = message
+        assert [outcome.status for outcome in ended.values()] == ["pruned", "complete"]
+        pids = [child.process.pid for child in engine._workers[0].members]
+    finally:
+        engine.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
