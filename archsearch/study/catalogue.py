@@ -20,6 +20,7 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
+from archsearch.archive.tally import Tally, read_tally
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, DamagedError, UserError
@@ -82,11 +83,11 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
         yield StudyStore.open(found, name)
 
 
-def _with_true_status(result: StudyResult, folder: StudyFolder) -> StudyResult:
-    """Return the result; a study said to be running whose driver is gone was interrupted."""
-    if result.status == "running" and holder(folder.lock) is None:
-        return replace(result, status="interrupted")
-    return result
+def _true_status(status: str, folder: StudyFolder) -> str:
+    """Return how a study stands; one said to be running whose driver is gone was interrupted."""
+    if status == "running" and holder(folder.lock) is None:
+        return "interrupted"
+    return status
 
 
 def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyResult:
@@ -97,7 +98,8 @@ def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyRe
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
-        return _with_true_status(read_result(store), StudyFolder(home, name))
+        result = read_result(store)
+        return replace(result, status=_true_status(result.status, StudyFolder(home, name)))
 
 
 def list_studies(*, home: Path) -> list[StudySummary]:
@@ -168,7 +170,7 @@ def _summaries(
 
 def _readable_summary(storage: "BaseStorage", home: Path, name: str) -> StudySummary:
     try:
-        return _summary(StudyStore.open(storage, name), StudyFolder(home, name))
+        return _summary(read_tally(storage, name), StudyFolder(home, name))
     except ArchsearchError:  # damaged, or of another version
         return _damaged(name)
 
@@ -181,23 +183,18 @@ def _damaged(name: str) -> StudySummary:
     )  # fmt: skip
 
 
-def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
-    result = _with_true_status(read_result(store), folder)
-    first = result.rows[0] if result.rows else None
-    best = None if first is None else first.val_accuracy
-    if first is not None and first.final_val is not None:
-        best = first.final_val.mean
-    driver = holder(folder.lock)
+def _summary(tally: Tally, folder: StudyFolder) -> StudySummary:
+    facts, driver = tally.facts, holder(folder.lock)
     return StudySummary(
-        name=store.name,
-        status=result.status,
-        space=result.space,
-        budget=result.budget,
-        data=_short(result.settings.data),
-        trials_done=sum(trial.finished for trial in store.trials),
-        trials=result.trials,
-        best_val=best,
-        created=result.created,
+        name=folder.path.name,
+        status=_true_status(facts.status, folder),
+        space=facts.settings.space,
+        budget=facts.settings.flops,
+        data=_short(facts.settings.data),
+        trials_done=tally.done,
+        trials=facts.settings.trials,
+        best_val=tally.best_val,
+        created=facts.created,
         pid=driver.pid if driver else None,
     )
 
