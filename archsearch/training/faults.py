@@ -34,6 +34,11 @@ def cause_of(error: BaseException) -> Cause:
     return "machine" if any(map(_is_the_machines, _chain(error))) else "network"
 
 
+def disk_fails(error: BaseException) -> bool:
+    """Whether an error, or one behind it, is that a disk is full, gone, broken or only to be read."""
+    return any(map(_is_the_disks, _chain(error)))
+
+
 def gpu_is_lost(reason: str) -> bool:
     """Whether a failure's reason says that the GPU is not there any more."""
     return _LOST_GPU.search(reason) is not None
@@ -44,6 +49,12 @@ def _is_the_machines(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno not in _OWN
+    return _is_the_disks(error)
+
+
+def _is_the_disks(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _OF_THE_DISK
     return any(os.strerror(number) in str(error) for number in _OF_THE_DISK)
 
 

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from archsearch.errors import DataError, GraphError
-from archsearch.training.faults import cause_of, gpu_is_lost
+from archsearch.training.faults import cause_of, disk_fails, gpu_is_lost
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,8 @@ def test_an_error_wrapped_by_a_library_is_still_the_disks():
     wrapped = RuntimeError("backend compiler failed")
     wrapped.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert cause_of(wrapped) == "machine"
+    assert disk_fails(wrapped)
+    assert not disk_fails(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 
 @pytest.mark.parametrize(
