@@ -35,7 +35,8 @@ Optuna lets nobody write to a trial that has ended.
 PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
 """Settings that say where results go, not what they are; a study does not keep them."""
 
-_DESIGN: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
+NETWORK: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
+"""Attributes that every trial has, of any format."""
 _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
@@ -125,7 +126,7 @@ def _written(value: Any) -> Any:
 
 def design_record(design: Design) -> dict[str, Any]:
     """Return a network's facts as JSON values."""
-    found: dict[str, Any] = {name: getattr(design, name) for name in _DESIGN}
+    found: dict[str, Any] = {name: getattr(design, name) for name in NETWORK}
     found["role"] = design.role
     if design.findings is not None:
         found["findings"] = [asdict(finding) for finding in design.findings]
@@ -153,7 +154,7 @@ def design_of_record(record: Mapping[str, Any]) -> Design:
             notes=record.get("space_notes", {}),
         )
     return Design(
-        **{name: record[name] for name in _DESIGN},
+        **{name: record[name] for name in NETWORK},
         findings=None if findings is None else tuple(Departure(**entry) for entry in findings),
         obeys=tuple(record.get("obeys", ())),
         solved=solved,

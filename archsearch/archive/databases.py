@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.patience import Patience, patient, why_failed
+from archsearch.archive.stored_trials import asked, engine_of
 from archsearch.archive.study_folder import check_writable
 from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import expanded, shown_uri, without_secrets
@@ -152,29 +153,22 @@ def check_there(study: str, url: str) -> None:
 
 def study_names(storage: "BaseStorage") -> list[str]:
     """Return the names of this program's studies in a storage, oldest first."""
-    engine = getattr(getattr(storage, "_backend", None), "engine", None)
     with troubles():
-        if engine is not None:
-            return _names_in(engine)
+        if engine_of(storage) is not None:
+            return _names_in(storage)
         studies = storage.get_all_studies()
     return [study.study_name for study in studies if MARK in study.user_attrs]
 
 
-def _names_in(engine: Any) -> list[str]:
+def _names_in(storage: "BaseStorage") -> list[str]:
     """List them without reading what they say of themselves: one that is damaged hides no other."""
-    from optuna.exceptions import StorageInternalError
     from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
     from sqlalchemy import select
-    from sqlalchemy.exc import SQLAlchemyError
 
     mark = StudyUserAttributeModel
-    asked = select(StudyModel.study_name).join(mark, mark.study_id == StudyModel.study_id)
-    asked = asked.where(mark.key == MARK).order_by(StudyModel.study_id)
-    try:
-        with engine.connect() as connection:
-            return list(connection.execute(asked).scalars())
-    except SQLAlchemyError as error:
-        raise StorageInternalError("studies can't be listed") from error
+    query = select(StudyModel.study_name).join(mark, mark.study_id == StudyModel.study_id)
+    query = query.where(mark.key == MARK).order_by(StudyModel.study_id)
+    return list(asked(storage, lambda connection: connection.execute(query).scalars().all()))
 
 
 def remove_study(storage: "BaseStorage", name: str) -> None:

@@ -70,7 +70,10 @@ def _opened(path: Path) -> TextIO:
     try:
         return open(path, "a+", encoding="utf-8", opener=_private)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from error
+        raise UserError(
+            f"{path} can't be written ({error.strerror}): nothing of the study can be changed here; try it "
+            "as the user whose study it is"
+        ) from error
 
 
 def _private(path: str, flags: int) -> int:

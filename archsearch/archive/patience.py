@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from archsearch.errors import one_line
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy.exc import DBAPIError
 
+_T = TypeVar("_T")
 LIMIT_S: Final = 600.0
 """Seconds that a database may be away: a server is restarted, or moved, within minutes."""
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0)
@@ -135,6 +136,10 @@ class PatientStorage:
 
         return waits
 
+    def wait_for(self, work: Callable[[], _T]) -> _T:
+        """Read something from the database, whatever the way."""
+        return cast("_T", self._patience.run(lambda again: work()))
+
     def create_new_trial(self, study_id: int, template_trial: "FrozenTrial") -> int:
         """Add a trial, unless an earlier try has; its number is known beforehand."""
         storage, number = self._storage, template_trial.number
@@ -164,3 +169,8 @@ class PatientStorage:
 def patient(storage: "BaseStorage", patience: Patience) -> "BaseStorage":
     """Return a storage that waits for its database."""
     return cast("BaseStorage", PatientStorage(storage, patience))
+
+
+def waited_for(storage: "BaseStorage", work: Callable[[], _T]) -> _T:
+    """Return what `work` reads from the database of a storage, which is waited for if it is patient."""
+    return storage.wait_for(work) if isinstance(storage, PatientStorage) else work()

@@ -4,22 +4,21 @@ The storage is a log: what is ordered and told goes through it once, so that a p
 nothing that was said. Decisions are made from the values read here, never from the state of a live study.
 """
 
-import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from archsearch.archive import codec
-from archsearch.archive.databases import MARK, study_names, troubles
+from archsearch.archive.attributes import by_prefix, find_study, read_attributes, readable
+from archsearch.archive.databases import MARK, troubles
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import distributions, states
 from archsearch.archive.orders import Order, State, Training, Trial
-from archsearch.errors import ArchsearchError, DamagedError, UserError, one_line
+from archsearch.archive.stored_trials import StoredTrial, read_trials
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.latency import Latency
-from archsearch.settings import nearest
 from archsearch.space.knobs import Knob
 from archsearch.training.job import Outcome
 
@@ -35,24 +34,20 @@ class StudyStore:
         self.name = name
         self._storage = storage
         self._study_id = study_id
-        with _readable(name, "attributes"):
-            kept = dict(storage.get_study_user_attrs(study_id))
-            kept = {**kept.pop(MARK, {}), **kept}
-            self._format: Any = kept.get("format")
-        if self._format not in codec.READABLE:
-            raise UserError(_of_another_version(name, self._format))
-        with _readable(name, "attributes"):
+        kept = read_attributes(storage, study_id, name)
+        self._format: Any = kept.get("format")
+        with readable(name, "attributes"):
             self._facts = codec.facts_of(kept)
-            self._finals = _by_prefix(kept, codec.FINAL, codec.outcome_of)
-            self._latencies = _by_prefix(kept, codec.LATENCY, codec.latency_of)
+            self._finals = by_prefix(kept, codec.FINAL, codec.outcome_of)
+            self._latencies = by_prefix(kept, codec.LATENCY, codec.latency_of)
             further = _by_name(kept)
         self._ids: list[int] = []
         self._trials: list[Trial] = []
-        with _readable(name, "trials"):
-            every = sorted(storage.get_all_trials(study_id, deepcopy=False), key=_number)
+        with readable(name, "trials"):
+            every = read_trials(storage, study_id)
         for stored in every:
-            with _readable(name, f"trial {stored.number}"):
-                self._ids.append(stored._trial_id)
+            with readable(name, f"trial {stored.number}"):
+                self._ids.append(stored.identity)
                 self._trials.append(_trial_of(stored, further))
 
     @classmethod
@@ -87,13 +82,7 @@ class StudyStore:
             UserError: there is none, or this version does not read it.
         """
         with troubles():
-            try:
-                study_id = storage.get_study_id_from_name(name)
-            except KeyError:
-                known = study_names(storage)
-                hint = nearest(name, tuple(known)) if known else "there are none yet"
-                raise UserError(f"no study {name!r}; {hint}") from None
-            return cls(storage, study_id, name)
+            return cls(storage, find_study(storage, name), name)
 
     # --- the study itself -----------------------------------------------------------------------
 
@@ -123,9 +112,11 @@ class StudyStore:
 
     def has_knobs(self, space: tuple[Knob, ...]) -> bool:
         """Whether its trials have chosen from these knobs, value for value; true where there are none."""
+        if not self._ids:
+            return True
         with troubles():
-            stored = self._storage.get_all_trials(self._study_id, deepcopy=False)[:1]
-        return not stored or stored[0].distributions == distributions(space)
+            stored = self._storage.get_trial(self._ids[0])
+        return stored.distributions == distributions(space)
 
     def begin_trial(
         self,
@@ -251,22 +242,6 @@ class StudyStore:
         self._trials[number] = replace(trial, trainings=tuple(by_key.values()))
 
 
-@contextmanager
-def _readable(name: str, what: str) -> Iterator[None]:
-    """Say in one line which part of a study in its storage is damaged."""
-    from optuna.exceptions import StorageInternalError
-
-    try:
-        yield
-    except (ArchsearchError, StorageInternalError):
-        raise
-    except Exception as error:  # of any kind: what was written there may be anything
-        raise DamagedError(
-            f"study {name!r} is damaged: its {what} in the storage can't be read ({one_line(error)}); "
-            f"put the storage back from a copy, or `archsearch delete {shlex.quote(name)}` removes it"
-        ) from error
-
-
 def _template(
     number: int, order: Order, space: tuple[Knob, ...], notes: Mapping[str, Any]
 ) -> "FrozenTrial":
@@ -287,9 +262,9 @@ def _template(
     )
 
 
-def _trial_of(stored: "FrozenTrial", further: Mapping[str, Mapping[JobKey, Any]]) -> Trial:
-    knobs, notes = dict(stored.params), stored.user_attrs
-    first = codec.first_training(stored.number, knobs, dict(stored.intermediate_values), notes)
+def _trial_of(stored: StoredTrial, further: Mapping[str, Mapping[JobKey, Any]]) -> Trial:
+    knobs, notes = dict(stored.knobs), stored.notes
+    first = codec.first_training(stored.number, knobs, dict(stored.reports), notes)
     design = first.order.design
     more = [
         codec.training_of(key, first.order, record)
@@ -297,7 +272,7 @@ def _trial_of(stored: "FrozenTrial", further: Mapping[str, Mapping[JobKey, Any]]
     ]
     return Trial(
         number=stored.number,
-        state=states()[stored.state],
+        state=stored.state,
         knobs=knobs,
         design=design,
         skipped=notes.get("duplicates_skipped", 0),
@@ -305,35 +280,13 @@ def _trial_of(stored: "FrozenTrial", further: Mapping[str, Mapping[JobKey, Any]]
     )
 
 
-def _by_prefix(attributes: Mapping[str, Any], prefix: str, read: Any) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): read(value)
-        for name, value in attributes.items()
-        if name.startswith(prefix)
-    }
-
-
 def _by_name(attributes: Mapping[str, Any]) -> dict[str, dict[JobKey, Any]]:
     """Sort what is kept of further trainings by the name of their network."""
     found: dict[str, dict[JobKey, Any]] = {}
-    for text, record in _by_prefix(attributes, codec.TRAINING, dict).items():
+    for text, record in by_prefix(attributes, codec.TRAINING, dict).items():
         key = JobKey.parse(text)
         found.setdefault(key.name, {})[key] = record
     return found
-
-
-def _of_another_version(name: str, found: object) -> str:
-    last = max(codec.READABLE)
-    if isinstance(found, int) and found > last:
-        return (
-            f"study {name!r} was not made by this version of archsearch but by a later one (format {found}; "
-            f"this one reads up to {last}): pip install --upgrade archsearch"
-        )
-    return f"study {name!r} was not made by this version of archsearch"
-
-
-def _number(trial: "FrozenTrial") -> int:
-    return int(trial.number)
 
 
 def _now() -> datetime:

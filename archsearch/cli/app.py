@@ -157,16 +157,25 @@ def _status_of(arguments: Sequence[str] | None) -> int:
     except ArchsearchError as error:
         return _say(str(error), error.status)
     except Exception as error:
-        if isinstance(error, _PipeError) and _reader_is_gone():
-            from archsearch.report.live import discard
+        return _unforeseen(error)
 
-            discard(sys.stdout)  # it (head, say) has seen enough
-            return 0
-        if os.environ.get("ARCHSEARCH_DEBUG"):
-            raise
-        fault = error.__cause__ if isinstance(error, _PipeError) else error
-        what = " ".join(f"{type(fault).__name__}: {fault}".split())
-        return _say(f"{what} (a fault of archsearch; ARCHSEARCH_DEBUG=1 shows where)", 1)
+
+def _unforeseen(error: Exception) -> int:
+    """Say what no command has put into words of its own, and return the exit status."""
+    from archsearch.errors import what_failed
+
+    if isinstance(error, _PipeError) and _reader_is_gone():
+        from archsearch.report.live import discard
+
+        discard(sys.stdout)  # it (head, say) has seen enough
+        return 0
+    if os.environ.get("ARCHSEARCH_DEBUG"):
+        raise error
+    if isinstance(error, PermissionError):
+        return _say(f"{what_failed(error)}; ask for it, or give another place", 2)
+    fault = error.__cause__ if isinstance(error, _PipeError) else error
+    what = " ".join(f"{type(fault).__name__}: {fault}".split())
+    return _say(f"{what} (a fault of archsearch; ARCHSEARCH_DEBUG=1 shows where)", 1)
 
 
 def _reader_is_gone() -> bool:

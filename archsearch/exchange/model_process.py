@@ -14,12 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, Self
 
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, MachineError, UserError
 from archsearch.exchange.device_choice import checked_device, choose_device
 from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
 from archsearch.exchange.place import clear_leftovers
 from archsearch.training.devices import cores, gpu_numbers
+from archsearch.training.faults import disk_fails
 from archsearch.training.processes import NAME, Child, leave_if_imported, start
 
 SILENCE_S: Final = 900.0
@@ -28,6 +29,8 @@ SILENCE_S: Final = 900.0
 _PREPARE: Final = "prepare"
 _MEASURE: Final = "measure"
 _EXPORT: Final = "export"
+_KINDS: Final = {"user": UserError, "machine": MachineError}
+"""What is raised of an answer that is none, by its kind; else an ArchsearchError."""
 
 
 class ModelProcess:
@@ -118,6 +121,7 @@ class ModelProcess:
 
         Raises:
             UserError: the device is not there; says what there is.
+            MachineError: a disk fails: no other network would be measured either.
             ArchsearchError: the measurement failed, took too long, or its process died.
         """
         answer = self._answer(timeout_s)
@@ -147,13 +151,14 @@ class ModelProcess:
         self._asked_at = None
         if kind == "done":
             return answer
-        raise (UserError if kind == "user" else ArchsearchError)(answer)
+        raise _KINDS.get(kind, ArchsearchError)(answer)
 
     def measure(self, request: LatencyRequest) -> Latency:
         """Return a latency as soon as it is measured.
 
         Raises:
             UserError: the device is not there; says what there is.
+            MachineError: a disk fails: no other network would be measured either.
             ArchsearchError: the measurement failed, took too long, or its process died.
         """
         self.ask(request)
@@ -249,8 +254,8 @@ def _clear_dead(log: Path) -> None:
 def _child(pipe: Connection, device: str | None, threads: int, log: str) -> None:
     """Answer requests until the pipe closes.
 
-    In come a kind and a request's values, out goes ("done", what came of it), ("user", text) or
-    ("failed", text); to `prepare` there is no answer.
+    In come a kind and a request's values, out goes ("done", what came of it), ("user", text), ("machine",
+    text) or ("failed", text); to `prepare` there is no answer.
     """
     from archsearch.training.setup import WorkerSetup
     from archsearch.training.worker import end_at_once, end_with_driver, redirect_output
@@ -295,12 +300,13 @@ class _Answers:
         except UserError as error:
             return "user", str(error)
         except ArchsearchError as error:
-            return "failed", str(error)
+            return "machine" if isinstance(error, MachineError) else "failed", str(error)
         except Exception as error:
             traceback.print_exc()
             first = (str(error).strip() or "no message").splitlines()[0]
             what = "the export failed" if kind == _EXPORT else "latency not measured"
-            return "failed", f"{what}: {type(error).__name__}: {first[:300]}; see {self._log}"
+            kind = "machine" if disk_fails(error) else "failed"
+            return kind, f"{what}: {type(error).__name__}: {first[:300]}; see {self._log}"
 
     def _export(self, request: ExportRequest) -> Path:
         # On the processor, where nobody has chosen: a GPU may be busy.

@@ -40,21 +40,7 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     """
     figure, axes = _figure((8.0, 5.2), title)
     most = max((point.params for point in found), default=1)
-    for point in sorted(found, key=lambda point: -point.params):
-        again = point.seeds > 0
-        axes.scatter(
-            [point.flops],
-            [100 * point.accuracy],
-            s=_area(point.params, most),
-            color=_COLOURS[point.origin],
-            alpha=0.75 if again else 0.35,
-            edgecolors="black" if again else "none",
-            linewidths=2.0 if point.winner else 0.8,
-        )
-        if point.sd:
-            spread = 100 * point.sd
-            axes.errorbar([point.flops], [100 * point.accuracy], yerr=[spread], color="black",
-                          capsize=3, linewidth=0.8)  # fmt: skip
+    _draw_bubbles(axes, sorted(found, key=lambda point: -point.params), most)
     if found:
         _scale_flops(axes, [point.flops for point in found])
         _scale_percent(axes)
@@ -64,6 +50,24 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     _legend(axes, found, most)
     _name(axes, found, most)
     _save(figure, path)
+
+
+def _draw_bubbles(axes: Any, found: Sequence[Point], most: int) -> None:
+    """Draw the bubbles in their order, the later ones over the earlier, all in one go."""
+    from matplotlib.colors import to_rgba
+
+    axes.scatter(
+        [point.flops for point in found],
+        [100 * point.accuracy for point in found],
+        s=[_area(point.params, most) for point in found],
+        c=[to_rgba(_COLOURS[point.origin], 0.75 if point.seeds else 0.35) for point in found],
+        edgecolors=[to_rgba("black", 0.75 if point.seeds else 0.0) for point in found],
+        linewidths=[2.0 if point.winner else 0.8 for point in found],
+    )
+    for point in found:
+        if point.sd:
+            axes.errorbar([point.flops], [100 * point.accuracy], yerr=[100 * point.sd],
+                          color="black", capsize=3, linewidth=0.8)  # fmt: skip
 
 
 @own_style()

@@ -275,7 +275,8 @@ class Narrowing(Table):
             if self._natural(left_out) <= options.max_width:
                 break
             left_out.append(name)
-        yield from super(Narrowing, self._without(left_out)).__rich_console__(console, options)
+        table = self._without(left_out)._by_column(options.max_width)
+        yield from super(Narrowing, table).__rich_console__(console, options)
 
     def _natural(self, left_out: Sequence[str]) -> int:
         widths = [
@@ -289,6 +290,30 @@ class Narrowing(Table):
             for width, column in zip(widths, kept, strict=True)
         ]
         return sum(widths) + _GAP * (len(widths) - 1)
+
+    def _by_column(self, room: int) -> "Narrowing":
+        """Return the same table with all rows in one, where none takes a second line.
+
+        It looks alike and takes a fraction of the time: what takes it is every single cell.
+        """
+        cells = [[_text(cell) for cell in column._cells] for column in self.columns]
+        needed = [
+            max(cell_len(text.plain) for text in (_text(column.header), *texts))
+            for column, texts in zip(self.columns, cells, strict=True)
+        ]
+        fits = sum(needed) + _GAP * (len(needed) - 1) < room
+        if not self.rows or not fits or any("\n" in text.plain for row in cells for text in row):
+            return self
+        table = _empty()
+        for column in self.columns:
+            table.add_column(column.header, justify=column.justify, no_wrap=True, overflow="fold")
+        for texts in cells:
+            for text, row in zip(texts, self.rows, strict=True):
+                if row.style is not None:
+                    text.stylize(row.style)
+        Table.add_row(table, *(Text("\n").join(texts) for texts in cells))
+        table.caption = self.caption
+        return table
 
     def _without(self, left_out: Sequence[str]) -> "Narrowing":
         if not left_out:
@@ -309,6 +334,10 @@ class Narrowing(Table):
 _FOLDED = 20
 """A column whose text may go over several lines needs this much room at most."""
 _GAP = 3
+
+
+def _text(cell: RenderableType) -> Text:
+    return cell.copy() if isinstance(cell, Text) else Text(str(cell))
 
 
 def _as_written(cell: RenderableType | None) -> RenderableType | None:

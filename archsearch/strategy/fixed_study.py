@@ -21,7 +21,7 @@ _States: TypeAlias = tuple[TrialState, ...] | None
 
 
 def fixed_study(trials: Sequence[FrozenTrial]) -> "Study":
-    """Return a study of these trials, to be maximised; each has its place in the row as its number."""
+    """Return a study of these trials, to be maximised; what is asked for has the numbers after theirs."""
     return create_study(storage=_FixedTrials(trials), direction=StudyDirection.MAXIMIZE)
 
 
@@ -31,11 +31,12 @@ class _FixedTrials(InMemoryStorage):
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
         super().__init__()
         self._fixed = tuple(trials)
+        self._first = 1 + max((trial.number for trial in trials), default=-1)
         self._asked: list[FrozenTrial] = []
         self._by_states: dict[_States, list[FrozenTrial]] = {}
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        number = len(self._fixed) + len(self._asked)
+        number = self._first + len(self._asked)
         self._asked.append(template_trial or _running(number))
         return number
 
@@ -53,7 +54,7 @@ class _FixedTrials(InMemoryStorage):
         trial.system_attrs = {**trial.system_attrs, key: value}
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self._of(trial_id) if trial_id >= len(self._fixed) else self._fixed[trial_id]
+        return self._of(trial_id)
 
     def get_trial_number_from_id(self, trial_id: int) -> int:
         return trial_id
@@ -77,7 +78,7 @@ class _FixedTrials(InMemoryStorage):
         return [*self._by_states[wanted], *asked]
 
     def _of(self, trial_id: int) -> FrozenTrial:
-        return self._asked[trial_id - len(self._fixed)]
+        return self._asked[trial_id - self._first]
 
 
 def _running(number: int) -> FrozenTrial:

@@ -7,6 +7,8 @@ To add a sampler: a module like `strategy/samplers/tpe.py`, and a line under the
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import is_not
 from typing import Any, Final, Protocol, TypeAlias
 
 from archsearch.archive.orders import Training, Trial
@@ -90,6 +92,16 @@ class Known:
             trainings = tuple(_unseen(training, decision - window) for training in before)
             found[number] = replace(trials[number], trainings=trainings)
         return cls(decision=decision, trials=tuple(found), seed=seed)
+
+    def changed(self, before: Sequence[Trial]) -> list[int]:
+        """Return the numbers of the trials of which anything else is known than in `before`.
+
+        What is made of a trial for one decision serves the next one, so that a decision costs what is
+        new. Both are trials by number; nothing is done for a trial that is the same.
+        """
+        both = range(min(len(before), len(self.trials)))
+        differ = compress(both, map(is_not, before, self.trials))
+        return [*differ, *range(len(both), len(self.trials))]
 
     def seed_of(self, purpose: str, *parts: object) -> int:
         """Return a seed for one purpose of this decision."""

@@ -23,6 +23,7 @@ from archsearch.archive.lock import holder, locked
 from archsearch.archive.orders import Trial
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
+from archsearch.archive.tally import Tally, read_tally
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, DamagedError, UserError
@@ -87,11 +88,11 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
         yield StudyStore.open(found, name)
 
 
-def _with_true_status(result: StudyResult, folder: StudyFolder) -> StudyResult:
-    """Return the result; a study said to be running whose driver is gone was interrupted."""
-    if result.status == "running" and holder(folder.lock) is None:
-        return replace(result, status="interrupted")
-    return result
+def _true_status(status: str, folder: StudyFolder) -> str:
+    """Return how a study stands; one said to be running whose driver is gone was interrupted."""
+    if status == "running" and holder(folder.lock) is None:
+        return "interrupted"
+    return status
 
 
 def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyResult:
@@ -102,7 +103,8 @@ def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyRe
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
-        return _with_true_status(read_result(store), StudyFolder(home, name))
+        result = read_result(store)
+        return replace(result, status=_true_status(result.status, StudyFolder(home, name)))
 
 
 def list_studies(*, home: Path) -> list[StudySummary]:
@@ -173,7 +175,7 @@ def _summaries(
 
 def _readable_summary(storage: "BaseStorage", home: Path, name: str) -> StudySummary:
     try:
-        return _summary(StudyStore.open(storage, name), StudyFolder(home, name))
+        return _summary(read_tally(storage, name), StudyFolder(home, name))
     except ArchsearchError:  # damaged, or of another version
         return _damaged(name)
 
@@ -186,24 +188,18 @@ def _damaged(name: str) -> StudySummary:
     )  # fmt: skip
 
 
-def _summary(store: StudyStore, folder: StudyFolder) -> StudySummary:
-    result = _with_true_status(read_result(store), folder)
-    first = result.rows[0] if result.rows else None
-    best = None if first is None else first.val_accuracy
-    if first is not None and first.final_val is not None:
-        best = first.final_val.mean
-    driver = holder(folder.lock)
-    done = sum(trial.finished for trial in store.trials)
+def _summary(tally: Tally, folder: StudyFolder) -> StudySummary:
+    facts, driver = tally.facts, holder(folder.lock)
     return StudySummary(
-        name=store.name,
-        status=result.status,
-        space=_what(result.settings),
-        budget=result.budget,
-        data=_short(result.settings.data),
-        trials_done=done if store.facts.training is None else len(store.finals),
-        trials=result.trials if store.facts.training is None else result.settings.seeds,
-        best_val=best,
-        created=result.created,
+        name=folder.path.name,
+        status=_true_status(facts.status, folder),
+        space=_what(facts.settings),
+        budget=facts.settings.flops or "",
+        data=_short(facts.settings.data),
+        trials_done=tally.done,
+        trials=_asked(facts.settings),
+        best_val=tally.best_val,
+        created=facts.created,
         pid=driver.pid if driver else None,
     )
 
@@ -220,7 +216,7 @@ def _without_trials(folder: StudyFolder, *, readable: bool) -> StudySummary:
         budget=settings.flops or "",
         data=_short(settings.data),
         trials_done=0,
-        trials=settings.trials if settings.network is None else settings.seeds,
+        trials=_asked(settings),
         best_val=None,
         created=began.isoformat(timespec="seconds"),
         pid=driver.pid if driver else None,
@@ -233,6 +229,11 @@ def _status(folder: StudyFolder, readable: bool, *, running: bool) -> str:
     if folder.has_trained:
         return "damaged"  # its storage knows nothing of it
     return "running" if running else "interrupted"
+
+
+def _asked(settings: RunSettings) -> int:
+    """Say how many trials a study was asked for; a full training, how many trainings."""
+    return settings.trials if settings.network is None else settings.seeds
 
 
 def _what(settings: RunSettings) -> str:

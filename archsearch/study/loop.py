@@ -180,6 +180,11 @@ class Loop:
         assert self._gauge is not None
         try:
             found = self._gauge.poll(timeout_s)
+        except MachineError:  # no other network would be measured either
+            self._measuring = False
+            for key in list(self._running):
+                self._leave(key, phase)
+            raise
         except ArchsearchError as error:
             self._measuring = False
             phase.measured(str(error), self._clock())

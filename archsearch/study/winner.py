@@ -1,5 +1,8 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -88,12 +91,25 @@ def export_winner(
     if exporter is not None:
         path = exporter.export(request)
     else:
-        with ModelProcess(log=folder.models_log) as process:
+        with _log(folder) as log, ModelProcess(log=log) as process:
             path = process.export(request)
     if own:
         exports = {**store.facts.exports, form: str(path)}
         store.keep(replace(store.facts, exports=exports))
     return path
+
+
+@contextmanager
+def _log(folder: StudyFolder) -> Iterator[Path]:
+    """Give the file for what libraries print: the study's, or one for now where that may only be read."""
+    try:
+        folder.worker_logs.mkdir(exist_ok=True)
+        folder.models_log.open("a").close()
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix="archsearch-") as place:
+            yield Path(place) / folder.models_log.name
+    else:
+        yield folder.models_log
 
 
 def _best_training(store: StudyStore, folder: StudyFolder) -> tuple[str, Path]:

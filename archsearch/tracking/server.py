@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, UserError, what_failed
 from archsearch.tracking import connect
 from archsearch.tracking.kinds import find_kind
 from archsearch.tracking.mlflow_kind import MLFLOW
@@ -27,11 +28,16 @@ _START_S = 120.0  # a cold start on a busy machine; a warm one takes about 5 s
 
 @dataclass(slots=True)
 class UiServer:
-    """A running server; leaving the `with` block stops it."""
+    """A running server; leaving the `with` block stops it.
+
+    Attributes:
+        copy: the folder of the store it serves, gone with it, where the home's own may only be read.
+    """
 
     url: str
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    copy: "tempfile.TemporaryDirectory[str] | None" = None
 
     def study_url(self, study: str | None = None) -> str:
         """Return where a study's runs are listed; None: the study worked on last.
@@ -67,6 +73,8 @@ class UiServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # a worker that outlived its parent
         self.log.close()
+        if self.copy is not None:
+            self.copy.cleanup()
 
     def __enter__(self) -> "UiServer":
         return self
@@ -94,7 +102,8 @@ def start_ui(
     """
     if find_kind(tracking_uri) is not MLFLOW:
         raise UserError(f"{shown_uri(tracking_uri or '')} is no MLflow store: it has no such page")
-    uri = connect.store_uri(home, tracking_uri)
+    copy = None if tracking_uri else _copied(home)
+    uri = f"sqlite:///{copy.name}/mlflow.db" if copy else connect.store_uri(home, tracking_uri)
     if connect.is_server(uri):
         shown = shown_uri(uri)
         raise UserError(f"{shown} is a server with a page of its own: open it in a browser")
@@ -102,12 +111,39 @@ def start_ui(
     command = ["--host", host, "--port", str(port)]
     command += ["--default-artifact-root", (home.resolve() / "artifacts").as_uri()]
     server = _launch(command, store=uri, url=f"http://{_url_host(host)}:{port}")
+    server.copy = copy
     try:
         _wait(server)
     except BaseException:
         server.stop()
         raise
     return server
+
+
+def _copied(home: Path) -> "tempfile.TemporaryDirectory[str] | None":
+    """Return a folder with a copy of the home's store where that may only be read; None: it may be written.
+
+    MLflow's server writes to its store, if only to say that it has been opened.
+
+    Raises:
+        UserError: there is no room for the copy, or the store can't be read.
+    """
+    store = home.resolve() / "mlflow.db"
+    if not store.exists() or all(os.access(path, os.W_OK) for path in (store, store.parent)):
+        return None
+    copy = tempfile.TemporaryDirectory(prefix="archsearch-ui-")
+    try:
+        # With what a process that died, or one that writes now, has in files beside it.
+        for path in (store, *(store.with_name(store.name + end) for end in ("-journal", "-wal"))):
+            if path.exists():
+                shutil.copyfile(path, Path(copy.name, path.name))
+    except OSError as error:
+        copy.cleanup()
+        raise UserError(
+            f"{store} may only be read, and a copy can't be made of it ({what_failed(error)}); "
+            "set TMPDIR to a place with more room"
+        ) from error
+    return copy
 
 
 def _launch(options: Sequence[str], *, store: str, url: str) -> UiServer:

@@ -17,15 +17,26 @@ _LOST_GPU: Final = re.compile(
     r"no CUDA-capable device|CUDA_ERROR_NO_DEVICE|CUDA_ERROR_DEVICE_UNAVAILABLE|"
     r"device\(s\) is/are busy or unavailable|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable ECC|"
     r"fallen off the bus|GPU is lost|CUDA_ERROR_SYSTEM_NOT_READY|system not yet initialized|"
-    r"CUDA driver initialization failed|Unable to initialize backend 'cuda'",
+    r"CUDA driver initialization failed|Unable to initialize backend 'cuda'|"
+    r"unspecified launch failure|CUDA_ERROR_LAUNCH_FAILED|hardware stack error|"
+    r"failed to get device|No visible GPU devices|no supported devices found for platform CUDA",
     re.IGNORECASE,
 )
-"""What CUDA, and the frameworks on it, say of a GPU that is not there any more."""
+"""What CUDA, and the frameworks on it, say of a GPU that is not there any more, or does not work.
+
+A worker is started anew and tries again before that counts. An illegal address and an assertion on the device
+are a program's own faults.
+"""
 
 
 def cause_of(error: BaseException) -> Cause:
     """Return what an error in a training is due to, as far as it tells."""
     return "machine" if any(map(_is_the_machines, _chain(error))) else "network"
+
+
+def disk_fails(error: BaseException) -> bool:
+    """Whether an error, or one behind it, is that a disk is full, gone, broken or only to be read."""
+    return any(map(_is_the_disks, _chain(error)))
 
 
 def gpu_is_lost(reason: str) -> bool:
@@ -38,6 +49,12 @@ def _is_the_machines(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno not in _OWN
+    return _is_the_disks(error)
+
+
+def _is_the_disks(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _OF_THE_DISK
     return any(os.strerror(number) in str(error) for number in _OF_THE_DISK)
 
 

@@ -1,3 +1,4 @@
+import errno
 import importlib
 import os
 import signal
@@ -6,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, MachineError, UserError
 from archsearch.exchange.device_choice import checked_device
 from archsearch.exchange.export import ExportRequest
 from archsearch.exchange.latency import LatencyRequest
-from archsearch.exchange.model_process import ModelProcess
+from archsearch.exchange.model_process import ModelProcess, _Answers
 from archsearch.ir.codec import to_json
 from tests.networks import vgg_like
 
@@ -52,7 +53,26 @@ def test_questions_and_answers_one_at_a_time(gauge: ModelProcess):
         gauge.measure(ask("fail"))
     with pytest.raises(UserError, match="no device"):
         gauge.measure(ask("refuse"))
+    with pytest.raises(MachineError, match="No space left"):
+        gauge.measure(ask("full"))
     assert gauge.process_id == process
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "machine"),
+        (RuntimeError("models/variables; No space left on device"), "machine"),
+        (ValueError("shapes differ"), "failed"),
+    ],
+)
+def test_a_full_disk_is_not_the_networks(tmp_path: Path, monkeypatch, error, kind: str):
+    def fails(self, request):
+        raise error
+
+    monkeypatch.setattr(_Answers, "_measure", fails)
+    answers = _Answers(None, 1, tmp_path / "log")
+    assert answers.to("measure", asdict(ask("")))[0] == kind
 
 
 def test_it_may_be_started_before_it_is_needed(gauge: ModelProcess):

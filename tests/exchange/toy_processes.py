@@ -26,6 +26,8 @@ def answering(pipe, device, threads, log):
             time.sleep(600)
         if graph == "fail":
             pipe.send(("failed", "no such luck"))
+        elif graph == "full":
+            pipe.send(("machine", "No space left on device"))
         elif kind == "export":
             pipe.send(("done", asked["out"]))
         elif graph == "refuse":

@@ -1,6 +1,7 @@
 """Tables in windows of any width."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -29,6 +30,29 @@ def test_a_wide_window_shows_all(table: Narrowing):
     assert lines[0].split()[0] == "network"
     assert all(word in lines[0] for word in ("FLOPs", "fill", "test %"))
     assert lines[-1] == "a caption"
+
+
+def letters(text: str) -> list[tuple[str, str]]:
+    """Return what is seen: each character with its style; a space has none."""
+    style, found = "", []
+    for piece in re.finditer(r"\x1b\[([\d;]*)m|(.|\n)", text):
+        if piece[2] is None:
+            style = piece[1].removeprefix("0")
+        else:
+            found.append((piece[2], "" if piece[2] == " " else style))
+    return found
+
+
+@pytest.mark.parametrize("width", [30, 42, 61, 62, 63, 64, 65, 66, 67, 68, 70, 120])
+def test_rows_that_need_one_line_each_look_as_one_by_one(table, width, monkeypatch):
+    def drawn() -> list[tuple[str, str]]:
+        stream = io.StringIO()
+        Console(file=stream, width=width, color_system="standard", force_terminal=True).print(table)
+        return letters(stream.getvalue())
+
+    at_once = drawn()
+    monkeypatch.setattr(Narrowing, "_by_column", lambda self, room: self)
+    assert drawn() == at_once
 
 
 def test_a_narrow_one_leaves_out_the_least_important_and_says_so(table: Narrowing):

@@ -4,16 +4,22 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import CursorResult, Engine
 
-from archsearch.archive import codec
+from archsearch.archive import codec, tally
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.store import StudyStore
+from archsearch.report.analysis import Point
+from archsearch.report.picture import draw_complexity
 from archsearch.space.registry import find_space
 from archsearch.strategy.fidelities import median
 from archsearch.strategy.samplers import tpe
+from archsearch.study.catalogue import list_studies, load_result
 from archsearch.study.recorder import StudyRecorder
+from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
+from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 from tests.bench import Bench
 
 TRIALS = 60
@@ -86,9 +92,32 @@ def test_what_was_made_of_a_trial_is_not_made_again(bench: Bench, monkeypatch):
     bench.seed = 3
     found = counted(bench, counts)
     early, late = per_trial(found, "_frozen")
-    # Once as it is new, once as its results may be known, and once as a peer of others.
-    assert 0 < late <= early + 1 <= 8
+    # Once as it is new, once as its results may be known, and once as a peer of others; those that may not
+    # be known yet are looked at anew by every decision in the window.
+    assert 0 < late <= early + 1 <= 12
     assert counts["first_training"] == 0
+
+
+def test_tracking_a_trial_asks_mlflow_no_more_the_more_there_are(tmp_path: Path):
+    store = MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+    store.start_study(StudyRecord(name="s", space="toy", budget="1M"), 0)
+    counts: Counter[str] = Counter()
+    found = []
+
+    def note(connection, cursor, statement, *rest) -> None:
+        counts["asked"] += 1
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for number in range(12):
+            key, before = f"trial-{number:04d}", counts["asked"]
+            store.start_trial(TrialRecord(key=key, label=key, role="candidate"), 0)
+            store.epochs([EpochPoint(key=key, step=1, at_ms=1, metrics={"val_accuracy": 0.5})])
+            store.end_trial(key, Ending(status="complete", metrics={"val_accuracy": 0.5}), 2)
+            found.append(counts["asked"] - before)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert found[-1] <= found[2]
 
 
 def test_reading_a_study_asks_a_fixed_number_of_questions(bench: Bench):
@@ -105,3 +134,44 @@ def test_reading_a_study_asks_a_fixed_number_of_questions(bench: Bench):
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert counts["asked"] < 40
+
+
+def test_listing_a_study_reads_none_of_its_trials(bench: Bench, tmp_path: Path, monkeypatch):
+    small = tmp_path / "small"
+    with opened(default_url(small)) as storage:
+        Bench(small, trials=6, storage=storage).run(finals=False)
+    bench.run(finals=False)
+    rows: Counter[Path] = Counter()
+    fetch = CursorResult._fetchall_impl
+    summaries = {}
+    for home in (small, bench.home):
+
+        def fetched(self, home: Path = home):
+            found = fetch(self)
+            rows[home] += len(found)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CursorResult, "_fetchall_impl", fetched)
+            patch.setattr(tally, "StudyStore", None)
+            (summaries[home],) = list_studies(home=home)
+    # By state: there may be some that were cut short in the one, and none in the other.
+    assert abs(rows[small] - rows[bench.home]) <= 2 < rows[small]
+    summary = summaries[bench.home]
+    assert (summary.trials_done, summary.status) == (TRIALS, "interrupted")
+    assert summary.best_val == load_result("s", home=bench.home).rows[0].val_accuracy
+
+
+def test_a_report_draws_all_its_trials_at_once(tmp_path: Path, monkeypatch):
+    drawn = []
+    scatter = Axes.scatter
+    monkeypatch.setattr(Axes, "scatter", lambda *a, **k: drawn.append(a) or scatter(*a, **k))
+    found = [
+        Point(
+            label=str(n), origin="search", flops=10**6 + n, params=10**5 + n, accuracy=n / 1000,
+            sd=None, seeds=0, winner=not n,
+        )
+        for n in range(500)
+    ]  # fmt: skip
+    draw_complexity(found, tmp_path / "picture.png", title="many")
+    assert len(drawn) <= 4  # the bubbles, and the legend's

@@ -10,7 +10,7 @@ import pytest
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.design import LatencyFit
 from archsearch.archive.store import StudyStore
-from archsearch.errors import ArchsearchError, UserError
+from archsearch.errors import ArchsearchError, MachineError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
 from archsearch.settings import RunSettings
@@ -101,6 +101,25 @@ def test_a_network_that_cannot_be_measured_costs_a_notice(settings: RunSettings)
     assert result.status == "complete"
     assert "the process that measures latency died: signal 9" in world.notices
     assert [row.latency_ms for row in result.rows if row.final_val].count(1.0) == 2
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_disk_that_is_full_as_it_measures_leaves_the_study_open(settings: RunSettings, at: int):
+    undisturbed = gauged().run(replace(settings, home=str(Path(settings.home) / "other")))
+    world = gauged()
+    measured = world.gauge.poll
+
+    def full(timeout_s=0.0):
+        if len(world.gauge.asked) == at:
+            raise MachineError("latency not measured: No space left on device")
+        return measured(timeout_s)
+
+    world.gauge.poll = full
+    with pytest.raises(MachineError, match=r"No space left on device; .*archsearch resume"):
+        world.run(settings)
+    result = gauged().resume(STUDY, settings.home)
+    assert table(result) == table(undisturbed)
+    assert [row.latency_ms for row in result.rows] == [row.latency_ms for row in undisturbed.rows]
 
 
 def test_a_resumed_study_measures_what_is_left(settings: RunSettings):

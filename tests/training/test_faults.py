@@ -4,7 +4,7 @@ import os
 import pytest
 
 from archsearch.errors import DataError, GraphError
-from archsearch.training.faults import cause_of, gpu_is_lost
+from archsearch.training.faults import cause_of, disk_fails, gpu_is_lost
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,8 @@ def test_an_error_wrapped_by_a_library_is_still_the_disks():
     wrapped = RuntimeError("backend compiler failed")
     wrapped.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert cause_of(wrapped) == "machine"
+    assert disk_fails(wrapped)
+    assert not disk_fails(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,11 @@ def test_an_error_wrapped_by_a_library_is_still_the_disks():
         ("RuntimeError: Unable to initialize backend 'cuda': ...", True),
         ("AcceleratorError: CUDA error: uncorrectable ECC error encountered", True),
         ("RuntimeError: CUDA error: all CUDA-capable device(s) is/are busy or unavailable", True),
+        ("AcceleratorError: CUDA error: unspecified launch failure", True),
+        ("InternalError: failed to get device attribute 13 for device 0: CUDA_ERROR_UNKNOWN", True),
+        ("XlaRuntimeError: FAILED_PRECONDITION: No visible GPU devices.", True),
+        ("XlaRuntimeError: INTERNAL: CUDA error: CUDA_ERROR_LAUNCH_FAILED", True),
+        ("AcceleratorError: CUDA error: device-side assert triggered", False),
         ("RuntimeError: CUDA error: an illegal memory access was encountered", False),
         ("OutOfMemoryError: CUDA out of memory", False),
     ],

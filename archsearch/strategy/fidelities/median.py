@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import hush
-from archsearch.archive.orders import Order, Training
+from archsearch.archive.orders import Order, Training, Trial
 from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.sampler import Known
 
@@ -31,7 +31,8 @@ class MedianPruning(FullLength):
         super().__init__(startup)
         # What was made for one question is kept for the next ones, where the same is known.
         self._studies: dict[JobKey, tuple[Known, Study]] = {}
-        self._made: dict[JobKey, tuple[Training, FrozenTrial]] = {}
+        self._seen: tuple[Trial, ...] = ()
+        self._made: list[list[tuple[int, FrozenTrial]]] = []
 
     def judge(self, curve: Mapping[int, float], order: Order, known: Known) -> str:
         """Return that it is below the median, and when."""
@@ -62,24 +63,23 @@ class MedianPruning(FullLength):
 
         asked = self._studies.get(order.key)
         if asked is None or asked[0] is not known:
-            peers = (
-                self._of(peer)
-                for trial in known.trials
-                for peer in trial.trainings
-                if peer.order.key.rung == order.key.rung and peer.outcome is not None
-            )
-            asked = known, fixed_study(list(peers))
+            self._learn(known)
+            rung = order.key.rung
+            peers = [frozen for trial in self._made for there, frozen in trial if there == rung]
+            asked = known, fixed_study(peers)
             while len(self._studies) >= _STUDIES:
                 del self._studies[next(iter(self._studies))]
             self._studies[order.key] = asked
         return asked[1]
 
-    def _of(self, peer: Training) -> "FrozenTrial":
-        made = self._made.get(peer.order.key)
-        if made is None or made[0] is not peer:
-            made = peer, _frozen(peer)
-            self._made[peer.order.key] = made
-        return made[1]
+    def _learn(self, known: Known) -> None:
+        """Bring what was made of the trials' trainings, each with its rung, up to what is known now."""
+        del self._made[len(known.trials) :]  # more was known before
+        for number in known.changed(self._seen):
+            trainings = known.trials[number].trainings
+            made = [(t.order.key.rung, _frozen(t)) for t in trainings if t.outcome is not None]
+            self._made[number : number + 1] = [made]
+        self._seen = known.trials
 
 
 def _frozen(peer: Training) -> "FrozenTrial":

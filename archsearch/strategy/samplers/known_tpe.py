@@ -4,7 +4,7 @@ The numbers are Optuna's own, to the last digit. What takes it a time that grows
 question anew, is looking through all of them for the knobs they share, and for each knob's value as a number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,12 @@ class KnownTpe(TPESampler):
 
     Args:
         space: what all trials choose from.
-        rows: of the trials, by number; those asked for after them are not among these.
+        rows: of the trials, by their numbers; those asked for after them are not among these.
         settings: of Optuna's sampler.
     """
 
     def __init__(
-        self, space: Mapping[str, BaseDistribution], rows: Sequence[Row], **settings: Any
+        self, space: Mapping[str, BaseDistribution], rows: Mapping[int, Row], **settings: Any
     ) -> None:
         super().__init__(**settings)
         self._space = space
@@ -52,10 +52,7 @@ class KnownTpe(TPESampler):
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
     ) -> dict[str, npt.NDArray[Any]]:
-        known = len(self._rows)
-        rows = [
-            self._rows[trial.number] if trial.number < known else row_of(trial.params, self._space)
-            for trial in trials
-        ]
+        known = self._rows
+        rows = [known.get(trial.number) or row_of(trial.params, self._space) for trial in trials]
         places = {name: self._places[name] for name in search_space}
         return {name: np.asarray([row[place] for row in rows]) for name, place in places.items()}

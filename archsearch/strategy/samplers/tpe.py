@@ -6,9 +6,10 @@ memory, never in the study's storage: a database takes a tenth of a second per q
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from archsearch.archive.optuna_terms import distributions, hush, plain
 from archsearch.archive.orders import Trial
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 8
 """Proposals of the model per decision, before chance takes over when they have all been tried."""
+MODELLED: Final = 256
+"""Trials that ended and that the model is made of, at most: all that it calls good, and the newest others.
+
+Optuna's model counts the 25 best as good, of however many; the others weigh the less the older they are.
+"""
+_GOOD: Final = 25
+
+_Rank: TypeAlias = tuple[int, int, float, int]
+"""Where Optuna's model has a trial that ended: kind, epochs, accuracy (each negated), number."""
 
 
 class TpeSampler:
@@ -35,29 +45,65 @@ class TpeSampler:
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         self._space = distributions(choices.knobs)
-        self._made: dict[int, tuple[Trial, FrozenTrial, Row]] = {}
+        self._seen: tuple[Trial, ...] = ()
+        self._made: list[tuple[FrozenTrial, Row, _Rank | None]] = []
+        self._ranks: list[_Rank] = []
 
     def propose(self, known: Known) -> Iterator[dict[str, KnobValue]]:
         """Yield the model's proposals; each looks elsewhere than those before it."""
         from archsearch.strategy.fixed_study import fixed_study
 
         hush()
-        made = [self._of(trial) for trial in known.trials]
-        study, rows = fixed_study([frozen for _, frozen, _ in made]), [row for *_, row in made]
+        self._learn(known)
+        numbers = self._modelled()
+        study = fixed_study([self._made[number][0] for number in numbers])
+        rows = {number: self._made[number][1] for number in numbers}
         for attempt in range(ATTEMPTS):
             yield self._ask(study, rows, known.seed_of("knobs", attempt))
 
-    def _of(self, trial: Trial) -> "tuple[Trial, FrozenTrial, Row]":
-        """Return a trial in Optuna's terms; it is the same as long as nothing new is known of it."""
+    def _learn(self, known: Known) -> None:
+        """Bring what was made of the trials up to what is known now."""
         from archsearch.strategy.samplers.known_tpe import row_of
 
-        made = self._made.get(trial.number)
-        if made is None or made[0] is not trial:
-            made = trial, _frozen(trial, self._space), row_of(trial.knobs, self._space)
-            self._made[trial.number] = made
-        return made
+        for number in range(len(known.trials), len(self._made)):  # more was known before
+            self._forget(number)
+        del self._made[len(known.trials) :]
+        for number in known.changed(self._seen):
+            trial = known.trials[number]
+            frozen = _frozen(trial, self._space)
+            made = frozen, row_of(trial.knobs, self._space), _rank_of(frozen)
+            if number < len(self._made):
+                self._forget(number)
+                self._made[number] = made
+            else:
+                self._made.append(made)
+            if made[2] is not None:
+                insort(self._ranks, made[2])
+        self._seen = known.trials
 
-    def _ask(self, study: "Study", rows: "Sequence[Row]", seed: int) -> dict[str, KnobValue]:
+    def _forget(self, number: int) -> None:
+        rank = self._made[number][2]
+        if rank is not None:
+            del self._ranks[bisect_left(self._ranks, rank)]
+
+    def _modelled(self) -> list[int]:
+        """Return the numbers of the trials that the model is made of, those that run among them."""
+        from optuna.trial import TrialState
+
+        good = {number for *_, number in self._ranks[:_GOOD]}
+        others: list[int] = []
+        room = MODELLED - len(good)
+        for number in range(len(self._made) - 1, -1, -1):
+            if not room:
+                break
+            frozen, _, rank = self._made[number]
+            if number in good or frozen.state is TrialState.FAIL:
+                continue
+            others.append(number)
+            room -= rank is not None
+        return sorted((*good, *others))
+
+    def _ask(self, study: "Study", rows: "Mapping[int, Row]", seed: int) -> dict[str, KnobValue]:
         import optuna
 
         from archsearch.strategy.samplers.known_tpe import KnownTpe
@@ -76,6 +122,24 @@ class TpeSampler:
             )
         params = study.ask(self._space).params
         return {knob.name: plain(params[knob.name]) for knob in self._choices.knobs}
+
+
+def _rank_of(frozen: "FrozenTrial") -> _Rank | None:
+    """Return a trial's place among those that ended, as Optuna's model orders them; None: it is not in it.
+
+    What was cut short comes after what was not, the later the better.
+    """
+    from optuna.trial import TrialState
+
+    if frozen.state is TrialState.COMPLETE:
+        assert frozen.value is not None
+        return 0, 0, -frozen.value, frozen.number
+    if frozen.state is not TrialState.PRUNED:
+        return None
+    if not frozen.intermediate_values:
+        return 1, 1, 0.0, frozen.number
+    epoch, accuracy = max(frozen.intermediate_values.items())
+    return 1, -epoch, -accuracy, frozen.number
 
 
 def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]") -> "FrozenTrial":

@@ -1,17 +1,24 @@
 import math
 import random
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 
+import optuna
 import pytest
 
 from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
+from archsearch.archive.optuna_terms import distributions
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.sampler import Choices, Known
-from archsearch.strategy.samplers.tpe import ATTEMPTS, TpeSampler
+from archsearch.strategy.samplers.known_tpe import KnownTpe
+from archsearch.strategy.samplers.tpe import ATTEMPTS, MODELLED, TpeSampler, _frozen
 from archsearch.training.job import Outcome
 
 KNOBS = (
@@ -112,3 +119,100 @@ def test_seeds_differ_by_purpose_and_fit_31_bits():
     assert len(seeds) == 500
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert not math.isclose(sum(seeds) / 500, 0)
+
+
+def mixed(count: int, seed: int = 0) -> list[Trial]:
+    """Trials of all kinds: some cut short, some failed."""
+    rng = random.Random(seed)
+    found = []
+    for trial in past(count, seed=seed):
+        (training,) = trial.trainings
+        status = rng.choices(("complete", "pruned", "failed"), (6, 3, 1))[0]
+        accuracy = None if status == "failed" else training.reports[rng.randint(2, 4)]
+        reports = {epoch: training.reports[epoch] for epoch in range(1, rng.randint(2, 4))}
+        outcome = replace(training.outcome, status=status, val_accuracy=accuracy)
+        ended = replace(training, outcome=outcome, reports=reports)
+        found.append(replace(trial, trainings=(ended,)))
+    return found
+
+
+@pytest.mark.parametrize("count", [3, 20, 100, MODELLED])
+def test_proposals_are_optunas_own(count: int):
+    space, trials = distributions(KNOBS), mixed(count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(direction="maximize")
+        study.add_trials([_frozen(trial, space) for trial in trials])
+        theirs = []
+        for attempt in range(ATTEMPTS):
+            seed = known(trials).seed_of("knobs", attempt)
+            study.sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, constant_liar=True, n_startup_trials=STARTUP
+            )
+            theirs.append(study.ask(space).params)
+    assert propose(trials, count=ATTEMPTS) == theirs
+
+
+def test_the_model_is_of_the_best_and_of_the_newest_others(monkeypatch):
+    seen: list[set[int]] = []
+    counted = KnownTpe._get_internal_repr
+
+    def note(self, trials, *rest):
+        seen.append({trial.number for trial in trials})
+        return counted(self, trials, *rest)
+
+    monkeypatch.setattr(KnownTpe, "_get_internal_repr", note)
+    trials = mixed(1000)
+    propose(trials)
+    below, above = seen
+    complete = [t for t in trials if t.last.outcome.status == "complete"]
+    best = sorted(complete, key=lambda trial: (-trial.last.outcome.val_accuracy, trial.number))
+    assert below == {trial.number for trial in best[:25]}
+    others = [t.number for t in trials if t.last.outcome.status != "failed"]
+    others = [number for number in others if number not in below]
+    assert above == set(others[25 - MODELLED :])
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called, Python's own and C's."""
+    made = 0
+
+    def note(frame, event, _) -> None:
+        nonlocal made
+        made += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return made
+
+
+def test_a_decision_takes_no_more_work_the_more_trials_there_are():
+    choices = Choices(knobs=KNOBS, solve=lambda knobs: None, trials=3 * STARTUP, seed=0)
+    sampler, pruning, trials = TpeSampler(choices), MedianPruning(STARTUP), mixed(1201)
+
+    def decide(count: int) -> None:
+        what = known(trials[:count], window=3)
+        assert len(list(sampler.propose(what))) == ATTEMPTS
+        pruning.judge({1: 0.1, 2: 0.1, 3: 0.1}, order(count), what)
+
+    made = {}
+    for count in (300, 1200):
+        decide(count)
+        made[count] = calls(lambda count=count: decide(count + 1))
+    assert made[1200] < 1.05 * made[300]
+
+
+def test_what_was_made_for_one_decision_changes_no_other():
+    choices = Choices(knobs=KNOBS, solve=lambda knobs: None, trials=3 * STARTUP, seed=0)
+    sampler, pruning, trials = TpeSampler(choices), MedianPruning(STARTUP), mixed(400)
+    for count in (300, 20, 290, 400, 5, 399):
+        what = known(trials[:count], window=3)
+        assert list(sampler.propose(what)) == list(TpeSampler(choices).propose(what))
+        for accuracy in (0.1, 0.5, 0.9):
+            curve = dict.fromkeys((1, 2, 3), accuracy)
+            asked = order(count), what
+            assert pruning.judge(curve, *asked) == MedianPruning(STARTUP).judge(curve, *asked)
