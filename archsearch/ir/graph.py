@@ -1,7 +1,7 @@
 """A recorded network: nodes in the order they run, frozen."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from archsearch.ir.ops import Input, Op, Shape
@@ -55,3 +55,8 @@ class Graph:
     def input_shapes(self, node: Node) -> tuple[Shape, ...]:
         """Return the shapes `node` is given."""
         return tuple(self.nodes[i].shape for i in node.inputs)
+
+    def dropping(self, share: float) -> "Graph":
+        """Return the network with that share of what its layers drop by chance in training."""
+        nodes = (node._replace(op=node.op.dropping(share)) for node in self.nodes)
+        return replace(self, nodes=tuple(nodes))

@@ -51,6 +51,7 @@ def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
         "schedule": "step",
         "warmup": 0.0,
         "clip_norm": None,
+        "dropout_epochs": None,
     }
     return Recipe(name=name, batch=batch, base_lr=rate * 256 / batch, **{**plain, **parts})
 

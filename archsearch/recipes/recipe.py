@@ -37,6 +37,10 @@ class Recipe(Augmentation):
     weight_decay: float = 5e-4
     """L2 penalty on convolution and dense kernels; never on batch normalization or biases."""
     label_smoothing: float = 0.1
+    dropout_epochs: float | None = 180.0
+    """Epochs from which dropout and drop-path have the rates that the network names; a shorter training
+    has the share of them that its length is of this one. Papers chose their rates for 75 to 500 epochs;
+    in a few, what is dropped is only missed. None: those rates always."""
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = 0.3
     """Share of all steps in which the learning rate rises linearly from nearly nothing."""
@@ -83,6 +87,11 @@ class Recipe(Augmentation):
             (f"momentum {self.momentum}", 0 <= self.momentum < 1, "in [0, 1)"),
             (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
             (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+            (
+                f"dropout epochs {self.dropout_epochs}",
+                self.dropout_epochs is None or 0 < self.dropout_epochs < math.inf,
+                "above 0",
+            ),
             (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
             (
@@ -102,6 +111,10 @@ class Recipe(Augmentation):
     def peak_lr(self) -> float:
         """The learning rate after warm-up, for this batch."""
         return self.base_lr * self.batch / 256
+
+    def dropped_share(self, epochs: float) -> float:
+        """Return the share of the network's own rates of dropping that a training of that length has."""
+        return 1.0 if self.dropout_epochs is None else min(1.0, epochs / self.dropout_epochs)
 
     def learning_rate(self, step: int, steps: int, *, normalized: bool = True) -> float:
         """Give the learning rate of 0-based `step` out of `steps`.

@@ -226,7 +226,7 @@ class _Run:
             else None
         )
         task = Task(
-            graph=graph,
+            graph=graph.dropping(job.recipe.dropped_share(job.images / len(data.train))),
             recipe=job.recipe,
             mean=data.mean,
             std=data.std,

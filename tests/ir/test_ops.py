@@ -159,3 +159,20 @@ def test_weights_of_prelu_and_group_norm_are_those_of_their_papers():
     assert ops.GroupNorm(3).weights((shape,)).params == 12  # Wu & He 2018: γ and β a channel
     assert ops.LayerNorm(whole=True).weights((shape,)).params == 2 * 8 * 7 * 6
     assert ops.Permute((3, 1, 2)).infer(shape) == (6, 8, 7)
+
+
+def test_what_is_dropped_by_chance_follows_a_share_and_nothing_else_changes():
+    net = Tracer("dropping", (8, 8, 3))
+    x = net.conv(net.input, 4, kernel=3)
+    x = net.mean(x, net.drop_path(net.dropout(x, 0.5), 0.8), drop=0.3)
+    graph = net.finish(net.dense(net.global_avg_pool(x), 2))
+    found = graph.dropping(0.1)
+    ops_of = {node.op.kind: node.op for node in found}
+    assert ops_of["dropout"].rate == pytest.approx(0.05)
+    assert ops_of["drop_path"].survival == pytest.approx(0.98)
+    assert ops_of["mean"].drop == pytest.approx(0.03)
+    others = {"dropout", "drop_path", "mean"}
+    assert [n for n in found if n.op.kind not in others] == [
+        n for n in graph if n.op.kind not in others
+    ]
+    assert graph.dropping(1.0) == graph

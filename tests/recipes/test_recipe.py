@@ -154,3 +154,11 @@ def test_settings_that_set_a_part_name_one_that_there_is():
     parts = [s.declared.part for s in SETTINGS.values() if s.declared.part is not None]
     assert sorted(parts) == ["batch", "class_weights", "ema"]
     assert set(parts) <= {f.name for f in fields(Recipe)}
+
+
+def test_short_trainings_drop_less_than_papers_did():
+    recipe = Recipe()
+    assert recipe.dropped_share(6) == pytest.approx(6 / 180)
+    assert recipe.dropped_share(180) == recipe.dropped_share(500) == 1
+    assert replace(recipe, dropout_epochs=None).dropped_share(1) == 1
+    assert find_recipe("vgg2014").dropped_share(1) == 1

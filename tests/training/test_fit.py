@@ -342,3 +342,19 @@ def test_validation_images_that_are_trained_on_are_not_looked_at_and_the_test_im
     assert outcome.test_accuracy is not None
     assert all(report.val_accuracy is None for report in reports)
     assert outcome.images == round(3 * 136 / 16) * 16
+
+
+@pytest.mark.parametrize(("epochs", "whole", "rate"), [(3, 180.0, 0.5 / 60), (3, None, 0.5)])
+def test_dropout_follows_the_length_of_the_training(epochs, whole, rate, dataset, monkeypatch):
+    from archsearch.training import fit
+
+    net = Tracer("dropping", (16, 16, 1))
+    graph = net.finish(net.dense(net.dropout(net.flatten(net.input), 0.5), 5))
+    tasks, original = [], fit.make_steps
+    monkeypatch.setattr(
+        fit, "make_steps", lambda backend, task: tasks.append(task) or original(backend, task)
+    )
+    recipe = replace(RECIPE, dropout_epochs=whole)
+    trained(job_for(dataset, graph, epochs=epochs, recipe=recipe))
+    (found,) = (node.op.rate for node in tasks[0].graph if node.op.kind == "dropout")
+    assert found == pytest.approx(rate)

@@ -1,6 +1,6 @@
 """Layers of several inputs: sums, means, gates, concatenations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from archsearch.errors import GraphError
@@ -34,6 +34,9 @@ class Mean(Free):
         if not 0 <= self.drop < 1:
             raise GraphError(f"a probability of dropping lies in [0, 1), got {self.drop}")
         return same(inputs, "mean")
+
+    def dropping(self, share: float) -> "Mean":
+        return replace(self, drop=self.drop * share)
 
 
 @dataclass(frozen=True, slots=True)

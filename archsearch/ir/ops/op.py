@@ -112,6 +112,10 @@ class Op:
         """Return what a position sees of a map: itself alone, unless the op says otherwise."""
         return Sight()
 
+    def dropping(self, share: float) -> "Op":
+        """Return it with that share of what it drops by chance in training; others stay as they are."""
+        return self
+
     def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         """Return the FLOPs that a layer's row shows and no total has: a pool's."""
         return 0

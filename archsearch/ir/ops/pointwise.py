@@ -1,6 +1,6 @@
 """Layers without weights that keep a shape: nonlinearities, dropping, constants, response normalisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from archsearch.errors import GraphError
@@ -43,6 +43,9 @@ class Dropout(Free):
             feature_map(inputs)
         return inputs[0]
 
+    def dropping(self, share: float) -> "Dropout":
+        return replace(self, rate=self.rate * share)
+
 
 @dataclass(frozen=True, slots=True)
 class DropPath(Free):
@@ -59,6 +62,9 @@ class DropPath(Free):
         if not 0 < self.survival <= 1:
             raise GraphError(f"a survival probability lies in (0, 1], got {self.survival}")
         return inputs[0]
+
+    def dropping(self, share: float) -> "DropPath":
+        return replace(self, survival=1 - (1 - self.survival) * share)
 
 
 @dataclass(frozen=True, slots=True)
