@@ -67,7 +67,7 @@ CHANGED = {
     "milestones": (0.25, 0.5, 0.9), "clip_norm": 1, "ema": 0.9, "class_weights": True,
     "zero_init_residual": True, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
     "scale": (1.25, 2.0), "crop_area": 0.25, "pca_colour": 0.1, "randaugment": 2, "magnitude": 5,
-    "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5,
+    "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5, "dropout_epochs": 90,
 }  # fmt: skip
 
 
