@@ -38,6 +38,24 @@ def shown_uri(uri: str) -> str:
     return f"{scheme}://{place}{_SECRET.sub(_MASKED, options)}"
 
 
+def check_password(uri: str) -> None:
+    """Refuse a database's address with an `@` in its password: its library takes the rest for the host.
+
+    It would say so, and with it a part of the password.
+
+    Raises:
+        UserError: it has one.
+    """
+    place = uri.partition("://")[2]
+    query = _QUERY.search(place)
+    place = place[: query.start()] if query else place
+    user = place.partition("@")[0]
+    if place.count("@") > 1 and ":" in user and "/" not in user.partition(":")[0]:
+        raise UserError(
+            f"{shown_uri(uri)} does not open: its password ends at an @; write %40 for each"
+        )
+
+
 def without_secrets(text: str) -> str:
     """Return a text, a library's message say, with the addresses in it as they may be shown."""
     return _ADDRESS.sub(lambda found: shown_uri(found[0]), text)

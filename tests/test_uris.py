@@ -1,7 +1,7 @@
 import pytest
 
 from archsearch.errors import UserError
-from archsearch.uris import expanded, shown_uri, without_secrets
+from archsearch.uris import check_password, expanded, shown_uri, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,24 @@ def test_an_address_takes_its_password_from_the_environment():
     with pytest.raises(UserError, match="no environment variable DB_PASSWORD; set it"):
         expanded(uri, {"HOST": "h"})
     assert expanded("sqlite:///$HOME/a.db", {}) == "sqlite:///$HOME/a.db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "refused"),
+    [
+        ("postgresql://u:p@ss@host/x", True),
+        ("postgresql://u:p@ss@host/x?sslmode=require", True),
+        ("mysql+pymysql://u:@@host/x", True),
+        ("postgresql://u:p%40ss@host/x", False),
+        ("postgresql://u:p@host/a@b", True),  # too much rather than too little
+        ("sqlite:////tmp/a:b@c@d.db", False),
+        ("postgresql://u@host/x?password=a@b", False),
+    ],
+)
+def test_an_at_sign_in_a_databases_password_is_refused_before_a_library_tells_it(uri, refused):
+    if not refused:
+        check_password(uri)
+        return
+    with pytest.raises(UserError, match="write %40") as error:
+        check_password(uri)
+    assert "ss@" not in str(error.value)

@@ -12,7 +12,7 @@ from archsearch.archive.patience import Patience, patient, why_failed
 from archsearch.archive.stored_trials import asked, engine_of
 from archsearch.archive.study_folder import check_writable
 from archsearch.errors import MachineError, UserError, one_line
-from archsearch.uris import expanded, shown_uri, without_secrets
+from archsearch.uris import check_password, expanded, shown_uri, without_secrets
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -46,6 +46,7 @@ def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStora
     import optuna
 
     hush()
+    check_password(expanded(url))
     try:
         database = _database(expanded(url))
     except UserError:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.tracking.run_names import one_line
-from archsearch.uris import expanded, shown_uri, without_secrets
+from archsearch.uris import check_password, expanded, shown_uri, without_secrets
 
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would send usage figures to its makers
@@ -202,7 +202,13 @@ def check_store(home: Path, tracking_uri: str | None) -> None:
 
 
 def open_client(uri: str) -> Any:
-    """Return an MLflow client on a store; a new SQLite store gets its tables now."""
+    """Return an MLflow client on a store; a new SQLite store gets its tables now.
+
+    Raises:
+        UserError: a database's password has an `@` in it.
+    """
+    if not is_server(uri):
+        check_password(uri)
     import_mlflow()
     if uri.startswith("sqlite:////") and "?" not in uri:
         _create(Path(uri.removeprefix("sqlite:///")))
