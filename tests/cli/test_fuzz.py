@@ -76,6 +76,7 @@ def world(tmp_path_factory, monkeypatch):
 
     folder = tmp_path_factory.mktemp("fuzz")
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # what `check -` reads
     for name in [n for n in os.environ if n.startswith("ARCHSEARCH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(checks, "prepare", prepared)
