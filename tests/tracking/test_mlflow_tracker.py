@@ -266,9 +266,15 @@ def test_a_store_that_cannot_be_used_is_told_once(
 ) -> None:
     (tmp_path / "file").write_text("not a database, but long enough to look like one " * 20)
     warnings: list[str] = []
-    address = uri.format(here=tmp_path)
-    tracker = MlflowTracker(tmp_path, tracking_uri=address, warn=warnings.append)
+    told = threading.Event()
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        told.set()
+
+    tracker = MlflowTracker(tmp_path, tracking_uri=uri.format(here=tmp_path), warn=warn)
     tracker.start_study(study)
+    assert told.wait(120)
     problem = tracker.close(3)
     assert problem is not None
     assert "lacks 1 update of" in problem
