@@ -1,8 +1,8 @@
 """A GPU that is lost, in the words and with the types of the frameworks themselves."""
 
 import pytest
-from archsearch.training.recipe import Recipe
 
+from archsearch.recipes.recipe import Recipe
 from archsearch.training import fit, worker
 from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import Job
