@@ -6,6 +6,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.training import fit, worker
 from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import Job
+from archsearch.training.team import ALONE
 
 pytestmark = pytest.mark.keras
 
@@ -47,7 +48,7 @@ def test_what_a_framework_raises_breaks_the_worker_and_tells_the_gpu(
 
     monkeypatch.setattr(fit, "train", train)
     job = Job(key="trial-0000", graph="", dataset="", recipe=Recipe(), images=1, seed=0)
-    outcome = worker._run(job, None, set())
+    outcome = worker._run(job, None, set(), ALONE)
     # The worker is replaced, and the job tried once more, before it counts.
     assert (outcome.status, outcome.cause) == ("failed", "worker")
     assert gpu_is_lost(outcome.reason) is lost
