@@ -23,7 +23,7 @@ def test_a_study_in_mlflow(home: Path, kept: Any, study: StudyRecord, trial: Tri
     warnings: list[str] = []
     with MlflowTracker(home, warn=warnings.append) as tracker:
         tracker.start_study(study)
-        assert tracker.flush(60)
+        assert tracker.flush(600)
         assert tracker.experiment_id
         tracker.start_trial(trial)
         for epoch in (1, 2, 3):
@@ -114,7 +114,7 @@ def test_a_study_goes_on_after_sigkill(
 
     with MlflowTracker(home) as tracker:
         tracker.start_study(study)
-        assert tracker.flush(60)
+        assert tracker.flush(600)
         assert kept(home, study.name).trials["cut"].info.status == "KILLED"
         # Epoch 2 comes again from the checkpoint of epoch 1.
         tracker.start_trial(dataclasses.replace(trial, key="cut", knobs={"G": 16}))
@@ -203,7 +203,7 @@ def test_training_never_waits_for_the_store(
     assert tracker.experiment_id == ""
     assert not tracker.flush(0.05)
     release.set()
-    assert tracker.flush(60)
+    assert tracker.flush(600)
     assert tracker.close() is None
 
 
@@ -223,7 +223,7 @@ def test_epochs_are_sent_together(
         tracker.start_trial(TrialRecord(key="a", label="a"))
         for epoch in range(1, 201):
             tracker.epoch("a", epoch, EPOCH)
-        assert tracker.flush(60)
+        assert tracker.flush(600)
     assert sum(requests) == 200
     assert len(requests) <= 3
 
@@ -242,7 +242,7 @@ def test_an_update_that_is_refused_costs_only_itself(
     tracker.start_trial(trial)
     for epoch in (1, 2):
         tracker.epoch(trial.key, epoch, EPOCH)
-        assert tracker.flush(60)
+        assert tracker.flush(600)
     tracker.end_trial(trial.key, Ending(status="complete"))
     problem = tracker.close(60)
     assert len(warnings) == 1

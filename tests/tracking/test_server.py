@@ -56,10 +56,10 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
     warnings: list[str] = []
     tracker = MlflowTracker(tmp_path / "mine", tracking_uri=server.url, warn=warnings.append)
     tracker.start_study(study)
-    assert tracker.flush(60)
+    assert tracker.flush(600)
     tracker.start_trial(trial)
     tracker.epoch(trial.key, 1, {"val_accuracy": 0.1})
-    assert tracker.flush(60)
+    assert tracker.flush(600)
     assert warnings == []
 
     # The page and its API answer to this machine's names only.
@@ -88,7 +88,7 @@ def test_a_study_over_a_server_that_dies_and_comes_back(
     assert "connection refused; training goes on, what is tracked waits in memory" in warnings[0]
 
     with start_ui(home, port=port):
-        assert tracker.flush(90)
+        assert tracker.flush(600)
         assert len(warnings) == 2
         assert "answers again" in warnings[1]
         found = kept(home, study.name)
