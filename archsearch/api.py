@@ -357,10 +357,12 @@ def _networks(
 
 def _network_or_study(name: str | Path, input: Size | None, home: Path) -> Graph:
     """Return a network; where there is none of the name, a study may have been meant."""
+    from archsearch.archive.study_folder import kept_studies
+
     try:
         return network(name, input=input)
     except UserError:
-        studies = [folder.name for folder in (home / "studies").glob("*")]
+        studies = kept_studies(home)
         if get_close_matches(str(name), studies):
             raise unknown(str(name), studies, "study") from None
         raise

@@ -34,6 +34,7 @@ BUDGET = "5M"
 def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
     """Write a prepared data set of so many images, drawn once for all; those that validate also test."""
     from PIL import Image
+    from sides import write_arrays
 
     file = np.load(packed)
     order = np.random.default_rng(0).permutation(len(file["train_labels"]))[: train + val]
@@ -43,21 +44,13 @@ def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
         for i in order
     ])  # fmt: skip
     labels = file["train_labels"][order].astype(np.int64)
-    parts = {"train": slice(0, train), "val": slice(train, None), "test": slice(train, None)}
-    folder.mkdir(parents=True)
-    for name, part in parts.items():
-        np.save(folder / f"{name}_images.npy", images[part])
-        np.save(folder / f"{name}_labels.npy", labels[part])
+    split = {"train": slice(0, train), "val": slice(train, None), "test": slice(train, None)}
     seen = images[:train].reshape(-1, 3)
-    facts = {
-        "format": 1, "name": packed.stem, "source": packed.stem, "digest": "0" * 16,
-        "classes": [str(name) for name in file["classes"]], "input": list(SIZE), "mirror": True,
-        "splits": {name: len(labels[part]) for name, part in parts.items()},
-        "mean": seen.mean(0).tolist(), "std": seen.std(0).tolist(),
-        "notes": [], "skipped": {"count": 0},
-    }  # fmt: skip
-    (folder / "dataset.json").write_text(json.dumps(facts))
-    return folder
+    return write_arrays(
+        folder, {name: (images[part], labels[part]) for name, part in split.items()},
+        name=packed.stem, classes=[str(name) for name in file["classes"]],
+        mean=seen.mean(0).tolist(), std=seen.std(0).tolist(),
+    )  # fmt: skip
 
 
 def network(name: str) -> tuple[str, str]:

@@ -225,31 +225,35 @@ def on_device(steps: Any, data: Any, batch: int) -> list[Any]:
 
 def write_dataset(folder: Path, *, size: tuple[int, int, int], classes: int, count: int) -> Path:
     """Write a prepared data set: a bright patch in noise, whose place says the class."""
-    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     height, width, _ = size
-    counts = {"train": count, "val": classes, "test": classes}
-    for name, n in counts.items():
+    parts = {}
+    for name, n in (("train", count), ("val", classes), ("test", classes)):
         labels = np.arange(n) % classes
         images = rng.integers(0, 120, (n, *size), dtype=np.uint8)
         for image, label in zip(images, labels, strict=True):
             row, column = (label * 5) % (height // 2), (label * 7) % (width // 2)
             image[row : row + height // 2, column : column + width // 2] += 100
-        np.save(folder / f"{name}_images.npy", images)
-        np.save(folder / f"{name}_labels.npy", labels.astype(np.int64))
+        parts[name] = images, labels.astype(np.int64)
+    names = [str(label) for label in range(classes)]
+    return write_arrays(
+        folder, parts, name="patches", classes=names, mean=[85.0] * 3, std=[55.0] * 3
+    )
+
+
+def write_arrays(
+    folder: Path, parts: dict[str, Any], *, name: str, classes: list[str], mean: Any, std: Any
+) -> Path:
+    """Write a prepared data set from the images and labels of its three splits."""
+    folder.mkdir(parents=True)
+    for part, (images, labels) in parts.items():
+        np.save(folder / f"{part}_images.npy", images)
+        np.save(folder / f"{part}_labels.npy", labels)
     facts = {
-        "format": 1,
-        "name": "patches",
-        "source": "patches",
-        "digest": "0" * 16,
-        "classes": [str(label) for label in range(classes)],
-        "input": list(size),
-        "mirror": True,
-        "splits": counts,
-        "mean": [85.0] * 3,
-        "std": [55.0] * 3,
-        "notes": [],
-        "skipped": {"count": 0},
-    }
+        "format": 1, "name": name, "source": name, "digest": "0" * 16, "classes": classes,
+        "input": list(parts["train"][0].shape[1:]), "mirror": True,
+        "splits": {part: len(labels) for part, (_, labels) in parts.items()},
+        "mean": mean, "std": std, "notes": [], "skipped": {"count": 0},
+    }  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder

@@ -47,3 +47,14 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="session")
 def colour_dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data") / "colour", channels=3)
+
+
+def write_three(path, *, side):
+    """An .npz of three classes that are hard to tell apart, so that accuracies differ from time to time."""
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 3
+    x = rng.integers(0, 160, (400, side, side, 1))
+    x[y == 1, :, : side // 2] += 30
+    x[y == 2, : side // 2] += 30
+    np.savez(path, x=x.astype(np.uint8), y=y)
+    return path

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -184,6 +185,17 @@ class StudyFolder:
 
     def _epochs(self, key: str) -> Path:
         return self.path / "epochs" / f"{key}.jsonl"
+
+
+def kept_studies(home: Path) -> list[str]:
+    """Return the names of a home's folders that have settings of a study, sorted."""
+    return sorted(path.parent.name for path in (home / "studies").glob("*/run.toml"))
+
+
+def free_name(base: str, used: Collection[str]) -> str:
+    """Return a study's name that is not in use: `base`, or with the first number that is free."""
+    names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
+    return next(name for name in names if name not in used)
 
 
 def check_writable(folder: Path, hint: str) -> None:

@@ -22,7 +22,7 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.orders import Trial
 from archsearch.archive.store import StudyStore
-from archsearch.archive.study_folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder, kept_studies
 from archsearch.archive.tally import Tally, read_tally
 from archsearch.checks import check_study_name
 from archsearch.commands import command
@@ -144,10 +144,9 @@ def _moment(created: str) -> float:
 def _runs(home: Path) -> tuple[dict[str, str], list[str]]:
     """Find the studies that have a folder: the storage of each, and those that do not say."""
     found, damaged = {}, []
-    for path in sorted((home / "studies").glob("*/run.toml")):
-        name = path.parent.name
+    for name in kept_studies(home):
         try:
-            check_study_name(name)
+            path = StudyFolder(home, name).settings
         except ArchsearchError:  # someone else's file is no study
             continue
         try:

@@ -18,7 +18,7 @@ from archsearch.archive.databases import (
 from archsearch.archive.design import Design
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.store import StudyStore
-from archsearch.archive.study_folder import StudyFolder, check_writable
+from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
 from archsearch.commands import command
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
@@ -41,10 +41,8 @@ def named(settings: RunSettings, taken: list[str], *, base: str) -> RunSettings:
     """Return the settings with a name where they have none, from `base`: one that is in no use here."""
     if settings.name is not None:
         return settings
-    there = (Path(settings.home) / "studies").glob("*/run.toml")
-    used = {*taken, *(path.parent.name for path in there)}
-    names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
-    return replace(settings, name=next(name for name in names if name not in used))
+    used = {*taken, *kept_studies(Path(settings.home))}
+    return replace(settings, name=free_name(base, used))
 
 
 def check_place(settings: RunSettings, *, resume: bool) -> None:
@@ -241,7 +239,7 @@ def stored_settings(name: str, home: Path) -> RunSettings:
     """
     path = StudyFolder(home, name).settings
     if not path.is_file():
-        known = sorted(p.parent.name for p in (home / "studies").glob("*/run.toml"))
+        known = kept_studies(home)
         hint = nearest(name, tuple(known)) if known else "there are none yet"
         raise UserError(f"no study {name!r} in {home}; {hint}")
     return replace(gather({}, config=path), home=str(home), name=name)

@@ -1,6 +1,5 @@
 """What is asked of a full training, completed by the study that its network is from."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from archsearch.gathering import gather
 from archsearch.ir.codec import content_hash, to_json
 from archsearch.ir.graph import Graph
 from archsearch.settings import SETTINGS, RunSettings
-from archsearch.study.in_full.subject import inherited
+from archsearch.study.in_full.subject import inherited, plain_name
 
 
 def completed(settings: RunSettings) -> RunSettings:
@@ -32,7 +31,7 @@ def kept_graph(settings: RunSettings, graph: Graph) -> RunSettings:
     folder = Path(settings.home) / "networks"
     check_writable(folder, "choose another home")
     folder.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", Path(str(settings.network)).stem).strip("_")
-    path = folder / f"{name or 'network'}_{content_hash(graph)[:8]}.json"
+    name = plain_name(Path(str(settings.network))) or "network"
+    path = folder / f"{name}_{content_hash(graph)[:8]}.json"
     path.write_text(to_json(graph), encoding="utf-8")
     return replace(settings, network=str(path))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.lock import locked
-from archsearch.archive.study_folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder, free_name, kept_studies
 from archsearch.gathering import gather
 from archsearch.settings import RunSettings
 from archsearch.study.catalogue import opened_existing
-from archsearch.study.in_full.subject import inherited
+from archsearch.study.in_full.subject import full_name, inherited
 
 _SHARED = ("home", "storage", "tracking_uri", "export", "engine", "backend", "precision")
 """Settings of the search's process that hold for the training, too, beside what it inherits."""
@@ -49,10 +49,7 @@ def _kept_name(study: str, home: Path) -> str:
     folder = StudyFolder(home, study)
     with locked(folder.lock, study=study), opened_existing(study, home=home) as store:
         if not store.facts.trained:
-            base = f"{study[:70]}-full"
-            used = {path.name for path in (home / "studies").glob("*")}
-            names = (base if n == 1 else f"{base}-{n}" for n in range(1, len(used) + 2))
-            name = next(name for name in names if name not in used)
+            name = free_name(full_name(study), kept_studies(home))
             store.keep(replace(store.facts, trained=name))
         return store.facts.trained
 

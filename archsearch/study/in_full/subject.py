@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from archsearch.archive.design import Design, Origin, design_of, plain_design
+from archsearch.archive.design import Design, design_of, plain_design
 from archsearch.archive.facts import FullTraining, StudyFacts
 from archsearch.archive.keys import trial_name
 from archsearch.archive.leaderboard import Row, read_result
 from archsearch.archive.orders import Trial
 from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
-from archsearch.archive.study_folder import StudyFolder
+from archsearch.archive.study_folder import StudyFolder, kept_studies
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.data.dataset import Dataset
@@ -60,7 +60,7 @@ def find_subject(settings: RunSettings) -> Subject:
         return _of_file(settings)
     if name in load_baselines():
         return _baseline(name)
-    known = [*load_baselines(), *_studies(Path(settings.home))]
+    known = [*load_baselines(), *kept_studies(Path(settings.home))]
     raise unknown(name, known, "study, baseline or file")
 
 
@@ -78,18 +78,24 @@ def inherited(settings: RunSettings) -> Mapping[str, Value]:
     return {key: v for key, v in kept.items() if key in _INHERITED or key.startswith(PART)}
 
 
+def full_name(study: str, which: str = "") -> str:
+    """Return what a full training of a study's network is called, of its winner where nothing is said."""
+    return f"{study[:_MOST_NAME]}{which}-full"
+
+
+def plain_name(path: Path) -> str:
+    """Return a file's name as that of a network: letters, digits and `_`; empty where it has none of them."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_")
+
+
 def _study_of(settings: RunSettings) -> str | None:
     """Return the study that is named; None where it is something else that is."""
     name = str(settings.network)
     asked = settings.place is not None or settings.trial is not None
-    if asked or (not Path(name).exists() and name in _studies(Path(settings.home))):
+    if asked or (not Path(name).exists() and name in kept_studies(Path(settings.home))):
         check_study_name(name)
         return name
     return None
-
-
-def _studies(home: Path) -> list[str]:
-    return sorted(path.parent.name for path in (home / "studies").glob("*/run.toml"))
 
 
 def _begun(name: str, home: Path) -> Subject | None:
@@ -136,7 +142,7 @@ def _of_study(name: str, settings: RunSettings) -> Subject:
             holds=holds,
         ),
         said=f"{said} of study {name!r}",
-        name=f"{name[:_MOST_NAME]}{which}-full",
+        name=full_name(name, which),
         input=None if same else graph.input,
         digest=facts.dataset.digest if same else "",
     )
@@ -236,11 +242,10 @@ def _of_file(settings: RunSettings) -> Subject:
     if size is not None and size[2] is not None:
         whole = (size[0], size[1], size[2])
     graph = load_network(path, input=whole)
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_") or "network"
+    name = plain_name(path) or "network"
     name = f"network_{name}" if name.isdecimal() else name[:_MOST_NAME]
-    origin: Origin = "given"
     return Subject(
-        make=lambda _: (plain_design(name, graph, origin=origin), graph),
+        make=lambda _: (plain_design(name, graph, origin="given"), graph),
         training=FullTraining(),
         said=f"the network of {path.name}",
         input=graph.input,

@@ -53,11 +53,11 @@ class SentImages:
 
     def __call__(self, numbers: Labels, transforms: Transforms) -> tuple[Tensor, Tensor]:
         """Return the images of these numbers (n, height, width, channels), augmented, and their labels."""
-        to, size = arrays_on(self._device), self._split.images.shape[1:]
+        to, there = arrays_on(self._device), transforms.sent(self._send)
+        size = self._split.images.shape[1:]
         padded = self._send(padded_images(self._split.images[numbers], self._policy))
-        images = transformed(to, padded, self._policy, transforms.sent(self._send), size)
-        labels = paired(to, self._send(self._split.labels[numbers]), transforms.sent(self._send))
-        return images, labels
+        images = transformed(to, padded, self._policy, there, size)
+        return images, paired(to, self._send(self._split.labels[numbers]), there)
 
     def _send(self, values: npt.NDArray[np.generic]) -> Tensor:
         return send(values, self._device)

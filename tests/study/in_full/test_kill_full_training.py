@@ -13,6 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.images import write_three
+
 pytestmark = pytest.mark.keras
 
 CLI = [sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())"]
@@ -22,14 +24,7 @@ TIMES = {"wall_s", "images_per_s"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "three.npz"
-    rng = np.random.default_rng(0)
-    y = np.arange(400) % 3
-    x = rng.integers(0, 160, (400, 32, 32, 1))
-    x[y == 1, :, :16] += 30
-    x[y == 2, :16] += 30
-    np.savez(path, x=x.astype(np.uint8), y=y)
-    return path
+    return write_three(tmp_path_factory.mktemp("data") / "three.npz", side=32)
 
 
 @contextlib.contextmanager
