@@ -92,7 +92,8 @@ def _database(url: str) -> "RDBStorage":
     # A new one gets its tables here, and Optuna fails where two processes make them at once. One that has
     # them is only read as it opens.
     lock = path.with_name(f".{path.name}.lock")
-    is_new = lock.exists() or not path.exists() or not path.stat().st_size
+    # The lock last: whoever makes the file has made the lock before it.
+    is_new = not path.exists() or not path.stat().st_size or lock.exists()
     with alone(lock) if is_new else nullcontext():
         # Someone may be looking at the file with another tool: wait for them.
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})

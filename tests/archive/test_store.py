@@ -1,11 +1,13 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
+from archsearch.archive import databases
 from archsearch.archive.databases import default_url, opened, remove_study, study_names
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
@@ -119,6 +121,29 @@ def test_a_new_storage_opens_for_all_who_come_at_once(tmp_path: Path):
             list(threads.map(make, [url] * 4, "abcd"))
             with opened(url) as storage:
                 assert sorted(study_names(storage)) == list("abcd")
+
+
+def test_whoever_comes_as_another_begins_a_new_storage_waits_for_it(tmp_path: Path, monkeypatch):
+    path = tmp_path / "optuna.db"
+    lock, exists, waited = tmp_path / ".optuna.db.lock", Path.exists, []
+
+    def looked(self: Path) -> bool:
+        there = exists(self)
+        if self in (path, lock) and not exists(path):  # as soon as one has looked, another begins
+            lock.touch()
+            path.write_bytes(b"half")
+        return there
+
+    @contextmanager
+    def alone(asked: Path):
+        waited.append(asked)
+        path.write_bytes(b"")  # and has ended
+        yield
+
+    monkeypatch.setattr(Path, "exists", looked)
+    monkeypatch.setattr(databases, "alone", alone)
+    with opened(f"sqlite:///{path}"):
+        assert waited == [lock]
 
 
 def test_optuna_itself_can_read_it(tmp_path: Path):
