@@ -96,7 +96,10 @@ class Session:
         published = facts.published
         if published is None:
             published = given_designs(self.found.problem, self.folder)
-        self.store.keep(replace(facts, status="running", published=published))
+        measured_flops = facts.measured_flops + self.found.measured_flops
+        self.store.keep(
+            replace(facts, status="running", published=published, measured_flops=measured_flops)
+        )
 
     def _open_study(self, observer: Callable[[Event], None], gauge: Gauge | None) -> OpenStudy:
         return OpenStudy(
