@@ -377,14 +377,16 @@ class RunSettings:
         ),
     )
     fidelity: str = field(
-        default="median",
+        default="auto",
         metadata=setting(
-            "What stops hopeless trials: {default} (default), none.",
+            "How long trials train: {default} (default), rungs, median, none.",
             metavar="NAME",
             after="sampler",
             commands=_RUN,
         ),
     )
+    """`rungs`: short trainings first, the best then in full; `median`: all in full, hopeless ones stopped;
+    `auto`: rungs where a training has more than eight epochs."""
     engine: str = field(
         default="local",
         metadata=setting(

@@ -11,7 +11,7 @@ class Halving(FullLength):
             return (full,)
         return (Length(full.images // 4, full.epochs // 4), full)
 
-    def promote(self, known):
+    def promote(self, known, outlook):
         short = [t for t in known.trials if _ended(t.trainings[0])]
         promoted = sum(len(t.trainings) > 1 for t in known.trials)
         waiting = [
@@ -23,6 +23,9 @@ class Halving(FullLength):
             return None
         best = max(waiting, key=lambda t: (t.trainings[0].outcome.val_accuracy, -t.number))
         return Promotion(best.number, 1)
+
+    def promotions(self, trials, full):
+        return trials // 4 if full.epochs >= 4 else 0
 
 
 def _ended(training):

@@ -93,12 +93,18 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         if name in data:
             data[name] = tuple(data[name])
     return StudyFacts(
-        settings=RunSettings.from_dict(attributes["settings"]),
+        settings=_settings(attributes["settings"]),
         dataset=DatasetFacts(**data),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
         **changing,
     )
+
+
+def _settings(record: Mapping[str, Any]) -> RunSettings:
+    if "network" in record or "fidelity" in record:
+        return RunSettings.from_dict(record)
+    return RunSettings.from_dict({**record, "fidelity": "median"})  # version 0.1 knew of no other
 
 
 def _training(record: Mapping[str, Any] | None) -> FullTraining | None:

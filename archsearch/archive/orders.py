@@ -89,6 +89,11 @@ class Trial:
         return self.state not in UNFINISHED
 
     @property
+    def tried(self) -> bool:
+        """Whether its first training has ended; a longer one may follow."""
+        return self.trainings[0].outcome is not None
+
+    @property
     def last(self) -> Training:
         """The longest training begun."""
         return self.trainings[-1]

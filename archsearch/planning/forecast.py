@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from archsearch.archive.orders import Length
 from archsearch.archive.store import StudyStore
 from archsearch.data.dataset import SPLITS
 from archsearch.planning.baselines import scaled_up
+from archsearch.planning.ladder import Done, Ladder, most
 from archsearch.planning.pace import Pace
 from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing
@@ -51,17 +53,21 @@ class Forecast:
         compiled: whether a compiler fuses the training steps.
         tried: other ways to share the machine that were measured, in words, and how fast each one is
             as a part of this one's speed.
-        trials, finals: trainings that are left to do.
-        trial_images, epochs: the length of a training.
+        trials, finals: networks to try and retrainings that are left to do.
+        trial_images, epochs: the full length of a training.
+        short: the length that trials begin with, where it is not the full one; None: it is.
+        promotions: trials that are expected to train at the full length, too, in what is left to do.
         val_every: epochs from one evaluation of the validation images to the next.
-        trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
+        trial_flops, short_flops: training FLOPs of a trial at the full length, and of a short one.
+        total_flops: of everything, without pruning.
         memory: what a training step holds, in bytes by kind, for the space's classic.
         free_bytes: memory that is free on this machine now.
-        trial_s … total_s: expected times; None before the pace has been measured.
+        trial_s … total_s: expected times, of a full and a short trial first; None before the pace has been
+            measured.
         runs: where MLflow keeps the runs: an address that may be shown; None: in the home.
         max_latency: the bound on a call of any network, as written; None: there is none.
         measured: networks whose latency is measured after the finals.
-        fit: trials that fit into the bounds asked for; None without bounds.
+        fit: trials that fit into the bounds asked for; None without bounds. Promotions are of these.
         notes: what a person should know or could do about it, one line each.
     """
 
@@ -90,12 +96,16 @@ class Forecast:
     val_every: int
     trial_images: int
     trial_flops: int
+    short: Length | None = None
+    short_flops: int = 0
+    promotions: int = 0
     finals_flops: int
     total_flops: int
     memory: Mapping[str, int]
     free_bytes: int
     pace: Pace | None = None
     trial_s: float | None = None
+    short_s: float | None = None
     search_s: float | None = None
     finals_s: float | None = None
     closing_s: float = 0.0
@@ -123,16 +133,13 @@ def expected(
 
     `pace` is as measured, or says why there is none; `elapsed_s` is what the run has taken so far.
     """
-    counted = forecast(
-        problem,
-        trials_done=0 if store is None else sum(trial.finished for trial in store.trials),
-        finals_done=0 if store is None else len(store.finals),
-    )
+    done = Done() if store is None else Done.of(store)
+    counted = forecast(problem, done)
     counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.networks)))
     if isinstance(pace, Pace):
         notes = (*_troubles(pace, problem), *_afterwards(pace, problem))
         counted = replace(counted, notes=(*counted.notes, *notes))
-        return timed(counted, pace, problem, elapsed_s=elapsed_s)
+        return timed(counted, pace, problem, done, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))
 
@@ -159,13 +166,12 @@ def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
         )
 
 
-def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) -> Forecast:
+def forecast(problem: Problem, done: Done) -> Forecast:
     """Return what a run will take, counted; how long that is on this machine `timed` adds."""
     settings, dataset = problem.settings, problem.dataset
-    length = problem.length(problem.flops)
-    trial_flops = training_flops(problem.flops, length.images)
-    trials = max(0, problem.trials - trials_done)
-    finals, finals_flops = _finals(problem, trial_flops, finals_done)
+    ladder = Ladder.of(problem, done)
+    trials = max(0, problem.trials - done.trials)
+    finals, finals_flops = _finals(problem, ladder.full_flops, done.finals)
     measured = problem.retrained + len(problem.networks)
     batch = problem.recipe.batch // problem.sharing.devices
     memory = training_memory(problem.example, batch=batch)
@@ -179,12 +185,15 @@ def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) ->
         finals=finals,
         **_sharing_facts(problem.sharing),
         batch=problem.recipe.batch,
-        epochs=length.epochs,
-        val_every=problem.val_every(length.epochs),
-        trial_images=length.images,
-        trial_flops=trial_flops,
+        epochs=ladder.full.epochs,
+        val_every=problem.val_every(ladder.full.epochs),
+        trial_images=ladder.full.images,
+        trial_flops=ladder.full_flops,
+        short=ladder.short,
+        short_flops=0 if ladder.short is None else ladder.first_flops,
+        promotions=ladder.promotions(trials),
         finals_flops=finals_flops,
-        total_flops=trials * trial_flops + finals_flops,
+        total_flops=ladder.spent(trials) + finals_flops,
         memory={**asdict(memory), "total_bytes": memory.total_bytes},
         free_bytes=problem.machine.memory_bytes,
         closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
@@ -251,23 +260,17 @@ def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
         )
 
 
-def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0.0) -> Forecast:
+def timed(
+    found: Forecast, pace: Pace, problem: Problem, done: Done, *, elapsed_s: float = 0.0
+) -> Forecast:
     """Return the forecast with times: those of a run whose trials are never pruned."""
-    evaluations = evaluation_count(epochs=found.epochs, every=found.val_every)
-    if found.train_on != "train":
-        evaluations = 0
-    evaluations_s = evaluations * found.images["val"] / pace.evaluated_per_s
-    train_s = found.trial_images / pace.images_per_s
+    ladder, settings = Ladder.of(problem, done), problem.settings
+    train_s, evaluations_s = _training_s(ladder.full, found, pace, problem)
     trial_s = pace.start_s + train_s + evaluations_s
-    search_s = math.ceil(found.trials / found.workers) * trial_s
-    finals_s = 0.0
-    if found.finals:
-        # Published networks have FLOPs of their own; in training alone time follows from FLOPs.
-        scale = found.finals_flops / (found.finals * found.trial_flops)
-        final_s = pace.start_s + scale * (train_s + evaluations_s)
-        final_s += found.images["test"] / pace.evaluated_per_s
-        finals_s = math.ceil(found.finals / found.workers) * final_s
-    settings = problem.settings
+    short_s = None
+    if ladder.short is not None:
+        short_s = pace.start_s + sum(_training_s(ladder.short, found, pace, problem))
+    finals_s = _finals_s(found, pace, train_s + evaluations_s)
     after_s = closing_s(
         settings.export,
         pace.start_s,
@@ -275,22 +278,57 @@ def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0
         measured=found.measured,
         training_s=pace.start_s + train_s,
     )
+
+    def search_s(trials: int) -> float:
+        first_s = trial_s if short_s is None else short_s
+        return ladder.seconds(trials, first_s=first_s, full_s=trial_s, workers=found.workers)
+
     found = replace(found, closing_s=after_s)
-    fit = _fit(found, problem, trial_s=trial_s, finals_s=finals_s, elapsed_s=elapsed_s)
-    if fit is not None:
-        search_s = math.ceil(min(fit, found.trials) / found.workers) * trial_s
-    total_s = elapsed_s + search_s + finals_s + found.closing_s
+    fit = _fit(
+        found, ladder, problem,
+        search_s=search_s, besides_s=elapsed_s + found.closing_s, finals_s=finals_s,
+    )  # fmt: skip
+    trials = found.trials if fit is None else fit
+    total_s = elapsed_s + search_s(trials) + finals_s + found.closing_s
     result = replace(
-        found, pace=pace, trial_s=trial_s, search_s=search_s, finals_s=finals_s,
-        total_s=total_s, fit=fit,
+        found, pace=pace, trial_s=trial_s, short_s=short_s, search_s=search_s(trials),
+        finals_s=finals_s, total_s=total_s, fit=fit, promotions=ladder.promotions(trials),
     )  # fmt: skip
     if total_s > LONG_S and settings.max_time is None:
         result = replace(result, notes=(*result.notes, _advice(result, problem)))
     return result
 
 
+def _finals_s(found: Forecast, pace: Pace, full_s: float) -> float:
+    """Return what the finals take; `full_s`: of a training of full length, once it has started."""
+    if not found.finals:
+        return 0.0
+    # Published networks have FLOPs of their own; in training alone time follows from FLOPs.
+    scale = found.finals_flops / (found.finals * found.trial_flops)
+    final_s = pace.start_s + scale * full_s + found.images["test"] / pace.evaluated_per_s
+    return math.ceil(found.finals / found.workers) * final_s
+
+
+def _training_s(
+    length: Length, found: Forecast, pace: Pace, problem: Problem
+) -> tuple[float, float]:
+    """Return the seconds of a training's steps, and of its evaluations."""
+    every = problem.val_every(length.epochs)
+    evaluations = evaluation_count(epochs=length.epochs, every=every)
+    if found.train_on != "train":
+        evaluations = 0
+    train_s = length.images / pace.images_per_s
+    return train_s, evaluations * found.images["val"] / pace.evaluated_per_s
+
+
 def _fit(
-    found: Forecast, problem: Problem, *, trial_s: float, finals_s: float, elapsed_s: float
+    found: Forecast,
+    ladder: Ladder,
+    problem: Problem,
+    *,
+    search_s: Callable[[int], float],
+    besides_s: float,
+    finals_s: float,
 ) -> int | None:
     """Return the trials that fit into the bounds, the finals taking half of these at most."""
     settings = problem.settings
@@ -299,12 +337,13 @@ def _fit(
     counts = []
     if settings.max_time is not None:
         bound_s = parse_duration(settings.max_time)
-        left_s = bound_s - elapsed_s - found.closing_s - min(finals_s, bound_s / 2)
-        counts.append(int(left_s / trial_s) * found.workers)
+        left_s = bound_s - besides_s - min(finals_s, bound_s / 2)
+        counts.append(most(found.trials, cost=search_s, bound=left_s))
     if settings.search_flops is not None:
         bound = parse_flops(settings.search_flops)
-        counts.append((bound - min(found.finals_flops, bound // 2)) // found.trial_flops)
-    return max(0, min(*counts, found.trials)) if counts else None
+        left = bound - min(found.finals_flops, bound // 2)
+        counts.append(most(found.trials, cost=ladder.spent, bound=left))
+    return min(counts) if counts else None
 
 
 def _advice(found: Forecast, problem: Problem) -> str:
@@ -325,7 +364,7 @@ def _advice(found: Forecast, problem: Problem) -> str:
             small = max(10**6, int(f"{flops:.0e}".partition("e")[0]) * 10 ** int(math.log10(flops)))
             size = f"{side}x{side}x{found.input[2]}"
             ways.append(f"--input {size} --flops {format_count(small, digits=2)}")
-    trainings = found.trials + found.finals
+    trainings = found.trials + found.finals if found.short is None else found.trials
     epochs = int(found.epochs * share)
     if epochs >= 1:
         ways.append(f"--epochs {epochs}")

@@ -26,7 +26,7 @@ from archsearch.space.knobs import Knob, draw
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
 from archsearch.space.space import Space
-from archsearch.strategy.fidelity import find_fidelity
+from archsearch.strategy.fidelity import AUTO, Fidelity, chosen, find_fidelity
 from archsearch.strategy.sampler import find_sampler
 from archsearch.training.job import Job
 from archsearch.units import format_count, training_flops
@@ -117,6 +117,14 @@ class Problem(ABC):
             self.settings, flops, train_images=self.train_images, batch=self.recipe.batch
         )
 
+    def rungs(self) -> tuple[Length, ...]:
+        """Return the lengths that a network of the most FLOPs may be trained for, rising to the full one."""
+        return (self.length(self.flops),)
+
+    def promotions(self, trials: int) -> int:
+        """Return about how many of so many trials train at the full length, besides a shorter one."""
+        return 0
+
     def fitted(self, forecast: "Forecast") -> Self:
         """Return the problem with trainings as long as fit into the bounds, where that is asked for."""
         return self
@@ -199,6 +207,27 @@ class SearchProblem(Problem):
     def retrained(self) -> int:
         """Networks of the search that are retrained: the best, and the classic."""
         return self.settings.finalists + wants_matched(self.settings)
+
+    @property
+    def fidelity(self) -> str:
+        """Name of the fidelity scheme: by the length of the trainings, where none is asked for."""
+        return chosen(self.settings.fidelity, self.length(self.flops).epochs)
+
+    @property
+    def _scheme(self) -> Fidelity:
+        return find_fidelity(self.fidelity)(1)  # how many are chosen by chance changes no length
+
+    def rungs(self) -> tuple[Length, ...]:
+        """Return the lengths that trials may have: a trial begins with the first."""
+        return self._scheme.rungs(self.length(self.flops))
+
+    def promotions(self, trials: int) -> int:
+        """Return about how many of so many trials train at the full length, besides a shorter one."""
+        return self._scheme.promotions(trials, self.length(self.flops))
+
+    def settle(self, settings: RunSettings) -> RunSettings:
+        """Return settings with the fidelity scheme written down, too."""
+        return replace(Problem.settle(self, settings), fidelity=self.fidelity)
 
     def plan(self) -> dict[str, Any]:
         """Return the space, its knobs and the budget."""
@@ -292,7 +321,8 @@ def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:
     first_sharing(settings, machine, step_flops=1)
     named_baselines(settings)
     find_sampler(settings.sampler)
-    find_fidelity(settings.fidelity)
+    if settings.fidelity != AUTO:
+        find_fidelity(settings.fidelity)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
 
 

@@ -144,7 +144,7 @@ _ALL = (
     Column("fill", lambda row: f"{row.fill:.1%}", spare=1),
     Column("params", lambda row: format_count(row.params), spare=5),
     Column("ms", lambda row: ms_text(row.latency_ms), spare=6),
-    Column("rung", lambda row: str(row.rung) if row.role == "candidate" else "", spare=2),
+    Column("rung", lambda row: "" if row.origin == "published" else str(row.rung), spare=2),
     Column("epochs", lambda row: str(row.epochs or ""), spare=2),
     Column("spent", lambda row: format_count(row.train_flops) if row.train_flops else "", spare=1),
     Column("val %", lambda row: _accuracy(row.val_accuracy)),

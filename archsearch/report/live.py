@@ -14,6 +14,8 @@ from typing import Self, TextIO, cast
 from rich.console import Console
 from rich.text import Text
 
+from archsearch.archive.orders import Order
+from archsearch.planning.forecast import Forecast
 from archsearch.report.board import Board, BoardView, JobLine
 from archsearch.report.plan import plan_lines, plan_rows
 from archsearch.report.tables import PlainConsole, pairs
@@ -128,13 +130,21 @@ class SilentView(View):
         """Do nothing."""
 
 
+def _trainings(found: Forecast) -> int:
+    """Count the trainings of a search; under a bound no more than what fits is to be done."""
+    trials = found.trials if found.fit is None else found.fit
+    return trials + found.promotions
+
+
 class _Clock:
-    """How much of the run's work is done, and so how long the rest may take."""
+    """How much of the run's work is done, and so how long the rest may take: in trainings of full length."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.total = 0.0
         self._done = 0.0
+        self._ended = 0
+        self._full_images = 0
         self._parts: dict[str, float] = {}  # of the networks in training
 
     def note(self, event: Event) -> None:
@@ -142,25 +152,37 @@ class _Clock:
         if isinstance(event, StudyStarted):
             self.begin(event.settings.trials - event.done)
         elif isinstance(event, Planned):
-            # Under a bound no more than what fits is to be done.
-            self.begin(event.forecast.trials if event.forecast.fit is None else event.forecast.fit)
+            found = event.forecast
+            self._full_images = found.trial_images
+            share = 1.0 if found.short is None else self._share(found.short.images)
+            self.begin((_trainings(found) - found.promotions) * share + found.promotions)
         elif isinstance(event, FinalistsStarted):
             self.begin(event.jobs - event.done)
         elif isinstance(event, EpochDone):
-            self._parts[event.report.key] = event.report.epoch / event.order.length.epochs
+            part = event.report.epoch / event.order.length.epochs
+            self._parts[event.report.key] = part * self._length(event.order)
         elif isinstance(event, JobEnded):
             self._parts.pop(str(event.order.key), None)
-            self._done += event.status != "interrupted"
+            if event.status != "interrupted":
+                self._done += self._length(event.order)
+                self._ended += 1
+
+    def _length(self, order: Order) -> float:
+        return 1.0 if order.key.purpose == "final" else self._share(order.length.images)
+
+    def _share(self, images: int) -> float:
+        return min(1.0, images / self._full_images) if self._full_images else 1.0
 
     def begin(self, total: float) -> None:
         """Start anew, with so much to do."""
         self.began, self.total, self._done = time.monotonic(), total, 0.0
+        self._ended = 0
         self._parts.clear()
 
     def left(self) -> str:
         """Return e.g. `about 3 min left`, or nothing before there is anything to go by."""
         done = self._done + sum(self._parts.values())
-        if self._done < 1 or self.total <= done:
+        if not self._ended or self.total <= done:
             return ""
         spent = time.monotonic() - self.began
         return f"about {format_duration(spent / done * (self.total - done))} left"
@@ -229,7 +251,8 @@ class LiveView(View):
         elif isinstance(event, StudyStarted):
             self._begin("plan", 0, event.done)
         elif isinstance(event, Planned):
-            self._begin("search", self._board.done + self._clock.total, self._board.done)
+            total = self._board.done + _trainings(event.forecast)
+            self._begin("search", total, self._board.done)
         elif isinstance(event, JobStarted):
             order, design = event.order, event.order.design
             sizes = f"{format_count(design.flops)} FLOPs, {format_count(design.params)} parameters"

@@ -73,10 +73,24 @@ def _training(found: Forecast) -> str:
             f"({format_count(found.trial_flops)} FLOPs each)"
         )
     trials = found.trials if found.fit is None else found.fit
-    flops = trials * found.trial_flops + found.finals_flops
+    full = f"{epochs} ({format_count(found.trial_flops)} FLOPs each)"
+    flops = trials * (found.short_flops or found.trial_flops) + found.finals_flops
+    flops += found.promotions * found.trial_flops
+    if found.short is None:
+        told = f"{_trials(found)} of {full}"
+    else:
+        again = f"about {found.promotions}" if found.promotions else "none"
+        told = f"{_shorts(found, trials)}, {again} of these networks anew for {full}"
+    return f"{told}, then {found.finals} from scratch; {format_count(flops)} FLOPs at most"
+
+
+def _shorts(found: Forecast, trials: int) -> str:
+    """Return how many short trainings a search begins with, and how long they are."""
+    assert found.short is not None
+    about = "" if found.fit is None else "about "
     return (
-        f"{_trials(found)} of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
-        f"{found.finals} from scratch; {format_count(flops)} FLOPs at most"
+        f"{about}{counted(trials, 'short training')} of {counted(found.short.epochs, 'epoch')} "
+        f"({format_count(found.short_flops)} FLOPs each)"
     )
 
 
@@ -114,15 +128,18 @@ def _time(found: Forecast) -> str:
     assert found.search_s is not None
     assert found.finals_s is not None
     where = found.pace.device or "the processor"
-    parts = (
-        f"{format_duration(found.trial_s)} a trial at {_rate(found.pace.images_per_s)} images/s on "
-        f"{where}"
-    )
+    rate = f"{_rate(found.pace.images_per_s)} images/s on {where}"
+    parts = f"{format_duration(found.trial_s)} a trial at {rate}"
+    if found.short_s is not None:
+        parts = (
+            f"{format_duration(found.short_s)} a short training and {format_duration(found.trial_s)} a full "
+            f"one at {rate}"
+        )
     if found.network:
         rest_s = found.total_s - found.finals_s
         return (
             f"about {format_duration(found.total_s)}: {format_duration(found.finals_s)} of training at "
-            f"{_rate(found.pace.images_per_s)} images/s on {where}, {format_duration(rest_s)} of "
+            f"{rate}, {format_duration(rest_s)} of "
             "measuring and export"
         )
     if found.fit is not None and found.fit < found.trials:

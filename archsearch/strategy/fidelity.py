@@ -13,6 +13,10 @@ from archsearch.plugins import find
 from archsearch.strategy.sampler import Known
 
 GROUP: Final = "archsearch.fidelities"
+AUTO: Final = "auto"
+"""In place of a scheme's name: what suits the length of the trainings."""
+NO_RUNGS: Final = 8
+"""Epochs of a training up to which shorter ones before it save too little for what they tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,19 @@ class Promotion:
 
     trial: int
     rung: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a promotion goes by besides what is known.
+
+    Attributes:
+        length: the full length of a training, from a network's FLOPs.
+        predicted: what the sampler's model expects of trials (see `Predictor`); None: it has none.
+    """
+
+    length: Callable[[int], Length]
+    predicted: Callable[[Known], Mapping[int, float]] | None = None
 
 
 class Fidelity(Protocol):
@@ -43,13 +60,27 @@ class Fidelity(Protocol):
         """
         ...
 
-    def promote(self, known: Known) -> Promotion | None:
+    def promote(self, known: Known, outlook: Outlook) -> Promotion | None:
         """Return the trial that trains on a higher rung next; None: a new one is tried."""
+        ...
+
+    def promotions(self, trials: int, full: Length) -> int:
+        """Return about how many of so many trials train at the full length, too: for the plan of a run.
+
+        None of those that begin with it counts.
+        """
         ...
 
 
 FidelityFactory: TypeAlias = Callable[[int], Fidelity]
 """Makes a scheme for a search that tries so many networks by chance before a model proposes."""
+
+
+def chosen(name: str, epochs: int) -> str:
+    """Return the name of a scheme for trainings of so many epochs, whose name may be `AUTO`."""
+    if name != AUTO:
+        return name
+    return "median" if epochs <= NO_RUNGS else "rungs"
 
 
 def find_fidelity(name: str) -> FidelityFactory:

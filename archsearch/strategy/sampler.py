@@ -5,11 +5,11 @@ To add a sampler: a module like `strategy/samplers/tpe.py`, and a line under the
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from operator import is_not
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from archsearch.archive.orders import Training, Trial
 from archsearch.plugins import find
@@ -124,6 +124,19 @@ class Sampler(Protocol):
 
         What has been tried already is passed over by whoever asks, who goes on to draws by chance
         where this ends. All that is random follows from `known.seed_of`.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What a sampler may have besides, if it has a model: who is promoted to the full length goes by it."""
+
+    def predicted(self, known: Known) -> Mapping[int, float]:
+        """Return the accuracy to be expected at the full length, by the trial's number.
+
+        Of the trials that have come to an end; of none before there is a model. Of a trial that has trained
+        both short and in full it is the model's as well.
         """
         ...
 

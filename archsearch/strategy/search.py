@@ -19,7 +19,7 @@ from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.exchange.latency import Latency
 from archsearch.seeds import derive_seed
 from archsearch.strategy.bounds import Bounds
-from archsearch.strategy.fidelity import Fidelity, Promotion
+from archsearch.strategy.fidelity import Fidelity, Outlook, Promotion
 from archsearch.strategy.latency_fit import MEASURE_S, Fitting, LatencyBound
 from archsearch.strategy.novelty import Proposal, Proposer
 from archsearch.strategy.phase import (
@@ -36,7 +36,7 @@ from archsearch.strategy.phase import (
     Stop,
     Verdict,
 )
-from archsearch.strategy.sampler import Choices, Known, Sampler
+from archsearch.strategy.sampler import Choices, Known, Predictor, Sampler
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
@@ -119,6 +119,11 @@ class Search(Phase):
         self._plan = plan
         self._bounds = bounds
         self._trials = list(trials)
+        sampler = plan.sampler
+        self._outlook = Outlook(
+            length=plan.length,
+            predicted=sampler.predicted if isinstance(sampler, Predictor) else None,
+        )
         self._proposer = Proposer(plan.choices, plan.sampler, self._trials)
         self._decisions: list[int] = []  # the trial each decision was about
         self._counts: list[int] = []  # trials there were after each
@@ -170,7 +175,8 @@ class Search(Phase):
         if room < 1 or self._told <= decision - self._plan.window:
             return Rest.WAIT
         known = self._known(decision, self._plan.window)
-        if (promotion := self._plan.fidelity.promote(known)) is not None:
+        promotion = self._plan.fidelity.promote(known, self._outlook)
+        if promotion is not None and self._admits(promotion):
             return self._promoted(promotion, known)
         if len(self._trials) < self._plan.choices.trials and not self._closed:
             return self._asked(known)
@@ -178,8 +184,21 @@ class Search(Phase):
             return Rest.WAIT
         # Nothing new is left to try: now everything that has ended may be known.
         known = self._known(decision, 0)
-        promotion = self._plan.fidelity.promote(known)
-        return Rest.DONE if promotion is None else self._promoted(promotion, known)
+        promotion = self._plan.fidelity.promote(known, self._outlook)
+        if promotion is not None and self._admits(promotion):
+            return self._promoted(promotion, known)
+        if promotion is None or self._closed:
+            return Rest.DONE
+        return self._closing(
+            f"the search ends with trainings of part of the length: no longer one fits into "
+            f"{self._bounds.text} with the finals",
+            full=True,
+        )
+
+    def _admits(self, promotion: Promotion) -> bool:
+        """Whether a longer training fits; a new trial, which begins with a short one, still may."""
+        rungs = self._rungs(self._trials[promotion.trial].design)
+        return self._bounds.admits_trial(rungs[promotion.rung].images / rungs[-1].images)
 
     def _asked(self, known: Known) -> Step:
         """Return a new trial to begin, or why there is none."""
@@ -258,19 +277,6 @@ class Search(Phase):
         """Return the beginning of a trial's longer training."""
         trial = self._trials[promotion.trial]
         rungs = self._rungs(trial.design)
-        share = rungs[promotion.rung].images / rungs[-1].images
-        if not self._bounds.admits_trial(share):
-            if self._running:
-                return Rest.WAIT
-            return (
-                Rest.DONE
-                if self._closed
-                else self._closing(
-                    f"the search ends with trainings of part of the length: no longer one fits into "
-                    f"{self._bounds.text} with the finals",
-                    full=True,
-                )
-            )
         order = Order(
             key=JobKey("search", trial.design.name, rung=promotion.rung),
             design=trial.design,

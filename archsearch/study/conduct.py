@@ -14,7 +14,7 @@ from archsearch.planning.problem import Problem, SearchProblem
 from archsearch.space.budget import Budget
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
-from archsearch.strategy.fidelity import find_fidelity
+from archsearch.strategy.fidelity import chosen, find_fidelity
 from archsearch.strategy.latencies import Latencies
 from archsearch.strategy.latency_fit import LatencyBound
 from archsearch.strategy.phase import Phase
@@ -126,6 +126,7 @@ def search_of(
         trials=problem.settings.trials,
         seed=settings.seed,
     )
+    epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency
     latency = None
     if bound is not None and measures:
@@ -137,7 +138,7 @@ def search_of(
     plan = SearchPlan(
         choices=choices,
         sampler=find_sampler(settings.sampler)(choices),
-        fidelity=find_fidelity(settings.fidelity)(choices.startup),
+        fidelity=find_fidelity(chosen(settings.fidelity, epochs))(choices.startup),
         length=problem.length,
         matched=wants_matched(settings),
         window=window_of(settings.workers or 1),

@@ -212,7 +212,7 @@ def started(
         input=problem.dataset.input,
         classes=len(problem.dataset.classes),
         images={name: len(problem.dataset.split(name)) for name in SPLITS},
-        done=0 if store is None else sum(trial.finished for trial in store.trials),
+        done=0 if store is None else sum(trial.tried for trial in store.trials),
         notes=problem.notes,
     )
 

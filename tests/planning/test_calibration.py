@@ -86,7 +86,12 @@ def problem(tmp_path, monkeypatch):
 
     def make(**changes):
         settings = RunSettings(
-            space="vgg", flops="20M", trials=100, backend="tensorflow", home=str(tmp_path)
+            space="vgg",
+            flops="20M",
+            trials=100,
+            fidelity="median",
+            backend="tensorflow",
+            home=str(tmp_path),
         )
         return pose(replace(settings, **changes), EngineMachine(cores=8))
 

@@ -5,6 +5,7 @@ import pytest
 from archsearch.archive.orders import Length
 from archsearch.strategy.fidelities.full import FullLength
 from archsearch.strategy.fidelities.median import MedianPruning
+from archsearch.strategy.fidelities.rungs import Rungs
 from archsearch.strategy.fidelity import Promotion
 from archsearch.testing.fidelity_case import FidelityCase, ordered
 from tests.rungs import Halving
@@ -18,6 +19,11 @@ class TestNone(FidelityCase):
 class TestMedian(FidelityCase):
     def fidelity(self, startup):
         return MedianPruning(startup)
+
+
+class TestRungs(FidelityCase):
+    def fidelity(self, startup):
+        return Rungs(startup)
 
 
 class TestHalving(FidelityCase):
@@ -52,7 +58,7 @@ class Greedy(FullLength):
     def rungs(self, full):
         return (Length(full.images // 2, max(1, full.epochs // 2)), full)
 
-    def promote(self, known):
+    def promote(self, known, outlook):
         Greedy.seen += 1
         waiting = [t.number for t in known.trials if len(t.trainings) == 1]
         return Promotion(waiting[0], 1) if waiting and Greedy.seen % 3 == 0 else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from archsearch.archive.orders import Length, Order
-from archsearch.strategy.fidelity import Promotion
+from archsearch.strategy.fidelity import Outlook, Promotion
 from archsearch.strategy.sampler import Known
 
 
@@ -21,6 +21,10 @@ class FullLength:
         """Return no reason: it goes on."""
         return ""
 
-    def promote(self, known: Known) -> Promotion | None:
+    def promote(self, known: Known, outlook: Outlook) -> Promotion | None:
         """Return nobody: there is one rung."""
         return None
+
+    def promotions(self, trials: int, full: Length) -> int:
+        """Return none: all begin with the full length."""
+        return 0

@@ -145,9 +145,13 @@ def _rank_of(frozen: "FrozenTrial") -> _Rank | None:
 def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import FrozenTrial, TrialState
 
-    ended = trial.best_known
+    # Figures after trainings of different length are not to be compared: what all have is the shortest. A
+    # longer one that failed counts as a failure.
+    ended, last = trial.trainings[0], trial.best_known
+    if last is not None and last.outcome is not None and last.outcome.status == "failed":
+        ended = last
     state, value, reports = TrialState.RUNNING, None, {}
-    if ended is not None and ended.outcome is not None:
+    if ended.outcome is not None:
         state = {
             "complete": TrialState.COMPLETE,
             "pruned": TrialState.PRUNED,
@@ -162,7 +166,7 @@ def _frozen(trial: Trial, space: "Mapping[str, BaseDistribution]") -> "FrozenTri
         state=state,
         value=value,
         datetime_start=now,
-        datetime_complete=None if ended is None else now,
+        datetime_complete=None if ended.outcome is None else now,
         params=dict(trial.knobs),
         distributions=dict(space),
         user_attrs={},
