@@ -54,34 +54,34 @@ def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
     )  # fmt: skip
 
 
+def changed(changes: str) -> Any:
+    """Return the default recipe with parts changed: `base_lr=0.4,clip_norm=none`."""
+    from archsearch.recipes.recipe import Recipe, with_parts
+
+    parts = dict(part.split("=", 1) for part in changes.split(",") if part)
+    values = {name: text if text.isalpha() else float(text) for name, text in parts.items()}
+    return with_parts(Recipe(), values)
+
+
 def trained(
-    graph: str,
-    folder: Path,
-    *,
-    changes: str = "",
-    seed: int,
-    images: int,
-    val_every: int,
+    graph: str, folder: Path, *, changes: str = "", seed: int, images: int, val_every: int
 ) -> dict[str, Any]:
     """Train a network once on PyTorch and one thread; return accuracies, losses and seconds.
 
     Args:
         graph: Graph JSON.
         folder: of the prepared images.
-        changes: parts of the default recipe, `base_lr=0.4,clip_norm=none`.
+        changes: parts of the default recipe (see `changed`).
         seed: of everything random.
         images: seen in all.
         val_every: epochs from one evaluation to the next.
     """
     import torch
 
-    from archsearch.recipes.recipe import Recipe, with_parts
     from archsearch.training.fit import train
     from archsearch.training.job import Job
 
     torch.set_num_threads(1)
-    parts = dict(part.split("=", 1) for part in changes.split(",") if part)
-    values = {name: text if text.isalpha() else float(text) for name, text in parts.items()}
     curve: list[float] = []
     losses: list[float] = []
 
@@ -91,17 +91,13 @@ def trained(
             curve.append(report.val_accuracy)
         return True
 
-    outcome = train(
-        Job(
-            key="one", graph=graph, dataset=str(folder), backend="torch", seed=seed,
-            recipe=with_parts(Recipe(), values), images=images, val_every=val_every,
-        ),
-        heard,
+    job = Job(
+        key="one", graph=graph, dataset=str(folder), backend="torch", seed=seed,
+        recipe=changed(changes), images=images, val_every=val_every,
     )  # fmt: skip
-    return {
-        "status": outcome.status, "val": outcome.val_accuracy, "curve": curve, "loss": losses,
-        "train_s": round(outcome.train_s, 1),
-    }  # fmt: skip
+    outcome = train(job, heard)
+    found = {"status": outcome.status, "val": outcome.val_accuracy, "curve": curve, "loss": losses}
+    return {**found, "train_s": round(outcome.train_s, 1)}
 
 
 def kept(out: Path) -> list[dict[str, Any]]:

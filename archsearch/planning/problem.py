@@ -266,7 +266,7 @@ def pose(
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
         sharing=first_sharing(settings, machine, step_flops=step_flops),
-        notes=(*dataset.notes, *smaller, *notes),
+        notes=(*dataset.notes, *smaller, *space.remarks(request), *notes),
     )
 
 
