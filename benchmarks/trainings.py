@@ -32,24 +32,36 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
-    """Write a prepared data set of so many images, drawn once for all; those that validate also test."""
+def read_images(packed: Path, *, train: int, val: int) -> dict[str, tuple[Any, Any]]:
+    """Return images and labels by split: so many for training, drawn once for all; every test image."""
+    file = np.load(packed)
+    order = np.random.default_rng(0).permutation(len(file["train_labels"]))
+    test = np.arange(len(file["test_labels"]))
+    return {
+        "train": _decoded(file, "train", order[:train]),
+        "val": _decoded(file, "train", order[train : train + val]),
+        "test": _decoded(file, "test", test),
+    }
+
+
+def _decoded(file: Any, part: str, which: Any) -> tuple[Any, Any]:
     from PIL import Image
+
+    data, offsets = file[f"{part}_jpeg"], file[f"{part}_offsets"]
+    jpegs = (data[offsets[i] : offsets[i + 1]].tobytes() for i in which)
+    images = np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
+    return images, file[f"{part}_labels"][which].astype(np.int64)
+
+
+def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
+    """Write these images as a prepared data set."""
     from sides import write_arrays
 
-    file = np.load(packed)
-    order = np.random.default_rng(0).permutation(len(file["train_labels"]))[: train + val]
-    data, offsets = file["train_jpeg"], file["train_offsets"]
-    images = np.stack([
-        np.asarray(Image.open(io.BytesIO(data[offsets[i] : offsets[i + 1]].tobytes())))
-        for i in order
-    ])  # fmt: skip
-    labels = file["train_labels"][order].astype(np.int64)
-    split = {"train": slice(0, train), "val": slice(train, None), "test": slice(train, None)}
-    seen = images[:train].reshape(-1, 3)
+    splits = read_images(packed, train=train, val=val)
+    seen = splits["train"][0].reshape(-1, 3)
     return write_arrays(
-        folder, {name: (images[part], labels[part]) for name, part in split.items()},
-        name=packed.stem, classes=[str(name) for name in file["classes"]],
+        folder, splits, name=packed.stem,
+        classes=[str(name) for name in np.load(packed)["classes"]],
         mean=seen.mean(0).tolist(), std=seen.std(0).tolist(),
     )  # fmt: skip
 
@@ -64,7 +76,14 @@ def changed(changes: str) -> Any:
 
 
 def trained(
-    graph: str, folder: Path, *, changes: str = "", seed: int, images: int, val_every: int
+    graph: str,
+    folder: Path,
+    *,
+    changes: str = "",
+    seed: int,
+    images: int,
+    val_every: int,
+    tests: bool = False,
 ) -> dict[str, Any]:
     """Train a network once on PyTorch and one thread; return accuracies, losses and seconds.
 
@@ -75,6 +94,7 @@ def trained(
         seed: of everything random.
         images: seen in all.
         val_every: epochs from one evaluation to the next.
+        tests: whether the test images are looked at, too.
     """
     import torch
 
@@ -93,11 +113,11 @@ def trained(
 
     job = Job(
         key="one", graph=graph, dataset=str(folder), backend="torch", seed=seed,
-        recipe=changed(changes), images=images, val_every=val_every,
+        recipe=changed(changes), images=images, val_every=val_every, test=tests,
     )  # fmt: skip
     outcome = train(job, heard)
     found = {"status": outcome.status, "val": outcome.val_accuracy, "curve": curve, "loss": losses}
-    return {**found, "train_s": round(outcome.train_s, 1)}
+    return {**found, "test": outcome.test_accuracy, "train_s": round(outcome.train_s, 1)}
 
 
 def kept(out: Path) -> list[dict[str, Any]]:
