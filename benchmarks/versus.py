@@ -182,16 +182,11 @@ def by_keras_tuner(kind: str) -> Callable[[argparse.Namespace, Purse], str]:
                 candidate = hypermodel.candidate(trial.hyperparameters)
                 return purse(candidate, share=length, paid=paid)
 
-        length = (
-            {"max_epochs": options.epochs, "hyperband_iterations": 1000}
-            if kind == "hyperband"
-            else {"max_trials": 10_000}
-        )
         with tempfile.TemporaryDirectory() as folder:
             tuner = Tuner(
                 hypermodel, objective=keras_tuner.Objective("val_accuracy", "max"),
                 seed=purse.seed, directory=folder, overwrite=True,
-                max_consecutive_failed_trials=1, **length,
+                max_consecutive_failed_trials=1, **_lengths(kind, options.epochs),
             )  # fmt: skip
             try:
                 tuner.search(verbose=0)
@@ -220,6 +215,13 @@ def by_archsearch(options: argparse.Namespace, purse: Purse) -> str:
     winner = result.winner
     assert winner is not None
     return (home / "studies" / result.study / "graphs" / f"{winner.graph}.json").read_text()
+
+
+def _lengths(kind: str, epochs: int) -> dict[str, int]:
+    """Return how long a tuner may go on: until its trainings are spent."""
+    if kind == "hyperband":
+        return {"max_epochs": epochs, "hyperband_iterations": 1000}
+    return {"max_trials": 10_000}
 
 
 CONTENDERS: Mapping[str, Callable[[argparse.Namespace, Purse], str]] = {

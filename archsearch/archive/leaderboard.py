@@ -13,6 +13,7 @@ from archsearch.archive.orders import Trial
 from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.training.job import Outcome
 from archsearch.units import counted, format_ms, parse_latency
@@ -104,6 +105,7 @@ class StudyResult:
         train_flops: training FLOPs that went into it, all trainings together.
         ended: why it ended before that many, or before all finals; empty where it did not.
         untold: whether the tracker may lack something of it.
+        recipe: with which it trains, all of it; None: an earlier version did not keep it.
         training: of a full training, where its network is from; None: it is a search.
         trained: the full training of its winner that `train_winner` asked for; None: it has not begun.
     """
@@ -122,6 +124,7 @@ class StudyResult:
     created: str = ""
     ended: str = ""
     untold: bool = False
+    recipe: Recipe | None = None
     training: FullTraining | None = None
     trained: "StudyResult | None" = None
 
@@ -198,6 +201,7 @@ def read_result(store: StudyStore) -> StudyResult:
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
         untold=facts.untold,
+        recipe=facts.recipe,
         training=facts.training,
     )
 

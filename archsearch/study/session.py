@@ -96,7 +96,9 @@ class Session:
         published = facts.published
         if published is None:
             published = given_designs(self.found.problem, self.folder)
-        self.store.keep(replace(facts, status="running", published=published))
+        # Of a study by an earlier version, the recipe that it goes on with.
+        recipe = facts.recipe or self.found.problem.asked
+        self.store.keep(replace(facts, status="running", published=published, recipe=recipe))
 
     def _open_study(self, observer: Callable[[Event], None], gauge: Gauge | None) -> OpenStudy:
         return OpenStudy(
