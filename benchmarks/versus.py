@@ -161,15 +161,7 @@ def by_keras_tuner(kind: str) -> Callable[[argparse.Namespace, Purse], str]:
     def chosen(options: argparse.Namespace, purse: Purse) -> str:
         import keras_tuner
 
-        from archsearch.keras_tuner import SpaceHyperModel
-
-        class Knobs(SpaceHyperModel):
-            """Names the knobs; nothing of Keras is built."""
-
-            def build(self, hp: Any) -> Any:
-                self.candidate(hp)
-
-        hypermodel = Knobs(options.space, options.flops, (32, 32, 3), 10)
+        hypermodel = _hypermodel(options)
         base = keras_tuner.Hyperband if kind == "hyperband" else keras_tuner.BayesianOptimization
 
         class Tuner(base):
@@ -215,6 +207,17 @@ def by_archsearch(options: argparse.Namespace, purse: Purse) -> str:
     winner = result.winner
     assert winner is not None
     return (home / "studies" / result.study / "graphs" / f"{winner.graph}.json").read_text()
+
+
+def _hypermodel(options: argparse.Namespace) -> Any:
+    """Return the space as Keras Tuner takes it; nothing of Keras is built."""
+    from archsearch.keras_tuner import SpaceHyperModel
+
+    class Knobs(SpaceHyperModel):
+        def build(self, hp: Any) -> Any:
+            self.candidate(hp)
+
+    return Knobs(options.space, options.flops, (32, 32, 3), 10)
 
 
 def _lengths(kind: str, epochs: int) -> dict[str, int]:

@@ -240,6 +240,7 @@ def table(result: StudyResult) -> list[Any]:
             r.status,
             r.rung,
             r.trainings,
+            r.train_flops,
             r.epochs,
             r.val_accuracy,
             r.final_val,

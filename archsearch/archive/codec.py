@@ -39,7 +39,8 @@ PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
 NETWORK: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
 """Attributes that every trial has, of any format."""
 _CHANGING: Final = {
-    "status": "status", "wall_s": "wall_s", "ended": "ended", "full": "full", "left": "finals_left",
+    "status": "status", "wall_s": "wall_s", "measured_flops": "measured_flops", "ended": "ended",
+    "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
     "untold": "untold", "trained": "trained", "recipe": "recipe",
 }  # fmt: skip

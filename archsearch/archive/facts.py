@@ -70,6 +70,7 @@ class StudyFacts:
             training; None: not known yet.
         status: of the last process that drove it.
         wall_s: seconds it has taken, all processes together.
+        measured_flops: training FLOPs by which its pace was measured, likewise.
         ended: why its search ended before all trials, or what its finals did besides; empty: neither.
         full: whether the search ended as no other trial fitted into the bounds.
         left: why finals are left to do; empty: none is.
@@ -86,6 +87,7 @@ class StudyFacts:
     published: tuple[Design, ...] | None = None
     status: StudyStatus = "running"
     wall_s: float = 0.0
+    measured_flops: int = 0
     ended: str = ""
     full: bool = False
     left: str = ""

@@ -1,7 +1,8 @@
 """What came of a study, as data: the leaderboard's rows and the winner, read from its storage."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts, FullTraining
 from archsearch.archive.keys import JobKey
-from archsearch.archive.orders import Trial
+from archsearch.archive.orders import Spending, Spent, Trial
 from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
@@ -39,6 +40,7 @@ class Row:
         val_accuracy: of that training (published networks have none).
         rung: the step of the ladder of lengths it stands on; 0 where trainings have one length.
         trainings: of the network in all, those of the finals too.
+        train_flops: that went into those that have ended (see `Spending`).
         final_val: validation accuracy of the retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
         latency_ms: median of a call of one image, exported, measured when nothing else ran
@@ -70,6 +72,7 @@ class Row:
     val_accuracy: float | None = None
     rung: int = 0
     trainings: int = 0
+    train_flops: int = 0
     final_val: Score | None = None
     test: Score | None = None
     latency_ms: float | None = None
@@ -102,7 +105,7 @@ class StudyResult:
         best_key: key of the winner's training whose weights are kept for export.
         exports: folder or file by format.
         trials: how many trials were asked for.
-        train_flops: training FLOPs that went into it, all trainings together.
+        spending: training FLOPs that went into it, by what for.
         ended: why it ended before that many, or before all finals; empty where it did not.
         untold: whether the tracker may lack something of it.
         recipe: with which it trains, all of it; None: an earlier version did not keep it.
@@ -119,7 +122,7 @@ class StudyResult:
     exports: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
     train_s: float = 0.0
-    train_flops: int = 0
+    spending: Spending = field(default_factory=Spending)
     wall_s: float = 0.0
     created: str = ""
     ended: str = ""
@@ -169,6 +172,7 @@ class StudyResult:
             "space": self.space,
             "budget": self.budget,
             "settings": kept_settings(self.settings),
+            "train_flops": self.spending.total,
             "training_share": self.training_share,
             "trained": None if self.trained is None else self.trained.to_dict(),
         }
@@ -179,7 +183,8 @@ def read_result(store: StudyStore) -> StudyResult:
     facts, finals = store.facts, store.finals
     rows = [_trial_row(trial, finals) for trial in store.trials]
     rows += [_published_row(design, finals) for design in facts.baselines]
-    rows = [_with_lost(row, finals, facts.settings.seeds) for row in rows]
+    spent = tuple(_spent(store))
+    rows = [_with_lost(row, finals, facts.settings.seeds) for row in _with_spent(rows, spent)]
     rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
     best = _winner(rows) if facts.training is None else _trained(rows)
     ranked = []
@@ -196,7 +201,7 @@ def read_result(store: StudyStore) -> StudyResult:
         exports=facts.exports,
         trials=facts.settings.trials,
         train_s=sum(outcome.train_s for outcome in _outcomes(store)),
-        train_flops=spent_flops(store),
+        spending=Spending.of(spent, measuring=facts.measured_flops),
         wall_s=facts.wall_s,
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
@@ -207,13 +212,8 @@ def read_result(store: StudyStore) -> StudyResult:
 
 
 def spent_flops(store: StudyStore) -> int:
-    """Return the training FLOPs that went into a study: a sum over its trainings, of images seen."""
-    designs = {trial.design.name: trial.design for trial in store.trials}
-    designs |= {design.name: design for design in store.facts.baselines}
-    searched = sum(training.spent_flops for trial in store.trials for training in trial.trainings)
-    return searched + sum(
-        designs[key.name].training_flops(outcome.images) for key, outcome in store.finals.items()
-    )
+    """Return the training FLOPs that went into a study, as a bound counts them."""
+    return Spending.of(_spent(store), measuring=0).bounded
 
 
 def why_no_winner(result: StudyResult) -> str:
@@ -239,6 +239,26 @@ def best_of(rows: Sequence[Row]) -> Row | None:
     """Return the first network of a leaderboard that may win: within the budget, with an accuracy."""
     able = (row for row in rows if row.origin != "published" and row.rank is not None)
     return next(able, None)
+
+
+def _spent(store: StudyStore) -> Iterator[Spent]:
+    """Yield the trainings that have ended, with what went into each."""
+    designs = {trial.design.name: trial.design for trial in store.trials}
+    designs |= {design.name: design for design in store.facts.baselines}
+    for trial in store.trials:
+        for training in trial.trainings:
+            yield Spent(training.order.key, trial.design, training.spent_flops)
+    for key, outcome in store.finals.items():
+        design = designs[key.name]
+        yield Spent(key, design, design.training_flops(outcome.images))
+
+
+def _with_spent(rows: Sequence[Row], spent: Sequence[Spent]) -> list[Row]:
+    """Return rows that say what went into each network."""
+    flops: Counter[str] = Counter()
+    for training in spent:
+        flops[training.key.name] += training.flops
+    return [replace(row, train_flops=flops[row.name]) for row in rows]
 
 
 def _outcomes(store: StudyStore) -> list[Outcome]:

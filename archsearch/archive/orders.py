@@ -1,8 +1,9 @@
-"""What is to be trained, and how it ended: the values that flow between deciding and running."""
+"""What is to be trained, how it ended and what it took: the values that flow between deciding and running."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, Self, TypeAlias
 
 from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey
@@ -97,3 +98,57 @@ class Trial:
         """The longest training that has ended; None where none has."""
         ended = [training for training in self.trainings if training.outcome is not None]
         return ended[-1] if ended else None
+
+
+class Spent(NamedTuple):
+    """A training that has ended, of which network, and the training FLOPs that went into it."""
+
+    key: JobKey
+    design: Design
+    flops: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Training FLOPs that went into a study, by what they were for.
+
+    Trainings count once they have ended, however they did: by the images they saw, those before an
+    interruption once.
+
+    Attributes:
+        search: of candidates' trials by rung, the lowest first.
+        finals: of candidates' retrainings.
+        baselines: of all trainings of baselines, those in the search too.
+        measuring: of what measures the pace. No bound counts it: it depends on the machine, and what is
+            tried within a bound on FLOPs must not.
+    """
+
+    search: tuple[int, ...] = ()
+    finals: int = 0
+    baselines: int = 0
+    measuring: int = 0
+
+    @classmethod
+    def of(cls, trainings: Iterable[Spent], *, measuring: int) -> Self:
+        """Return the sums over trainings."""
+        rungs: Counter[int] = Counter()
+        finals = baselines = 0
+        for key, design, flops in trainings:
+            if design.role == "baseline":
+                baselines += flops
+            elif key.purpose == "final":
+                finals += flops
+            else:
+                rungs[key.rung] += flops
+        search = tuple(rungs[rung] for rung in range(max(rungs, default=-1) + 1))
+        return cls(search=search, finals=finals, baselines=baselines, measuring=measuring)
+
+    @property
+    def bounded(self) -> int:
+        """What a bound on FLOPs counts."""
+        return sum(self.search) + self.finals + self.baselines
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.bounded + self.measuring

@@ -30,11 +30,13 @@ class Calibrated:
         engine: of the workers.
         problem: with the way that was chosen.
         forecast: what the run will take.
+        measured_flops: training FLOPs that all measuring took.
     """
 
     engine: Engine
     problem: Problem
     forecast: Forecast
+    measured_flops: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ class Calibration:
         try:
             found, took_s = self._all_train(problem, workers)
             best = self._quickest(found, took_s, workers)
-            yield self._told(workers.of(best), workers.tried)
+            told = self._told(workers.of(best), workers.tried)
+            yield replace(told, measured_flops=workers.measured_flops)
         finally:
             workers.close()
 
@@ -108,16 +111,17 @@ class Calibration:
         """Start workers and return their pace; what is tried beside, until `end`, may fail or be given up."""
         engine = self.open_engine(problem.sharing)
         pace: Pace | str
+        spent_flops = 0
         try:
             try:
                 phase = PaceMeasuring(problem, workers=engine.workers)
                 self.drive(engine, problem, phase, lambda: self.stopped() or self.clock() > end)
-                pace = phase.found
+                pace, spent_flops = phase.found, phase.spent_flops
             except ArchsearchError as error:
                 if math.isinf(end):
                     raise
                 pace = str(error)
-            return Calibrated(engine, problem, self._expected(problem, pace))
+            return Calibrated(engine, problem, self._expected(problem, pace), spent_flops)
         except BaseException:
             engine.close()
             raise
@@ -154,6 +158,7 @@ class _Workers:
 
     def __init__(self, calibration: Calibration) -> None:
         self.tried: dict[str, Forecast] = {}
+        self.measured_flops = 0
         self._calibration = calibration
         self._there: Calibrated | None = None
 
@@ -162,6 +167,7 @@ class _Workers:
         self.close()
         self._there = self._calibration.measured(problem, end=end)
         self.tried[str(problem.sharing)] = self._there.forecast
+        self.measured_flops += self._there.measured_flops
         return self._there
 
     def of(self, found: Calibrated) -> Calibrated:

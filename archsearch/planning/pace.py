@@ -56,6 +56,8 @@ class PaceMeasuring(Phase):
         self._began_s: float | None = None
         self._process_s = math.inf
         self._outcomes: list[Outcome] = []
+        self.spent_flops = 0
+        """Training FLOPs that went into it."""
 
     def next(self, now_s: float, *, room: int) -> Step:
         """Begin all of them at once."""
@@ -70,6 +72,7 @@ class PaceMeasuring(Phase):
         assert self._began_s is not None
         self._left -= 1
         self._outcomes.append(outcome)
+        self.spent_flops += order.design.training_flops(outcome.images)
         self._process_s = min(self._process_s, max(0.0, now_s - self._began_s - outcome.total_s))
 
     @property

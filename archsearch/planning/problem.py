@@ -242,7 +242,8 @@ def pose(
     """Return the problem, all that is asked for checked and the data prepared; nothing else is kept.
 
     Args:
-        settings, machine: what is asked for, and what the engine can train on.
+        settings: what is asked for.
+        machine: what the engine can train on.
         kept: of a study that goes on; None: it has not begun.
         progress: called with (images done, images in all) while they are prepared.
         notes: what a person should hear besides.
@@ -256,7 +257,6 @@ def pose(
     dataset = load(path := prepared(settings, kept, progress))
     recipe, smaller = of_one_batch(asked, dataset)
     request = _request(settings, recipe, dataset)
-    step_flops = training_flops(request.budget.high, recipe.batch)
     return SearchProblem(
         settings=settings,
         machine=machine,
@@ -268,9 +268,14 @@ def pose(
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
-        sharing=first_sharing(settings, machine, step_flops=step_flops),
+        sharing=_sharing(settings, machine, request.budget, recipe),
         notes=(*dataset.notes, *said, *smaller, *space.remarks(request), *notes),
     )
+
+
+def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Recipe) -> Sharing:
+    step_flops = training_flops(budget.high, recipe.batch)
+    return first_sharing(settings, machine, step_flops=step_flops)
 
 
 def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request:

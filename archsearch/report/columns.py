@@ -33,14 +33,15 @@ def columns(
 
     `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
     ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported; `rules`
-    says where a network departs from the design rules of its space. Of a `full` training, which has no
-    trial and no budget, there is no more than it fills.
+    says where a network departs from the design rules of its space; `spent` is the training FLOPs that
+    went into it. Of a `full` training, which has no trial and no budget, there is no more than it fills.
     """
     optional = {
         "ms": any(row.latency_ms is not None for row in rows),
         "rules": any(row.findings or row.obeys for row in rows),
         "rung": any(row.rung for row in rows),
         "fill": not full,
+        "spent": any(row.train_flops for row in rows),
         "val %": not full,
         "val again %": not full or any(row.final_val for row in rows),
     }
@@ -89,6 +90,32 @@ def freed_text(settings: RunSettings) -> str:
     return f"design rules freed: {', '.join(freed)}" if freed else ""
 
 
+def spent_text(result: StudyResult) -> str:
+    """Return the training FLOPs that went into a study, and what for; empty: none that is known."""
+    spent = result.spending
+    if not spent.total:
+        return ""
+    bound = result.settings.search_flops
+    within = f" (of {bound}, measuring apart)" if bound is not None else ""
+    text = f"spent: {format_count(spent.total)} training FLOPs{within}"
+    if result.training is not None:
+        return text
+    rungs = [f"{_share(flops, spent.total)} on rung {n}" for n, flops in enumerate(spent.search)]
+    search = f"search {_share(sum(spent.search), spent.total)}"
+    parts = [
+        search if len(rungs) < 2 else f"{search} ({', '.join(rungs)})",
+        f"finals {_share(spent.finals, spent.total)}",
+        f"baselines {_share(spent.baselines, spent.total)}",
+    ]
+    if spent.measuring:
+        parts.append(f"measuring the pace {_share(spent.measuring, spent.total)}")
+    return f"{text}: {', '.join(parts)}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %"
+
+
 def origin_text(result: StudyResult) -> str | None:
     """Return what the network of a full training came to in the study it is from; None: it is from none."""
     training = result.training
@@ -119,6 +146,7 @@ _ALL = (
     Column("ms", lambda row: ms_text(row.latency_ms), spare=6),
     Column("rung", lambda row: str(row.rung) if row.role == "candidate" else "", spare=2),
     Column("epochs", lambda row: str(row.epochs or ""), spare=2),
+    Column("spent", lambda row: format_count(row.train_flops) if row.train_flops else "", spare=1),
     Column("val %", lambda row: _accuracy(row.val_accuracy)),
     Column("val again %", lambda row: score_text(row.final_val), spare=9),
     Column("test %", lambda row: score_text(row.test)),

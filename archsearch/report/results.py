@@ -12,7 +12,7 @@ from rich.text import Text
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, freed_text, origin_text, score_text
+from archsearch.report.columns import columns, freed_text, origin_text, score_text, spent_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -36,6 +36,7 @@ def leaderboard(
     captions = [
         *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
         *result.lost,
+        *filter(None, [spent_text(result)]),
     ]
     if len(rows) < len(result.rows):
         captions.append(

@@ -9,7 +9,7 @@ from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
-from archsearch.report.columns import columns, freed_text, origin_text, score_text
+from archsearch.report.columns import columns, freed_text, origin_text, score_text, spent_text
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
@@ -90,6 +90,8 @@ def _summary(result: StudyResult, standing: Standing) -> str:
             f"{format_count(standing.params or 0)} parameters{_speed(standing)}, test accuracy "
             f"{score(standing.test) or 'not measured'}."
         )
+    if spent := spent_text(result):
+        lines.append(f"{spent[0].upper()}{spent[1:]}.")
     if (earlier := origin_text(result)) is not None:
         lines.append(f"{as_markdown(earlier)}.")
     if standing.baseline:

@@ -108,6 +108,8 @@ class TrackingObserver:
                 **{name: wanted[name] for name in _ENDING if name in wanted},
                 # By epoch it is another figure, which ends its own curve.
                 "mean_images_per_s": outcome.images_per_s,
+                # What was planned, `train_flops`, is more where it was cut short.
+                "spent_flops": order.design.training_flops(outcome.images),
             },
             tags={
                 name: text
@@ -223,6 +225,15 @@ def note_rows(result: StudyResult) -> list[list[str]]:
 def study_metrics(result: StudyResult) -> dict[str, float]:
     """Return the figures of the whole study."""
     found = {"trials": float(len(result.rows)), "train_s": result.train_s, "wall_s": result.wall_s}
+    spent = result.spending
+    found |= {f"spent_rung{rung}_flops": float(flops) for rung, flops in enumerate(spent.search)}
+    found |= {
+        "spent_flops": float(spent.total),
+        "spent_search_flops": float(sum(spent.search)),
+        "spent_finals_flops": float(spent.finals),
+        "spent_baselines_flops": float(spent.baselines),
+        "spent_measuring_flops": float(spent.measuring),
+    }
     winner = result.winner
     if winner is not None and winner.final_val is not None:
         found["best_val_accuracy"] = winner.final_val.mean

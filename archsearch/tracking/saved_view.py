@@ -22,7 +22,7 @@ _METRICS = (
     "fill",
     "activation_bytes",
     "images_per_s",
-    "train_flops",
+    "spent_flops",
     "val_loss",
 )
 _WIDTHS_PX = {
@@ -38,7 +38,7 @@ _WIDTHS_PX = {
     "metrics.`fill`": 85,
     "metrics.`activation_bytes`": 125,
     "metrics.`images_per_s`": 110,
-    "metrics.`train_flops`": 130,
+    "metrics.`spent_flops`": 130,
 }
 
 

@@ -34,7 +34,8 @@ def measure(job: Job, team: Team = ALONE) -> Outcome:
     outcome = _measured(job, data, small, job.measure_s, team)
     quick = job.recipe.batch / outcome.images_per_s < _FULL_STEP_S
     if small < job.recipe.batch and team.agreed(quick):
-        outcome = _measured(job, data, job.recipe.batch, job.measure_s, team)
+        first, outcome = outcome, _measured(job, data, job.recipe.batch, job.measure_s, team)
+        outcome = replace(outcome, images=first.images + outcome.images)
     return replace(outcome, total_s=time.perf_counter() - began)
 
 
@@ -61,6 +62,7 @@ def _measured(job: Job, data: Dataset, batch: int, measure_s: float, team: Team)
     return Outcome(
         key=job.key,
         status="complete",
+        images=(1 + taken) * batch,
         train_s=train_s,
         peak_rss_bytes=peak_rss_bytes(),
         images_per_s=taken * batch / train_s,
