@@ -102,22 +102,17 @@ def trained(
     from archsearch.training.job import Job
 
     torch.set_num_threads(1)
-    curve: list[float] = []
-    losses: list[float] = []
-
-    def heard(report: Any) -> bool:
-        losses.append(round(report.loss, 4))
-        if report.val_accuracy is not None:
-            curve.append(report.val_accuracy)
-        return True
-
+    reports: list[Any] = []
     job = Job(
         key="one", graph=graph, dataset=str(folder), backend="torch", seed=seed,
         recipe=changed(changes), images=images, val_every=val_every, test=tests,
     )  # fmt: skip
-    outcome = train(job, heard)
-    found = {"status": outcome.status, "val": outcome.val_accuracy, "curve": curve, "loss": losses}
-    return {**found, "test": outcome.test_accuracy, "train_s": round(outcome.train_s, 1)}
+    outcome = train(job, lambda report: reports.append(report) or True)
+    return {
+        "status": outcome.status, "val": outcome.val_accuracy, "test": outcome.test_accuracy,
+        "curve": [r.val_accuracy for r in reports if r.val_accuracy is not None],
+        "loss": [round(r.loss, 4) for r in reports], "train_s": round(outcome.train_s, 1),
+    }  # fmt: skip
 
 
 def kept(out: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 
 FIRST = {
-    "name", "batch", "base_lr", "unnormalized_lr", "momentum", "nesterov", "weight_decay",
+    "name", "batch", "base_lr", "unnormalized_lr", "momentum", "optimizer", "square_momentum", "nesterov",
+    "weight_decay",
     "label_smoothing", "dropout_epochs", "schedule", "warmup", "milestones", "milestone_factor",
     "clip_norm", "ema", "class_weights", "zero_init_residual", "test_crops", "shift", "scale",
     "crop_area", "pca_colour", "randaugment", "magnitude", "cutout", "mixup", "cutmix", "mixed",
