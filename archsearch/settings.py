@@ -59,7 +59,7 @@ class RunSettings:
     space: str | None = field(
         default=None,
         metadata=setting(
-            "The design space (archsearch spaces lists them).",
+            "The design space (archsearch spaces lists them), or several, separated by commas.",
             metavar="NAME",
             check=check_space,
             commands=_RUN,

@@ -1,8 +1,8 @@
 """A study's values as the storage holds them: JSON, written and read here and nowhere else.
 
-Format 2. Format 1, of version 0.1 before it, lacks the images a training saw, the findings of the rule
-check and the numbers of decisions; it is read all the same, and a study that goes on is written in format 2.
-Format 3 is that of full trainings, of which earlier versions know nothing.
+Format 4. Earlier ones are read all the same, and a study that goes on is written in format 4. Format 1, of
+version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
+Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,14 @@ from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training
 from archsearch.archive.score import Score
 from archsearch.exchange.latency import Latency
+from archsearch.recipes.kept import read_recipe, values_of
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import Knobs
 from archsearch.training.job import Outcome
 
-FORMAT: Final = 2
-TRAINING_FORMAT: Final = 3
-READABLE: Final = (1, 2, 3)
+FORMAT: Final = 4
+READABLE: Final = (1, 2, 3, 4)
 FINAL: Final = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 LATENCY: Final = "latency:"
@@ -41,7 +42,7 @@ _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "measured_flops": "measured_flops", "ended": "ended",
     "full": "full", "left": "finals_left",
     "exports": "exports", "more_time": "more_time", "published": "published",
-    "untold": "untold", "trained": "trained",
+    "untold": "untold", "trained": "trained", "recipe": "recipe",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
 
@@ -62,9 +63,11 @@ def mark_of(facts: StudyFacts) -> dict[str, Any]:
         "dataset": asdict(facts.dataset),
         "created": facts.created,
     }
-    if facts.training is None:
-        return mark
-    return {**mark, "format": TRAINING_FORMAT, "training": asdict(facts.training)}
+    if facts.recipe is not None:
+        mark["recipe"] = values_of(facts.recipe)
+    if facts.training is not None:
+        mark["training"] = asdict(facts.training)
+    return mark
 
 
 def changes(before: StudyFacts, after: StudyFacts) -> dict[str, Any]:
@@ -88,6 +91,8 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         changing["published"] = tuple(design_of_record(value) for value in values)
     if "more_time" in changing:
         changing["more_time"] = MoreTime(**changing["more_time"])
+    if "recipe" in changing:
+        changing["recipe"] = read_recipe(changing["recipe"])
     data = dict(attributes["dataset"])
     for name in ("input", "classes"):
         if name in data:
@@ -123,6 +128,8 @@ def _training(record: Mapping[str, Any] | None) -> FullTraining | None:
 def _written(value: Any) -> Any:
     if isinstance(value, MoreTime):
         return asdict(value)
+    if isinstance(value, Recipe):
+        return values_of(value)
     if isinstance(value, tuple):
         return {design.name: design_record(design) for design in value}
     return dict(value) if isinstance(value, Mapping) else value

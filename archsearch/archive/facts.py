@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from archsearch.archive.design import Design
 from archsearch.archive.score import Score
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 
 StudyStatus: TypeAlias = Literal["running", "interrupted", "complete", "failed"]
@@ -62,6 +63,8 @@ class StudyFacts:
     Attributes:
         settings: as asked for; where results go is not among what is kept.
         created: date and time, ISO 8601.
+        recipe: all of it, as it was asked for, whatever its name comes to mean; None: an earlier version
+            did not keep it.
         training: of a full training, which searches nothing; None: it is a search.
         published: networks that are trained as they are: a search's published baselines, the one of a full
             training; None: not known yet.
@@ -79,6 +82,7 @@ class StudyFacts:
     settings: RunSettings
     dataset: DatasetFacts
     created: str = ""
+    recipe: Recipe | None = None
     training: FullTraining | None = None
     published: tuple[Design, ...] | None = None
     status: StudyStatus = "running"

@@ -14,6 +14,7 @@ from archsearch.archive.orders import Spending, Spent, Trial
 from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.training.job import Outcome
 from archsearch.units import counted, format_ms, parse_latency
@@ -107,6 +108,7 @@ class StudyResult:
         spending: training FLOPs that went into it, by what for.
         ended: why it ended before that many, or before all finals; empty where it did not.
         untold: whether the tracker may lack something of it.
+        recipe: with which it trains, all of it; None: an earlier version did not keep it.
         training: of a full training, where its network is from; None: it is a search.
         trained: the full training of its winner that `train_winner` asked for; None: it has not begun.
     """
@@ -125,6 +127,7 @@ class StudyResult:
     created: str = ""
     ended: str = ""
     untold: bool = False
+    recipe: Recipe | None = None
     training: FullTraining | None = None
     trained: "StudyResult | None" = None
 
@@ -203,6 +206,7 @@ def read_result(store: StudyStore) -> StudyResult:
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
         untold=facts.untold,
+        recipe=facts.recipe,
         training=facts.training,
     )
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from archsearch.archive.design import Design
@@ -13,9 +12,9 @@ from archsearch.engines.engine import Machine
 from archsearch.errors import UserError
 from archsearch.ir.graph import Graph
 from archsearch.planning.forecast import Forecast
+from archsearch.planning.going_on import Kept, recipe_of
 from archsearch.planning.problem import Problem, of_one_batch, prepared
 from archsearch.planning.sharing import Sharing, first_sharing
-from archsearch.recipes.named import recipe_for
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings, default_study_name
 from archsearch.space.knobs import Knob
@@ -43,6 +42,7 @@ class Subject:
         name: of the full training, where nobody gives it one; None: by the network and the data.
         input: the images it takes, where it takes one size only and no study says how they get there.
         digest: of the images it was found on, where these are trained on again; empty: any will do.
+        recipe: of the study it is from; None: it is from none, or that kept none.
     """
 
     make: Callable[[Dataset], tuple[Design, Graph]]
@@ -51,6 +51,7 @@ class Subject:
     name: str | None = None
     input: tuple[int, int, int] | None = None
     digest: str = ""
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ def pose_training(
     machine: Machine,
     subject: Subject,
     *,
-    kept: Path | None = None,
+    kept: Kept | None = None,
     progress: Callable[[int, int], None] | None = None,
     notes: tuple[str, ...] = (),
 ) -> TrainingProblem:
@@ -179,23 +180,27 @@ def pose_training(
     Raises:
         UserError: something asked for does not work, or the network does not fit the images.
     """
-    recipe = recipe_for(settings)
+    inherited = subject.recipe
+    if inherited is not None and inherited.name != settings.recipe:
+        inherited = None  # another one is asked for
+    asked, said = recipe_of(settings, kept, inherited=inherited)
     first_sharing(settings, machine, step_flops=1)
     if subject.input is not None and settings.input is None:
         settings = replace(settings, input="x".join(map(str, subject.input)))
     dataset = load(path := prepared(settings, kept, progress))
-    recipe, smaller = of_one_batch(recipe, dataset)
+    recipe, smaller = of_one_batch(asked, dataset)
     design, graph = subject.make(dataset)
     _check_fit(settings, subject, graph, dataset)
     sharing = _sharing(settings, machine, recipe, training_flops(design.flops, recipe.batch))
     return TrainingProblem(
         settings=settings,
         machine=machine,
+        asked=asked,
         recipe=recipe,
         folder=path.resolve(),
         dataset=dataset,
         sharing=sharing,
-        notes=(*dataset.notes, *smaller, *notes),
+        notes=(*dataset.notes, *said, *smaller, *notes),
         subject=subject,
         design=design,
         graph=graph,

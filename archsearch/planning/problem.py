@@ -16,8 +16,8 @@ from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import named_baselines, published_networks, wants_matched
+from archsearch.planning.going_on import Kept, recipe_of
 from archsearch.planning.sharing import Sharing, first_sharing, settled
-from archsearch.recipes.named import recipe_for
 from archsearch.recipes.recipe import Recipe
 from archsearch.seeds import derive_seed
 from archsearch.settings import RunSettings, default_study_name
@@ -46,6 +46,8 @@ class Problem(ABC):
 
     Attributes:
         machine: what the engine can train on.
+        asked: the recipe as it was asked for.
+        recipe: the same, with batches that there are images for.
         folder: of the prepared dataset.
         sharing: how trainings share the machine, and what they train on.
         notes: what a person should hear of the data and what else was found, one line each.
@@ -53,6 +55,7 @@ class Problem(ABC):
 
     settings: RunSettings
     machine: Machine
+    asked: Recipe
     recipe: Recipe
     folder: Path
     dataset: Dataset
@@ -261,7 +264,7 @@ def pose(
     settings: RunSettings,
     machine: Machine,
     *,
-    kept: Path | None = None,
+    kept: Kept | None = None,
     progress: Callable[[int, int], None] | None = None,
     notes: tuple[str, ...] = (),
 ) -> SearchProblem:
@@ -270,7 +273,7 @@ def pose(
     Args:
         settings: what is asked for.
         machine: what the engine can train on.
-        kept: images prepared when a study began that now goes on; they do where the data is gone.
+        kept: of a study that goes on; None: it has not begun.
         progress: called with (images done, images in all) while they are prepared.
         notes: what a person should hear besides.
 
@@ -278,25 +281,30 @@ def pose(
         UserError: something asked for does not work.
     """
     space = find_space(str(settings.space))
-    recipe = recipe_for(settings)
+    asked, said = recipe_of(settings, kept)
     _check_names(settings, machine, space)
     dataset = load(path := prepared(settings, kept, progress))
-    recipe, smaller = of_one_batch(recipe, dataset)
+    recipe, smaller = of_one_batch(asked, dataset)
     request = _request(settings, recipe, dataset)
-    step_flops = training_flops(request.budget.high, recipe.batch)
     return SearchProblem(
         settings=settings,
         machine=machine,
         space=space,
+        asked=asked,
         recipe=recipe,
         folder=path.resolve(),
         dataset=dataset,
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
-        sharing=first_sharing(settings, machine, step_flops=step_flops),
-        notes=(*dataset.notes, *smaller, *notes),
+        sharing=_sharing(settings, machine, request.budget, recipe),
+        notes=(*dataset.notes, *said, *smaller, *space.remarks(request), *notes),
     )
+
+
+def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Recipe) -> Sharing:
+    step_flops = training_flops(budget.high, recipe.batch)
+    return first_sharing(settings, machine, step_flops=step_flops)
 
 
 def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request:
@@ -327,7 +335,7 @@ def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:
 
 
 def prepared(
-    settings: RunSettings, kept: Path | None, progress: Callable[[int, int], None] | None
+    settings: RunSettings, kept: Kept | None, progress: Callable[[int, int], None] | None
 ) -> Path:
     """Return the folder of the prepared images."""
     try:
@@ -344,9 +352,9 @@ def prepared(
             progress=progress,
         )
     except DataError:
-        if kept is None or not kept.is_dir() or Path(settings.data).exists():
+        if kept is None or not kept.images.is_dir() or Path(settings.data).exists():
             raise
-        return kept
+        return kept.images
 
 
 def of_one_batch(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, tuple[str, ...]]:

@@ -264,7 +264,7 @@ def recipes_markdown() -> str:
         "|---|---|---|---|---|---|",
     ]
     for named in NAMED:
-        parts = ", ".join(f"`{part}={_written(v)}`" for part, v in named.parts().items()) or "–"
+        parts = ", ".join(f"`{part}={written(v)}`" for part, v in named.parts().items()) or "–"
         baselines = ", ".join(f"`{name}`" for name in named.baselines) or "–"
         lines.append(
             f"| `{named.recipe.name}` | {named.purpose} | {named.source} | {named.epochs or '–'} "
@@ -273,12 +273,12 @@ def recipes_markdown() -> str:
     return "\n".join(lines)
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """Write a value as `--set` takes it."""
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ",".join(map(_written, value))
+        return ",".join(map(written, value))
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -11,13 +11,14 @@ from archsearch.errors import UserError
 from archsearch.fields import as_kind, kind_of
 from archsearch.settings import PART, nearest
 
+Optimizer: TypeAlias = Literal["sgd", "adamw"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of the forward and backward pass; weights and statistics are float32 always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe(Augmentation):
-    """Stochastic gradient descent with momentum, as every trial of a study uses it.
+    """How a network is trained: every trial of a study alike.
 
     Two networks are compared fairly only under the same recipe, so a study has one. The defaults
     suit trials of a few epochs, with batch normalization or without.
@@ -26,16 +27,24 @@ class Recipe(Augmentation):
     name: str = "default"
     batch: int = 32
     """Images a step."""
+    optimizer: Optimizer = "sgd"
+    """Stochastic gradient descent with momentum, or AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), whose
+    steps do not depend on the size of the gradients; its rates are a hundred times smaller."""
     base_lr: float = 0.8
     """Peak learning rate for a batch of 256; scaled linearly with the batch (Goyal et al., 2017,
-    arXiv:1706.02677)."""
+    arXiv:1706.02677), with `adamw` by its square root (Malladi et al. 2022, arXiv:2205.10287)."""
     unnormalized_lr: float = 0.4
     """Share of the learning rate that networks without any normalization get: plain VGG stands
     still at the rates that normalized networks need to learn in a few epochs."""
     momentum: float = 0.9
+    """Decay of the mean of gradients (β₁ of `adamw`)."""
+    square_momentum: float = 0.999
+    """Decay of the mean of squared gradients, of `adamw` alone (β₂)."""
     nesterov: bool = True
+    """Whether a step looks ahead, of `sgd` alone (Sutskever et al. 2013)."""
     weight_decay: float = 5e-4
-    """L2 penalty on convolution and dense kernels; never on batch normalization or biases."""
+    """Of convolution and dense kernels, never of batch normalization or biases: an L2 penalty, with `adamw` a
+    share of the kernel that each step takes away, times its rate."""
     label_smoothing: float = 0.1
     dropout_epochs: float | None = 180.0
     """Epochs from which dropout and drop-path have the rates that the network names; a shorter training
@@ -70,21 +79,13 @@ class Recipe(Augmentation):
                 raise UserError(f"recipe {self.name}: {value} does not work; it must be {wanted}")
 
     def _own_checks(self) -> tuple[tuple[str, bool, str], ...]:
+        momenta = {"momentum": self.momentum, "square momentum": self.square_momentum}
         return (
-            (
-                f"milestone factor {self.milestone_factor}",
-                0 < self.milestone_factor <= 1,
-                "in (0, 1]",
-            ),
+            *self._rate_checks(),
             (f"test crops {self.test_crops}", self.test_crops in (1, 10), "1 or 10"),
             (f"batch {self.batch}", self.batch >= 1, "at least 1"),
-            (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
-            (
-                f"share {self.unnormalized_lr} of the learning rate",
-                0 < self.unnormalized_lr <= 1,
-                "in (0, 1]",
-            ),
-            (f"momentum {self.momentum}", 0 <= self.momentum < 1, "in [0, 1)"),
+            (f"optimizer {self.optimizer!r}", self.optimizer in ("sgd", "adamw"), "sgd or adamw"),
+            *((f"{name} {value}", 0 <= value < 1, "in [0, 1)") for name, value in momenta.items()),
             (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
             (f"label smoothing {self.label_smoothing}", 0 <= self.label_smoothing < 1, "in [0, 1)"),
             (
@@ -92,25 +93,34 @@ class Recipe(Augmentation):
                 self.dropout_epochs is None or 0 < self.dropout_epochs < math.inf,
                 "above 0",
             ),
-            (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
             (
                 f"clip norm {self.clip_norm}",
                 self.clip_norm is None or 0 < self.clip_norm < math.inf,
                 "above 0",
             ),
+        )
+
+    def _rate_checks(self) -> tuple[tuple[str, bool, str], ...]:
+        share, factor = self.unnormalized_lr, self.milestone_factor
+        return (
+            (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
+            (f"share {share} of the learning rate", 0 < share <= 1, "in (0, 1]"),
+            (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
+            (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             (
                 f"milestones {self.milestones}",
                 all(0 < milestone < 1 for milestone in self.milestones),
                 "shares of the steps, between 0 and 1",
             ),
-            (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
+            (f"milestone factor {factor}", 0 < factor <= 1, "in (0, 1]"),
         )
 
     @property
     def peak_lr(self) -> float:
         """The learning rate after warm-up, for this batch."""
-        return self.base_lr * self.batch / 256
+        scale = self.batch / 256
+        return self.base_lr * (math.sqrt(scale) if self.optimizer == "adamw" else scale)
 
     def dropped_share(self, epochs: float) -> float:
         """Return the share of the network's own rates of dropping that a training of that length has."""

@@ -11,7 +11,8 @@ from archsearch.archive.leaderboard import Row, StudyResult, best_of
 from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
-from archsearch.recipes.named import find_recipe
+from archsearch.recipes.kept import own_parts
+from archsearch.recipes.named import find_recipe, written
 from archsearch.recipes.recipe import with_parts
 from archsearch.units import parse_flops
 
@@ -205,10 +206,8 @@ def _recipe(result: StudyResult) -> str:
     """Name a study's recipe, with the parts that are not that recipe's own."""
     name, parts = result.settings.recipe, dict(result.settings.parts())
     with suppress(UserError):  # another version's recipe is not known
-        recipe = find_recipe(name)
-        changed = with_parts(recipe, parts)
-        parts = {p: v for p, v in parts.items() if getattr(changed, p) != getattr(recipe, p)}
-    told = " and ".join(f"{part} {value}" for part, value in sorted(parts.items()))
+        parts = own_parts(result.recipe or with_parts(find_recipe(name), parts))
+    told = " and ".join(f"{part} {written(value)}" for part, value in sorted(parts.items()))
     return f"{name} with {told}" if told else name
 
 

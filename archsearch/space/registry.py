@@ -1,11 +1,13 @@
 """What is installed: spaces and baselines, this project's and third parties', found by entry point."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from archsearch import plugins
+from archsearch.errors import UserError
 from archsearch.space.baselines import Baseline
 from archsearch.space.space import Space
+from archsearch.space.union import UnionSpace, union_of
 
 SPACES: Final = "archsearch.spaces"
 BASELINES: Final = "archsearch.baselines"
@@ -29,13 +31,29 @@ def load_baselines() -> dict[str, Baseline]:
 
 
 def find_space(name: str) -> Space:
-    """Return one space, loading no other.
+    """Return one space, loading no other; of several names (`vgg,resnext`) their union.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name; a name is there twice, or has several families already.
     """
+    names = [part.strip() for part in name.split(",")]
+    if len(names) > 1:
+        return union_of(tuple(_families(names)))
     space: Space = plugins.find(SPACES, name, what="space", kind=Space)
     return space
+
+
+def _families(names: Sequence[str]) -> Iterator[Space]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UserError(f"space {name!r} is there twice; name each one once")
+        space = find_space(name)
+        if isinstance(space, UnionSpace):
+            raise UserError(
+                f"{name} is a union of families already; name families of their own: "
+                f"{', '.join(space.families)}"
+            )
+        yield space
 
 
 def find_baseline(name: str) -> Baseline:

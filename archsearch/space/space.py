@@ -159,6 +159,10 @@ class Space(ABC):
         missing = {k.name: tuple(v for v in k.choices if v not in found[k.name]) for k in wanted}
         return {name: values for name, values in missing.items() if values}
 
+    def remarks(self, request: Request) -> tuple[str, ...]:
+        """Return what a person should hear of the space at this budget, one line each."""
+        return ()
+
     def next_tier(self, request: Request) -> tuple[int, tuple[Knob, ...]] | None:
         """Return the FLOPs from which on there are wider knobs, and those; None: there are none."""
         return affordable.next_tier(self, request)

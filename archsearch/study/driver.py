@@ -1,7 +1,7 @@
 """A whole run: data, search, finals, export; and taking up a run that was cut off."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ def _resumed(
     url = settings.storage or default_url(home)
     check_there(name, url)  # it was there before run.toml
     settings = replace(settings, max_time=max_time or settings.max_time)
-    images = None
+    kept = None
     with opened(url) as storage:
         if name in study_names(storage):
             store = StudyStore.open(storage, name)
@@ -107,8 +107,8 @@ def _resumed(
                 if store.facts.untold:
                     tell_rest(store, settings, services, on_event)
                 return read_result(store)  # it needs no images
-            images = home / "data" / store.facts.dataset.digest
-    taken_up = _TakenUp(more_time=max_time is not None, images=images)
+            kept = opening.kept_of(store, home)
+    taken_up = opening.TakenUp(more_time=max_time is not None, kept=kept)
     return _Run(settings, on_event, services, taken_up).run()
 
 
@@ -129,19 +129,6 @@ def _followed(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _TakenUp:
-    """What is special about going on with a study.
-
-    Attributes:
-        more_time: whether it is given a new bound.
-        images: prepared when it began; None: it had not got so far.
-    """
-
-    more_time: bool
-    images: Path | None
-
-
 class _Run:
     """One process's work on a study."""
 
@@ -150,7 +137,7 @@ class _Run:
         settings: RunSettings,
         on_event: Callable[[Event], None],
         services: Services,
-        taken_up: _TakenUp | None = None,
+        taken_up: opening.TakenUp | None = None,
     ) -> None:
         self._settings = settings
         self._emit = on_event
@@ -164,8 +151,8 @@ class _Run:
 
     def run(self) -> StudyResult:
         self._check()
-        images = self._taken_up.images if self._taken_up else None
-        problem = posed(self._settings, self._services, self._emit, kept=images)
+        kept = self._taken_up.kept if self._taken_up else None
+        problem = posed(self._settings, self._services, self._emit, kept=kept)
         url = self._settings.storage or default_url(self._home)
         patience = self._services.patience(
             stopped=lambda: self._interrupts.requested,

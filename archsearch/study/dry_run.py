@@ -16,6 +16,7 @@ from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated, Calibration
 from archsearch.planning.forecast import Forecast
 from archsearch.planning.full_training import pose_training
+from archsearch.planning.going_on import Kept
 from archsearch.planning.pace import MEASURE_S
 from archsearch.planning.problem import Problem, pose
 from archsearch.settings import RunSettings
@@ -65,7 +66,7 @@ def posed(
     services: Services,
     on_event: Callable[[Event], None],
     *,
-    kept: Path | None = None,
+    kept: Kept | None = None,
 ) -> Problem:
     """Return the problem on the engine's machine, and tell what takes long (see `planning.problem.pose`)."""
     machine, progress, notes = (

@@ -1,7 +1,7 @@
 """Which study a run is: its name, the one that is there already, or a new one."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -27,6 +27,7 @@ from archsearch.exchange.network_files import is_stored
 from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
 from archsearch.planning.full_training import TrainingProblem
+from archsearch.planning.going_on import Kept
 from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings, nearest
 from archsearch.study.events import StudyStarted
@@ -35,6 +36,19 @@ from archsearch.uris import shown_uri
 
 _MOST_CLASSES: Final = 1000
 """Names of classes that are kept, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """What is special about going on with a study.
+
+    Attributes:
+        more_time: whether it is given a new bound.
+        kept: what is kept of it; None: it had not got so far.
+    """
+
+    more_time: bool
+    kept: Kept | None
 
 
 def named(settings: RunSettings, taken: list[str], *, base: str) -> RunSettings:
@@ -158,11 +172,22 @@ def create(
 ) -> StudyStore:
     """Make a study in the storage and its folder's run.toml; return it."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
-    facts = StudyFacts(settings=settings, dataset=dataset_facts(problem.dataset), created=created)
+    facts = StudyFacts(
+        settings=settings,
+        dataset=dataset_facts(problem.dataset),
+        created=created,
+        recipe=problem.asked,
+    )
     if isinstance(problem, TrainingProblem):
         facts = replace(facts, training=problem.subject.training)
     folder.write_settings(settings)
     return StudyStore.create(storage, str(settings.name), facts)
+
+
+def kept_of(store: StudyStore, home: Path) -> Kept:
+    """Return what is kept of a study that goes on."""
+    facts = store.facts
+    return Kept(images=home / "data" / facts.dataset.digest, recipe=facts.recipe)
 
 
 def give_more_time(store: StudyStore, settings: RunSettings) -> None:

@@ -95,7 +95,8 @@ def _retell(
 def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:
     """Give what has happened in a study, as far as its tracker is told of it."""
     splits = store.facts.dataset.splits
-    batch = min(recipe_for(settings).batch, splits["train"])
+    recipe = store.facts.recipe or recipe_for(settings)
+    batch = min(recipe.batch, splits["train"])
     train = trained_images(settings, train=splits["train"], val=splits["val"])
     finals = finals_of(
         store,

@@ -96,9 +96,15 @@ class Session:
         published = facts.published
         if published is None:
             published = given_designs(self.found.problem, self.folder)
-        measured_flops = facts.measured_flops + self.found.measured_flops
         self.store.keep(
-            replace(facts, status="running", published=published, measured_flops=measured_flops)
+            replace(
+                facts,
+                status="running",
+                published=published,
+                # Of a study by an earlier version, the recipe that it goes on with.
+                recipe=facts.recipe or self.found.problem.asked,
+                measured_flops=facts.measured_flops + self.found.measured_flops,
+            )
         )
 
     def _open_study(self, observer: Callable[[Event], None], gauge: Gauge | None) -> OpenStudy:

@@ -11,7 +11,10 @@ from archsearch.archive.leaderboard import read_result
 from archsearch.archive.store import StudyStore
 from archsearch.commands import command
 from archsearch.errors import MachineError, UserError
-from archsearch.settings import RunSettings
+from archsearch.fields import Value
+from archsearch.recipes.kept import values_of
+from archsearch.recipes.named import written
+from archsearch.settings import PART, RunSettings
 from archsearch.space.budget import Budget
 from archsearch.space.registry import find_space
 from archsearch.study.interrupt import Interrupted
@@ -82,10 +85,7 @@ class Tracked:
                 space=settings.space or "",
                 budget=settings.flops or "",
                 dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
-                settings={
-                    key: shown_uri(value) if isinstance(value, str) else value
-                    for key, value in settings.to_dict().items()
-                },
+                settings=self._params(),
                 description=study_note(facts=self._facts()),
             )
         )
@@ -106,6 +106,18 @@ class Tracked:
         trouble = f"{trouble}; `{again}` writes what is missing"
         self.warn(trouble)
         return trouble
+
+    def _params(self) -> dict[str, Value]:
+        """Return the settings, and every part of the recipe, as what it was trained with."""
+        found = {
+            key: shown_uri(value) if isinstance(value, str) else value
+            for key, value in self.settings.to_dict().items()
+        }
+        recipe = self.store.facts.recipe
+        parts = {} if recipe is None else values_of(recipe)
+        return found | {
+            f"{PART}{part}": written(value) for part, value in parts.items() if part != "name"
+        }
 
     def _facts(self) -> dict[str, str | int]:
         settings, data = self.settings, self.store.facts.dataset

@@ -247,6 +247,7 @@ class _Run:
             statistics=max(_UPDATE_RATE, 1 / (step + 1)),
             # The first steps' weights are soon forgotten, however long the memory.
             average=1 - min(decay, (step + 1) / (step + 10)),
+            step=step + 1,
         )
 
     def _learning_rate(self, step: int, total: int) -> float:

@@ -16,6 +16,7 @@ from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.latency import Latency
+from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.training.job import Outcome
@@ -87,6 +88,7 @@ def test_everything_said_is_there_after_opening_again(tmp_path: Path):
         facts = replace(
             store.facts, status="interrupted", ended="why", full=True, left="two", wall_s=3.5,
             more_time=more, exports={"keras": "x.keras"}, published=published,
+            recipe=Recipe(scale=(1.0, 1.5), ema=0.9),
         )  # fmt: skip
         store.keep(facts)
         kept = store.trials

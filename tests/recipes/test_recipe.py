@@ -30,6 +30,12 @@ def test_networks_without_normalization_get_a_share_of_the_rate():
         assert share == pytest.approx(0.25)
 
 
+def test_a_larger_batch_gets_a_larger_rate_as_its_optimizer_wants_it():
+    for optimizer, factor in (("sgd", 4), ("adamw", 2)):
+        one, other = (Recipe(optimizer=optimizer, batch=batch).peak_lr for batch in (32, 128))
+        assert other / one == pytest.approx(factor)
+
+
 def test_step_schedule_divides_by_ten_at_half_and_three_quarters():
     recipe = find_recipe("resnet2015")
     rates = [recipe.learning_rate(step, 100) for step in (0, 49, 50, 74, 75, 99)]
@@ -68,6 +74,7 @@ CHANGED = {
     "zero_init_residual": True, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
     "scale": (1.25, 2.0), "crop_area": 0.25, "pca_colour": 0.1, "randaugment": 2, "magnitude": 5,
     "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5, "dropout_epochs": 90,
+    "optimizer": "adamw", "square_momentum": 0.99,
 }  # fmt: skip
 
 
@@ -99,6 +106,7 @@ def test_parts_as_texts_hold_them():
         ("base_lr", True, "recipe.base_lr is True; it must be a number"),
         ("base_lr", "none", "recipe.base_lr is 'none'; it must be a number"),
         ("batch", 1.5, "recipe.batch is 1.5; it must be a whole number"),
+        ("optimizer", "adam", "optimizer 'adam' does not work; it must be sgd or adamw"),
         ("nesterov", 1, "recipe.nesterov is 1; it must be true or false"),
         ("schedule", 3, "recipe.schedule is 3; it must be a text"),
         (

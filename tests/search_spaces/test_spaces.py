@@ -1,5 +1,6 @@
 """What the spaces promise beyond their budget (tests/space/test_solve.py): shapes, doubling, freed rules."""
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,6 +16,7 @@ from archsearch.space.knobs import draw
 from archsearch.space.registry import find_space, load_spaces
 from archsearch.space.solve import sample, solve
 from archsearch.space.standing import find_breaches, standing
+from archsearch.units import format_count
 
 SPACES = sorted(load_spaces())
 SIZES = {32: 50_000_000, 64: 150_000_000, 224: 1_000_000_000}
@@ -322,6 +324,42 @@ def test_the_union_leaves_out_families_beyond_the_budget():
     assert "lenet" not in families
     assert "mobilenet" in families
     assert all(c.fill >= 0.9 for c in sample(space, asked, 40))
+
+
+def test_families_beyond_the_budget_are_named_with_what_reaches_them():
+    space = find_space("vgg,inception_resnet")
+    (remark,) = space.remarks(request(32, flops=5_000_000))
+    low, _ = find_space("inception_resnet").reach(request(32))
+    assert remark.startswith("5.00M FLOPs are beyond the reach of inception_resnet (")
+    assert f"({format_count(low)} to " in remark
+    assert space.remarks(request(32, flops=50_000_000)) == ()
+
+
+def test_spaces_separated_by_commas_are_one_with_the_family_as_a_knob():
+    space = find_space("vgg, resnext")
+    assert (space.name, space.title) == ("vgg,resnext", "vgg and resnext, the family itself a knob")
+    assert find_space("vgg,resnext") is space
+    families = {candidate.label.split()[0] for candidate in sample(space, request(32), 20)}
+    assert families == {"vgg", "resnext"}
+    classic = solve(space, space.classic_knobs(request(32)), request(32))
+    assert classic.label.startswith("vgg ")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ("vgg,vgg", "space 'vgg' is there twice; name each one once"),
+        (
+            "vgg,lecture",
+            "lecture is a union of families already; name families of their own: lenet, vgg",
+        ),
+        ("vgg,resnxt", "no space is named 'resnxt'; did you mean resnext?"),
+        ("vgg,", "no space is named ''; there are densenet"),
+    ],
+)
+def test_names_that_make_no_union_are_refused(names, says):
+    with pytest.raises(UserError, match=re.escape(says)):
+        find_space(names)
 
 
 def test_importing_every_family_loads_nothing_heavy():

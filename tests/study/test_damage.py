@@ -56,6 +56,12 @@ def spoil_json(home: Path) -> None:
     change(home, query, "{not json")
 
 
+def spoil_recipe(home: Path) -> None:
+    query = """UPDATE study_user_attributes SET value_json = json_remove(value_json, '$.recipe.batch')
+        WHERE key = 'archsearch' AND study_id = 2"""
+    change(home, query)
+
+
 def spoil_final(home: Path) -> None:
     query = (
         "UPDATE study_user_attributes SET value_json = ? WHERE key LIKE 'final:%' AND study_id = 2"
@@ -72,6 +78,7 @@ def spoil_trial(home: Path) -> None:
 SPOIL = {
     "attribute": (spoil_attribute, "its attributes in the storage"),
     "json": (spoil_json, "its attributes in the storage"),
+    "recipe": (spoil_recipe, "its attributes in the storage"),
     "final": (spoil_final, "its attributes in the storage"),
     "trial": (spoil_trial, "its trial 0 in the storage"),
 }

@@ -3,6 +3,7 @@
 import pytest
 
 from archsearch.errors import ArchsearchError
+from archsearch.rules.registry import load_rules
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.space.registry import find_space, load_spaces
 from archsearch.testing.space_case import SpaceCase
@@ -15,6 +16,15 @@ class TestOurs(SpaceCase):
     @pytest.fixture(autouse=True, params=sorted(load_spaces()))
     def _of_each(self, request):
         self.space = find_space(request.param)
+
+
+class TestUnion(SpaceCase):
+    draws = 2
+    space = find_space("vgg,resnext,nin")
+
+    def test_it_has_a_name_a_title_and_rules_that_there_are(self):
+        assert self.space.name == "vgg,resnext,nin"
+        assert self.space.relaxable <= set(load_rules())
 
 
 class TestToy(SpaceCase):

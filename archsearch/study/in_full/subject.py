@@ -145,6 +145,7 @@ def _of_study(name: str, settings: RunSettings) -> Subject:
         name=full_name(name, which),
         input=None if same else graph.input,
         digest=facts.dataset.digest if same else "",
+        recipe=facts.recipe,
     )
 
 

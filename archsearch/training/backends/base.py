@@ -20,6 +20,8 @@ AUXILIARY_WEIGHT: Final = 0.3
 """Of an auxiliary classifier's loss: Szegedy et al. 2014 (arXiv:1409.4842), section 5."""
 HELD_SHARE: Final = 0.3
 """Of a GPU's free memory that images may take."""
+SQUARE_FLOOR: Final = 1e-8
+"""What AdamW adds to the root of a mean square, so that none is 0 (Kingma & Ba 2015, arXiv:1412.6980)."""
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -75,12 +77,19 @@ class Rates:
         statistics: the batch's share in the moving statistics of batch normalizations.
         average: the new weights' share in the averaged ones (recipes with `ema`).
         share: of an image's first label in the loss, where it has two.
+        step: of the training, from 1: means over few steps are AdamW's to correct.
     """
 
     learning: float
     statistics: float
     average: float = 1.0
     share: float = 1.0
+    step: int = 1
+
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """Return them in order, (5,)."""
+        values = (self.learning, self.statistics, self.average, self.share, self.step)
+        return np.asarray(values, np.float32)
 
 
 Held: TypeAlias = Callable[[Labels, Transforms], tuple[Any, Any]]

@@ -22,16 +22,20 @@ from archsearch.training.backends.base import (
     Rates,
     Task,
 )
+from archsearch.training.backends.jax_update import MEANS, moved
 from archsearch.training.backends.keras_task import keras_model, moving_statistics, scope_of
 from archsearch.training.weights import Weights, get_weights
 
 
 class _Values(NamedTuple):
-    """All that changes in training, each a list of arrays; `average` is empty without `ema`."""
+    """All that changes in training, each a list of arrays; `average` is empty without `ema`.
+
+    `means` are the optimizer's, a list an idea: of gradients, and AdamW's of their squares, too.
+    """
 
     trained: list[Any]
     kept: list[Any]
-    momenta: list[Any]
+    means: list[Any]
     average: list[Any]
 
 
@@ -60,7 +64,11 @@ class JaxSteps:
         self._values = _Values(
             trained,
             kept,
-            [jnp.zeros_like(value) for value in trained],
+            [
+                jnp.zeros_like(value)
+                for _ in range(MEANS[task.recipe.optimizer])
+                for value in trained
+            ],
             [] if task.recipe.ema is None else [jnp.array(value) for value in trained],
         )
         self._train = jax.jit(self._train_step, donate_argnums=0)
@@ -77,10 +85,7 @@ class JaxSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = np.asarray(
-            [rates.learning, rates.statistics, rates.average, rates.share], np.float32
-        )
-        self._values, result = self._train(self._values, images, labels, numbers)
+        self._values, result = self._train(self._values, images, labels, rates.numbers())
         return result
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
@@ -150,7 +155,7 @@ class JaxSteps:
     def _train_step(
         self, values: _Values, images: Any, labels: Any, numbers: Any
     ) -> tuple[_Values, Any]:
-        learning_rate, statistics_rate, average_rate, share = numbers
+        learning_rate, statistics_rate, average_rate, share, step = numbers
 
         def total_loss(trained: list[Any]) -> Any:
             outputs, changed = self._logits(
@@ -166,13 +171,15 @@ class JaxSteps:
         (_, (loss, correct, kept)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
             values.trained
         )
-        trained, momenta = self._moved(values, gradients, learning_rate)
+        trained, means = moved(
+            self._recipe, values.trained, values.means, gradients, learning_rate, step
+        )
         average = [
             old + average_rate * (new - old)
             for old, new in zip(values.average, trained, strict=bool(values.average))
         ]
         result = jnp.stack([loss, correct])
-        return _Values(trained, kept, momenta, average), result
+        return _Values(trained, kept, means, average), result
 
     def _evaluate_step(self, values: _Values, images: Any, labels: Any) -> Any:
         (logits, *_), _ = self._logits(values, images, training=False)
@@ -196,27 +203,6 @@ class JaxSteps:
         if self._class_weights is not None:
             losses *= jnp.asarray(self._class_weights)[labels]
         return losses.mean()
-
-    def _moved(
-        self, values: _Values, gradients: list[Any], learning_rate: Any
-    ) -> tuple[list[Any], list[Any]]:
-        """Clip, decay, and step with momentum; Nesterov's goes one step further."""
-        recipe = self._recipe
-        if recipe.clip_norm is not None:
-            norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
-            shrink = jnp.minimum(1.0, recipe.clip_norm / (norm + 1e-12))
-            gradients = [gradient * shrink for gradient in gradients]
-        trained, momenta = [], []
-        for weight, momentum, gradient in zip(
-            values.trained, values.momenta, gradients, strict=True
-        ):
-            # Kernels have more than one axis; biases, gammas and betas have one, and do not decay.
-            decay = recipe.weight_decay if weight.ndim > 1 else 0.0
-            step = gradient + decay * weight
-            momenta.append(recipe.momentum * momentum + step)
-            step = step + recipe.momentum * momenta[-1] if recipe.nesterov else momenta[-1]
-            trained.append(weight - learning_rate * step)
-        return trained, momenta
 
 
 def _correct(logits: Any, labels: Any, share: Any) -> Any:

@@ -34,6 +34,7 @@ from archsearch.training.backends.keras_task import (
 )
 from archsearch.training.backends.tensorflow_images import HeldImages
 from archsearch.training.backends.tensorflow_loss import Loss, hits
+from archsearch.training.backends.tensorflow_update import UPDATES
 from archsearch.training.devices import gpu_memory_bytes
 from archsearch.training.weights import Weights, get_weights
 
@@ -75,8 +76,11 @@ class TensorFlowSteps:
         kernels = [variable for variable in trained if len(variable.shape) > 1]
         others = [variable for variable in trained if len(variable.shape) <= 1]
         self._weights = [_Joined(kernels, untrained), _Joined(others, untrained)]
-        self._decays = [task.recipe.weight_decay, 0.0]
-        self._momenta = [_zeros_like(joined.vector) for joined in self._weights]
+        update = UPDATES[task.recipe.optimizer]
+        self._updates = [
+            update(task.recipe, joined.vector, decay)
+            for joined, decay in zip(self._weights, (task.recipe.weight_decay, 0.0), strict=True)
+        ]
         averaged = self._weights if task.recipe.ema is not None else []
         self._averages = [tf.Variable(joined.vector, trainable=False) for joined in averaged]
         self._moving = _Joined(moving_statistics(self._model), untrained)
@@ -86,7 +90,7 @@ class TensorFlowSteps:
             for variable in self._model.non_trainable_variables
             if id(variable) not in moving
         ]
-        size, rates = task.graph.input, tf.TensorSpec((4,), tf.float32)
+        size, rates = task.graph.input, tf.TensorSpec((5,), tf.float32)
         batch, any_count = _batch_of(task.recipe.batch, size), _batch_of(None, size)
         if task.recipe.mixes:
             batch = (batch[0], tf.TensorSpec((task.recipe.batch, 2), tf.int64))
@@ -102,10 +106,7 @@ class TensorFlowSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = np.asarray(
-            [rates.learning, rates.statistics, rates.average, rates.share], np.float32
-        )
-        return self._train(images, labels, numbers)
+        return self._train(images, labels, rates.numbers())
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps."""
@@ -154,7 +155,8 @@ class TensorFlowSteps:
     def _kept(self) -> list[Any]:
         chance = [state for _, state in self._chance]
         weights = [joined.vector for joined in self._weights]
-        return [*weights, *self._momenta, *self._averages, self._moving.vector, *chance]
+        means = [mean for update in self._updates for mean in update.kept]
+        return [*weights, *means, *self._averages, self._moving.vector, *chance]
 
     def _vectors(self) -> list[Any]:
         return [joined.vector.read_value() for joined in self._weights]
@@ -178,7 +180,7 @@ class TensorFlowSteps:
         return [tf.cast(logits, tf.float32) for logits in listed], scope
 
     def _train_step(self, images: Any, labels: Any, rates: Any) -> Any:
-        learning_rate, statistics_rate, average_rate, share = tf.unstack(rates)
+        learning_rate, statistics_rate, average_rate, share, step = tf.unstack(rates)
         weights = self._vectors()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
@@ -189,7 +191,7 @@ class TensorFlowSteps:
                 total += AUXILIARY_WEIGHT * self._loss(other, labels, share)
         none = tf.UnconnectedGradients.ZERO  # a network may have kernels alone
         gradients = tape.gradient(total, weights, unconnected_gradients=none)
-        self._update(weights, gradients, learning_rate)
+        self._update(weights, gradients, learning_rate, step)
         moving = self._moving.vector
         latest = _concatenated([changed.get_current_value(v) for v in self._moving.variables])
         moving.assign_add(statistics_rate * (latest - moving))
@@ -208,24 +210,17 @@ class TensorFlowSteps:
         (logits, *_), _ = self._logits(self._vectors(), images, training=False)
         return tf.nn.softmax(logits)
 
-    def _update(self, weights: Sequence[Any], gradients: Sequence[Any], rate: Any) -> None:
-        recipe = self._recipe
-        if recipe.clip_norm is not None:
+    def _update(
+        self, weights: Sequence[Any], gradients: Sequence[Any], rate: Any, step: Any
+    ) -> None:
+        """Clip and step."""
+        clip_norm = self._recipe.clip_norm
+        if clip_norm is not None:
             norm = tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
-            shrink = tf.minimum(1.0, recipe.clip_norm / (norm + 1e-12))
+            shrink = tf.minimum(1.0, clip_norm / (norm + 1e-12))
             gradients = [gradient * shrink for gradient in gradients]
-        for joined, momenta, decay, value, gradient in zip(
-            self._weights, self._momenta, self._decays, weights, gradients, strict=True
-        ):
-            # momentum = μ·momentum + step; weight −= rate·momentum (Nesterov: one step further)
-            tf.raw_ops.ResourceApplyMomentum(
-                var=joined.vector.handle,
-                accum=momenta.handle,
-                lr=rate,
-                grad=gradient + decay * value if decay else gradient,
-                momentum=recipe.momentum,
-                use_nesterov=recipe.nesterov,
-            )
+        for update, value, gradient in zip(self._updates, weights, gradients, strict=True):
+            update.take(value, gradient, rate, step)
 
 
 class _Joined:
@@ -279,10 +274,6 @@ def _batch_of(count: int | None, size: tuple[int, int, int]) -> tuple[Any, Any]:
 def _traced(step: Callable[..., Any], *arguments: Any, compiled: bool) -> Any:
     """Return a step as one graph, traced for arguments of these shapes alone."""
     return tf.function(step, input_signature=arguments, autograph=False, jit_compile=compiled)
-
-
-def _zeros_like(variable: Any) -> Any:
-    return tf.Variable(tf.zeros_like(variable), trainable=False)
 
 
 def _concatenated(vectors: Sequence[Any]) -> Any:

@@ -34,6 +34,7 @@ from archsearch.training.backends.torch_images import HeldImages, SentImages
 from archsearch.training.backends.torch_loss import Loss, hits
 from archsearch.training.backends.torch_recorded import Recorded, Step
 from archsearch.training.backends.torch_team import TorchTeam
+from archsearch.training.backends.torch_update import UPDATES
 from archsearch.training.initial import initial_weights
 from archsearch.training.lowering.torch_network import Network
 from archsearch.training.resident import keep_freed_memory
@@ -81,15 +82,15 @@ class TorchSteps:
         self._gradient_of = [
             self._gradients[weight.storage_offset() :][: weight.numel()] for weight in self._trained
         ]
-        self._momenta = torch.zeros_like(self._weights)
+        decaying = sum(_room(kernel) for kernel in self._network.kernels)
+        self._update = UPDATES[task.recipe.optimizer](task.recipe, self._weights, decaying)
         self._average = self._weights.clone() if task.recipe.ema is not None else None
         self._moving, self._latest = (
             _joined(statistics, self._place)
             for statistics in (self._network.moving, self._network.latest)
         )
-        self._decaying = sum(_room(kernel) for kernel in self._network.kernels)
         self._outputs: Callable[[Tensor], list[Tensor]] = self._training_outputs
-        self._update: Callable[[Tensor], None] = self._move
+        self._moved: Callable[[Tensor], None] = self._move
         if task.compiled:
             self._compile()
         self._take: Step = self._step
@@ -101,7 +102,7 @@ class TorchSteps:
         # second one for the first with other shapes, and try to compile what fits both.
         torch.compiler.reset()
         self._outputs = torch.compile(self._outputs, dynamic=False)
-        self._update = torch.compile(self._update, dynamic=False)
+        self._moved = torch.compile(self._moved, dynamic=False)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them, or send it a batch at a time."""
@@ -115,8 +116,7 @@ class TorchSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
-        numbers = torch.tensor([rates.learning, rates.statistics, rates.average, rates.share])
-        batch = (_tensor(images), _tensor(labels), numbers)
+        batch = (_tensor(images), _tensor(labels), torch.from_numpy(rates.numbers()))
         return self._take(*(tensor.to(self._place, non_blocking=True) for tensor in batch))
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
@@ -180,7 +180,7 @@ class TorchSteps:
 
     def _kept(self) -> list[Tensor]:
         average = [] if self._average is None else [self._average]
-        return [self._weights, self._momenta, *average, self._moving]
+        return [self._weights, *self._update.kept, *average, self._moving]
 
     def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
         """Take a step with what lies on the device; nothing in it waits for the device."""
@@ -198,7 +198,7 @@ class TorchSteps:
             found = torch.stack([loss.detach(), hits(outputs[0], targets, share)])
             if self._team is not None:
                 found = self._added(found, self._team)
-            self._update(rates[:3])
+            self._moved(rates)
             return found
 
     def _answer(self, images: Images) -> Tensor:
@@ -228,21 +228,13 @@ class TorchSteps:
         return [logits.float() for logits in self._network(self._normalised(images), training=True)]
 
     def _move(self, rates: Tensor) -> None:
-        """Clip, decay, and step with momentum; Nesterov's goes one step further. Averages follow."""
-        learning_rate, statistics, average = rates
-        recipe, gradients = self._recipe, self._gradients
-        if recipe.clip_norm is not None:
+        """Clip and step; averages follow."""
+        learning_rate, statistics, average, _, step = rates
+        gradients, clip_norm = self._gradients, self._recipe.clip_norm
+        if clip_norm is not None:
             norm = torch.linalg.vector_norm(gradients)
-            gradients *= (recipe.clip_norm / (norm + 1e-12)).clamp(max=1.0)
-        if recipe.weight_decay:
-            decaying = slice(0, self._decaying)
-            gradients[decaying].add_(self._weights[decaying], alpha=recipe.weight_decay)
-        self._momenta.mul_(recipe.momentum).add_(gradients)
-        if recipe.nesterov:
-            gradients.add_(self._momenta, alpha=recipe.momentum)
-            self._weights.addcmul_(gradients, learning_rate, value=-1)
-        else:
-            self._weights.addcmul_(self._momenta, learning_rate, value=-1)
+            gradients *= (clip_norm / (norm + 1e-12)).clamp(max=1.0)
+        self._update.take(gradients, learning_rate, step)
         self._moving.lerp_(self._latest, statistics)
         if self._average is not None:
             self._average.lerp_(self._weights, average)
