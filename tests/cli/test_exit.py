@@ -33,7 +33,7 @@ def test_a_thread_that_draws_at_the_end_does_not_abort_the_process(words: list[s
         sys.exit(main())
     """)
     expected = 2 if words == ["nonsense"] else 0
-    for _ in range(3):
+    for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", code], check=False, capture_output=True, text=True
         )

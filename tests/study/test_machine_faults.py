@@ -31,9 +31,9 @@ class Failing(FakeEngine):
         return super()._end(job, replace(outcome, cause=self.cause) if failed else outcome)
 
 
-@pytest.fixture
-def calm(tmp_path: Path):
-    return Small(tmp_path / "calm").run()
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory):
+    return Small(tmp_path_factory.mktemp("calm")).run()
 
 
 @pytest.mark.parametrize("key", ["trial-0001", "final-0000-seed1", "final-0003-seed2"])
@@ -136,7 +136,7 @@ def test_workers_that_start_no_more_leave_the_study_open(tmp_path: Path, calm, t
     assert table(Small(world.home).resume()) == table(calm)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_driver_that_cannot_write_its_folder_says_so(
     tmp_path: Path, calm, monkeypatch, number: int
 ):
