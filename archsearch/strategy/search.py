@@ -338,7 +338,7 @@ class Search(Phase):
         origin: Origin = "matched" if proposal.classic else "search"
         found = Design(
             name=name,
-            label="no network" if full is None else f"{full.space} {full.label}",
+            label="no network" if full is None else full.title,
             origin=origin,
             graph=f"none-{len(self._trials)}",
         )
