@@ -115,10 +115,12 @@ def read_only(tmp_path):
 def test_commands_that_read_do_so_on_a_home_that_is_only_read(read_only, tmp_path, capsys):
     home = ["--home", str(read_only)]
     for words in (
-        ["studies"], ["leaderboard", NAME], ["compare", NAME],
+        ["studies"], ["leaderboard", NAME], ["compare", NAME], ["check", NAME],
         ["report", NAME, "--out", str(tmp_path / "report")],
     ):  # fmt: skip
-        assert main([*words, *home]) == 0, capsys.readouterr().err
+        status = main([*words, *home])
+        assert status == 0, capsys.readouterr().err
+    capsys.readouterr()  # the verdict of `check`
     for words in (
         ["delete", NAME, "--yes", "--keep-runs"],
         ["run", "--space", "vgg", "--flops", "20M"],

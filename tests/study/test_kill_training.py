@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -160,8 +161,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[o
     return home.result()
 
 
-def test_a_killed_training_goes_on_from_its_last_epoch(home: Home):
+def test_a_killed_training_goes_on_from_its_last_epoch(home: Home, empty_store: Path):
     home.cli = UNMEASURED
+    home.path.mkdir()
+    shutil.copy(empty_store, home.path / "mlflow.db")
     with home.run(trials=1, backend=BACKEND) as driver:
         kill_at(driver, "trial-0000: epoch 2/3")
     before = home.epochs()["trial-0000"]

@@ -5,6 +5,7 @@ brings keeps to the contracts.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -78,8 +79,10 @@ def test_its_space_is_listed_and_sampled(archsearch: Archsearch) -> None:
 
 @pytest.mark.keras
 def test_a_study_in_its_space_by_its_sampler_exported_in_its_format(
-    archsearch: Archsearch, tmp_path: Path
+    archsearch: Archsearch, tmp_path: Path, empty_store: Path
 ) -> None:
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     write_colours(tmp_path / "colours.npz")
     archsearch(
         "run", *SPACE, "--flops", "3M", "--data", "colours.npz", "--name", "theirs",

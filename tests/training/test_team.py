@@ -94,21 +94,21 @@ def kill_a_peer(which: int):
     return watch, killed
 
 
-@pytest.mark.parametrize("which", [0, 1])
 def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
-    which, colour_dataset, tmp_path
+    colour_dataset, tmp_path
 ):
     given = job(colour_dataset, with_dropout(), images=6 * 96)
     calm = trained(TWO, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
-    watch, killed = kill_a_peer(which)
-    again = replace(given, checkpoint=str(tmp_path / "b"))
-    reports, outcome, others = trained(TWO, again, tmp_path / "killed", watch)
-    assert [type(message) for message in others] == [WorkerLost]
-    assert "SIGKILL" in others[0].why
-    assert outcome.status == "complete"
-    # Dropout differs by process, and each takes up its own.
-    np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
-    assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
+    for which in (0, 1):
+        watch, killed = kill_a_peer(which)
+        again = replace(given, checkpoint=str(tmp_path / f"b{which}"))
+        reports, outcome, others = trained(TWO, again, tmp_path / f"killed{which}", watch)
+        assert [type(message) for message in others] == [WorkerLost]
+        assert "SIGKILL" in others[0].why
+        assert outcome.status == "complete"
+        # Dropout differs by process, and each takes up its own.
+        np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
+        assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
 
 
 def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -83,17 +84,20 @@ def figures(home: Path) -> tuple[object, ...]:
     ],
     ids=["once", "twice", "a team, twice"],
 )
-def test_killed_in_the_middle_and_taken_up(more, kills, data, tmp_path):
+def test_killed_in_the_middle_and_taken_up(more, kills, data, tmp_path, empty_store):
     if "--devices" in more:
         pytest.importorskip("torch")
         if (os.cpu_count() or 1) < 2:
             pytest.skip("two processes need two cores")
+    home = tmp_path / "killed"
+    for place in (tmp_path / "calm", home):
+        place.mkdir()
+        shutil.copy(empty_store, place / "mlflow.db")
     with train(tmp_path / "calm", data, *more) as driver:
         said, _ = driver.communicate()
         assert driver.returncode == 0, said
     # The validation images were trained on: nobody looked at how it does on them.
     assert " val " not in re.sub(r"\d+ train, \d+ val, \d+ test", "", said)
-    home = tmp_path / "killed"
     for line_of in kills:
         begun = (home / "studies" / NAME / "run.toml").exists()
         again = started("resume", NAME, "--home", str(home)) if begun else train(home, data, *more)
