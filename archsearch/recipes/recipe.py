@@ -50,6 +50,9 @@ class Recipe(Augmentation):
     """What it multiplies the learning rate by there."""
     clip_norm: float | None = 2.0
     """Largest global norm of the gradients, against the first steps' leaps. None: no clipping."""
+    retry_rate: float | None = 1 / 3
+    """Share of the learning rate at which a training that stalled is tried once more, from the start: one
+    that diverged, or is no better than guessing at its end (archsearch.recipes.guessing). None: it is not."""
     ema: float | None = None
     """Decay of an exponential moving average of the weights, evaluated and kept in their place; short
     runs average over fewer steps. None: the weights themselves."""
@@ -70,6 +73,7 @@ class Recipe(Augmentation):
                 raise UserError(f"recipe {self.name}: {value} does not work; it must be {wanted}")
 
     def _own_checks(self) -> tuple[tuple[str, bool, str], ...]:
+        again = self.retry_rate
         return (
             (
                 f"milestone factor {self.milestone_factor}",
@@ -93,6 +97,7 @@ class Recipe(Augmentation):
                 "above 0",
             ),
             (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
+            (f"retry rate {again}", again is None or 0 < again < 1, "between 0 and 1"),
             (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
             (
                 f"clip norm {self.clip_norm}",
