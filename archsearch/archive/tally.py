@@ -70,9 +70,13 @@ def read_tally(storage: "BaseStorage", name: str) -> Tally:
 
 
 def _best_mean(finals: Mapping[str, Outcome]) -> float | None:
-    """Return the best mean accuracy of a network's retrainings; None where none came to its end."""
+    """Return the best mean accuracy of a network's retrainings; None where none came to its end.
+
+    What stalled does not count, unless all did.
+    """
     by_name: dict[str, list[float]] = {}
-    for text, outcome in finals.items():
+    learnt = {text: outcome for text, outcome in finals.items() if not outcome.stalled}
+    for text, outcome in (learnt or finals).items():
         if outcome.status == "complete" and outcome.val_accuracy is not None:
             name = JobKey.parse(text).name
             by_name.setdefault(name, []).append(outcome.val_accuracy)

@@ -66,14 +66,50 @@ def score_text(score: Score | None) -> str:
 
 def status_text(row: Row) -> str:
     """Return how a network ended: a failure with its reason."""
+    if row.stalled:
+        return "winner, stalled" if row.winner else "stalled"
     if row.status == "failed":
         return f"failed: {row.reason}"
     status = "winner" if row.winner else row.status
+    if row.rate_share < 1:
+        status = f"{status}, {share_text(row.rate_share)} rate"
     return f"{status}, too slow" if row.too_slow else status
 
 
 def _reason_text(row: Row) -> str:
-    return f"{row.status}: {row.reason}" if row.reason else row.status
+    status = "stalled" if row.stalled else row.status
+    if row.rate_share < 1:
+        status = f"{status}, {share_text(row.rate_share)} rate"
+    return f"{status}: {row.reason}" if row.reason else status
+
+
+def share_text(share: float) -> str:
+    """Write a share of the learning rate: `⅓`, `0.5`."""
+    return "⅓" if abs(share - 1 / 3) < 1e-3 else f"{share:.2g}"
+
+
+def stalled_text(result: StudyResult) -> str:
+    """Say how many trainings stalled, and how many learnt in a second try; empty: all learnt at once."""
+    every = counted(sum(row.trainings for row in result.rows), "training")
+    rate = None if result.recipe is None else result.recipe.retry_rate
+    lower = "a part" if rate is None else share_text(rate)
+    found = []
+    if result.stalls:
+        also = "" if rate is None else f", also at {lower} of the rate"
+        found.append(f"{result.stalls} of {every} stalled: no better than guessing{also}")
+    if result.retried:
+        of = "" if result.stalls else f" of {every}"
+        found.append(
+            f"{result.retried}{of} learnt at {lower} of the rate, and stalled at the whole"
+        )
+    return "; ".join(found)
+
+
+def without_guesses(row: Row) -> Row:
+    """Return a row as tables show it: what a network that stalled has guessed right is no result."""
+    if not row.stalled:
+        return row
+    return replace(row, val_accuracy=None, final_val=None, test=None)
 
 
 def rules_text(row: Row) -> str:

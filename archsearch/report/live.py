@@ -17,6 +17,7 @@ from rich.text import Text
 from archsearch.archive.orders import Order
 from archsearch.planning.forecast import Forecast
 from archsearch.report.board import Board, BoardView, JobLine
+from archsearch.report.columns import share_text
 from archsearch.report.plan import plan_lines, plan_rows
 from archsearch.report.tables import PlainConsole, pairs
 from archsearch.settings import BOUNDED_TRIALS
@@ -346,7 +347,10 @@ def headline(event: StudyStarted) -> str:
 def progress_text(event: EpochDone) -> str:
     """Say how a network stands after an epoch, and which one."""
     report, epochs = event.report, event.order.length.epochs
-    return f"epoch {report.epoch}/{epochs}  {standing(report, validated=_validated(report))}"
+    second = " of a second try" if report.before else ""
+    return (
+        f"epoch {report.epoch}/{epochs}{second}  {standing(report, validated=_validated(report))}"
+    )
 
 
 def standing(report: EpochReport, *, validated: str) -> str:
@@ -364,7 +368,10 @@ def ended_text(event: JobEnded) -> str:
     outcome = event.outcome
     if outcome is None:
         return event.status
-    parts = [f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status]
+    status: str = "stalled" if outcome.stalled else outcome.status
+    if outcome.rate_share < 1:
+        status = f"{status} at {share_text(outcome.rate_share)} of the rate"
+    parts = [f"{status} ({outcome.reason})" if outcome.reason else status]
     if outcome.val_accuracy is not None:
         parts.append(f"val {outcome.val_accuracy:.1%}")
     if outcome.test_accuracy is not None:

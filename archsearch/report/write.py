@@ -9,7 +9,15 @@ from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
-from archsearch.report.columns import columns, freed_text, origin_text, score_text, spent_text
+from archsearch.report.columns import (
+    columns,
+    freed_text,
+    origin_text,
+    score_text,
+    spent_text,
+    stalled_text,
+    without_guesses,
+)
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
@@ -21,7 +29,7 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
         UserError: no network has an accuracy yet, or `out` can't be written.
     """
     found = points(result)
-    judged = result.training is not None and result.winner is not None
+    judged = result.stalls or (result.training is not None and result.winner is not None)
     if not found and not judged:
         raise UserError(f"study {result.study!r} has no network with an accuracy yet; run it first")
     trained = curves(result, home=home)
@@ -50,6 +58,8 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")
     parts += [f"{as_markdown(line)}." for line in result.lost]
+    if stalled := stalled_text(result):
+        parts.append(f"{as_markdown(stalled)}.")
     if points(result):
         parts.append("![Accuracy against FLOPs](complexity.png)")
         parts.append(
@@ -108,7 +118,7 @@ def _table(rows: tuple[Row, ...], *, full: bool) -> str:
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:
-        cells = [as_markdown(column.cell(row)) for column in shown]
+        cells = [as_markdown(column.cell(without_guesses(row))) for column in shown]
         if row.winner:
             cells = [f"**{cell}**" if column.head == "network" else cell
                      for column, cell in zip(shown, cells, strict=True)]  # fmt: skip

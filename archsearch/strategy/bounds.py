@@ -43,6 +43,7 @@ class _Job:
     epochs: int
     began_s: float
     share: float = 1.0  # of the full length
+    before: int = 0  # epochs of a first try, which stalled
     walls_s: dict[int, float] = field(default_factory=dict)  # when epochs ended
     left_s: float = 0.0  # as of its last report
 
@@ -155,10 +156,14 @@ class Bounds:
         """Note how far a training is."""
         job = self._running.get(report.key)
         if job is not None:
-            job.walls_s[report.epoch] = report.wall_s
+            if report.before and not job.before:  # it has begun anew, and costs as much once more
+                job.before = report.before
+                job.load = Load(flops=job.load.flops * (1 + report.before / job.epochs))
+            done = report.before + report.epoch
+            job.walls_s[done] = report.wall_s
             job.left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
             # The first epoch has the start in it, the second has not.
-            if report.epoch == 2 and 1 in job.walls_s:
+            if done == 2 and 1 in job.walls_s:
                 self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, spent_flops: float, trial: bool) -> None:
@@ -214,14 +219,21 @@ class Bounds:
         return self.flops is None or self._committed + load.flops <= self.flops
 
     def cuts_trial(self, report: EpochReport) -> bool:
-        """Whether a trial must end here: its rest would take too much of the finals' time."""
+        """Whether a trial must end here: its rest would take too much of the finals' time, or FLOPs."""
+        if report.before and self.flops is not None:  # nobody has asked whether a second try fits
+            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
+            if self._committed + reserve > self.flops:
+                return True
         if self.time_s is None:
             return False
         return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
 
     def cuts_final(self, report: EpochReport) -> bool:
         """Whether a final must end here: its rest would not fit, and there is a result without it."""
-        return not self.no_result and self._too_late(report, self.closing_s)
+        if self.no_result:
+            return False
+        again = report.before and self.flops is not None and self._committed > self.flops
+        return bool(again) or self._too_late(report, self.closing_s)
 
     def least(self) -> Least:
         """Return the smallest bounds under which one trial and a final of each finalist fit."""
@@ -252,8 +264,9 @@ class Bounds:
 
     def _epoch_s(self, job: _Job, report: EpochReport) -> float:
         """Return the seconds that each epoch after a report is expected to take."""
+        done = report.before + report.epoch
         begun, wall_s = next(iter(job.walls_s.items()))
-        if report.epoch > begun:
-            return (report.wall_s - wall_s) / (report.epoch - begun)
+        if done > begun:
+            return (report.wall_s - wall_s) / (done - begun)
         # What comes before the first step is no epoch, and one epoch alone may have been disturbed.
-        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / report.epoch
+        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / done

@@ -75,7 +75,7 @@ def choose(rows: Sequence[Row], count: int) -> list[Row]:
     complete = [row for row in rows if row.status == "complete" and row.val_accuracy is not None]
     candidates = [row for row in complete if row.role == "candidate"]
     # Accuracies after trainings of different length are not to be compared.
-    candidates.sort(key=lambda row: (-row.rung, -(row.val_accuracy or 0), row.name))
+    candidates.sort(key=lambda row: (row.stalled, -row.rung, -(row.val_accuracy or 0), row.name))
     matched = [row for row in complete if row.origin == "matched"]
     others = sorted((row for row in rows if row.origin == "published"), key=lambda row: row.name)
     return [*candidates[:count], *matched, *others]

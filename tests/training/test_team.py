@@ -19,7 +19,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.weights import load_weights
-from tests.networks import resnext_like
+from tests.networks import deep, resnext_like
 
 pytestmark = [
     pytest.mark.keras,
@@ -129,3 +129,13 @@ def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_datase
     finally:
         engine.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path):
+    recipe = Recipe(batch=16, base_lr=30.0)
+    given = job(dataset, deep(), recipe=recipe, images=4 * 96, weights=str(tmp_path / "w.npz"))
+    reports, outcome, _ = trained(TWO, given, tmp_path / "two")
+    assert (outcome.status, outcome.stalled, outcome.rate_share) == ("complete", False, 1 / 3)
+    assert [(r.before, r.epoch) for r in reports] == [(b, e) for b in (0, 4) for e in range(1, 5)]
+    assert outcome.images == 2 * 4 * 96
+    assert outcome.val_accuracy > 0.8
