@@ -37,6 +37,8 @@ Optuna lets nobody write to a trial that has ended.
 PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
 """Settings that say where results go, not what they are; a study does not keep them."""
 
+OUTCOME: Final = "outcome"
+"""The attribute of a trial that holds how its first training ended."""
 NETWORK: Final = ("name", "label", "origin", "graph", "flops", "params", "activation_bytes", "fill")
 """Attributes that every trial has, of any format."""
 _CHANGING: Final = {
@@ -188,7 +190,7 @@ def _latency_fit(record: Mapping[str, Any]) -> LatencyFit:
 
 def first_record(order: Order, *, skipped: int, outcome: Outcome | None = None) -> dict[str, Any]:
     """Return what is written of a trial as it begins: its network and its first training."""
-    ended = {} if outcome is None else {"outcome": outcome_record(outcome)}
+    ended = {} if outcome is None else {OUTCOME: outcome_record(outcome)}
     return {
         **ended,
         **design_record(order.design),
@@ -204,7 +206,7 @@ def first_training(
     number: int, knobs: Knobs, reports: Mapping[int, float], record: Mapping[str, Any]
 ) -> Training:
     """Read a trial's first training from its attributes."""
-    design, ended = design_of_record(record), record.get("outcome")
+    design, ended = design_of_record(record), record.get(OUTCOME)
     outcome = None if ended is None else outcome_of(ended)
     return Training(
         order=Order(

@@ -178,7 +178,7 @@ class StudyStore:
             return
         with troubles():
             record = codec.outcome_record(outcome)
-            self._storage.set_trial_user_attr(self._ids[number], "outcome", record)
+            self._storage.set_trial_user_attr(self._ids[number], codec.OUTCOME, record)
         self._replace_training(number, training)
 
     def move(self, number: int, state: State, accuracy: float | None = None) -> None:

@@ -59,13 +59,16 @@ def read_tally(storage: "BaseStorage", name: str) -> Tally:
             counts = count_trials(storage, study_id)
             lacking = sum(count.trials for count in counts.values())
             lacking -= count_noted(storage, study_id, codec.NETWORK)
+            tried = count_noted(storage, study_id, (codec.OUTCOME,))
     if lacking:
         raise DamagedError(f"study {name!r} is damaged: {lacking} of its trials have no network")
+    done = sum(count.trials for state, count in counts.items() if state not in UNFINISHED)
+    if tried > done:  # and may yet train for longer, or their process died right there
+        return _of_store(StudyStore(storage, study_id, name))
     if best is None:
         # A trial that was cut short stands below all that were not, whatever its accuracy.
         ended = (counts[state].best for state in ("complete", "pruned") if state in counts)
         best = next((accuracy for accuracy in ended if accuracy is not None), None)
-    done = sum(count.trials for state, count in counts.items() if state not in UNFINISHED)
     return Tally(facts=facts, done=done, best_val=best)
 
 
@@ -89,7 +92,7 @@ def _of_store(store: StudyStore) -> Tally:
     best = None
     if rows:
         best = rows[0].final_val.mean if rows[0].final_val else rows[0].val_accuracy
-    done = sum(trial.finished for trial in store.trials)
+    done = sum(trial.tried for trial in store.trials)
     if store.facts.training is not None:
         done = len(store.finals)
     return Tally(facts=store.facts, done=done, best_val=best)

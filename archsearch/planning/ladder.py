@@ -8,6 +8,7 @@ from typing import Self
 from archsearch.archive.orders import Length
 from archsearch.archive.store import StudyStore
 from archsearch.planning.problem import Problem
+from archsearch.strategy.fidelity import Fidelity
 from archsearch.units import training_flops
 
 
@@ -35,27 +36,23 @@ class Ladder:
         full: the full length.
         short: what trials begin with, where that is less; None: they begin with the full length.
         flops: of a network, of one image.
-        promoted: how many of so many trials train in full besides a short training.
+        scheme: says how many of so many trials train in full besides a short training.
         done: by an earlier process.
     """
 
     full: Length
     short: Length | None
     flops: int
-    promoted: Callable[[int], int]
+    scheme: Fidelity | None
     done: Done = field(default_factory=Done)
 
     @classmethod
     def of(cls, problem: Problem, done: Done) -> Self:
         """Return the ladder of what is left of a problem."""
-        short, *longer = problem.rungs()
-        return cls(
-            full=longer[-1] if longer else short,
-            short=short if longer else None,
-            flops=problem.flops,
-            promoted=problem.promotions,
-            done=done,
-        )
+        full, scheme = problem.length(problem.flops), problem.scheme()
+        rungs = (full,) if scheme is None else scheme.rungs(full)
+        short = rungs[0] if len(rungs) > 1 else None
+        return cls(full=full, short=short, flops=problem.flops, scheme=scheme, done=done)
 
     @property
     def full_flops(self) -> int:
@@ -69,9 +66,10 @@ class Ladder:
 
     def promotions(self, trials: int) -> int:
         """Return how many full trainings so many more trials come with."""
-        if self.short is None:
+        if self.scheme is None:
             return 0
-        return max(0, self.promoted(self.done.trials + trials) - self.done.promotions)
+        promotions = self.scheme.promotions(self.done.trials + trials, self.full)
+        return max(0, promotions - self.done.promotions)
 
     def spent(self, trials: int) -> int:
         """Return the training FLOPs of so many more trials, with the full trainings they come with."""

@@ -120,13 +120,9 @@ class Problem(ABC):
             self.settings, flops, train_images=self.train_images, batch=self.recipe.batch
         )
 
-    def rungs(self) -> tuple[Length, ...]:
-        """Return the lengths that a network of the most FLOPs may be trained for, rising to the full one."""
-        return (self.length(self.flops),)
-
-    def promotions(self, trials: int) -> int:
-        """Return about how many of so many trials train at the full length, besides a shorter one."""
-        return 0
+    def scheme(self) -> Fidelity | None:
+        """Return the fidelity scheme of the search; None: nothing is searched."""
+        return None
 
     def fitted(self, forecast: "Forecast") -> Self:
         """Return the problem with trainings as long as fit into the bounds, where that is asked for."""
@@ -216,17 +212,9 @@ class SearchProblem(Problem):
         """Name of the fidelity scheme: by the length of the trainings, where none is asked for."""
         return chosen(self.settings.fidelity, self.length(self.flops).epochs)
 
-    @property
-    def _scheme(self) -> Fidelity:
+    def scheme(self) -> Fidelity:
+        """Return the fidelity scheme, for what it says of lengths."""
         return find_fidelity(self.fidelity)(1)  # how many are chosen by chance changes no length
-
-    def rungs(self) -> tuple[Length, ...]:
-        """Return the lengths that trials may have: a trial begins with the first."""
-        return self._scheme.rungs(self.length(self.flops))
-
-    def promotions(self, trials: int) -> int:
-        """Return about how many of so many trials train at the full length, besides a shorter one."""
-        return self._scheme.promotions(trials, self.length(self.flops))
 
     def settle(self, settings: RunSettings) -> RunSettings:
         """Return settings with the fidelity scheme written down, too."""

@@ -183,7 +183,7 @@ class _Clock:
     def left(self) -> str:
         """Return e.g. `about 3 min left`, or nothing before there is anything to go by."""
         done = self._done + sum(self._parts.values())
-        if not self._ended or self.total <= done:
+        if not self._ended or self.total <= done + 1e-6:  # thirds do not add up to whole ones
             return ""
         spent = time.monotonic() - self.began
         return f"about {format_duration(spent / done * (self.total - done))} left"

@@ -173,15 +173,10 @@ class Bounds:
             return
         self.spent_flops += spent_flops
         if trial and outcome.status == "complete":
-            self._trials_s.append(self._in_full_s(self.now_s - job.began_s, job.share))
+            self._trials_s.append(self.in_full_s(self.now_s - job.began_s, job.share))
         elif trial and job.left_s:
             took_s = max(job.walls_s.values()) + job.left_s
-            self._trials_s.append(self._in_full_s(took_s, job.share))
-
-    def _in_full_s(self, seconds: float, share: float) -> float:
-        """Return what a training takes of which a share of the length took so long: it starts once."""
-        start_s = min(self._training_start_s, seconds)
-        return start_s + (seconds - start_s) / share
+            self._trials_s.append(self.in_full_s(took_s, job.share))
 
     def _in_part_s(self, share: float) -> float:
         """Return what a share of the length of the next trial takes, likewise."""
@@ -199,10 +194,21 @@ class Bounds:
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
         return fmean(self._trials_s) + spread + fit_s
 
-    def admits_trial(self, share: float = 1.0) -> bool:
-        """Whether another trial fits, with the finals after it; one of a `share` of the full length."""
+    def in_full_s(self, seconds: float, share: float) -> float:
+        """Return what a training takes of which a share of the length took so long: it starts once."""
+        start_s = min(self._training_start_s, seconds)
+        return start_s + (seconds - start_s) / share
+
+    def admits_trial(self, share: float = 1.0, *, known_s: float | None = None) -> bool:
+        """Whether another trial fits, with the finals after it.
+
+        Args:
+            share: of the full length.
+            known_s: seconds that one of the full length takes with this network; None: what others took.
+        """
         if self.time_s is not None:
-            needed_s = self._in_part_s(share) + self._reserve_s() + self.closing_s
+            took_s = self._in_part_s(share) if known_s is None else share * known_s
+            needed_s = took_s + self._reserve_s() + self.closing_s
             if self.elapsed_s + needed_s > self.time_s:
                 return False
         if self.flops is not None:

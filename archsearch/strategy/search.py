@@ -201,8 +201,16 @@ class Search(Phase):
 
     def _admits(self, promotion: Promotion) -> bool:
         """Whether a longer training fits; a new trial, which begins with a short one, still may."""
-        rungs = self._rungs(self._trials[promotion.trial].design)
-        return self._bounds.admits_trial(rungs[promotion.rung].images / rungs[-1].images)
+        trial = self._trials[promotion.trial]
+        rungs = self._rungs(trial.design)
+        known_s = None
+        if (ended := trial.best_known) is not None and ended.outcome is not None:
+            # What a network took for a part of the length, it will take again: equal FLOPs take from one to
+            # four times as long.
+            share = ended.order.length.images / rungs[-1].images
+            known_s = self._bounds.in_full_s(ended.outcome.total_s, share)
+        share = rungs[promotion.rung].images / rungs[-1].images
+        return self._bounds.admits_trial(share, known_s=known_s)
 
     def _asked(self, known: Known) -> Step:
         """Return a new trial to begin, or why there is none."""

@@ -25,7 +25,7 @@ def finals_of(
     if facts.training is None:
         rows = tuple(choose(rows, settings.finalists))
     plan = FinalsPlan(
-        entrants=tuple(_entrant(row, store, length) for row in rows),
+        entrants=tuple(_entrant(row, store, length, bounds) for row in rows),
         seeds=settings.seeds,
         seed=settings.seed,
         length=length,
@@ -94,23 +94,23 @@ def tell_latencies(before: Sequence[Row], store: StudyStore, emit: Callable[[Eve
             emit(Notice(text=f"{row.label} is {row.reason}{_disturbed(row)}{wins}"))
 
 
-def _entrant(row: Row, store: StudyStore, length: Callable[[int], Length]) -> Entrant:
+def _entrant(
+    row: Row, store: StudyStore, length: Callable[[int], Length], bounds: Bounds
+) -> Entrant:
     for trial in store.trials:
         if trial.design.name == row.name:
-            full = length(trial.design.flops)
-            return Entrant(
-                design=trial.design, knobs=trial.knobs, trial_s=_full_s(trial.best_known, full)
-            )
+            seconds = _full_s(trial.best_known, length(trial.design.flops), bounds)
+            return Entrant(design=trial.design, knobs=trial.knobs, trial_s=seconds)
     design = next(design for design in store.facts.baselines if design.name == row.name)
     return Entrant(design=design, knobs={})
 
 
-def _full_s(ended: Training | None, full: Length) -> float | None:
+def _full_s(ended: Training | None, full: Length, bounds: Bounds) -> float | None:
     """Return the seconds that a training of the full length takes, from one that may have been shorter."""
     if ended is None or ended.outcome is None or ended.outcome.status != "complete":
         return None
     images = ended.order.length.images or full.images  # an earlier version did not keep it
-    return ended.outcome.total_s * (full.images / images)
+    return bounds.in_full_s(ended.outcome.total_s, images / full.images)
 
 
 def _disturbed(row: Row) -> str:

@@ -9,6 +9,7 @@ from archsearch.archive.leaderboard import Row, read_result
 from archsearch.archive.store import StudyStore
 from archsearch.archive.stored_trials import read_trials
 from archsearch.archive.tally import read_tally
+from archsearch.strategy.fidelities.rungs import Rungs
 from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeEngine
 from tests.bench import TRAIN, Bench
@@ -27,7 +28,7 @@ def agrees(bench: Bench) -> Row:
     first = read_result(store).rows[0]
     best = first.final_val.mean if first.final_val else first.val_accuracy
     assert (tally.best_val, tally.facts) == (best, store.facts)
-    assert tally.done == sum(trial.finished for trial in store.trials)
+    assert tally.done == sum(trial.tried for trial in store.trials)
     return first
 
 
@@ -55,6 +56,18 @@ def test_of_trainings_of_several_lengths_the_longest_counts(bench: Bench):
     bench.fidelity = Halving
     bench.run(finals=False)
     assert agrees(bench).rung == 1
+
+
+@pytest.mark.parametrize("after", [12, 30, 60])
+def test_short_trainings_count_although_longer_ones_may_follow(bench: Bench, after: int):
+    bench.fidelity, bench.epochs = Rungs, 9
+    moments = iter(range(after))
+    bench.stopped = lambda: next(moments, None) is None
+    with pytest.raises(Interrupted):
+        bench.run(finals=False)
+    agrees(bench)
+    tally = read_tally(bench.storage, bench.name)
+    assert tally.done > sum(trial.finished for trial in bench.store.trials)
 
 
 def test_trials_are_read_as_optuna_reads_them(bench: Bench):

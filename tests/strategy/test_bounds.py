@@ -96,3 +96,23 @@ def test_no_latency_is_measured_that_would_make_a_run_late():
     bounds.at(94.5)
     assert not bounds.admits_latency()
     assert Bounds().admits_latency()
+
+
+def test_what_a_part_took_says_what_the_whole_takes_which_starts_once():
+    bounds = Bounds(time_s=100.0, trial=Load(seconds=42.0), start_s=2.0)
+    assert bounds.in_full_s(12.0, 0.25) == 42.0
+    assert bounds.in_full_s(42.0, 1.0) == 42.0
+    assert bounds.in_full_s(1.0, 0.5) == 1.0  # it was over before it had started
+    # A tenth of it takes two seconds and a tenth of forty.
+    bounds.now_s = 94.0
+    assert bounds.admits_trial(0.1)
+    bounds.now_s = 94.1
+    assert not bounds.admits_trial(0.1)
+
+
+def test_a_network_whose_time_is_known_needs_that():
+    bounds = Bounds(time_s=100.0, trial=Load(seconds=10.0))
+    bounds.now_s = 70.0
+    assert bounds.admits_trial()
+    assert not bounds.admits_trial(known_s=31.0)
+    assert bounds.admits_trial(0.5, known_s=31.0)

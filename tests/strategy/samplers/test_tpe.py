@@ -216,3 +216,20 @@ def test_what_was_made_for_one_decision_changes_no_other():
             curve = dict.fromkeys((1, 2, 3), accuracy)
             asked = order(count), what
             assert pruning.judge(curve, *asked) == MedianPruning(STARTUP).judge(curve, *asked)
+
+
+def test_trials_are_compared_by_what_all_have_the_shortest_training():
+    """Those that trained on, and are more accurate for it, change nothing."""
+    trials = past(40)
+    longer = []
+    for number, trial in enumerate(trials):
+        made = replace(trial.last.order, key=JobKey("search", trial.design.name, rung=1))
+        outcome = Outcome(key=str(made.key), status="complete", val_accuracy=0.99)
+        again = Training(order=made, outcome=outcome)
+        longer.append(trial if number % 3 else replace(trial, trainings=(*trial.trainings, again)))
+    assert proposals(longer) == proposals(trials)
+
+
+def proposals(trials: list[Trial]) -> list[dict]:
+    choices = Choices(knobs=KNOBS, solve=lambda knobs: None, trials=60)
+    return list(TpeSampler(choices).propose(known(trials)))
