@@ -13,10 +13,10 @@ from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training
-from archsearch.archive.score import Score
 from archsearch.exchange.latency import Latency
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import Knobs
+from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
 FORMAT: Final = 2
@@ -55,10 +55,12 @@ def kept_settings(settings: RunSettings) -> dict[str, Any]:
 
 def mark_of(facts: StudyFacts) -> dict[str, Any]:
     """Return what is written of a study as it is made."""
+    data = asdict(facts.dataset)
     mark = {
         "format": FORMAT,
         "settings": kept_settings(facts.settings),
-        "dataset": asdict(facts.dataset),
+        "dataset": data,
+        "common_share": data.pop("common_share"),  # earlier versions read the others alone
         "created": facts.created,
     }
     if facts.training is None:
@@ -93,7 +95,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
             data[name] = tuple(data[name])
     return StudyFacts(
         settings=RunSettings.from_dict(attributes["settings"]),
-        dataset=DatasetFacts(**data),
+        dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
         **changing,

@@ -14,6 +14,7 @@ from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
+from archsearch.strategy.bounds import kept_for_finals
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import evaluation_count
 from archsearch.units import (
@@ -164,13 +165,15 @@ def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) ->
     settings, dataset = problem.settings, problem.dataset
     length = problem.length(problem.flops)
     trial_flops = training_flops(problem.flops, length.images)
-    trials = max(0, problem.trials - trials_done)
+    plan = problem.plan()
+    trials = problem.trials if not plan.get("distinct") else min(problem.trials, plan["distinct"])
+    trials = max(0, trials - trials_done)
     finals, finals_flops = _finals(problem, trial_flops, finals_done)
     measured = problem.retrained + len(problem.networks)
     batch = problem.recipe.batch // problem.sharing.devices
     memory = training_memory(problem.example, batch=batch)
     found = Forecast(
-        **problem.plan(),
+        **plan,
         input=dataset.input,
         resized=settings.input is not None,
         classes=len(dataset.classes),
@@ -292,18 +295,24 @@ def timed(found: Forecast, pace: Pace, problem: Problem, *, elapsed_s: float = 0
 def _fit(
     found: Forecast, problem: Problem, *, trial_s: float, finals_s: float, elapsed_s: float
 ) -> int | None:
-    """Return the trials that fit into the bounds, the finals taking half of these at most."""
+    """Return the trials that fit into the bounds, the finals taking their share of these at most."""
     settings = problem.settings
     if not problem.trials:
         return None
     counts = []
     if settings.max_time is not None:
         bound_s = parse_duration(settings.max_time)
-        left_s = bound_s - elapsed_s - found.closing_s - min(finals_s, bound_s / 2)
+        left_s = (
+            bound_s
+            - elapsed_s
+            - found.closing_s
+            - kept_for_finals(finals_s, one=trial_s, bound=bound_s)
+        )
         counts.append(int(left_s / trial_s) * found.workers)
     if settings.search_flops is not None:
         bound = parse_flops(settings.search_flops)
-        counts.append((bound - min(found.finals_flops, bound // 2)) // found.trial_flops)
+        kept = kept_for_finals(found.finals_flops, one=found.trial_flops, bound=bound)
+        counts.append(int((bound - kept) / found.trial_flops))
     return max(0, min(*counts, found.trials)) if counts else None
 
 

@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archsearch.archive.leaderboard import StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, freed_text, origin_text, score_text
+from archsearch.report.columns import columns, freed_text, legend, origin_text, score_text
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -33,7 +33,9 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(row) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
+    verdict = () if result.verdict is None else result.verdict.lines
     captions = [
+        *verdict,
         *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
         *result.lost,
     ]
@@ -41,6 +43,8 @@ def leaderboard(
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
         )
+    if result.training is None and (words := legend(shown, rows)):
+        captions.append(words)
     table.caption = "\n".join(captions) or None
     return table
 
@@ -55,20 +59,7 @@ def ending(
         home: where it lies.
         tracking_uri: where its runs are; None: in the home.
     """
-    lines = []
-    winner = result.winner
-    first = "Best" if result.training is None else "Trained"
-    if winner is not None:
-        test = (
-            f", test accuracy {score_text(winner.test)} % (n = {winner.test.n})"
-            if winner.test
-            else ""
-        )
-        speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
-        lines.append(
-            f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
-            f"{format_count(winner.params)} parameters{speed}{test}"
-        )
+    lines = [] if result.winner is None else [_best(result, result.winner)]
     lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
@@ -85,6 +76,21 @@ def ending(
         again = command("track", result.study, home=home)
         shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
     return tuple(shown)
+
+
+def _best(result: StudyResult, winner: Row) -> str:
+    """Say what won, what it costs and how it did on the test images."""
+    first = "Best" if result.training is None else "Trained"
+    if winner.origin == "matched" and result.training is None:
+        first = "Best is the baseline"
+    test = (
+        f", test accuracy {score_text(winner.test)} % (n = {winner.test.n})" if winner.test else ""
+    )
+    speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
+    return (
+        f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
+        f"{format_count(winner.params)} parameters{speed}{test}"
+    )
 
 
 def _next(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:

@@ -10,8 +10,12 @@ from typing import Final, NamedTuple
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
 
-FINALS_SHARE: Final = 0.5
-"""The share of a bound that is kept for the finals at most."""
+_FINALS_SHARE: Final = 0.3
+"""The share of a bound that is kept for the finals at most: the rest is search;"""
+_LEAST_FINALS: Final = 2
+"""but these trainings are, the best candidate's and the baseline's,"""
+_LEAST_SHARE: Final = 0.5
+"""as far as they fit into this share."""
 _SPARE: Final = 0.25
 """The share of what is kept for the finals that a trial under way may take."""
 _LATE: Final = 0.02
@@ -28,6 +32,18 @@ class Load:
 
     seconds: float = 0.0
     flops: float = 0.0
+
+
+def kept_for_finals(finals: float, *, one: float, bound: float) -> float:
+    """Return what of a bound is kept for the finals, in its own unit.
+
+    Args:
+        finals: what all that are asked for take.
+        one: what one training takes.
+        bound: of everything.
+    """
+    least = min(_LEAST_FINALS * one, _LEAST_SHARE * bound)
+    return min(finals, max(_FINALS_SHARE * bound, least))
 
 
 class Least(NamedTuple):
@@ -190,7 +206,7 @@ class Bounds:
             if self.elapsed_s + needed_s > self.time_s:
                 return False
         if self.flops is not None:
-            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
+            reserve = kept_for_finals(self.finals.flops, one=self.trial.flops, bound=self.flops)
             return self._committed + share * self.trial.flops + reserve <= self.flops
         return True
 
@@ -231,7 +247,9 @@ class Bounds:
         # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
         slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
-        return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
+        return kept_for_finals(
+            slowness * self.finals.seconds, one=slowness * self.trial.seconds, bound=self.time_s
+        )
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)
