@@ -14,12 +14,12 @@ from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training, of_last_try
-from archsearch.archive.score import Score
 from archsearch.exchange.latency import Latency
 from archsearch.recipes.kept import read_recipe, values_of
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import Knobs
+from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
 FORMAT: Final = 4
@@ -60,10 +60,12 @@ def kept_settings(settings: RunSettings) -> dict[str, Any]:
 
 def mark_of(facts: StudyFacts) -> dict[str, Any]:
     """Return what is written of a study as it is made."""
+    data = asdict(facts.dataset)
     mark = {
         "format": FORMAT,
         "settings": kept_settings(facts.settings),
-        "dataset": asdict(facts.dataset),
+        "dataset": data,
+        "common_share": data.pop("common_share"),  # earlier versions read the others alone
         "created": facts.created,
     }
     if facts.recipe is not None:
@@ -102,7 +104,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
             data[name] = tuple(data[name])
     return StudyFacts(
         settings=_settings(attributes["settings"]),
-        dataset=DatasetFacts(**data),
+        dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
         **changing,

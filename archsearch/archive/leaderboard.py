@@ -9,13 +9,15 @@ from typing import Any, Final
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts, FullTraining
+from archsearch.archive.judging import Judge, judge_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Spending, Spent, Trial
-from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
+from archsearch.statistics.score import Score
+from archsearch.statistics.verdict import Verdict
 from archsearch.training.job import Outcome
 from archsearch.units import counted, format_ms, parse_latency
 
@@ -30,8 +32,8 @@ class Row:
     """One network of a study.
 
     Attributes:
-        rank: place on the leaderboard, from 1: finalists by mean validation accuracy over their
-            seeds, then the others by their trial's; None without any accuracy, or where it stalled.
+        rank: place on the leaderboard, from 1: finalists by what is expected of them, then the others by
+            their trial's validation accuracy; None without any accuracy, or where it stalled.
         name: `trial-0007`, or a published network's name.
         label: the design in a few words.
         fill: FLOPs as a share of the budget; above 1 for some published networks.
@@ -42,6 +44,8 @@ class Row:
         trainings: of the network in all, those of the finals too.
         train_flops: that went into those that have ended (see `Spending`).
         final_val: validation accuracy of the retrainings.
+        expected: posterior mean of its true validation accuracy, from all its trainings of the full length
+            and those of the others; of a published network the mean of its retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
         latency_ms: median of a call of one image, exported, measured when nothing else ran
             (finalists only); a tenth of the calls took less than `latency_p10_ms`, a tenth more
@@ -53,8 +57,8 @@ class Row:
             it does not win while another one is within.
         findings: departures from the rules its space holds; None: an earlier version did not look.
         obeys: rules that the study has freed and that it follows all the same.
-        lost: retrainings that were asked for and failed, or stalled where others of the network learnt;
-            `lost_why` is what the last of them said.
+        lost: retrainings that failed, or stalled where others of the network learnt; `lost_why` is what the
+            last of them said.
         stalled: whether it has learnt nothing, also where it was tried again at a lower rate; its accuracies
             are those of guessing.
         stalls: its trainings that stalled, of both tries in both.
@@ -80,6 +84,7 @@ class Row:
     trainings: int = 0
     train_flops: int = 0
     final_val: Score | None = None
+    expected: float | None = None
     test: Score | None = None
     latency_ms: float | None = None
     latency_p10_ms: float | None = None
@@ -112,6 +117,7 @@ class StudyResult:
     Attributes:
         status: `running` (or cut off: ask the lock), `interrupted`, `complete` or `failed`.
         rows: the leaderboard, best first.
+        verdict: what it shows of the winner; None: there is no winner yet, or nothing to compare it with.
         best_key: key of the winner's training whose weights are kept for export.
         exports: folder or file by format.
         trials: how many trials were asked for.
@@ -128,6 +134,7 @@ class StudyResult:
     settings: RunSettings
     dataset: DatasetFacts
     rows: tuple[Row, ...]
+    verdict: Verdict | None = None
     best_key: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
@@ -153,7 +160,7 @@ class StudyResult:
 
     @property
     def winner(self) -> Row | None:
-        """The finalist with the best mean validation accuracy; None before the finals.
+        """The finalist of which most is expected; None before the finals.
 
         Of a full training its network, once it has been trained.
         """
@@ -205,6 +212,8 @@ def read_result(store: StudyStore) -> StudyResult:
     facts, finals = store.facts, store.finals
     spent = tuple(_spent(store))
     rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
+    judge = judge_of(store)
+    rows = [_with_expected(row, judge) for row in rows]
     best = _winner(rows) if facts.training is None else _trained(rows)
     ranked = []
     for place, row in enumerate(sorted(rows, key=_order), start=1):
@@ -217,6 +226,7 @@ def read_result(store: StudyStore) -> StudyResult:
         settings=facts.settings,
         dataset=facts.dataset,
         rows=tuple(ranked),
+        verdict=_verdict(ranked, judge),
         best_key=None if best is None else str(best_final_key(best, finals)),
         exports=facts.exports,
         trials=facts.settings.trials,
@@ -237,7 +247,7 @@ def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
     searched = {trial.design.name: trial for trial in store.trials}
     rows = [_trial_row(trial, finals) for trial in store.trials]
     rows += [_published_row(design, finals) for design in facts.baselines]
-    rows = [_with_lost(row, finals, facts.settings.seeds) for row in _with_spent(rows, spent)]
+    rows = [_with_lost(row, finals) for row in _with_spent(rows, spent)]
     return [_with_stalls(row, searched.get(row.name), finals) for row in rows]
 
 
@@ -353,14 +363,13 @@ def _row(design: Design, finals: Finals) -> Row:
     )
 
 
-def _with_lost(row: Row, finals: Finals, seeds: int) -> Row:
-    """Return a row that says which of its retrainings do not count; further ones than asked for may fail."""
+def _with_lost(row: Row, finals: Finals) -> Row:
+    """Return a row that says which of its retrainings do not count."""
     counting = _complete(row.name, finals)
     lost = [
         f"stalled: {outcome.reason}" if outcome.stalled else outcome.reason
         for key, outcome in finals.items()
-        if key.name == row.name and (key.seed or 0) <= seeds and key not in counting
-        if outcome.status != "pruned"
+        if key.name == row.name and key not in counting and outcome.status != "pruned"
     ]
     return replace(row, lost=len(lost), lost_why=lost[-1]) if lost else row
 
@@ -408,6 +417,22 @@ def _with_latency(
     return done
 
 
+def _with_expected(row: Row, judge: Judge | None) -> Row:
+    """Return a row that says what is expected of its network."""
+    if judge is not None and row.name in judge.belief.names:
+        return replace(row, expected=judge.belief.expected[row.name])
+    # Published networks are none of those that the others are judged by.
+    return row if row.final_val is None else replace(row, expected=row.final_val.mean)
+
+
+def _verdict(rows: Sequence[Row], judge: Judge | None) -> Verdict | None:
+    winner = next((row.name for row in rows if row.winner), None)
+    if winner is None or judge is None:
+        return None
+    retrained = [row.name for row in rows if row.retrained and row.name in judge.belief.names]
+    return judge.verdict(winner, retrained=retrained)
+
+
 def _winner(rows: Sequence[Row]) -> str | None:
     """Return the winner by validation alone, among those that are quick enough, if any is.
 
@@ -418,7 +443,7 @@ def _winner(rows: Sequence[Row]) -> str | None:
         return None
     able = [row for row in able if not row.stalled] or able
     able = [row for row in able if not row.too_slow] or able
-    return min(able, key=lambda row: (-(row.final_val.mean if row.final_val else 0), row.name)).name
+    return min(able, key=lambda row: (-(row.expected or 0), row.name)).name
 
 
 def _trained(rows: Sequence[Row]) -> str | None:
@@ -429,7 +454,7 @@ def _trained(rows: Sequence[Row]) -> str | None:
 def _order(row: Row) -> tuple[int, float, float, int, str]:
     """Finalists first: one lucky trial must not stand above a mean over seeds."""
     if row.final_val is not None and not row.stalled:
-        return (0, 0, -row.final_val.mean, 0, row.name)
+        return (0, 0, -(row.expected or 0), 0, row.name)
     group = 3 if row.stalled else {"complete": 1, "pruned": 2}.get(row.status, 4)
     accuracy = row.val_accuracy if row.val_accuracy is not None else -math.inf
     return (group, -row.rung, -accuracy, -row.epochs, row.name)

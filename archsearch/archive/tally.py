@@ -11,10 +11,10 @@ from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import UNFINISHED
-from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.archive.stored_trials import count_noted, count_trials, engine_of
 from archsearch.errors import DamagedError
+from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Tally:
 
     Attributes:
         done: trials that have ended; of a full training, trainings.
-        best_val: the best validation accuracy so far: as the first line of the leaderboard has it.
+        best_val: the best validation accuracy so far: the best mean of retrainings, or of a trial.
     """
 
     facts: StudyFacts
@@ -89,9 +89,8 @@ def _best_mean(finals: Mapping[str, Outcome]) -> float | None:
 
 def _of_store(store: StudyStore) -> Tally:
     rows = read_result(store).rows
-    best = None
-    if rows:
-        best = rows[0].final_val.mean if rows[0].final_val else rows[0].val_accuracy
+    means = [row.final_val.mean for row in rows if row.final_val]
+    best = max(means) if means else rows[0].val_accuracy if rows else None
     done = sum(trial.tried for trial in store.trials)
     if store.facts.training is not None:
         done = len(store.finals)

@@ -8,13 +8,13 @@ from typing import Any
 
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, StudyResult, best_of
-from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.recipes.kept import own_parts
 from archsearch.recipes.named import find_recipe, written
 from archsearch.recipes.recipe import with_parts
 from archsearch.report.columns import without_guesses
+from archsearch.statistics.score import Score
 from archsearch.units import parse_flops
 
 
@@ -26,7 +26,9 @@ class Standing:
         val, test: of the winner's retrainings; those of `baseline_` of the baseline's.
         freed: design rules that the study has freed.
         latency_ms: of a call of one image, exported, measured after the finals.
-        gain: the winner's mean test accuracy over the baseline's, in points of a hundred.
+        gain: the winner's mean test accuracy over the baseline's, in points of a hundred; None where it is
+            the baseline itself.
+        verdict: what the study shows, in a sentence; empty: nothing yet.
     """
 
     study: str
@@ -50,6 +52,7 @@ class Standing:
     baseline_test: Score | None = None
     baseline_latency_ms: float | None = None
     gain: float | None = None
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,7 @@ def _standing(result: StudyResult) -> Standing:
     matched = next((row for row in searched if row.origin == "matched"), None)
     gain = None
     learnt = best and matched and not best.stalled and not matched.stalled
-    if learnt and best and matched and best.test and matched.test:
+    if learnt and best and matched and best is not matched and best.test and matched.test:
         gain = 100 * (best.test.mean - matched.test.mean)
     return Standing(
         study=result.study,
@@ -158,6 +161,7 @@ def _standing(result: StudyResult) -> Standing:
         freed=tuple(sorted(result.settings.relaxed())),
         networks=len(result.rows),
         gain=gain,
+        verdict="" if result.verdict is None else result.verdict.words,
         **({} if best is None else _facts(best, "")),
         **({} if matched is None else _facts(matched, "baseline_")),
     )

@@ -335,7 +335,9 @@ def headline(event: StudyStarted) -> str:
     if event.network:
         return f"Full training {event.study}: {event.network}; {data}"
     goes_on = f" (goes on; {event.done} done)" if event.done else ""
-    trials = counted(s.trials, "trial") if s.trials < BOUNDED_TRIALS else "as many trials as fit"
+    trials = counted(min(s.trials, event.distinct), "trial")
+    if s.trials >= BOUNDED_TRIALS:
+        trials = "as many trials as fit" if event.distinct > s.trials else f"at most {trials}"
     bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
@@ -383,6 +385,10 @@ def ended_text(event: JobEnded) -> str:
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
     trainings = counted(event.jobs, "training")
+    named = ", ".join(event.entrants)
     if event.full:
-        return f"Training {', '.join(event.entrants)} from scratch, {trainings}"
-    return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"
+        return f"Training {named} from scratch, {trainings}"
+    if not event.candidates:
+        return f"Finals: {named} from scratch, {trainings}"
+    others = f"those of {counted(event.candidates, 'candidate')} that may win"
+    return f"Finals: {' and '.join(filter(None, (named, others)))} from scratch, {trainings}"

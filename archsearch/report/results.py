@@ -9,12 +9,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archsearch.archive.leaderboard import StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
 from archsearch.report.columns import (
     columns,
     freed_text,
+    legend,
     origin_text,
     score_text,
     spent_text,
@@ -41,7 +42,9 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(without_guesses(row)) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
+    verdict = () if result.verdict is None else result.verdict.lines
     captions = [
+        *verdict,
         *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
         *filter(None, [stalled_text(result)]),
         *result.lost,
@@ -51,6 +54,8 @@ def leaderboard(
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
         )
+    if result.training is None and (words := legend(shown, rows)):
+        captions.append(words)
     table.caption = "\n".join(captions) or None
     return table
 
@@ -65,7 +70,8 @@ def ending(
         home: where it lies.
         tracking_uri: where its runs are; None: in the home.
     """
-    lines = [*_winner_lines(result), *result.lost]
+    lines = [] if result.winner is None else _winner_lines(result, result.winner)
+    lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
     lines.append(
@@ -83,12 +89,11 @@ def ending(
     return tuple(shown)
 
 
-def _winner_lines(result: StudyResult) -> list[str]:
-    """Say which network came out best."""
-    winner = result.winner
-    if winner is None:
-        return []
+def _winner_lines(result: StudyResult, winner: Row) -> list[str]:
+    """Say what won, what it costs and how it did on the test images."""
     first = "Best" if result.training is None else "Trained"
+    if winner.origin == "matched" and result.training is None:
+        first = "Best is the baseline"
     test = None if winner.stalled else winner.test
     accuracy = test and f", test accuracy {score_text(test)} % (n = {test.n})"
     speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
 from archsearch.report.columns import (
     columns,
     freed_text,
+    legend,
     origin_text,
     score_text,
     spent_text,
@@ -19,6 +19,7 @@ from archsearch.report.columns import (
     without_guesses,
 )
 from archsearch.report.picture import draw_complexity, draw_curves
+from archsearch.statistics.score import Score
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
 
@@ -104,13 +105,20 @@ def _summary(result: StudyResult, standing: Standing) -> str:
         lines.append(f"{spent[0].upper()}{spent[1:]}.")
     if (earlier := origin_text(result)) is not None:
         lines.append(f"{as_markdown(earlier)}.")
-    if standing.baseline:
-        gain = "" if standing.gain is None else f", the best gains {standing.gain:+.1f} points"
+    if result.verdict is not None:
+        lines += [as_markdown(line) for line in result.verdict.lines]
+    if standing.baseline and not _is_baseline(result.winner):
+        gain = "" if standing.gain is None else f", the best {standing.gain:+.1f} points"
         lines.append(
             f"Matched baseline: {as_markdown(standing.baseline)}, test accuracy "
             f"{score(standing.baseline_test) or 'not measured'}{gain}."
         )
     return "  \n".join(lines)
+
+
+def _is_baseline(winner: Row | None) -> bool:
+    """Whether there is nothing else to compare the winner with than itself."""
+    return winner is not None and winner.origin == "matched"
 
 
 def _table(rows: tuple[Row, ...], *, full: bool) -> str:
@@ -123,6 +131,8 @@ def _table(rows: tuple[Row, ...], *, full: bool) -> str:
             cells = [f"**{cell}**" if column.head == "network" else cell
                      for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
         lines.append(_line(cells))
+    if not full:
+        lines += ["", f"{as_markdown(legend(shown, rows))}."]
     return "\n".join(lines)
 
 

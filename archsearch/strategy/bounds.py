@@ -10,8 +10,12 @@ from typing import Final, NamedTuple
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
 
-FINALS_SHARE: Final = 0.5
-"""The share of a bound that is kept for the finals at most."""
+_FINALS_SHARE: Final = 0.3
+"""The share of a bound that is kept for the finals at most: the rest is search;"""
+_LEAST_FINALS: Final = 2
+"""but these trainings are, the best candidate's and the baseline's,"""
+_LEAST_SHARE: Final = 0.5
+"""as far as they fit into this share."""
 _SPARE: Final = 0.25
 """The share of what is kept for the finals that a trial under way may take."""
 _LATE: Final = 0.02
@@ -28,6 +32,18 @@ class Load:
 
     seconds: float = 0.0
     flops: float = 0.0
+
+
+def kept_for_finals(finals: float, *, one: float, bound: float) -> float:
+    """Return what of a bound is kept for the finals, in its own unit.
+
+    Args:
+        finals: what all that are asked for take.
+        one: what one training takes.
+        bound: of everything.
+    """
+    least = min(_LEAST_FINALS * one, _LEAST_SHARE * bound)
+    return min(finals, max(_FINALS_SHARE * bound, least))
 
 
 class Least(NamedTuple):
@@ -212,8 +228,8 @@ class Bounds:
             if self.elapsed_s + needed_s > self.time_s:
                 return False
         if self.flops is not None:
-            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
-            return self._committed + share * self.trial.flops + reserve <= self.flops
+            needed = share * self.trial.flops + self._reserve_flops(self.flops)
+            return self._committed + needed <= self.flops
         return True
 
     def admits_final(self, load: Load) -> bool:
@@ -226,10 +242,10 @@ class Bounds:
 
     def cuts_trial(self, report: EpochReport) -> bool:
         """Whether a trial must end here: its rest would take too much of the finals' time, or FLOPs."""
-        if report.before and self.flops is not None:  # nobody has asked whether a second try fits
-            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
-            if self._committed + reserve > self.flops:
-                return True
+        # Nobody has asked whether a second try fits.
+        flops = self.flops if report.before else None
+        if flops is not None and self._committed + self._reserve_flops(flops) > flops:
+            return True
         if self.time_s is None:
             return False
         return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
@@ -260,7 +276,12 @@ class Bounds:
         # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
         slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
-        return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
+        return kept_for_finals(
+            slowness * self.finals.seconds, one=slowness * self.trial.seconds, bound=self.time_s
+        )
+
+    def _reserve_flops(self, bound: float) -> float:
+        return kept_for_finals(self.finals.flops, one=self.trial.flops, bound=bound)
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)

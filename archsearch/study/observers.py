@@ -238,7 +238,11 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         "spent_measuring_flops": float(spent.measuring),
     }
     found |= {"stalls": float(result.stalls), "retried": float(result.retried)}
-    winner = result.winner
+    winner, verdict = result.winner, result.verdict
+    if verdict is not None:
+        found |= {"verdict_probability": verdict.probability, "verdict_gain": verdict.gain}
+    if winner is not None and winner.expected is not None:
+        found["best_expected_accuracy"] = winner.expected
     if winner is not None and winner.final_val is not None:
         found["best_val_accuracy"] = winner.final_val.mean
         if winner.test is not None:
@@ -246,6 +250,12 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         if winner.latency_ms is not None:
             found["best_latency_ms"] = winner.latency_ms
     return found
+
+
+def verdict_tags(result: StudyResult) -> dict[str, str]:
+    """Return what the study shows, in words, for the tags of its run."""
+    verdict = result.verdict
+    return {} if verdict is None else {"verdict": " ".join(verdict.lines).removeprefix("Verdict: ")}
 
 
 def dataset_record(facts: DatasetFacts, *, classes: int) -> DatasetRecord:

@@ -159,6 +159,11 @@ class Outcome:
     device: str = ""
     """What was trained on; empty for the processor (the same jobs)."""
 
+    @property
+    def learnt(self) -> bool:
+        """Whether it came to its end, and better than guessing."""
+        return self.status == "complete" and not self.stalled
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLost:

@@ -144,20 +144,22 @@ def test_finalists_are_chosen_among_the_highest_rung_first(bench: Bench):
         row.val_accuracy for row in highest
     )
     phase = finals_of(bench.store, bench.settings, Bounds(), bench.length)
-    entrants = [entrant.design.name for entrant in phase.plan.entrants]
-    candidates = [
-        name for name in entrants if bench.store[int(name[-4:])].design.role == "candidate"
-    ]
-    assert len(candidates) == bench.settings.finalists
-    assert set(candidates) & {row.name for row in highest} == {row.name for row in highest[:2]}
-    assert announced(bench.store, phase).jobs == len(entrants) * bench.seeds
+    able = phase.plan.contestants
+    candidates = [name for name in able if able[name].design.role == "candidate"]
+    names = [row.name for row in highest]
+    assert set(names) <= set(candidates)
+    assert len(candidates) == max(len(names), bench.settings.finalists)
+    known = {one.name: one.values for one in phase.plan.contest.contestants}
+    assert all(bool(known[name]) == (name in names) for name in candidates)
+    assert announced(bench.store, phase).jobs == (bench.settings.finalists + 1) * bench.seeds
 
 
 def test_a_finalist_of_a_lower_rung_is_expected_to_take_its_full_length(bench: Bench):
     bench.trials = 3  # none is promoted
     bench.run(finals=False)
     phase = finals_of(bench.store, bench.settings, Bounds(), bench.length)
-    for entrant in phase.plan.entrants:
+    assert len(phase.plan.contestants) == 3
+    for entrant in phase.plan.contestants.values():
         trial = next(t for t in bench.store.trials if t.design.name == entrant.design.name)
         assert len(trial.trainings) == 1
         assert entrant.trial_s == pytest.approx(4 * trial.last.outcome.total_s)
