@@ -254,14 +254,17 @@ class RunSettings:
     seeds: int = field(
         default=None,  # type: ignore[assignment]  # is a number once made
         metadata=setting(
-            "Seeds to train a finalist, or NETWORK, from scratch with.", least=1, after="finalists"
+            "Seeds to train NETWORK with, or finalists, all in all.", least=1, after="finalists"
         ),
     )
     """Of a full training: its trainings. Not given: `DEFAULT_SEEDS`, or one."""
     finalists: int = field(
         default=1,
         metadata=setting(
-            "Candidates retrained from scratch.", least=1, after="val_every", commands=_RUN
+            "Candidates to retrain from scratch, times --seeds.",
+            least=1,
+            after="val_every",
+            commands=_RUN,
         ),
     )
     baselines: str = field(

@@ -3,7 +3,12 @@
 import os
 import signal
 import sqlite3
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +21,8 @@ pytest_plugins = ["tests.bench", "tests.images"]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# Threads of PyTorch that wait spin by default: of the CPU that other tests and workers could use.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A shell's background job starts with Ctrl-C ignored, and hands that on to every process a test starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -38,3 +45,27 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("ARCHSEARCH_", "MLFLOW_", "OPTUNA_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_are_read_once() -> Iterator[None]:
+    """What is installed on a path doesn't change while tests run; to read it was a quarter of their time."""
+    from archsearch import plugins
+
+    @cache
+    def found(path: tuple[str, ...], **asked: str) -> EntryPoints:
+        return entry_points(**asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "entry_points", lambda **asked: found(tuple(sys.path), **asked))
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs: MLflow takes 2 s to make its tables, and a copy takes none."""
+    from archsearch.tracking.connect import open_client, store_uri
+
+    home = tmp_path_factory.mktemp("empty")
+    open_client(store_uri(home))
+    return home / "mlflow.db"

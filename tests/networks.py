@@ -31,6 +31,15 @@ def vgg_like(side=16, channels=1, classes=5) -> Graph:
     return net.finish(net.dense(x, classes))
 
 
+def deep() -> Graph:
+    """A plain network without normalization, which high rates leave with units that never answer again."""
+    net = Tracer("deep", (16, 16, 1))
+    x = net.max_pool(net.relu(net.conv(net.input, 8, kernel=3, bias=True)), kernel=4)
+    for _ in range(4):
+        x = net.relu(net.conv(x, 8, kernel=3, bias=True))
+    return net.finish(net.dense(net.flatten(x), 5))
+
+
 def everything(seed: int) -> Graph:
     """A network with every op, its numbers drawn by `seed`."""
     rng = random.Random(seed)

@@ -105,9 +105,13 @@ def test_trained_models_load_from_their_files(tmp_path):
         hypermodel = SpaceHyperModel(space=space, flops="9M", input_shape=size, classes=3)
         hp = keras_tuner.HyperParameters()
         hypermodel.candidate(hp)
-        hp.values |= knobs
+        # As few layers as there are: TensorFlow takes seconds for each block more.
+        hp.values |= {
+            k.name: k.values()[0] for k in hypermodel.space.knobs(hypermodel.request)
+        } | knobs
         model = hypermodel.build(hp)
         assert layer in {type(one).__name__ for one in model.layers}
+        model.run_eagerly = True  # one step needs no graph
         model.fit(x, np.arange(8) % 3, verbose=0)
         np.savez(tmp_path / f"{space}.npz", x=x, y=model.predict(x, verbose=0))
         model.save(tmp_path / f"{space}.keras")
@@ -116,6 +120,7 @@ def test_trained_models_load_from_their_files(tmp_path):
         "import keras, numpy as np, sys, archsearch.keras_tuner\n"
         "for name in sys.argv[1:]:\n"
         "    model = keras.models.load_model(f'{name}.keras')\n"
+        "    model.run_eagerly = True\n"
         "    data = np.load(f'{name}.npz')\n"
         "    found = model.predict(data['x'], verbose=0)\n"
         "    np.testing.assert_allclose(found, data['y'], rtol=1e-4, atol=1e-5)\n"
@@ -131,9 +136,11 @@ def test_trained_models_load_from_their_files(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-# A search on TensorFlow is a test of its own.
+# A search on TensorFlow is a test of its own. JAX compiles for half a minute: in the quick run models are
+# built, saved and loaded on it in tests/training/test_user_configuration.py.
 @pytest.mark.parametrize(
-    "backend", ["torch", "jax", pytest.param("tensorflow", marks=pytest.mark.slow)]
+    "backend",
+    ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("jax", "tensorflow"))],
 )
 def test_models_are_tuned_on_every_backend_and_load_on_tensorflow(backend, tmp_path):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
@@ -141,7 +148,11 @@ def test_models_are_tuned_on_every_backend_and_load_on_tensorflow(backend, tmp_p
         "import keras, keras_tuner, numpy as np\n"
         "from archsearch.keras_tuner import SpaceHyperModel\n"
         "space = SpaceHyperModel(space='resnext', flops='9M', input_shape=(32, 32, 1), classes=3)\n"
-        "tuner = keras_tuner.RandomSearch(space, objective='val_accuracy', max_trials=1)\n"
+        "hp = keras_tuner.HyperParameters()\n"
+        "for knob, value in (('depth3', 1), ('depth4', 0), ('cardinality', 2)):\n"  # few blocks
+        "    hp.Fixed(knob, value)\n"
+        "tuner = keras_tuner.RandomSearch(\n"
+        "    space, objective='val_accuracy', max_trials=1, hyperparameters=hp)\n"
         "x, y = np.ones((8, 32, 32, 1), 'float32'), np.arange(8) % 3\n"
         "tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)\n"
         "(model,) = tuner.get_best_models(1)\n"

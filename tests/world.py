@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from archsearch.archive.leaderboard import StudyResult, read_result
@@ -15,6 +16,7 @@ from archsearch.study.ports import Services
 from archsearch.testing.fake_engine import FakeClock, FakeEngine
 from archsearch.testing.fake_gauge import FakeGauge
 from archsearch.testing.memory_tracker import MemoryTracker
+from archsearch.training.job import Job
 
 STUDY = "vgg-20M-digits"
 TRAIN = 1259  # of the digits, which every study here trains on unless it says otherwise
@@ -108,6 +110,13 @@ class World:
         if self.clock is not None:
             self.clock.now_s += self._export_s
         return folder.exports if self._export_with is None else self._export_with(store, folder)
+
+
+def alike(job: Job) -> float:
+    """Networks that differ no more than their trainings do: every further one tells something."""
+    return (
+        0.8 + 0.04 * Random(job.graph).random() + 0.04 * Random(f"{job.graph}{job.seed}").random()
+    )
 
 
 def interrupted_after(*counts: int) -> World:

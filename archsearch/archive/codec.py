@@ -2,7 +2,8 @@
 
 Format 4. Earlier ones are read all the same, and a study that goes on is written in format 4. Format 1, of
 version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
-Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe.
+Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe and trainings
+that stalled.
 """
 
 from collections.abc import Mapping
@@ -12,13 +13,13 @@ from typing import Any, Final
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
-from archsearch.archive.orders import Length, Order, Training
-from archsearch.archive.score import Score
+from archsearch.archive.orders import Length, Order, Training, of_last_try
 from archsearch.exchange.latency import Latency
 from archsearch.recipes.kept import read_recipe, values_of
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
 from archsearch.space.knobs import Knobs
+from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
 FORMAT: Final = 4
@@ -59,10 +60,12 @@ def kept_settings(settings: RunSettings) -> dict[str, Any]:
 
 def mark_of(facts: StudyFacts) -> dict[str, Any]:
     """Return what is written of a study as it is made."""
+    data = asdict(facts.dataset)
     mark = {
         "format": FORMAT,
         "settings": kept_settings(facts.settings),
-        "dataset": asdict(facts.dataset),
+        "dataset": data,
+        "common_share": data.pop("common_share"),  # earlier versions read the others alone
         "created": facts.created,
     }
     if facts.recipe is not None:
@@ -101,7 +104,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
             data[name] = tuple(data[name])
     return StudyFacts(
         settings=_settings(attributes["settings"]),
-        dataset=DatasetFacts(**data),
+        dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
         **changing,
@@ -205,8 +208,8 @@ def first_training(
     number: int, knobs: Knobs, reports: Mapping[int, float], record: Mapping[str, Any]
 ) -> Training:
     """Read a trial's first training from its attributes."""
-    design = design_of_record(record)
-    outcome = record.get(OUTCOME)
+    design, ended = design_of_record(record), record.get(OUTCOME)
+    outcome = None if ended is None else outcome_of(ended)
     return Training(
         order=Order(
             key=JobKey("search", design.name),
@@ -216,8 +219,8 @@ def first_training(
             seed=record.get("seed", 0),
             decision=record.get("decision", number),
         ),
-        reports=reports,
-        outcome=None if outcome is None else outcome_of(outcome),
+        reports=of_last_try(reports, outcome),
+        outcome=outcome,
     )
 
 
@@ -236,7 +239,9 @@ def training_record(training: Training) -> dict[str, Any]:
 
 def training_of(key: JobKey, first: Order, record: Mapping[str, Any]) -> Training:
     """Read what `training_record` gave; `first` is the trial's first order."""
-    outcome = record["outcome"]
+    ended = record["outcome"]
+    outcome = None if ended is None else outcome_of(ended)
+    reports = {int(epoch): value for epoch, value in record["reports"].items()}
     return Training(
         order=Order(
             key=key,
@@ -246,8 +251,8 @@ def training_of(key: JobKey, first: Order, record: Mapping[str, Any]) -> Trainin
             seed=record["seed"],
             decision=record["decision"],
         ),
-        reports={int(epoch): value for epoch, value in record["reports"].items()},
-        outcome=None if outcome is None else outcome_of(outcome),
+        reports=of_last_try(reports, outcome),
+        outcome=outcome,
     )
 
 

@@ -132,7 +132,7 @@ def design_of(candidate: Candidate, *, name: str, origin: Origin, suffix: str = 
     notes = json.loads(json.dumps(candidate.notes, default=str))  # what JSON lacks becomes text
     return Design(
         name=name,
-        label=" ".join(f"{candidate.space} {candidate.label}{suffix}".split()),
+        label=" ".join(f"{candidate.title}{suffix}".split()),
         origin=origin,
         graph=content_hash(candidate.graph),
         flops=candidate.cost.flops,

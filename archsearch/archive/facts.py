@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from archsearch.archive.design import Design
-from archsearch.archive.score import Score
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
+from archsearch.statistics.score import Score
 
 StudyStatus: TypeAlias = Literal["running", "interrupted", "complete", "failed"]
 
@@ -20,6 +20,7 @@ class DatasetFacts:
         input: height, width, channels.
         classes: their names, the first thousand of them.
         splits: images per split.
+        common_share: share of the most common class among the validation images; None: not known.
     """
 
     name: str
@@ -28,6 +29,7 @@ class DatasetFacts:
     input: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
+    common_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

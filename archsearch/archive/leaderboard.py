@@ -9,13 +9,15 @@ from typing import Any, Final
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts, FullTraining
+from archsearch.archive.judging import Judge, judge_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Spending, Spent, Trial
-from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.exchange.latency import Latency
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
+from archsearch.statistics.score import Score
+from archsearch.statistics.verdict import Verdict
 from archsearch.training.job import Outcome
 from archsearch.units import counted, format_ms, parse_latency
 
@@ -30,8 +32,8 @@ class Row:
     """One network of a study.
 
     Attributes:
-        rank: place on the leaderboard, from 1: finalists by mean validation accuracy over their
-            seeds, then the others by their trial's; None without any accuracy.
+        rank: place on the leaderboard, from 1: finalists by what is expected of them, then the others by
+            their trial's validation accuracy; None without any accuracy, or where it stalled.
         name: `trial-0007`, or a published network's name.
         label: the design in a few words.
         fill: FLOPs as a share of the budget; above 1 for some published networks.
@@ -42,6 +44,8 @@ class Row:
         trainings: of the network in all, those of the finals too.
         train_flops: that went into those that have ended (see `Spending`).
         final_val: validation accuracy of the retrainings.
+        expected: posterior mean of its true validation accuracy, from all its trainings of the full length
+            and those of the others; of a published network the mean of its retrainings.
         test: test accuracy of the retrainings: never used to choose anything.
         latency_ms: median of a call of one image, exported, measured when nothing else ran
             (finalists only); a tenth of the calls took less than `latency_p10_ms`, a tenth more
@@ -53,7 +57,13 @@ class Row:
             it does not win while another one is within.
         findings: departures from the rules its space holds; None: an earlier version did not look.
         obeys: rules that the study has freed and that it follows all the same.
-        lost: retrainings that were asked for and failed; `lost_why` is what the last of them said.
+        lost: retrainings that failed, or stalled where others of the network learnt; `lost_why` is what the
+            last of them said.
+        stalled: whether it has learnt nothing, also where it was tried again at a lower rate; its accuracies
+            are those of guessing.
+        stalls: its trainings that stalled, of both tries in both.
+        retried: its trainings that stalled at first and learnt at a share of the learning rate.
+        rate_share: that share, if the trainings that count needed it.
         graph: content hash of the network.
         seed: that the weights kept for export were trained with (the winner only).
     """
@@ -74,6 +84,7 @@ class Row:
     trainings: int = 0
     train_flops: int = 0
     final_val: Score | None = None
+    expected: float | None = None
     test: Score | None = None
     latency_ms: float | None = None
     latency_p10_ms: float | None = None
@@ -87,6 +98,10 @@ class Row:
     obeys: tuple[str, ...] = ()
     lost: int = 0
     lost_why: str = ""
+    stalled: bool = False
+    stalls: int = 0
+    retried: int = 0
+    rate_share: float = 1.0
     graph: str
 
     @property
@@ -102,6 +117,7 @@ class StudyResult:
     Attributes:
         status: `running` (or cut off: ask the lock), `interrupted`, `complete` or `failed`.
         rows: the leaderboard, best first.
+        verdict: what it shows of the winner; None: there is no winner yet, or nothing to compare it with.
         best_key: key of the winner's training whose weights are kept for export.
         exports: folder or file by format.
         trials: how many trials were asked for.
@@ -118,6 +134,7 @@ class StudyResult:
     settings: RunSettings
     dataset: DatasetFacts
     rows: tuple[Row, ...]
+    verdict: Verdict | None = None
     best_key: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
@@ -143,7 +160,7 @@ class StudyResult:
 
     @property
     def winner(self) -> Row | None:
-        """The finalist with the best mean validation accuracy; None before the finals.
+        """The finalist of which most is expected; None before the finals.
 
         Of a full training its network, once it has been trained.
         """
@@ -160,6 +177,16 @@ class StudyResult:
         )
 
     @property
+    def stalls(self) -> int:
+        """Trainings that stalled, of both tries in both."""
+        return sum(row.stalls for row in self.rows)
+
+    @property
+    def retried(self) -> int:
+        """Trainings that stalled at first and learnt at a share of the learning rate."""
+        return sum(row.retried for row in self.rows)
+
+    @property
     def training_share(self) -> float:
         """Training steps' part of the time the workers had, from the run's start to its end."""
         had_s = self.wall_s * (self.settings.workers or 1)
@@ -174,6 +201,8 @@ class StudyResult:
             "settings": kept_settings(self.settings),
             "train_flops": self.spending.total,
             "training_share": self.training_share,
+            "stalls": self.stalls,
+            "retried": self.retried,
             "trained": None if self.trained is None else self.trained.to_dict(),
         }
 
@@ -181,22 +210,23 @@ class StudyResult:
 def read_result(store: StudyStore) -> StudyResult:
     """Return a study's result, put together from what its storage holds."""
     facts, finals = store.facts, store.finals
-    rows = [_trial_row(trial, finals) for trial in store.trials]
-    rows += [_published_row(design, finals) for design in facts.baselines]
     spent = tuple(_spent(store))
-    rows = [_with_lost(row, finals, facts.settings.seeds) for row in _with_spent(rows, spent)]
-    rows = _with_latency(rows, store.latencies, facts.settings.max_latency)
+    rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
+    judge = judge_of(store)
+    rows = [_with_expected(row, judge) for row in rows]
     best = _winner(rows) if facts.training is None else _trained(rows)
     ranked = []
     for place, row in enumerate(sorted(rows, key=_order), start=1):
         scored = any(score is not None for score in (row.final_val, row.val_accuracy, row.test))
-        ranked.append(replace(row, rank=place if scored else None, winner=row.name == best))
+        ranks = scored and not row.stalled
+        ranked.append(replace(row, rank=place if ranks else None, winner=row.name == best))
     return StudyResult(
         study=store.name,
         status=facts.status,
         settings=facts.settings,
         dataset=facts.dataset,
         rows=tuple(ranked),
+        verdict=_verdict(ranked, judge),
         best_key=None if best is None else str(best_final_key(best, finals)),
         exports=facts.exports,
         trials=facts.settings.trials,
@@ -209,6 +239,16 @@ def read_result(store: StudyStore) -> StudyResult:
         recipe=facts.recipe,
         training=facts.training,
     )
+
+
+def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
+    """Return a study's networks, in no order, with what came of their trainings."""
+    facts, finals = store.facts, store.finals
+    searched = {trial.design.name: trial for trial in store.trials}
+    rows = [_trial_row(trial, finals) for trial in store.trials]
+    rows += [_published_row(design, finals) for design in facts.baselines]
+    rows = [_with_lost(row, finals) for row in _with_spent(rows, spent)]
+    return [_with_stalls(row, searched.get(row.name), finals) for row in rows]
 
 
 def spent_flops(store: StudyStore) -> int:
@@ -268,9 +308,10 @@ def _outcomes(store: StudyStore) -> list[Outcome]:
 
 
 def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
-    """Return a network's retrainings that came to their ends."""
+    """Return a network's retrainings that came to their ends; if any has learnt, without what stalled."""
     mine = {key: outcome for key, outcome in finals.items() if key.name == name}
-    return {key: outcome for key, outcome in mine.items() if outcome.status == "complete"}
+    mine = {key: outcome for key, outcome in mine.items() if outcome.status == "complete"}
+    return {key: outcome for key, outcome in mine.items() if not outcome.stalled} or mine
 
 
 def _trial_row(trial: Trial, finals: Finals) -> Row:
@@ -322,14 +363,32 @@ def _row(design: Design, finals: Finals) -> Row:
     )
 
 
-def _with_lost(row: Row, finals: Finals, seeds: int) -> Row:
-    """Return a row that says which of its retrainings failed; further ones than asked for may."""
+def _with_lost(row: Row, finals: Finals) -> Row:
+    """Return a row that says which of its retrainings do not count."""
+    counting = _complete(row.name, finals)
     lost = [
-        outcome.reason
+        f"stalled: {outcome.reason}" if outcome.stalled else outcome.reason
         for key, outcome in finals.items()
-        if key.name == row.name and (key.seed or 0) <= seeds and outcome.status == "failed"
+        if key.name == row.name and key not in counting and outcome.status != "pruned"
     ]
     return replace(row, lost=len(lost), lost_why=lost[-1]) if lost else row
+
+
+def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
+    """Return a row that says which of its trainings stalled; its retrainings, if any, are what counts."""
+    trainings = () if trial is None else trial.trainings
+    searched = [t.outcome for t in trainings if t.outcome is not None]
+    again = [outcome for key, outcome in finals.items() if key.name == row.name]
+    counting = again or searched[-1:]
+    learnt = [outcome for outcome in counting if outcome.status != "failed" and not outcome.stalled]
+    slowed = [o for o in (*searched, *again) if o.rate_share < 1 and not o.stalled]
+    return replace(
+        row,
+        stalled=not learnt and any(outcome.stalled for outcome in counting),
+        stalls=sum(outcome.stalled for outcome in (*searched, *again)),
+        retried=sum(outcome.status == "complete" for outcome in slowed),
+        rate_share=min((outcome.rate_share for outcome in learnt), default=1.0),
+    )
 
 
 def _with_latency(
@@ -358,6 +417,22 @@ def _with_latency(
     return done
 
 
+def _with_expected(row: Row, judge: Judge | None) -> Row:
+    """Return a row that says what is expected of its network."""
+    if judge is not None and row.name in judge.belief.names:
+        return replace(row, expected=judge.belief.expected[row.name])
+    # Published networks are none of those that the others are judged by.
+    return row if row.final_val is None else replace(row, expected=row.final_val.mean)
+
+
+def _verdict(rows: Sequence[Row], judge: Judge | None) -> Verdict | None:
+    winner = next((row.name for row in rows if row.winner), None)
+    if winner is None or judge is None:
+        return None
+    retrained = [row.name for row in rows if row.retrained and row.name in judge.belief.names]
+    return judge.verdict(winner, retrained=retrained)
+
+
 def _winner(rows: Sequence[Row]) -> str | None:
     """Return the winner by validation alone, among those that are quick enough, if any is.
 
@@ -366,8 +441,9 @@ def _winner(rows: Sequence[Row]) -> str | None:
     able = [row for row in rows if row.origin != "published" and row.final_val is not None]
     if not able:
         return None
+    able = [row for row in able if not row.stalled] or able
     able = [row for row in able if not row.too_slow] or able
-    return min(able, key=lambda row: (-(row.final_val.mean if row.final_val else 0), row.name)).name
+    return min(able, key=lambda row: (-(row.expected or 0), row.name)).name
 
 
 def _trained(rows: Sequence[Row]) -> str | None:
@@ -377,8 +453,8 @@ def _trained(rows: Sequence[Row]) -> str | None:
 
 def _order(row: Row) -> tuple[int, float, float, int, str]:
     """Finalists first: one lucky trial must not stand above a mean over seeds."""
-    if row.final_val is not None:
-        return (0, 0, -row.final_val.mean, 0, row.name)
-    group = {"complete": 1, "pruned": 2}.get(row.status, 3)
+    if row.final_val is not None and not row.stalled:
+        return (0, 0, -(row.expected or 0), 0, row.name)
+    group = 3 if row.stalled else {"complete": 1, "pruned": 2}.get(row.status, 4)
     accuracy = row.val_accuracy if row.val_accuracy is not None else -math.inf
     return (group, -row.rung, -accuracy, -row.epochs, row.name)

@@ -67,6 +67,13 @@ class Training:
         return self.order.design.training_flops(images)
 
 
+def of_last_try(reports: Mapping[int, float], outcome: Outcome | None) -> Mapping[int, float]:
+    """Return what a training came to by epoch, without what a first try that stalled has left behind."""
+    if outcome is None or outcome.rate_share == 1.0:
+        return reports
+    return {epoch: accuracy for epoch, accuracy in reports.items() if epoch <= outcome.epochs}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """A network of the search with its trainings, the shortest first.

@@ -15,7 +15,7 @@ from archsearch.archive.databases import MARK, troubles
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.optuna_terms import distributions, states
-from archsearch.archive.orders import Order, State, Training, Trial
+from archsearch.archive.orders import Order, State, Training, Trial, of_last_try
 from archsearch.archive.stored_trials import StoredTrial, read_trials
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.latency import Latency
@@ -170,7 +170,9 @@ class StudyStore:
 
     def end_training(self, number: int, order: Order, outcome: Outcome) -> None:
         """Keep how one of a trial's trainings ended."""
-        training = replace(self._training(number, order), outcome=outcome)
+        training = self._training(number, order)
+        reports = of_last_try(training.reports, outcome)
+        training = replace(training, outcome=outcome, reports=reports)
         if order.key.rung:
             self._put_training(number, training)
             return

@@ -131,15 +131,18 @@ class StudyFolder:
         )
 
     def add_epoch(self, report: EpochReport) -> None:
-        """Keep how a job stood after an epoch; its first epoch begins it anew."""
+        """Keep how a job stood after an epoch; its first epoch, but of a second try, begins it anew."""
         path = self._epochs(report.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if report.epoch == 1 else "a", encoding="utf-8") as file:
+        first = report.epoch == 1 and not report.before
+        with path.open("w" if first else "a", encoding="utf-8") as file:
             # A study that was interrupted keeps the same lines as one that was not.
             file.write(json.dumps(asdict(replace(report, outdated=False))) + "\n")
 
     def read_epochs(self, key: str) -> list[EpochReport]:
         """Return a job's epochs in order, each once; a line cut short by a power cut is left out.
+
+        Those of a first try that stalled come before those of the second one.
 
         Lines that are damaged otherwise are left out, too, and a warning says how many.
         """
@@ -148,18 +151,18 @@ class StudyFolder:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
-        reports: dict[int, EpochReport] = {}
+        reports: dict[tuple[int, int], EpochReport] = {}
         damaged = 0
         for line in lines:
             report = _epoch_of(line)
             if report is not None:
-                reports[report.epoch] = report
+                reports[report.before, report.epoch] = report
             elif line is not lines[-1]:
                 damaged += 1
         if damaged:
             left = f"{counted(damaged, 'line')} of {len(lines)} are damaged and left out"
             _log.warning("%s: %s; its curve has gaps", path, left)
-        return [reports[epoch] for epoch in sorted(reports)]
+        return [reports[place] for place in sorted(reports)]
 
     @property
     def has_trained(self) -> bool:

@@ -11,10 +11,10 @@ from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import UNFINISHED
-from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.archive.stored_trials import count_noted, count_trials, engine_of
 from archsearch.errors import DamagedError
+from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Tally:
 
     Attributes:
         done: trials that have ended; of a full training, trainings.
-        best_val: the best validation accuracy so far: as the first line of the leaderboard has it.
+        best_val: the best validation accuracy so far: the best mean of retrainings, or of a trial.
     """
 
     facts: StudyFacts
@@ -73,9 +73,13 @@ def read_tally(storage: "BaseStorage", name: str) -> Tally:
 
 
 def _best_mean(finals: Mapping[str, Outcome]) -> float | None:
-    """Return the best mean accuracy of a network's retrainings; None where none came to its end."""
+    """Return the best mean accuracy of a network's retrainings; None where none came to its end.
+
+    What stalled does not count, unless all did.
+    """
     by_name: dict[str, list[float]] = {}
-    for text, outcome in finals.items():
+    learnt = {text: outcome for text, outcome in finals.items() if not outcome.stalled}
+    for text, outcome in (learnt or finals).items():
         if outcome.status == "complete" and outcome.val_accuracy is not None:
             name = JobKey.parse(text).name
             by_name.setdefault(name, []).append(outcome.val_accuracy)
@@ -85,9 +89,8 @@ def _best_mean(finals: Mapping[str, Outcome]) -> float | None:
 
 def _of_store(store: StudyStore) -> Tally:
     rows = read_result(store).rows
-    best = None
-    if rows:
-        best = rows[0].final_val.mean if rows[0].final_val else rows[0].val_accuracy
+    means = [row.final_val.mean for row in rows if row.final_val]
+    best = max(means) if means else rows[0].val_accuracy if rows else None
     done = sum(trial.tried for trial in store.trials)
     if store.facts.training is not None:
         done = len(store.finals)

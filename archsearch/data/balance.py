@@ -14,6 +14,11 @@ def imbalance(counts: Sequence[int]) -> float:
     return max(present) / min(present) if present else 1.0
 
 
+def largest_share(labels: Labels) -> float | None:
+    """Return the share of the most common class: what naming it always gets right; None without images."""
+    return float(np.max(np.bincount(labels)) / len(labels)) if len(labels) else None
+
+
 def class_weights(labels: Labels, classes: int) -> tuple[float, ...]:
     """Weigh each class so that all together count alike: n / (classes · n_c).
 

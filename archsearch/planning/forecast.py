@@ -16,6 +16,7 @@ from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing
 from archsearch.readings.cost import cost
 from archsearch.readings.memory import training_memory
+from archsearch.strategy.bounds import kept_for_finals
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import evaluation_count
 from archsearch.units import (
@@ -169,14 +170,15 @@ def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
 def forecast(problem: Problem, done: Done) -> Forecast:
     """Return what a run will take, counted; how long that is on this machine `timed` adds."""
     settings, dataset = problem.settings, problem.dataset
-    ladder = Ladder.of(problem, done)
-    trials = max(0, problem.trials - done.trials)
+    ladder, plan = Ladder.of(problem, done), problem.plan()
+    trials = min(problem.trials, plan.get("distinct") or problem.trials)
+    trials = max(0, trials - done.trials)
     finals, finals_flops = _finals(problem, ladder.full_flops, done.finals)
     measured = problem.retrained + len(problem.networks)
     batch = problem.recipe.batch // problem.sharing.devices
     memory = training_memory(problem.example, batch=batch)
     found = Forecast(
-        **problem.plan(),
+        **plan,
         input=dataset.input,
         resized=settings.input is not None,
         classes=len(dataset.classes),
@@ -287,6 +289,7 @@ def timed(
     fit = _fit(
         found, ladder, problem,
         search_s=search_s, besides_s=elapsed_s + found.closing_s, finals_s=finals_s,
+        full_s=trial_s,
     )  # fmt: skip
     trials = found.trials if fit is None else fit
     total_s = elapsed_s + search_s(trials) + finals_s + found.closing_s
@@ -329,20 +332,21 @@ def _fit(
     search_s: Callable[[int], float],
     besides_s: float,
     finals_s: float,
+    full_s: float,
 ) -> int | None:
-    """Return the trials that fit into the bounds, the finals taking half of these at most."""
+    """Return the trials that fit into the bounds, the finals taking their share of these at most."""
     settings = problem.settings
     if not problem.trials:
         return None
     counts = []
     if settings.max_time is not None:
         bound_s = parse_duration(settings.max_time)
-        left_s = bound_s - besides_s - min(finals_s, bound_s / 2)
-        counts.append(most(found.trials, cost=search_s, bound=left_s))
+        kept_s = kept_for_finals(finals_s, one=full_s, bound=bound_s)
+        counts.append(most(found.trials, cost=search_s, bound=bound_s - besides_s - kept_s))
     if settings.search_flops is not None:
         bound = parse_flops(settings.search_flops)
-        left = bound - min(found.finals_flops, bound // 2)
-        counts.append(most(found.trials, cost=ladder.spent, bound=left))
+        kept = kept_for_finals(found.finals_flops, one=ladder.full_flops, bound=bound)
+        counts.append(most(found.trials, cost=ladder.spent, bound=bound - kept))
     return min(counts) if counts else None
 
 

@@ -285,9 +285,8 @@ def pose(
     Raises:
         UserError: something asked for does not work.
     """
-    space = find_space(str(settings.space))
+    space = _space_of(settings, machine)
     asked, said = recipe_of(settings, kept)
-    _check_names(settings, machine, space)
     dataset = load(path := prepared(settings, kept, progress))
     recipe, smaller = of_one_batch(asked, dataset)
     request = _request(settings, recipe, dataset)
@@ -329,14 +328,16 @@ def length_of(settings: RunSettings, flops: int, *, train_images: int, batch: in
     return Length(images, -(-images // train_images))
 
 
-def _check_names(settings: RunSettings, machine: Machine, space: Space) -> None:
-    """Refuse what is misspelt before the data is prepared."""
+def _space_of(settings: RunSettings, machine: Machine) -> Space:
+    """Return the space; what is misspelt of what is asked for is refused before the data is prepared."""
+    space = find_space(str(settings.space))
     first_sharing(settings, machine, step_flops=1)
     named_baselines(settings)
     find_sampler(settings.sampler)
     if settings.fidelity != AUTO:
         find_fidelity(settings.fidelity)
     space.check_relaxed(Request((32, 32, 3), 2, Budget(1, 1), settings.relaxed()))
+    return space
 
 
 def prepared(

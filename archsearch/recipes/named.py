@@ -42,7 +42,10 @@ class Named:
 
 
 def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
-    """Return plain SGD with momentum in steps, as papers had it; `rate` is for their own batch."""
+    """Return plain SGD with momentum in steps, as papers had it; `rate` is for their own batch.
+
+    What stalls is not tried at another rate: that would be another recipe's figure.
+    """
     plain: dict[str, Any] = {
         "unnormalized_lr": 1.0,
         "nesterov": False,
@@ -52,6 +55,7 @@ def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
         "warmup": 0.0,
         "clip_norm": None,
         "dropout_epochs": None,
+        "retry_rate": None,
     }
     return Recipe(name=name, batch=batch, base_lr=rate * 256 / batch, **{**plain, **parts})
 

@@ -59,6 +59,9 @@ class Recipe(Augmentation):
     """What it multiplies the learning rate by there."""
     clip_norm: float | None = 2.0
     """Largest global norm of the gradients, against the first steps' leaps. None: no clipping."""
+    retry_rate: float | None = 1 / 3
+    """Share of the learning rate at which a training that stalled is tried once more, from the start: one
+    that diverged, or is no better than guessing at its end (archsearch.recipes.guessing). None: it is not."""
     ema: float | None = None
     """Decay of an exponential moving average of the weights, evaluated and kept in their place; short
     runs average over fewer steps. None: the weights themselves."""
@@ -80,6 +83,7 @@ class Recipe(Augmentation):
 
     def _own_checks(self) -> tuple[tuple[str, bool, str], ...]:
         momenta = {"momentum": self.momentum, "square momentum": self.square_momentum}
+        again = self.retry_rate
         return (
             *self._rate_checks(),
             (f"test crops {self.test_crops}", self.test_crops in (1, 10), "1 or 10"),
@@ -93,6 +97,7 @@ class Recipe(Augmentation):
                 self.dropout_epochs is None or 0 < self.dropout_epochs < math.inf,
                 "above 0",
             ),
+            (f"retry rate {again}", again is None or 0 < again < 1, "between 0 and 1"),
             (f"ema {self.ema}", self.ema is None or 0 < self.ema < 1, "between 0 and 1"),
             (
                 f"clip norm {self.clip_norm}",

@@ -8,12 +8,13 @@ from typing import Any
 
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, StudyResult, best_of
-from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.recipes.kept import own_parts
 from archsearch.recipes.named import find_recipe, written
 from archsearch.recipes.recipe import with_parts
+from archsearch.report.columns import without_guesses
+from archsearch.statistics.score import Score
 from archsearch.units import parse_flops
 
 
@@ -25,7 +26,9 @@ class Standing:
         val, test: of the winner's retrainings; those of `baseline_` of the baseline's.
         freed: design rules that the study has freed.
         latency_ms: of a call of one image, exported, measured after the finals.
-        gain: the winner's mean test accuracy over the baseline's, in points of a hundred.
+        gain: the winner's mean test accuracy over the baseline's, in points of a hundred; None where it is
+            the baseline itself.
+        verdict: what the study shows, in a sentence; empty: nothing yet.
     """
 
     study: str
@@ -49,6 +52,7 @@ class Standing:
     baseline_test: Score | None = None
     baseline_latency_ms: float | None = None
     gain: float | None = None
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ def points(result: StudyResult) -> list[Point]:
     for row in result.rows:
         again = row.final_val
         accuracy = again.mean if again else row.val_accuracy
-        if accuracy is not None and row.status != "failed":
+        if accuracy is not None and row.status != "failed" and not row.stalled:
             found.append(
                 Point(
                     label=row.label,
@@ -123,7 +127,10 @@ def curves(result: StudyResult, *, home: Path) -> list[Curve]:
         if row.final_val is None:
             continue
         kept = folder.read_epochs(str(JobKey("final", row.name, seed=1)))
-        accuracies = {r.epoch: r.val_accuracy for r in kept if r.val_accuracy is not None}
+        # Of two tries the one that counted.
+        last = max((r.before for r in kept), default=0)
+        own = [r for r in kept if r.before == last]
+        accuracies = {r.epoch: r.val_accuracy for r in own if r.val_accuracy is not None}
         if accuracies:
             found.append(
                 Curve(
@@ -141,7 +148,8 @@ def _standing(result: StudyResult) -> Standing:
     searched = result.rows if result.training is None else ()
     matched = next((row for row in searched if row.origin == "matched"), None)
     gain = None
-    if best and matched and best.test and matched.test:
+    learnt = best and matched and not best.stalled and not matched.stalled
+    if learnt and best and matched and best is not matched and best.test and matched.test:
         gain = 100 * (best.test.mean - matched.test.mean)
     return Standing(
         study=result.study,
@@ -153,15 +161,18 @@ def _standing(result: StudyResult) -> Standing:
         freed=tuple(sorted(result.settings.relaxed())),
         networks=len(result.rows),
         gain=gain,
+        verdict="" if result.verdict is None else result.verdict.words,
         **({} if best is None else _facts(best, "")),
         **({} if matched is None else _facts(matched, "baseline_")),
     )
 
 
 def _facts(row: Row, prefix: str) -> dict[str, Any]:
+    label = f"{row.label} (stalled)" if row.stalled else row.label
+    row = without_guesses(row)
     trial = None if row.val_accuracy is None else Score.of([row.val_accuracy])
     return {
-        prefix.removesuffix("_") or "best": row.label,
+        prefix.removesuffix("_") or "best": label,
         f"{prefix}flops": row.flops,
         f"{prefix}params": row.params,
         f"{prefix}val": row.final_val or trial,

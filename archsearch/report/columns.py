@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.archive.score import Score
 from archsearch.settings import RunSettings
+from archsearch.statistics.score import Score
 from archsearch.units import counted, format_count, ms_text
 
 
@@ -31,12 +31,12 @@ def columns(
 ) -> tuple[Column, ...]:
     """Return the columns these networks fill; with `reasons`, why each training ended as it did.
 
-    `val` is the trial's validation accuracy; `val again` and `test` are means over retrainings from scratch,
-    ± their standard deviation, over `n` seeds. `ms` is what a call of one image takes, exported; `rules`
-    says where a network departs from the design rules of its space; `spent` is the training FLOPs that
-    went into it. Of a `full` training, which has no trial and no budget, there is no more than it fills.
+    `rules` says where a network departs from the design rules of its space; `spent` is the training FLOPs
+    that went into it; the others are in `legend`. Of a `full` training, which has no trial and no budget,
+    there is no more than it fills.
     """
     optional = {
+        "expected %": not full and any(row.retrained and row.expected is not None for row in rows),
         "ms": any(row.latency_ms is not None for row in rows),
         "rules": any(row.findings or row.obeys for row in rows),
         "rung": any(row.rung for row in rows),
@@ -47,13 +47,44 @@ def columns(
     }
     shown = [column for column in _ALL if optional.get(column.head, True)]
     if full:
-        shown = [
-            replace(column, head="val %") if column.head == "val again %" else column
-            for column in shown
-        ]
+        shown = [_of_full_training(column) for column in shown]
     if reasons:
         shown[-1] = replace(shown[-1], cell=_reason_text)
     return tuple(shown)
+
+
+def _of_full_training(column: Column) -> Column:
+    """Return a column where nothing was searched: there is one validation accuracy, and no one to beat."""
+    if column.head == "val again %":
+        return replace(column, head="val %")
+    if column.head == "role":
+        return replace(column, cell=lambda row: row.origin if row.role == "baseline" else row.role)
+    return column
+
+
+def legend(shown: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Return what the words of a table mean, as far as it has them, in one sentence."""
+    heads = {column.head for column in shown}
+    meanings = [
+        ("matched", any(row.origin == "matched" for row in rows)),
+        ("fill", "fill" in heads),
+        ("ms", "ms" in heads),
+        ("val", "val again %" in heads),
+        ("val again", "val again %" in heads and any(row.final_val for row in rows)),
+        ("n", any(row.test for row in rows)),
+        ("expected", "expected %" in heads),
+    ]
+    told = [f"{word}: {_MEANINGS[word]}" for word, there in meanings if there]
+    return "; ".join(told)
+
+
+def role_text(row: Row) -> str:
+    """Return what a network is in its study: what won, what was retrained, what it is compared with."""
+    if row.role == "baseline":
+        return f"{row.origin}, winner" if row.winner else row.origin
+    if row.winner:
+        return "winner"
+    return "finalist" if row.retrained else "candidate"
 
 
 def score_text(score: Score | None) -> str:
@@ -65,15 +96,51 @@ def score_text(score: Score | None) -> str:
 
 
 def status_text(row: Row) -> str:
-    """Return how a network ended: a failure with its reason."""
+    """Return how a network's training ended: a failure with its reason."""
+    if row.stalled:
+        return "stalled"
     if row.status == "failed":
         return f"failed: {row.reason}"
-    status = "winner" if row.winner else row.status
+    status = row.status
+    if row.rate_share < 1:
+        status = f"{status}, {share_text(row.rate_share)} rate"
     return f"{status}, too slow" if row.too_slow else status
 
 
 def _reason_text(row: Row) -> str:
-    return f"{row.status}: {row.reason}" if row.reason else row.status
+    status = "stalled" if row.stalled else row.status
+    if row.rate_share < 1:
+        status = f"{status}, {share_text(row.rate_share)} rate"
+    return f"{status}: {row.reason}" if row.reason else status
+
+
+def share_text(share: float) -> str:
+    """Write a share of the learning rate: `⅓`, `0.5`."""
+    return "⅓" if abs(share - 1 / 3) < 1e-3 else f"{share:.2g}"
+
+
+def stalled_text(result: StudyResult) -> str:
+    """Say how many trainings stalled, and how many learnt in a second try; empty: all learnt at once."""
+    every = counted(sum(row.trainings for row in result.rows), "training")
+    rate = None if result.recipe is None else result.recipe.retry_rate
+    lower = "a part" if rate is None else share_text(rate)
+    found = []
+    if result.stalls:
+        also = "" if rate is None else f", also at {lower} of the rate"
+        found.append(f"{result.stalls} of {every} stalled: no better than guessing{also}")
+    if result.retried:
+        of = "" if result.stalls else f" of {every}"
+        found.append(
+            f"{result.retried}{of} learnt at {lower} of the rate, and stalled at the whole"
+        )
+    return "; ".join(found)
+
+
+def without_guesses(row: Row) -> Row:
+    """Return a row as tables show it: what a network that stalled has guessed right is no result."""
+    if not row.stalled:
+        return row
+    return replace(row, val_accuracy=None, final_val=None, test=None)
 
 
 def rules_text(row: Row) -> str:
@@ -135,11 +202,20 @@ def _accuracy(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
+_MEANINGS = {
+    "matched": "the space's classic under the same budget",
+    "fill": "share of the FLOP budget",
+    "ms": "a call of one image, exported",
+    "val": "validation accuracy in the search",
+    "val again": "the same, trained anew from scratch, mean ± standard deviation",
+    "n": "these trainings, each tested once",
+    "expected": "of further trainings, by all of its own and the others'; it decides who wins",
+}
+
 _ALL = (
     Column("", lambda row: "" if row.rank is None else str(row.rank)),
     Column("network", lambda row: row.label, right=False),
-    Column("role", lambda row: row.origin if row.role == "baseline" else "candidate",
-           right=False, spare=3),
+    Column("role", role_text, right=False, spare=12),
     Column("FLOPs", lambda row: format_count(row.flops), spare=7),
     Column("fill", lambda row: f"{row.fill:.1%}", spare=1),
     Column("params", lambda row: format_count(row.params), spare=5),
@@ -149,8 +225,9 @@ _ALL = (
     Column("spent", lambda row: format_count(row.train_flops) if row.train_flops else "", spare=1),
     Column("val %", lambda row: _accuracy(row.val_accuracy)),
     Column("val again %", lambda row: score_text(row.final_val), spare=9),
+    Column("expected %", lambda row: _accuracy(row.expected) if row.retrained else "", spare=4),
     Column("test %", lambda row: score_text(row.test)),
-    Column("n", lambda row: str(row.test.n) if row.test else "", spare=4),
+    Column("n", lambda row: str(row.test.n) if row.test else "", spare=8),
     Column("rules", rules_text, right=False, spare=2),
-    Column("status", status_text, right=False, spare=8),
+    Column("status", status_text, right=False, spare=3),
 )  # fmt: skip

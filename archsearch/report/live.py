@@ -17,6 +17,7 @@ from rich.text import Text
 from archsearch.archive.orders import Order
 from archsearch.planning.forecast import Forecast
 from archsearch.report.board import Board, BoardView, JobLine
+from archsearch.report.columns import share_text
 from archsearch.report.plan import plan_lines, plan_rows
 from archsearch.report.tables import PlainConsole, pairs
 from archsearch.settings import BOUNDED_TRIALS
@@ -334,7 +335,9 @@ def headline(event: StudyStarted) -> str:
     if event.network:
         return f"Full training {event.study}: {event.network}; {data}"
     goes_on = f" (goes on; {event.done} done)" if event.done else ""
-    trials = counted(s.trials, "trial") if s.trials < BOUNDED_TRIALS else "as many trials as fit"
+    trials = counted(min(s.trials, event.distinct), "trial")
+    if s.trials >= BOUNDED_TRIALS:
+        trials = "as many trials as fit" if event.distinct > s.trials else f"at most {trials}"
     bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
@@ -346,7 +349,10 @@ def headline(event: StudyStarted) -> str:
 def progress_text(event: EpochDone) -> str:
     """Say how a network stands after an epoch, and which one."""
     report, epochs = event.report, event.order.length.epochs
-    return f"epoch {report.epoch}/{epochs}  {standing(report, validated=_validated(report))}"
+    second = " of a second try" if report.before else ""
+    return (
+        f"epoch {report.epoch}/{epochs}{second}  {standing(report, validated=_validated(report))}"
+    )
 
 
 def standing(report: EpochReport, *, validated: str) -> str:
@@ -364,7 +370,10 @@ def ended_text(event: JobEnded) -> str:
     outcome = event.outcome
     if outcome is None:
         return event.status
-    parts = [f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status]
+    status: str = "stalled" if outcome.stalled else outcome.status
+    if outcome.rate_share < 1:
+        status = f"{status} at {share_text(outcome.rate_share)} of the rate"
+    parts = [f"{status} ({outcome.reason})" if outcome.reason else status]
     if outcome.val_accuracy is not None:
         parts.append(f"val {outcome.val_accuracy:.1%}")
     if outcome.test_accuracy is not None:
@@ -376,6 +385,10 @@ def ended_text(event: JobEnded) -> str:
 def finals_text(event: FinalistsStarted) -> str:
     """Say what is retrained."""
     trainings = counted(event.jobs, "training")
+    named = ", ".join(event.entrants)
     if event.full:
-        return f"Training {', '.join(event.entrants)} from scratch, {trainings}"
-    return f"Finals: {', '.join(event.entrants)} from scratch, {trainings}"
+        return f"Training {named} from scratch, {trainings}"
+    if not event.candidates:
+        return f"Finals: {named} from scratch, {trainings}"
+    others = f"those of {counted(event.candidates, 'candidate')} that may win"
+    return f"Finals: {' and '.join(filter(None, (named, others)))} from scratch, {trainings}"

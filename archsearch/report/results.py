@@ -9,10 +9,19 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archsearch.archive.leaderboard import StudyResult
+from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.commands import command, home_option
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import columns, freed_text, origin_text, score_text, spent_text
+from archsearch.report.columns import (
+    columns,
+    freed_text,
+    legend,
+    origin_text,
+    score_text,
+    spent_text,
+    stalled_text,
+    without_guesses,
+)
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -31,10 +40,13 @@ def leaderboard(
         spare=[column.head for column in spare],
     )
     for row in rows:
-        cells = (column.cell(row) for column in shown)
+        cells = (column.cell(without_guesses(row)) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
+    verdict = () if result.verdict is None else result.verdict.lines
     captions = [
+        *verdict,
         *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
+        *filter(None, [stalled_text(result)]),
         *result.lost,
         *filter(None, [spent_text(result)]),
     ]
@@ -42,6 +54,8 @@ def leaderboard(
         captions.append(
             f"{len(result.rows) - len(rows)} more: {command('leaderboard', result.study, home=home)}"
         )
+    if result.training is None and (words := legend(shown, rows)):
+        captions.append(words)
     table.caption = "\n".join(captions) or None
     return table
 
@@ -56,20 +70,7 @@ def ending(
         home: where it lies.
         tracking_uri: where its runs are; None: in the home.
     """
-    lines = []
-    winner = result.winner
-    first = "Best" if result.training is None else "Trained"
-    if winner is not None:
-        test = (
-            f", test accuracy {score_text(winner.test)} % (n = {winner.test.n})"
-            if winner.test
-            else ""
-        )
-        speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
-        lines.append(
-            f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
-            f"{format_count(winner.params)} parameters{speed}{test}"
-        )
+    lines = [] if result.winner is None else _winner_lines(result, result.winner)
     lines += result.lost
     for form, path in result.exports.items():
         lines.append(f"Exported ({form}): {path}")
@@ -86,6 +87,23 @@ def ending(
         again = command("track", result.study, home=home)
         shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
     return tuple(shown)
+
+
+def _winner_lines(result: StudyResult, winner: Row) -> list[str]:
+    """Say what won, what it costs and how it did on the test images."""
+    first = "Best" if result.training is None else "Trained"
+    if winner.origin == "matched" and result.training is None:
+        first = "Best is the baseline"
+    test = None if winner.stalled else winner.test
+    accuracy = test and f", test accuracy {score_text(test)} % (n = {test.n})"
+    speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
+    line = (
+        f"{first}: {winner.label}, {format_count(winner.flops)} FLOPs, "
+        f"{format_count(winner.params)} parameters{speed}{accuracy or ''}"
+    )
+    if not winner.stalled:
+        return [line]
+    return [line, f"It has learnt nothing: {stalled_text(result)}"]
 
 
 def _next(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:

@@ -6,11 +6,20 @@ from pathlib import Path
 
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.archive.score import Score
 from archsearch.errors import UserError
 from archsearch.report.analysis import Standing, compare, curves, points
-from archsearch.report.columns import columns, freed_text, origin_text, score_text, spent_text
+from archsearch.report.columns import (
+    columns,
+    freed_text,
+    legend,
+    origin_text,
+    score_text,
+    spent_text,
+    stalled_text,
+    without_guesses,
+)
 from archsearch.report.picture import draw_complexity, draw_curves
+from archsearch.statistics.score import Score
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
 
 
@@ -21,7 +30,7 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
         UserError: no network has an accuracy yet, or `out` can't be written.
     """
     found = points(result)
-    judged = result.training is not None and result.winner is not None
+    judged = result.stalls or (result.training is not None and result.winner is not None)
     if not found and not judged:
         raise UserError(f"study {result.study!r} has no network with an accuracy yet; run it first")
     trained = curves(result, home=home)
@@ -50,6 +59,8 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")
     parts += [f"{as_markdown(line)}." for line in result.lost]
+    if stalled := stalled_text(result):
+        parts.append(f"{as_markdown(stalled)}.")
     if points(result):
         parts.append("![Accuracy against FLOPs](complexity.png)")
         parts.append(
@@ -94,8 +105,10 @@ def _summary(result: StudyResult, standing: Standing) -> str:
         lines.append(f"{spent[0].upper()}{spent[1:]}.")
     if (earlier := origin_text(result)) is not None:
         lines.append(f"{as_markdown(earlier)}.")
-    if standing.baseline:
-        gain = "" if standing.gain is None else f", the best gains {standing.gain:+.1f} points"
+    if result.verdict is not None:
+        lines += [as_markdown(line) for line in result.verdict.lines]
+    if standing.baseline and not _is_baseline(result.winner):
+        gain = "" if standing.gain is None else f", the best {standing.gain:+.1f} points"
         lines.append(
             f"Matched baseline: {as_markdown(standing.baseline)}, test accuracy "
             f"{score(standing.baseline_test) or 'not measured'}{gain}."
@@ -103,16 +116,23 @@ def _summary(result: StudyResult, standing: Standing) -> str:
     return "  \n".join(lines)
 
 
+def _is_baseline(winner: Row | None) -> bool:
+    """Whether there is nothing else to compare the winner with than itself."""
+    return winner is not None and winner.origin == "matched"
+
+
 def _table(rows: tuple[Row, ...], *, full: bool) -> str:
     shown = columns(rows, reasons=True, full=full)
     lines = [_line(column.head for column in shown)]
     lines.append(f"|{'|'.join('--:' if column.right else '---' for column in shown)}|")
     for row in rows:
-        cells = [as_markdown(column.cell(row)) for column in shown]
+        cells = [as_markdown(column.cell(without_guesses(row))) for column in shown]
         if row.winner:
             cells = [f"**{cell}**" if column.head == "network" else cell
                      for column, cell in zip(shown, cells, strict=True)]  # fmt: skip
         lines.append(_line(cells))
+    if not full:
+        lines += ["", f"{as_markdown(legend(shown, rows))}."]
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ class Candidate:
         multiple: all widths are multiples of this: 8, 4, 2 or 1.
         widths: every width by name, in channels.
         label: the knobs in a few words.
+        title: the same where networks of several spaces stand side by side.
         notes: what the space records besides (exact roots, effect of rounding).
         holds: the rules it was built to hold.
         obeyed: the rules that were freed and that its knobs keep all the same.
@@ -42,6 +43,7 @@ class Candidate:
     multiple: int
     widths: Mapping[str, int]
     label: str
+    title: str
     notes: Mapping[str, object]
     holds: tuple[str, ...]
     obeyed: tuple[str, ...]
@@ -89,6 +91,7 @@ def _candidate(space: Space, knobs: Knobs, request: Request, fit: Fit, budget: B
             f"{space.name}: solved for {fit.flops:.0f} FLOPs, the network has {exact.flops}; "
             "a builder must not branch on widths"
         )
+    label = space.full_label(knobs, request)
     return Candidate(
         space=space.name,
         knobs=dict(knobs),
@@ -98,7 +101,8 @@ def _candidate(space: Space, knobs: Knobs, request: Request, fit: Fit, budget: B
         base_width=fit.base,
         multiple=common_multiple(tuple(widths.values())),
         widths=widths,
-        label=space.full_label(knobs, request),
+        label=label,
+        title=space.title_of(label),
         notes=space.notes(knobs, widths, request),
         holds=space.held_rules(knobs, request),
         obeyed=space.obeyed(knobs, request),

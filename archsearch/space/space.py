@@ -91,6 +91,10 @@ class Space(ABC):
         """Return the knobs as a few words that tell this candidate from another at a glance."""
         return " ".join(f"{name}={value}" for name, value in knobs.items())
 
+    def title_of(self, label: str) -> str:
+        """Return a label as it stands beside those of other spaces."""
+        return f"{self.name} {label}"
+
     # --- what follows for every space ----------------------------------------------------------
 
     @property

@@ -169,6 +169,10 @@ class UnionSpace(Space):
         family, own = self.family(knobs), self.own_knobs(knobs, request)
         return f"{family.name} {family.full_label(own, _asked(family, request))}"
 
+    def title_of(self, label: str) -> str:
+        """Return the label: it begins with the family."""
+        return label
+
     def full_label(self, knobs: Knobs, request: Request) -> str:
         """Return the label: the family's own says what freed rules gave."""
         return self.label(knobs, request)

@@ -10,8 +10,12 @@ from typing import Final, NamedTuple
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
 
-FINALS_SHARE: Final = 0.5
-"""The share of a bound that is kept for the finals at most."""
+_FINALS_SHARE: Final = 0.3
+"""The share of a bound that is kept for the finals at most: the rest is search;"""
+_LEAST_FINALS: Final = 2
+"""but these trainings are, the best candidate's and the baseline's,"""
+_LEAST_SHARE: Final = 0.5
+"""as far as they fit into this share."""
 _SPARE: Final = 0.25
 """The share of what is kept for the finals that a trial under way may take."""
 _LATE: Final = 0.02
@@ -30,6 +34,18 @@ class Load:
     flops: float = 0.0
 
 
+def kept_for_finals(finals: float, *, one: float, bound: float) -> float:
+    """Return what of a bound is kept for the finals, in its own unit.
+
+    Args:
+        finals: what all that are asked for take.
+        one: what one training takes.
+        bound: of everything.
+    """
+    least = min(_LEAST_FINALS * one, _LEAST_SHARE * bound)
+    return min(finals, max(_FINALS_SHARE * bound, least))
+
+
 class Least(NamedTuple):
     """The smallest bounds that do, in seconds and in training FLOPs; None: there is no such bound."""
 
@@ -43,6 +59,7 @@ class _Job:
     epochs: int
     began_s: float
     share: float = 1.0  # of the full length
+    before: int = 0  # epochs of a first try, which stalled
     walls_s: dict[int, float] = field(default_factory=dict)  # when epochs ended
     left_s: float = 0.0  # as of its last report
 
@@ -155,10 +172,14 @@ class Bounds:
         """Note how far a training is."""
         job = self._running.get(report.key)
         if job is not None:
-            job.walls_s[report.epoch] = report.wall_s
+            if report.before and not job.before:  # it has begun anew, and costs as much once more
+                job.before = report.before
+                job.load = Load(flops=job.load.flops * (1 + report.before / job.epochs))
+            done = report.before + report.epoch
+            job.walls_s[done] = report.wall_s
             job.left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
             # The first epoch has the start in it, the second has not.
-            if report.epoch == 2 and 1 in job.walls_s:
+            if done == 2 and 1 in job.walls_s:
                 self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, spent_flops: float, trial: bool) -> None:
@@ -207,8 +228,8 @@ class Bounds:
             if self.elapsed_s + needed_s > self.time_s:
                 return False
         if self.flops is not None:
-            reserve = min(self.finals.flops, FINALS_SHARE * self.flops)
-            return self._committed + share * self.trial.flops + reserve <= self.flops
+            needed = share * self.trial.flops + self._reserve_flops(self.flops)
+            return self._committed + needed <= self.flops
         return True
 
     def admits_final(self, load: Load) -> bool:
@@ -220,14 +241,21 @@ class Bounds:
         return self.flops is None or self._committed + load.flops <= self.flops
 
     def cuts_trial(self, report: EpochReport) -> bool:
-        """Whether a trial must end here: its rest would take too much of the finals' time."""
+        """Whether a trial must end here: its rest would take too much of the finals' time, or FLOPs."""
+        # Nobody has asked whether a second try fits.
+        flops = self.flops if report.before else None
+        if flops is not None and self._committed + self._reserve_flops(flops) > flops:
+            return True
         if self.time_s is None:
             return False
         return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
 
     def cuts_final(self, report: EpochReport) -> bool:
         """Whether a final must end here: its rest would not fit, and there is a result without it."""
-        return not self.no_result and self._too_late(report, self.closing_s)
+        if self.no_result:
+            return False
+        again = report.before and self.flops is not None and self._committed > self.flops
+        return bool(again) or self._too_late(report, self.closing_s)
 
     def least(self) -> Least:
         """Return the smallest bounds under which one trial and a final of each finalist fit."""
@@ -248,7 +276,12 @@ class Bounds:
         # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
         spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
         slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
-        return min(slowness * self.finals.seconds, FINALS_SHARE * self.time_s)
+        return kept_for_finals(
+            slowness * self.finals.seconds, one=slowness * self.trial.seconds, bound=self.time_s
+        )
+
+    def _reserve_flops(self, bound: float) -> float:
+        return kept_for_finals(self.finals.flops, one=self.trial.flops, bound=bound)
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)
@@ -258,8 +291,9 @@ class Bounds:
 
     def _epoch_s(self, job: _Job, report: EpochReport) -> float:
         """Return the seconds that each epoch after a report is expected to take."""
+        done = report.before + report.epoch
         begun, wall_s = next(iter(job.walls_s.items()))
-        if report.epoch > begun:
-            return (report.wall_s - wall_s) / (report.epoch - begun)
+        if done > begun:
+            return (report.wall_s - wall_s) / (done - begun)
         # What comes before the first step is no epoch, and one epoch alone may have been disturbed.
-        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / report.epoch
+        return _SURELY * max(0.0, report.wall_s - self._training_start_s) / done

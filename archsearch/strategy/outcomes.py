@@ -61,7 +61,14 @@ def settled(
         return checked(order, outcome)
     # What follows from a search must not depend on whether the worker was ahead.
     accuracy = accuracies[max(accuracies)] if accuracies else None
-    pruned = replace(outcome, status="pruned", epochs=epoch, val_accuracy=accuracy, reason=stop.why)
+    pruned = replace(
+        outcome,
+        status="pruned",
+        epochs=epoch,
+        val_accuracy=accuracy,
+        reason=stop.why,
+        stalled=False,
+    )
     return checked(order, pruned)
 
 

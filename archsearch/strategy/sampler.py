@@ -31,6 +31,7 @@ class Choices:
         classic: the knobs of the matched baseline.
         trials: networks to be tried, the baseline included where it is trained.
         seed: of the study.
+        val_images: that accuracies are of; None: it is not known.
     """
 
     knobs: tuple[Knob, ...]
@@ -38,6 +39,7 @@ class Choices:
     classic: Knobs | None = None
     trials: int = 1
     seed: int = 0
+    val_images: int | None = None
 
     @property
     def startup(self) -> int:

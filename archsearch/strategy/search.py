@@ -80,11 +80,15 @@ class SearchPlan:
 
 @dataclass(slots=True)
 class _Running:
-    """A training that runs: what was known when it was ordered, and its accuracies since."""
+    """A training that runs: what was known when it was ordered, and its accuracies since.
+
+    Those are of one try; `before` are the epochs of a first one that stalled.
+    """
 
     order: Order
     trial: int
     known: Known
+    before: int = 0
     curve: dict[int, float] = field(default_factory=dict)
 
 
@@ -346,7 +350,7 @@ class Search(Phase):
         origin: Origin = "matched" if proposal.classic else "search"
         found = Design(
             name=name,
-            label="no network" if full is None else f"{full.space} {full.label}",
+            label="no network" if full is None else full.title,
             origin=origin,
             graph=f"none-{len(self._trials)}",
         )
@@ -403,10 +407,14 @@ class Search(Phase):
         self._bounds.at(now_s)
         running = self._running[JobKey.parse(report.key)]
         accuracy = report.val_accuracy
+        if report.before != running.before:
+            running.before = report.before
+            running.curve.clear()
         if accuracy is not None:
             running.curve[report.epoch] = accuracy
         self._bounds.reported(report)
-        judged = accuracy is not None and self._plan.prune
+        # A second try was judged in the first one; it is there to see whether the network learns at all.
+        judged = accuracy is not None and self._plan.prune and not report.before
         if judged and (why := self._hopeless(running)):
             return Stop(why)
         if self._bounds.cuts_trial(report):

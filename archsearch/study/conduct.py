@@ -125,6 +125,7 @@ def search_of(
         classic=space.classic_knobs(request),
         trials=problem.settings.trials,
         seed=settings.seed,
+        val_images=len(problem.dataset.val),
     )
     epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency

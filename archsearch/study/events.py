@@ -116,13 +116,15 @@ class FinalistsStarted:
     Attributes:
         full: whether there was no search: a network is trained in full.
         rows: the leaderboard so far.
-        entrants: labels of those that are retrained.
+        entrants: labels of those that are retrained in any case.
+        candidates: networks of the search besides, of which those are retrained that it tells most of.
         jobs: trainings of the finals, all seeds together.
         done: those that a resumed study has finished already.
     """
 
     rows: tuple[Row, ...]
     entrants: tuple[str, ...]
+    candidates: int = 0
     jobs: int
     done: int = 0
     full: bool = False

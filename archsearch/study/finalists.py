@@ -3,16 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from archsearch.archive.judging import evidence_of
 from archsearch.archive.leaderboard import Row, read_result
-from archsearch.archive.orders import Length, Training
+from archsearch.archive.orders import Length, Training, Trial
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.exchange.gauge import Gauge
 from archsearch.exchange.latency import LatencyRequest, is_calm
 from archsearch.settings import RunSettings
+from archsearch.statistics.posterior import Evidence
+from archsearch.strategy.allocation import Contest
 from archsearch.strategy.bounds import Bounds
 from archsearch.strategy.closing import READY
-from archsearch.strategy.finals import Entrant, Finals, FinalsPlan, choose
+from archsearch.strategy.finals import Entrant, Finals, FinalsPlan
 from archsearch.study.events import Event, FinalistsStarted, LatencyFound, Notice
 from archsearch.units import format_ms
 
@@ -21,37 +24,71 @@ def finals_of(
     store: StudyStore, settings: RunSettings, bounds: Bounds, length: Callable[[int], Length]
 ) -> Finals:
     """Return the finals of a study whose search is over; or the trainings of a full training."""
-    rows, facts = read_result(store).rows, store.facts
-    if facts.training is None:
-        rows = tuple(choose(rows, settings.finalists))
+    facts = store.facts
+    contest = contest_of(store, settings) if facts.training is None else None
     plan = FinalsPlan(
-        entrants=tuple(_entrant(row, store, length, bounds) for row in rows),
+        entrants=tuple(Entrant(design=design, knobs={}) for design in facts.baselines),
         seeds=settings.seeds,
         seed=settings.seed,
         length=length,
+        thrifty=facts.full,
         # More time is for what was left, not for more than was asked for.
         further=facts.full and facts.more_time is None,
         validated=settings.train_on == "train",
     )
+    if contest is not None:
+        # The study's own, also where it is resumed with other workers: decisions depend on them.
+        window = facts.settings.workers or 1
+        names = {one.name for one in contest.contestants}
+        able = [trial for trial in store.trials if trial.design.name in names]
+        contestants = {trial.design.name: _entrant(trial, length, bounds) for trial in able}
+        plan = replace(plan, contest=contest, contestants=contestants, window=window)
     return Finals(plan, bounds=bounds, done=store.finals)
+
+
+def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
+    """Return who of a search may be retrained: all that trained to their ends at the full length.
+
+    Where these are fewer than are to be finalists, the best of the shorter trainings come on top: nothing is
+    known of them at that length.
+    """
+    searched = evidence_of(store, finals=False)
+    rows = [row for row in read_result(store).rows if row.status == "complete"]
+    matched = next((row.name for row in rows if row.origin == "matched"), "")
+    places = settings.finalists + bool(matched)
+    known = {one.name for one in searched}
+    rows.sort(key=lambda row: (-row.rung, -(row.val_accuracy or 0), row.name))
+    others = [row.name for row in rows if row.origin == "search" and row.name not in known]
+    lacking = max(0, settings.finalists - len(known - {matched}))
+    others = [*others[:lacking], *([matched] if matched not in known and matched else [])]
+    searched += tuple(Evidence(name=name, values=()) for name in others)
+    return Contest(
+        contestants=searched,
+        matched=matched,
+        trainings=settings.seeds * min(places, len(searched)),
+        images=store.facts.dataset.splits.get("val", 0),
+    )
 
 
 def announced(store: StudyStore, finals: Finals) -> FinalistsStarted:
     """Return what is told as the finals begin."""
-    entrants, seeds = finals.plan.entrants, finals.plan.seeds
-    asked = [finals.plan.order(e, n).key for e in entrants for n in range(1, seeds + 1)]
+    plan = finals.plan
+    fixed = [entrant.design.label for entrant in plan.entrants]
+    matched = plan.contestants.get(plan.contest.matched)
     return FinalistsStarted(
         rows=read_result(store).rows,
         full=store.facts.training is not None,
-        entrants=tuple(entrant.design.label for entrant in entrants),
-        jobs=len(asked),
-        done=sum(key in store.finals for key in asked),
+        entrants=(*([matched.design.label] if matched else []), *fixed),
+        candidates=len(plan.contestants) - (matched is not None),
+        jobs=plan.asked,
+        done=finals.done,
     )
 
 
 def ended_before(store: StudyStore, finals: Finals) -> list[Training]:
     """Return the retrainings that an earlier process brought to their ends."""
     entrants = {entrant.design.name: entrant for entrant in finals.plan.entrants}
+    entrants |= finals.plan.contestants
     return [
         Training(order=finals.plan.order(entrants[key.name], key.seed or 0), outcome=outcome)
         for key, outcome in store.finals.items()
@@ -71,14 +108,23 @@ def keep_what_is_left(store: StudyStore, finals: Finals, emit: Callable[[Event],
 
 def get_ready(gauge: Gauge, store: StudyStore, folder: StudyFolder, finals: Finals) -> None:
     """Have the gauge get ready for the finalists: when they have trained, only calls are left to time."""
-    left = [e.design for e in finals.plan.entrants if e.design.name not in store.latencies]
+    left = [design for design in finals.retrained if design.name not in store.latencies]
     requests = [LatencyRequest(graph=folder.read_graph(design.graph)) for design in left[:READY]]
     gauge.warm_up(requests)
 
 
 def unmeasured(store: StudyStore) -> list[Row]:
-    """Return the networks that were retrained and have not been measured, the best first."""
-    rows = [row for row in read_result(store).rows if row.retrained]
+    """Return the networks that were retrained and have not been measured, the best first.
+
+    Of the search's candidates it is as many as there are to be finalists: measuring takes seconds each. Where
+    latency is bounded it is all of them, since it decides.
+    """
+    rows, settings = [row for row in read_result(store).rows if row.retrained], store.facts.settings
+    found = [row for row in rows if row.origin == "search"]
+    if settings.max_latency is None:
+        found = found[: settings.finalists]
+    kept = {row.name for row in found}
+    rows = [row for row in rows if row.origin != "search" or row.name in kept]
     return [row for row in rows if row.name not in store.latencies]
 
 
@@ -94,15 +140,9 @@ def tell_latencies(before: Sequence[Row], store: StudyStore, emit: Callable[[Eve
             emit(Notice(text=f"{row.label} is {row.reason}{_disturbed(row)}{wins}"))
 
 
-def _entrant(
-    row: Row, store: StudyStore, length: Callable[[int], Length], bounds: Bounds
-) -> Entrant:
-    for trial in store.trials:
-        if trial.design.name == row.name:
-            seconds = _full_s(trial.best_known, length(trial.design.flops), bounds)
-            return Entrant(design=trial.design, knobs=trial.knobs, trial_s=seconds)
-    design = next(design for design in store.facts.baselines if design.name == row.name)
-    return Entrant(design=design, knobs={})
+def _entrant(trial: Trial, length: Callable[[int], Length], bounds: Bounds) -> Entrant:
+    seconds = _full_s(trial.best_known, length(trial.design.flops), bounds)
+    return Entrant(design=trial.design, knobs=trial.knobs, trial_s=seconds)
 
 
 def _full_s(ended: Training | None, full: Length, bounds: Bounds) -> float | None:

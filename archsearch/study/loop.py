@@ -38,10 +38,14 @@ _MEASURING_POLL_S: Final = 0.05
 
 @dataclass(slots=True)
 class _Running:
-    """A training that runs: its last epoch, what it has seen, and whether it was stopped."""
+    """A training that runs: its last epoch, what it has seen, and whether it was stopped.
+
+    With a second try it begins anew: of the epochs `before` no accuracy counts any more.
+    """
 
     order: Order
     trial: int | None
+    before: int = 0
     epoch: int = 0
     images: int = 0
     accuracies: dict[int, float] = field(default_factory=dict)
@@ -224,8 +228,11 @@ class Loop:
         if running is None or running.stop is not None:
             # A worker may be an epoch ahead of the decision to stop it; that epoch does not count.
             return
-        if report.epoch <= running.epoch:  # its worker died, and another one went on
-            return
+        if (report.before, report.epoch) <= (running.before, running.epoch):
+            return  # its worker died, and another one went on
+        if report.before != running.before:
+            running.before = report.before
+            running.accuracies.clear()
         running.epoch, running.images = report.epoch, report.images
         if report.val_accuracy is not None:
             running.accuracies[report.epoch] = report.val_accuracy

@@ -32,9 +32,9 @@ HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
 
 _ENDING: Final = (
     "val_accuracy", "val_loss", "test_accuracy", "test_loss", "train_s", "total_s",
-    "peak_rss_bytes", "epochs",
+    "peak_rss_bytes", "epochs", "stalled", "rate_share",
 )  # fmt: skip
-_NO_CURVE: Final = ("epoch", "images")
+_NO_CURVE: Final = ("epoch", "images", "before")
 
 
 class TrackingObserver:
@@ -94,7 +94,9 @@ class TrackingObserver:
         return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
 
     def _epoch(self, report: EpochReport) -> None:
-        self._tracker.epoch(report.key, report.epoch, numbers(report, skip=_NO_CURVE))
+        # A second try goes on where the first one ended: both are the training's.
+        epoch = report.before + report.epoch
+        self._tracker.epoch(report.key, epoch, numbers(report, skip=_NO_CURVE))
 
     def _end(self, order: Order, outcome: Outcome | None) -> None:
         key = str(order.key)
@@ -115,6 +117,7 @@ class TrackingObserver:
                 name: text
                 for name, text in (
                     ("reason", outcome.reason),
+                    ("stalled", "yes" if outcome.stalled else ""),
                     ("worker_lost", outcome.worker_lost),
                 )
                 if text
@@ -203,10 +206,10 @@ def note_rows(result: StudyResult) -> list[list[str]]:
     """Return the leaderboard's cells under HEADER, for the description of the tracker's run."""
     cells = []
     for row in result.rows:
-        if row.rank is None:
+        if row.rank is None and not row.stalled:
             continue
         val = row.final_val.mean if row.final_val else row.val_accuracy
-        test = row.test
+        test = None if row.stalled else row.test
         sd = f" ± {100 * test.sd:.1f}" if test and test.sd is not None else ""
         cells.append(
             [
@@ -214,7 +217,7 @@ def note_rows(result: StudyResult) -> list[list[str]]:
                 format_count(row.flops),
                 format_count(row.params),
                 ms_text(row.latency_ms),
-                f"{100 * val:.1f} %" if val is not None else "",
+                "stalled" if row.stalled else f"{100 * val:.1f} %" if val is not None else "",
                 f"{100 * test.mean:.1f}{sd} %" if test else "",
                 str(test.n) if test else "",
             ]
@@ -234,7 +237,12 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         "spent_baselines_flops": float(spent.baselines),
         "spent_measuring_flops": float(spent.measuring),
     }
-    winner = result.winner
+    found |= {"stalls": float(result.stalls), "retried": float(result.retried)}
+    winner, verdict = result.winner, result.verdict
+    if verdict is not None:
+        found |= {"verdict_probability": verdict.probability, "verdict_gain": verdict.gain}
+    if winner is not None and winner.expected is not None:
+        found["best_expected_accuracy"] = winner.expected
     if winner is not None and winner.final_val is not None:
         found["best_val_accuracy"] = winner.final_val.mean
         if winner.test is not None:
@@ -242,6 +250,12 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         if winner.latency_ms is not None:
             found["best_latency_ms"] = winner.latency_ms
     return found
+
+
+def verdict_tags(result: StudyResult) -> dict[str, str]:
+    """Return what the study shows, in words, for the tags of its run."""
+    verdict = result.verdict
+    return {} if verdict is None else {"verdict": " ".join(verdict.lines).removeprefix("Verdict: ")}
 
 
 def dataset_record(facts: DatasetFacts, *, classes: int) -> DatasetRecord:

@@ -20,6 +20,7 @@ from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
 from archsearch.commands import command
+from archsearch.data.balance import largest_share
 from archsearch.data.dataset import SPLITS, Dataset
 from archsearch.data.sources.names import located as located_data
 from archsearch.errors import DamagedError, UserError
@@ -206,6 +207,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         input=dataset.input,
         classes=tuple(dataset.classes)[:_MOST_CLASSES],
         splits={name: len(dataset.split(name)) for name in SPLITS},
+        common_share=largest_share(dataset.val.labels),
     )
 
 

@@ -209,7 +209,9 @@ def recalled(folder: StudyFolder, trainings: Iterable[Training]) -> Iterator[Job
         if outcome is None or not order.design.exists:
             continue
         kept = folder.read_epochs(str(order.key))
-        reports = tuple(report for report in kept if report.epoch <= outcome.epochs)
+        # A worker may have been an epoch ahead of what counted.
+        last = max((report.before for report in kept), default=0)
+        reports = tuple(r for r in kept if r.before < last or r.epoch <= outcome.epochs)
         yield JobRecalled(order=order, reports=reports, outcome=outcome)
 
 

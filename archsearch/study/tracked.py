@@ -18,7 +18,13 @@ from archsearch.settings import PART, RunSettings
 from archsearch.space.budget import Budget
 from archsearch.space.registry import find_space
 from archsearch.study.interrupt import Interrupted
-from archsearch.study.observers import HEADER, dataset_record, note_rows, study_metrics
+from archsearch.study.observers import (
+    HEADER,
+    dataset_record,
+    note_rows,
+    study_metrics,
+    verdict_tags,
+)
 from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.tracking.run_names import study_note
 from archsearch.units import format_size
@@ -95,8 +101,12 @@ class Tracked:
         result = read_result(self.store)
         assert status != "running"
         self.tracker.end_study(
-            Ending(status=status, metrics=study_metrics(result)),
-            description=study_note(facts=self._facts(), header=HEADER, rows=note_rows(result)),
+            Ending(status=status, metrics=study_metrics(result), tags=verdict_tags(result)),
+            description=study_note(
+                facts={**self._facts(), **verdict_tags(result)},
+                header=HEADER,
+                rows=note_rows(result),
+            ),
         )
         trouble = self.tracker.close(patience_s)
         if trouble is None:

@@ -30,11 +30,12 @@ class Progress:
     """How far a job is.
 
     Attributes:
-        steps: training steps taken.
+        steps: training steps taken, in this try.
         images: seen in them.
         train_s: seconds in them.
         total_s: seconds since the job began, interruptions left out.
-        reports: of every epoch so far.
+        reports: of every epoch so far, those of a first try too.
+        before: epochs begun in a first try that stalled; 0: this is the first.
     """
 
     steps: int
@@ -42,6 +43,13 @@ class Progress:
     train_s: float
     total_s: float
     reports: tuple[EpochReport, ...]
+    before: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun so far, of both tries: what tells a later checkpoint from an earlier one."""
+        own = (report.epoch for report in self.reports if report.before == self.before)
+        return self.before + max(own, default=0)
 
 
 class Checkpoints:
@@ -89,7 +97,7 @@ class Checkpoints:
             "progress": asdict(progress),
             "arrays": [[array.dtype.str, array.shape] for array in arrays],
         }
-        path = self._folder / f"epoch-{progress.reports[-1].epoch:06d}.npz"
+        path = self._folder / f"epoch-{progress.epochs:06d}.npz"
         part = path.with_suffix(".part")
         try:
             with part.open("wb") as file:
@@ -109,7 +117,7 @@ class Checkpoints:
             return  # the folder is gone: nobody waits for this job any more
         except OSError as error:
             part.unlink(missing_ok=True)
-            _note(f"no checkpoint after epoch {progress.reports[-1].epoch}: {error}")
+            _note(f"no checkpoint after epoch {progress.epochs}: {error}")
 
     def restore(self, steps: Steps) -> Progress | None:
         """Bring a network and its optimizer to the newest checkpoint that can be read.

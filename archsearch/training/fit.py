@@ -10,24 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from archsearch.data.balance import balanced_accuracy, class_weights
-from archsearch.data.dataset import Dataset, Split, joined, load
+from archsearch.data.dataset import Dataset, joined, load
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
 from archsearch.training.batches import Batch, batches_of
 from archsearch.training.checkpoint import Checkpoints, Progress
+from archsearch.training.evaluation import evaluate, evaluate_crops, evaluation_batch
 from archsearch.training.initial import is_normalized
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
+from archsearch.training.stalling import loss_weights, why_stalled
 from archsearch.training.team import ALONE, Team
-from archsearch.training.ten_crop import evaluate_crops
 from archsearch.training.weights import save_weights
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps
 _READ_EVERY = 16  # steps between looks at the loss: a look waits for the device
-_EVALUATION_BATCH = 256  # on a GPU,
-_PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
 
 
 def train(
@@ -48,7 +46,8 @@ def train(
 
     Returns:
         `complete`, `pruned` where `on_epoch` said to stop, or `failed` where the loss was no
-        number any more. The test split is touched only by a completed job that asks for it.
+        number any more. What stalled was tried a second time, if the recipe has a `retry_rate`. The test
+        split is touched only by a completed job that asks for it.
 
     Raises:
         ArchsearchError: the network or the data of the job cannot be used.
@@ -97,6 +96,9 @@ class _Run:
         self.train_s = 0.0
         self.images = 0
         self.begun = False
+        self.before = 0  # epochs begun in a first try
+        self.goes_on = True
+        self.recalled: tuple[EpochReport, ...] = ()
         self.normalized = True
         self.reports: list[EpochReport] = []
         # A batch is cut and augmented while the one before it trains.
@@ -106,49 +108,112 @@ class _Run:
         self.pool.shutdown(cancel_futures=True)
 
     def outcome(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome:
+        """Train, and where that stalls once more at a lower rate, as if the first try had not been."""
         job = self.job
         data = _loaded(job)
-        steps = self._prepared(data)
-        total = step_count(job)
         checkpoints = (
             Checkpoints(Path(job.checkpoint), job, data.digest) if job.checkpoint else None
         )
-        done = 0
-        if checkpoints is not None and (progress := checkpoints.restore(steps)):
-            done = progress.steps
-            self._take_up(progress)
-            # Whoever listens may have missed any of them, and decides on all of them.
-            for report in progress.reports:
-                self._add(report)
-                told = replace(report, outdated=report is not progress.reports[-1])
-                if not on_epoch(told):
-                    return self._ended("pruned", f"stopped after epoch {report.epoch}")
-        batches = batches_of(data, job, self.pool, steps, done, team=self.team)
-        for epoch, which in _epochs(job, len(data.train), done):
-            found = self._epoch(epoch, which, steps, batches, data)
-            if isinstance(found, str):
-                return self._ended("failed", f"{found} at epoch {epoch}")
-            self._add(found)
-            done = which.stop
-            if checkpoints is not None and done < total:
-                self._save(checkpoints, done, steps)
-            go_on = on_epoch(found)
-            if not go_on and done < total:
-                return self._ended("pruned", f"stopped after epoch {epoch}")
+        ended = self._tried(data, checkpoints, on_epoch)
+        if ended is None:
+            ended = self._tried(data, checkpoints, on_epoch)
+        assert ended is not None
+        return ended
+
+    def _tried(
+        self,
+        data: Dataset,
+        checkpoints: Checkpoints | None,
+        on_epoch: Callable[[EpochReport], bool],
+    ) -> Outcome | None:
+        """Train from scratch, or from the last checkpoint; return None where that is to be tried again."""
+        steps = self._prepared(data)
+        done = self._begun_again(steps, checkpoints) if self.before else 0
+        if not self.before and checkpoints is not None:
+            done = self._restored(steps, checkpoints)
+        if (stopped := self._told_again(on_epoch)) is not None:
+            return stopped
+        fault = self._trained(data, steps, checkpoints, on_epoch, done)
+        if isinstance(fault, Outcome):
+            return fault
+        why = fault or why_stalled(self.reports[-1], data, self.job.recipe)
+        stalled = self.team.agreed(bool(why))
+        if stalled and not self.before and self.job.recipe.retry_rate is not None:
+            self.before = self.epoch + bool(fault)
+            return None
+        if fault:
+            return self._ended("failed", fault, stalled=True)
         with steps.averaged():
-            if job.weights and self.team.rank == 0:
-                save_weights(steps.weights(), Path(job.weights))
-            if not job.test:
-                return self._ended("complete")
+            if self.job.weights and self.team.rank == 0:
+                save_weights(steps.weights(), Path(self.job.weights))
+            if not self.job.test:
+                return self._ended("complete", why, stalled=stalled)
             test_loss, test_accuracy = self._tested(steps, data)
         finite = test_loss if math.isfinite(test_loss) else None
-        return self._ended("complete", test_loss=finite, test_accuracy=test_accuracy)
+        return self._ended(
+            "complete", why, stalled=stalled, test_loss=finite, test_accuracy=test_accuracy
+        )
+
+    def _trained(
+        self,
+        data: Dataset,
+        steps: Steps,
+        checkpoints: Checkpoints | None,
+        on_epoch: Callable[[EpochReport], bool],
+        done: int,
+    ) -> Outcome | str:
+        """Train to the end; return how it was stopped, what went wrong, or an empty text."""
+        job = self.job
+        batches = batches_of(data, job, self.pool, steps, done, team=self.team)
+        for epoch, which in job.epochs_left(len(data.train), done=done):
+            found = self._epoch(epoch, which, steps, batches, data)
+            if isinstance(found, str):
+                return f"{found} at epoch {epoch}"
+            self._add(found)
+            if checkpoints is not None and which.stop < job.steps:
+                self._save(checkpoints, which.stop, steps)
+            self.goes_on = on_epoch(found)
+            if not self.goes_on and which.stop < job.steps:
+                return self._stopped()
+        return ""
+
+    def _restored(self, steps: Steps, checkpoints: Checkpoints) -> int:
+        """Go on from the last checkpoint, if there is one; return the steps that were taken until then."""
+        progress = checkpoints.restore(steps)
+        if progress is None:
+            return 0
+        self.begin -= progress.total_s
+        self.train_s = progress.train_s
+        self.images = progress.images
+        self.before = progress.before
+        self.recalled = progress.reports
+        return progress.steps
+
+    def _told_again(self, on_epoch: Callable[[EpochReport], bool]) -> Outcome | None:
+        """Tell of the epochs before a checkpoint; return how it was stopped, if it was.
+
+        Whoever listens may have missed any of them, and decides on all of them.
+        """
+        recalled, self.recalled = self.recalled, ()
+        for report in recalled:
+            self._add(report)
+            self.goes_on = on_epoch(replace(report, outdated=report is not recalled[-1]))
+            if not self.goes_on:
+                break
+        return None if self.goes_on else self._stopped()
+
+    def _begun_again(self, steps: Steps, checkpoints: Checkpoints | None) -> int:
+        """Begin the second try, of which nothing has been done; a kill does not bring the first one back."""
+        self.epoch, self.begun = 0, False
+        if checkpoints is not None:
+            self._save(checkpoints, 0, steps)
+        return 0
 
     def _epoch(
         self, epoch: int, which: range, steps: Steps, batches: Iterator[Batch], data: Dataset
     ) -> EpochReport | str:
         """Train for an epoch, and evaluate where that is due; return its report, or what went wrong."""
-        job, total = self.job, step_count(self.job)
+        job, total = self.job, self.job.steps
         loss, accuracy, seconds = self._steps(steps, batches, which, total)
         seen = len(which) * job.recipe.batch
         self.train_s += seconds
@@ -174,6 +239,7 @@ class _Run:
             images_per_s=seen / seconds,
             images=self.images,
             learning_rate=self._learning_rate(which.stop - 1, total),
+            before=self.before,
             wall_s=time.perf_counter() - self.begin,
         )
 
@@ -198,15 +264,10 @@ class _Run:
         else:
             steps.state()
 
-    def _take_up(self, progress: Progress) -> None:
-        """Count what was done before."""
-        self.begin -= progress.total_s
-        self.train_s = progress.train_s
-        self.images = progress.images
-
     def _add(self, report: EpochReport) -> None:
         self.reports.append(report)
-        self.epoch = report.epoch
+        if report.before == self.before:
+            self.epoch = report.epoch
 
     def _progress(self, done: int) -> Progress:
         return Progress(
@@ -215,27 +276,23 @@ class _Run:
             train_s=self.train_s,
             total_s=time.perf_counter() - self.begin,
             reports=tuple(self.reports),
+            before=self.before,
         )
 
     def _prepared(self, data: Dataset) -> Steps:
         job, graph = self.job, from_json(self.job.graph)
         self.normalized = is_normalized(graph)
-        weights = (
-            class_weights(data.train.labels, len(data.classes))
-            if job.recipe.class_weights
-            else None
-        )
         task = Task(
             graph=graph.dropping(job.recipe.dropped_share(job.images / len(data.train))),
             recipe=job.recipe,
             mean=data.mean,
             std=data.std,
-            class_weights=weights,
+            class_weights=loss_weights(data, job.recipe),
             seed=job.seed,
             precision=job.precision,
             compiled=job.compiled,
             team=self.team,
-            steps=step_count(job),
+            steps=job.steps,
         )
         return make_steps(job.backend, task)
 
@@ -251,7 +308,13 @@ class _Run:
         )
 
     def _learning_rate(self, step: int, total: int) -> float:
-        return self.job.recipe.learning_rate(step, total, normalized=self.normalized)
+        rate = self.job.recipe.learning_rate(step, total, normalized=self.normalized)
+        return self._rate_share * rate
+
+    @property
+    def _rate_share(self) -> float:
+        """Of the recipe's learning rate, in this try."""
+        return self.job.recipe.retry_rate or 1.0 if self.before else 1.0
 
     def _steps(
         self, steps: Steps, batches: Iterator[Batch], which: range, total: int
@@ -282,22 +345,28 @@ class _Run:
             seconds = (seconds - first_s) * len(which) / (len(which) - 1)
         return float(sums[0]) / len(which), float(sums[1]) / (len(which) * recipe.batch), seconds
 
+    def _stopped(self) -> Outcome:
+        return self._ended("pruned", f"stopped after epoch {self.reports[-1].epoch}")
+
     def _ended(
         self,
         status: str,
         reason: str = "",
         *,
+        stalled: bool = False,
         test_loss: float | None = None,
         test_accuracy: float | None = None,
     ) -> Outcome:
-        looks = (report for report in reversed(self.reports) if report.val_accuracy is not None)
-        evaluated = next(looks, None)
+        own = (report for report in reversed(self.reports) if report.before == self.before)
+        evaluated = next((report for report in own if report.val_accuracy is not None), None)
         return Outcome(
             key=self.job.key,
             status=status,  # type: ignore[arg-type]  # one of the three literals above
             reason=reason,
             epochs=self.epoch,
             images=self.images,
+            stalled=stalled,
+            rate_share=self._rate_share,
             val_accuracy=evaluated.val_accuracy if evaluated else None,
             val_loss=evaluated.val_loss if evaluated else None,
             test_accuracy=test_accuracy,
@@ -315,50 +384,6 @@ def _loaded(job: Job) -> Dataset:
     if job.train_on == "train":
         return data
     return replace(data, train=joined(data.train, data.val))
-
-
-def step_count(job: Job) -> int:
-    """Steps of a whole job: images seen, to the nearest batch, and at least one."""
-    return max(1, round(job.images / job.recipe.batch))
-
-
-def _epochs(job: Job, train_images: int, done: int) -> Iterator[tuple[int, range]]:
-    """Give the epochs that are left after so many steps: their numbers, from 1, and their steps."""
-    total, last = step_count(job), job.epochs(train_images)
-    for epoch in range(1, last + 1):
-        end = min(total, max(epoch, round(epoch * train_images / job.recipe.batch)))
-        if epoch == last:
-            end = total
-        if end > done:
-            yield epoch, range(done, end)
-            done = end
-
-
-def evaluation_batch(steps: Steps) -> int:
-    """Return how many images are evaluated at a time."""
-    return _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
-
-
-def evaluate(
-    steps: Steps,
-    split: Split,
-    on_progress: Callable[[], None] = lambda: None,
-    team: Team = ALONE,
-) -> tuple[float, float, float]:
-    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
-    # The loss, then the answers, which the others leave at 0: so everyone has all of them in the sum.
-    found = np.zeros(1 + len(split))
-    batch = evaluation_batch(steps)
-    for start in range(team.rank * batch, len(split), team.size * batch):
-        part = slice(start, start + batch)
-        one_loss, answers = steps.evaluate(split.images[part], split.labels[part])
-        found[0] += one_loss
-        found[1 + start : 1 + start + len(answers)] = answers
-        on_progress()
-    found = team.total(found)
-    answered = found[1:].astype(np.int64)
-    accuracy = float(np.mean(answered == split.labels))
-    return float(found[0]) / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
 def _written(value: float) -> str:

@@ -5,6 +5,7 @@ Plain JSON-able values, so that the same seam carries pipes, files and other mac
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -44,6 +45,22 @@ class Job:
 
     measure_s: float | None = None
     """Only measure the pace, for about so long, and keep nothing (archsearch.training.measuring)."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole job: images seen, to the nearest batch, and at least one."""
+        return max(1, round(self.images / self.recipe.batch))
+
+    def epochs_left(self, train_images: int, *, done: int) -> Iterator[tuple[int, range]]:
+        """Give the epochs that are left after so many steps: their numbers, from 1, and their steps."""
+        last = self.epochs(train_images)
+        for epoch in range(1, last + 1):
+            end = min(self.steps, max(epoch, round(epoch * train_images / self.recipe.batch)))
+            if epoch == last:
+                end = self.steps
+            if end > done:
+                yield epoch, range(done, end)
+                done = end
 
     def epochs(self, train_images: int) -> int:
         """Count the epochs, the last perhaps partial, over a training split of that size."""
@@ -89,6 +106,8 @@ class EpochReport:
     """Images seen in training so far."""
     val_balanced_accuracy: float | None = None
     """The mean over the classes of each one's validation accuracy."""
+    before: int = 0
+    """Epochs that were begun in a first try, which stalled; 0: this is the first try."""
     outdated: bool = False
     """Told once more by a job that goes on from a checkpoint, which has later epochs behind it."""
 
@@ -106,11 +125,15 @@ class Outcome:
     key: str
     status: Literal["complete", "pruned", "failed"]
     reason: str = ""
-    """Why it was pruned or failed, in one line."""
+    """Why it was pruned or failed, or what it stalled at, in one line."""
     epochs: int = 0
     """Epochs finished."""
     images: int = 0
-    """Images seen in training, those before an interruption too."""
+    """Images seen in training, those before an interruption and of a first try that stalled too."""
+    stalled: bool = False
+    """Whether nothing was learnt: it diverged, or ended no better than guessing; of two tries in both."""
+    rate_share: float = 1.0
+    """Of the recipe's learning rate; below 1: this is of a second try, as the first one stalled."""
     val_accuracy: float | None = None
     val_loss: float | None = None
     test_accuracy: float | None = None
@@ -135,6 +158,11 @@ class Outcome:
     """Images evaluated a second (the same jobs)."""
     device: str = ""
     """What was trained on; empty for the processor (the same jobs)."""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it came to its end, and better than guessing."""
+        return self.status == "complete" and not self.stalled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Final
 from archsearch.data.dataset import Dataset, Split, load
 from archsearch.ir.codec import from_json
 from archsearch.readings.cost import cost
-from archsearch.training.fit import evaluate, train_steps
+from archsearch.training.evaluation import evaluate
+from archsearch.training.fit import train_steps
 from archsearch.training.job import Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
 from archsearch.training.team import ALONE, Team

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from archsearch.cli import main
+from tests.real_runs import BACKEND, UNMEASURED
 
 
 def run(*arguments):
@@ -189,10 +190,12 @@ def test_nobody_to_read_at_all_is_no_error(arguments):
 def test_a_run_that_nobody_watches_any_more_goes_on(tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
-    options = "--space vgg --flops 2M --input 8x8x1 --dry-run --workers 1 --home"
+    options = (
+        f"--space vgg --flops 2M --input 8x8x1 --dry-run --workers 1 --backend {BACKEND} --home"
+    )
     with open(writer, "wb") as gone:
         done = subprocess.run(
-            [sys.executable, "-m", "archsearch", "run", *options.split(), str(tmp_path)],
+            [*UNMEASURED, "run", *options.split(), str(tmp_path)],
             stdout=subprocess.PIPE, stderr=gone, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0

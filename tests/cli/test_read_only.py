@@ -82,8 +82,9 @@ def home(another: Path) -> Path:
     [
         (["studies"], ""),
         (["leaderboard", NAME, "--json"], ""),
-        (["compare", NAME], ""),
-        (["check", NAME], ""),
+        # The quick run reads these on a file system mounted for reading: tests/cli/test_exit.py.
+        pytest.param(["compare", NAME], "", marks=pytest.mark.slow),
+        pytest.param(["check", NAME], "", marks=pytest.mark.slow),
         (["report", NAME, "--out", "report"], ""),
         (["report", NAME], "can't be written (Permission denied); choose another --out"),
         (["delete", NAME, "--yes", "--keep-runs"], "nothing of the study can be changed here"),

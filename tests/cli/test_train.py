@@ -8,7 +8,8 @@ from archsearch.cli import main
 from archsearch.errors import UserError
 from archsearch.fields import as_shown
 from archsearch.settings import SETTINGS, RunSettings
-from archsearch.study import driver
+from archsearch.study import driver, dry_run
+from tests.real_runs import BACKEND, MEASURE_S
 
 OWN = {name: s for name, s in SETTINGS.items() if "train" in s.declared.commands}
 
@@ -81,9 +82,10 @@ def test_what_is_wrong_is_said_in_one_line(arguments, message, capsys, tmp_path)
 
 
 @pytest.mark.keras
-def test_the_plan_as_json(capsys, tmp_path):
-    arguments = ["train", "lenet5", "--epochs", "3", "--workers", "1", "--dry-run", "--json"]
-    assert main([*arguments, "--home", str(tmp_path)]) == 0
+def test_the_plan_as_json(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(dry_run, "MEASURE_S", MEASURE_S)
+    arguments = ["train", "lenet5", "--epochs", "3", "--workers", "1", "--backend", BACKEND]
+    assert main([*arguments, "--dry-run", "--json", "--home", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["space"], found["finals"], found["epochs"]) == ("", 1, 3)
     assert found["network"].startswith("baseline lenet5")

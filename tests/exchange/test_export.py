@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -24,14 +25,16 @@ import sys
 import tempfile
 sys.modules["archsearch"] = None  # as if it were not installed: importing it fails
 import numpy as np, tensorflow as tf
-serve = tf.saved_model.load(sys.argv[1]).signatures["serve"]
-data = np.load(sys.argv[2])
-for n in (1, 7):
-    answer = serve(images=tf.constant(data["images"][:n]))
-    np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"][:n], atol=1e-4)
-    assert [name.decode() for name in answer["class_name"].numpy()] == [
-        data["classes"][i] for i in answer["class_index"].numpy()
-    ]
+for place, file in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+    model = tf.saved_model.load(place)
+    serve = model.signatures["serve"]
+    data = np.load(file)
+    for n in (1, 7):
+        answer = serve(images=tf.constant(data["images"][:n]))
+        np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"][:n], atol=1e-4)
+        assert [name.decode() for name in answer["class_name"].numpy()] == [
+            data["classes"][i] for i in answer["class_index"].numpy()
+        ]
 """
 
 
@@ -52,8 +55,17 @@ def request_for(graph, data, folder, **changes):
     return request, model
 
 
+COMPILED = """
+# XLA compiles the signature without texts.
+compiled = tf.function(lambda images: model.signatures["predict"](images=images), jit_compile=True)
+answer = compiled(tf.constant(data["images"]))
+np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"], atol=1e-4)
+assert (answer["class_index"].numpy() == data["wanted"].argmax(axis=1)).all()
+"""
+
+
 @pytest.mark.keras
-def test_plain_tensorflow_calls_a_grouped_network(colour_dataset, tmp_path):
+def test_plain_tensorflow_calls_and_compiles_a_grouped_network(colour_dataset, tmp_path):
     request, model = request_for(resnext_like(), colour_dataset, tmp_path)
     out = export(request)
     data = load(colour_dataset)
@@ -65,7 +77,8 @@ def test_plain_tensorflow_calls_a_grouped_network(colour_dataset, tmp_path):
     assert wanted.max() < 0.99  # probabilities that can tell a difference
     np.savez(tmp_path / "data.npz", images=images, wanted=wanted, classes=CLASSES)
     # -I: neither the working directory nor PYTHONPATH is searched.
-    command = [sys.executable, "-I", "-c", PLAIN_TENSORFLOW, str(out), str(tmp_path / "data.npz")]
+    code = PLAIN_TENSORFLOW + COMPILED
+    command = [sys.executable, "-I", "-c", code, str(out), str(tmp_path / "data.npz")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     facts = json.loads((out / "assets.extra" / "archsearch.json").read_text())
@@ -100,9 +113,17 @@ np.testing.assert_allclose(answer, data["wanted"], atol=1e-4)
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "torch",
+        # On JAX models are loaded by tests/training/test_user_configuration.py, too.
+        pytest.param("jax", marks=pytest.mark.slow),
+    ],
+)
 def test_a_keras_file_loads_on_every_backend(backend, colour_dataset, tmp_path):
-    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    if find_spec(backend) is None:  # nothing is imported here
+        pytest.skip(f"{backend} is not installed")
     request, _ = request_for(
         resnext_like(), colour_dataset, tmp_path, out=str(tmp_path / "m.keras"), format="keras"
     )
@@ -119,24 +140,37 @@ def test_a_keras_file_loads_on_every_backend(backend, colour_dataset, tmp_path):
 
 
 @pytest.mark.keras
-def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path):
-    request, _ = request_for(vgg_like(), dataset, tmp_path)
+def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path, monkeypatch, capfd):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    place = tmp_path / "a[b]" / "c*{d}?"  # names that are patterns
+    place.mkdir(parents=True)
+    request, _ = request_for(vgg_like(), dataset, place, out=str(place / "mo[d]el"))
     other = ExportRequest(
         graph=to_json(vgg_like(classes=7)),
         weights=request.weights,
         dataset=str(dataset),
-        out=str(tmp_path / "other"),
+        out=str(place / "other"),
     )
-    with ModelProcess(log=tmp_path / "log") as process:
+    with ModelProcess(log=place / "log", device="cpu") as process:
         wrong = "weights are another network's: dense2:0 has shape"
         with pytest.raises(ArchsearchError, match=wrong):
             process.export(other)
-        assert process.export(request) == tmp_path / "model"
+        assert process.export(request) == place / "mo[d]el"
+        assert (place / "mo[d]el" / "saved_model.pb").is_file()
         # The same process measures.
         started = process.process_id
-        assert process.measure(LatencyRequest(graph=request.graph, seconds=0.1)).device == "cpu"
+        for weights in ({}, {"weights": request.weights}):
+            asked = LatencyRequest(graph=request.graph, seconds=0.1, **weights)
+            found = process.measure(asked)
+            assert (found.device, found.median_ms > 0) == ("cpu", True)
+        with pytest.raises(ArchsearchError, match=r"none\.npz"):
+            process.measure(LatencyRequest(graph=request.graph, weights=str(place / "none.npz")))
         assert process.process_id == started
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "model", "w.npz"]
+    assert capfd.readouterr() == ("", "")  # what libraries say goes into the log
+    assert sorted(path.name for path in place.iterdir()) == ["log", "mo[d]el", "w.npz"]
+    # Nothing is left of what TensorFlow keeps in temporary files, as the process is killed.
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 @pytest.mark.keras
@@ -196,45 +230,3 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_started(
         assert process.process_id is None
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"]
-
-
-COMPILED = """
-import sys
-import tempfile
-import numpy as np, tensorflow as tf
-model = tf.saved_model.load(sys.argv[1])
-data = np.load(sys.argv[2])
-compiled = tf.function(lambda images: model.signatures["predict"](images=images), jit_compile=True)
-answer = compiled(tf.constant(data["images"]))
-np.testing.assert_allclose(answer["probabilities"].numpy(), data["wanted"], atol=1e-4)
-assert (answer["class_index"].numpy() == data["wanted"].argmax(axis=1)).all()
-"""
-
-
-@pytest.mark.keras
-def test_xla_compiles_the_signature_without_texts(colour_dataset, tmp_path):
-    request, _ = request_for(resnext_like(), colour_dataset, tmp_path)
-    out = export(request)
-    images = load(colour_dataset).test.images[:5]
-    wanted = find_format("saved_model").call(out, images)
-    np.savez(tmp_path / "data.npz", images=images, wanted=wanted)
-    command = [sys.executable, "-I", "-c", COMPILED, str(out), str(tmp_path / "data.npz")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.keras
-def test_folders_whose_names_are_patterns(dataset, tmp_path, monkeypatch):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    place = tmp_path / "a[b]" / "c*{d}?"
-    place.mkdir(parents=True)
-    request, _ = request_for(vgg_like(), dataset, place, out=str(place / "mo[d]el"))
-    with ModelProcess(log=place / "models.log", device="cpu") as process:
-        asked = LatencyRequest(graph=request.graph, weights=request.weights, seconds=0.1)
-        assert process.measure(asked).median_ms > 0
-        out = process.export(request)
-    assert (out / "saved_model.pb").is_file()
-    assert sorted(path.name for path in place.iterdir()) == ["mo[d]el", "models.log", "w.npz"]
-    # Nothing is left of what TensorFlow keeps in temporary files, as the process is killed.
-    assert list((tmp_path / "temporary").iterdir()) == []

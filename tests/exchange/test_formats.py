@@ -110,6 +110,7 @@ def test_finding_a_format_imports_no_framework(tmp_path):
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow  # in the quick run tests/third_party/test_example.py exports so by the command line
 @pytest.mark.keras
 def test_a_third_partys_format_goes_through_the_model_process(
     npz_request: ExportRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

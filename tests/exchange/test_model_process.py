@@ -210,6 +210,9 @@ def test_an_interrupted_export_is_ended(gauge: ModelProcess, tmp_path: Path, mon
     assert gauge.process_id is None  # it does not go on writing
 
 
+# It starts TensorFlow four times. In the quick run tests/exchange/test_export.py measures in a real process,
+# and toys above die and refuse.
+@pytest.mark.slow
 @pytest.mark.keras
 def test_a_real_gauge(tmp_path, capfd):
     request = LatencyRequest(graph=to_json(vgg_like()), seconds=0.1)

@@ -75,6 +75,7 @@ CHANGED = {
     "scale": (1.25, 2.0), "crop_area": 0.25, "pca_colour": 0.1, "randaugment": 2, "magnitude": 5,
     "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5, "dropout_epochs": 90,
     "optimizer": "adamw", "square_momentum": 0.99,
+    "retry_rate": 0.5,
 }  # fmt: skip
 
 
@@ -121,6 +122,7 @@ def test_parts_as_texts_hold_them():
         ("clip_norm", float("inf"), "clip norm inf does not work"),
         ("schedule", "linear", "schedule 'linear' does not work; it must be cosine or step"),
         ("batch", 0, "batch 0 does not work"),
+        ("retry_rate", 1, "retry rate 1.0 does not work; it must be between 0 and 1"),
         ("test_crops", 5, "test crops 5 does not work; it must be 1 or 10"),
         ("milestone_factor", 0, "milestone factor 0.0 does not work; it must be in (0, 1]"),
         ("shift", 1, "shift 1.0 does not work; it must be a share of the short side, in [0, 1)"),

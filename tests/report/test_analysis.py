@@ -7,13 +7,13 @@ import pytest
 from archsearch.archive.design import Departure
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.archive.score import Score
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
 from archsearch.report.analysis import compare, curves, points
 from archsearch.report.results import comparison, leaderboard
 from archsearch.report.write import markdown, write_report
 from archsearch.settings import DEFAULT_EPOCHS, RunSettings
+from archsearch.statistics.score import Score
 from archsearch.training.job import EpochReport
 
 
@@ -160,7 +160,7 @@ def test_a_report_is_a_folder_with_pictures(tmp_path: Path):
     ]  # fmt: skip
     assert (path.parent / "complexity.png").read_bytes().startswith(b"\x89PNG")
     text = path.read_text()
-    assert "the best gains +8.0 points" in text
+    assert "the best +8.0 points" in text
     assert r"net trial-0001 $x\_1$ \| y" in text
     assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 5
     assert "curves.png" not in markdown(study, pictured=False)

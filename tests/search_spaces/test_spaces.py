@@ -343,6 +343,11 @@ def test_spaces_separated_by_commas_are_one_with_the_family_as_a_knob():
     assert families == {"vgg", "resnext"}
     classic = solve(space, space.classic_knobs(request(32)), request(32))
     assert classic.label.startswith("vgg ")
+    assert (
+        classic.title == classic.label
+    )  # which says the family; a space of one family adds its name
+    alone = first("vgg")
+    assert alone.title == f"vgg {alone.label}"
 
 
 @pytest.mark.parametrize(

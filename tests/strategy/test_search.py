@@ -150,7 +150,7 @@ def test_outcomes_that_make_no_sense_are_failures(bench: Bench, outcome, reason)
 
 def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Bench):
     expected = table(bench.run())
-    for after in range(0, 70, 3):
+    for after in range(0, 70, 5):
         other = bench.fresh()
         count = iter(range(10**6))
         other.stopped = lambda count=count, after=after: next(count) >= after
@@ -182,7 +182,7 @@ def test_stopped_at_once_no_trial_seems_to_run_and_the_table_is_the_same(bench: 
 
 
 def test_a_kill_at_any_writing_changes_nothing(bench: Bench):
-    bench.trials, bench.epochs = 7, 3
+    bench.trials, bench.epochs = 5, 2
     for result, other in killed_at_any_writing(bench):
         finals = sum(row.final_val.n for row in result.rows if row.final_val)
         assert len(other.tracker.trials) == bench.trials + finals

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,10 +49,16 @@ def fill(place: Path) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize("storage", ["on it", "elsewhere"])
-@pytest.mark.parametrize("after", [1, 5, 14])
-def test_it_is_full_in_the_middle_and_emptied_again(tmp_path: Path, storage: str, after: int):
-    calm = table(Small(tmp_path / "calm").run())
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The table of the study on a disk that never is full."""
+    return table(Small(tmp_path_factory.mktemp("calm")).run())
+
+
+@pytest.mark.parametrize(("storage", "after"), [("on it", 1), ("on it", 14), ("elsewhere", 5)])
+def test_it_is_full_in_the_middle_and_emptied_again(
+    tmp_path: Path, storage: str, after: int, calm: list[Any]
+):
     with disk(tmp_path / "disk", "4m") as place:
         world = Small(place / "home")
         url = None if storage == "on it" else f"sqlite:///{tmp_path}/elsewhere.db"

@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 from tests.images import write_three
+from tests.real_runs import BACKEND, CLI, UNMEASURED
 
 pytestmark = pytest.mark.keras
 
-CLI = [sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())"]
 STUDY = "killed"
 EPOCHS = 3
 TIMES = {"wall_s", "images_per_s"}
@@ -33,6 +33,7 @@ class Home:
 
     path: Path
     data: Path
+    cli: list[str] = field(default_factory=CLI.copy)
 
     @property
     def study(self) -> Path:
@@ -40,7 +41,7 @@ class Home:
 
     @contextlib.contextmanager
     def started(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-        command = [*CLI, *arguments, "--home", str(self.path)]
+        command = [*self.cli, *arguments, "--home", str(self.path)]
         # A group of its own, as a terminal gives it one.
         driver = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
@@ -53,11 +54,13 @@ class Home:
             driver.wait()
             driver.stdout.close()
 
-    def run(self, trials: int = 3) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
+    def run(
+        self, trials: int = 3, backend: str = "tensorflow"
+    ) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
         settings = {
             "space": "vgg", "flops": "3.5M", "data": self.data, "trials": trials, "name": STUDY,
             "epochs": EPOCHS, "seeds": 1, "batch-size": 16, "workers": 1, "finalists": 1,
-            "backend": "tensorflow",
+            "backend": backend,
         }  # fmt: skip
         flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         return self.started("run", *flags, "--no-export")
@@ -158,8 +161,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[o
     return home.result()
 
 
-def test_a_killed_training_goes_on_from_its_last_epoch(home: Home):
-    with home.run(trials=1) as driver:
+def test_a_killed_training_goes_on_from_its_last_epoch(home: Home, empty_store: Path):
+    home.cli = UNMEASURED
+    home.path.mkdir()
+    shutil.copy(empty_store, home.path / "mlflow.db")
+    with home.run(trials=1, backend=BACKEND) as driver:
         kill_at(driver, "trial-0000: epoch 2/3")
     before = home.epochs()["trial-0000"]
     assert home.checkpoints()[-1] == "trial-0000/epoch-000002.npz"

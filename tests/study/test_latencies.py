@@ -17,7 +17,7 @@ from archsearch.settings import RunSettings
 from archsearch.study.events import EpochDone, JobEnded, JobStarted
 from archsearch.study.interrupt import Interrupted
 from tests.bench import table
-from tests.world import STUDY, World
+from tests.world import STUDY, World, alike
 
 
 def by_flops(graph: Graph) -> float:
@@ -26,7 +26,7 @@ def by_flops(graph: Graph) -> float:
 
 
 def gauged(ms: Callable[[Graph], float] = by_flops, **options) -> World:
-    return World(ms=ms, **options)
+    return World(ms=ms, **{"validation": alike, **options})
 
 
 @pytest.fixture
@@ -55,14 +55,17 @@ def test_the_gauge_gets_ready_when_the_last_training_has_begun(settings: RunSett
     kinds = [type(event) for event in world.events[place:]]
     assert JobStarted not in kinds
     assert kinds.count(JobEnded) == 2
-    assert {r.graph for r in world.events[place]} == {r.graph for r in world.gauge.asked}
+    assert {r.graph for r in world.events[place]} >= {r.graph for r in world.gauge.asked}
 
 
 def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):
     world = gauged()
     result = world.run(settings)
     timed = [row for row in result.rows if row.latency_ms is not None]
-    assert timed == [row for row in result.rows if row.final_val]
+    # As many candidates as there are to be finalists, the best of those retrained, and the baseline.
+    again = [row for row in result.rows if row.final_val]
+    best = [row for row in again if row.origin == "search"][:2]
+    assert timed == [row for row in again if row in best or row.origin == "matched"]
     assert {row.origin for row in timed} == {"search", "matched"}
     for row in timed:
         assert row.latency_ms == pytest.approx(0.5 + row.flops / 2e6)
@@ -73,7 +76,10 @@ def test_every_finalist_is_measured_after_the_finals(settings: RunSettings):
     assert all(request.batch == 1 and request.weights is None for request in world.gauge.asked)
     assert world.gauge.closed
     kept = {key: run.metrics.get("latency_ms") for key, run in world.tracker.trials.items()}
-    assert {key for key, ms in kept.items() if ms} == {k for k in kept if k.startswith("final-")}
+    numbers = [row.name.removeprefix("trial-") for row in timed]
+    assert {key for key, ms in kept.items() if ms} == {
+        key for key in kept if key.startswith(tuple(f"final-{number}-" for number in numbers))
+    }
     assert set(kept.values()) == {None, *(row.latency_ms for row in timed)}
     assert world.tracker.study.metrics["best_latency_ms"] == result.winner.latency_ms
     assert " ms |" in world.tracker.description
@@ -142,7 +148,8 @@ def test_a_resumed_study_measures_what_is_left(settings: RunSettings):
     assert [row.latency_ms for row in result.rows] == [row.latency_ms for row in undisturbed.rows]
     # The tracker hears of all of them once more: the one before may have died too early.
     told = [run for run in again.tracker.trials.values() if "latency_ms" in run.metrics]
-    assert len(told) == 6
+    timed = [row for row in result.rows if row.latency_ms is not None]
+    assert len(told) == sum(row.test.n for row in timed) >= 3
 
 
 def test_without_a_gauge_nothing_is_measured_and_no_bound_is_taken(settings: RunSettings):

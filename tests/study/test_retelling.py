@@ -1,6 +1,7 @@
 """What a tracker could not take is kept, and told later: by `resume`, and by `track`."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -105,10 +106,14 @@ def counts(home: Path) -> tuple[list[tuple[str, int]], int]:
     return states, figures
 
 
-def test_mlflow_out_of_reach_for_a_whole_run(tmp_path: Path, monkeypatch):
+def test_mlflow_out_of_reach_for_a_whole_run(tmp_path: Path, empty_store: Path, monkeypatch):
     def real(settings, warn):
         return MlflowTracker(Path(settings.home), warn=warn)
 
+    home = tmp_path / "home"
+    for place in (tmp_path / "calm", home):
+        place.mkdir()
+        shutil.copy(empty_store, place / "mlflow.db")
     Small(tmp_path / "calm", tracker=real).run()
 
     def refuse(uri: str, home: Path):
@@ -116,7 +121,6 @@ def test_mlflow_out_of_reach_for_a_whole_run(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(mlflow_tracker, "MlflowStore", refuse)
     monkeypatch.setattr(tracked, "_PATIENCE_S", 0.1)
-    home = tmp_path / "home"
     lost = Small(home, tracker=real).run()
     assert lost.untold
     monkeypatch.undo()

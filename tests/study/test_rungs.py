@@ -37,7 +37,7 @@ def test_the_table_does_not_depend_on_which_worker_is_first(bench: Bench, window
 
 
 def test_a_kill_at_any_writing_changes_nothing(bench: Bench):
-    bench.trials, bench.seeds = 8, 1
+    bench.trials, bench.epochs, bench.seeds = 6, 4, 1
     for result, other in killed_at_any_writing(bench):
         assert sum(row.trainings for row in result.rows) == len(other.tracker.trials)
 
@@ -46,7 +46,7 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
     bench.seeds = 1
     expected = table(bench.run())
     interrupted = 0
-    for after in range(0, 100, 7):
+    for after in range(0, 100, 10):
         other = bench.fresh()
         count = iter(range(10**6))
         other.stopped = lambda count=count, after=after: next(count) >= after
@@ -59,7 +59,7 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
             assert "running" not in {run.status for run in other.tracker.trials.values()}
         other.stopped = lambda: False
         assert table(other.run()) == expected
-    assert interrupted > 8
+    assert interrupted > 5
 
 
 def test_every_training_is_in_the_storage(bench: Bench):
@@ -144,20 +144,22 @@ def test_finalists_are_chosen_among_the_highest_rung_first(bench: Bench):
         row.val_accuracy for row in highest
     )
     phase = finals_of(bench.store, bench.settings, Bounds(), bench.length)
-    entrants = [entrant.design.name for entrant in phase.plan.entrants]
-    candidates = [
-        name for name in entrants if bench.store[int(name[-4:])].design.role == "candidate"
-    ]
-    assert len(candidates) == bench.settings.finalists
-    assert set(candidates) & {row.name for row in highest} == {row.name for row in highest[:2]}
-    assert announced(bench.store, phase).jobs == len(entrants) * bench.seeds
+    able = phase.plan.contestants
+    candidates = [name for name in able if able[name].design.role == "candidate"]
+    names = [row.name for row in highest]
+    assert set(names) <= set(candidates)
+    assert len(candidates) == max(len(names), bench.settings.finalists)
+    known = {one.name: one.values for one in phase.plan.contest.contestants}
+    assert all(bool(known[name]) == (name in names) for name in candidates)
+    assert announced(bench.store, phase).jobs == (bench.settings.finalists + 1) * bench.seeds
 
 
 def test_a_finalist_of_a_lower_rung_is_expected_to_take_its_full_length(bench: Bench):
     bench.trials = 3  # none is promoted
     bench.run(finals=False)
     phase = finals_of(bench.store, bench.settings, Bounds(), bench.length)
-    for entrant in phase.plan.entrants:
+    assert len(phase.plan.contestants) == 3
+    for entrant in phase.plan.contestants.values():
         trial = next(t for t in bench.store.trials if t.design.name == entrant.design.name)
         assert len(trial.trainings) == 1
         assert entrant.trial_s == pytest.approx(4 * trial.last.outcome.total_s)
@@ -192,7 +194,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("at", [2, 18, 40])
+@pytest.mark.parametrize("at", [2, 40])
 def test_a_run_of_a_schemes_name_is_taken_up(settings: RunSettings, tmp_path: Path, at: int):
     expected = World().run(replace(settings, home=str(tmp_path / "calm")))
     assert {row.rung for row in expected.rows} == {0, 1}

@@ -5,6 +5,9 @@ import random
 import pytest
 
 from archsearch.strategy.samplers.chance import RandomSampler
+from archsearch.strategy.samplers.evolution import EvolutionSampler
+from archsearch.strategy.samplers.gp import GpSampler
+from archsearch.strategy.samplers.local_search import LocalSampler
 from archsearch.strategy.samplers.tpe import TpeSampler
 from archsearch.testing.sampler_case import SamplerCase
 
@@ -17,6 +20,21 @@ class TestTpe(SamplerCase):
 class TestRandom(SamplerCase):
     def sampler(self, choices):
         return RandomSampler(choices)
+
+
+class TestGp(SamplerCase):
+    def sampler(self, choices):
+        return GpSampler(choices)
+
+
+class TestEvolution(SamplerCase):
+    def sampler(self, choices):
+        return EvolutionSampler(choices)
+
+
+class TestLocalSearch(SamplerCase):
+    def sampler(self, choices):
+        return LocalSampler(choices)
 
 
 class Dice:

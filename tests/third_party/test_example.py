@@ -5,9 +5,10 @@ brings keeps to the contracts.
 """
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ import pytest
 
 from archsearch.testing.format_case import FormatCase
 from archsearch.testing.sampler_case import SamplerCase
+from tests.real_runs import BACKEND, UNMEASURED
 from tests.third_party import install_example, with_path
 from tests.third_party.example.archsearch_example.npz import NPZ
 from tests.third_party.example.archsearch_example.sampler import Neighbours
@@ -23,6 +25,7 @@ from tests.third_party.example.archsearch_example.sampler import Neighbours
 Ran: TypeAlias = subprocess.CompletedProcess[str]
 Archsearch: TypeAlias = Callable[..., Ran]
 
+COMMAND = [sys.executable, "-m", "archsearch"]
 SPACE = ("--space", "strided")
 SMALL = ("--flops", "3M", "--input", "16x16x3", "--classes", "4")
 
@@ -49,9 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archsearch(folder: Path, tmp_path: Path) -> Archsearch:
     """The command, in a process that has the package, and in an empty folder."""
 
-    def run(*words: str, status: int = 0) -> Ran:
+    def run(*words: str, status: int = 0, command: Sequence[str] = COMMAND) -> Ran:
         done = subprocess.run(
-            [sys.executable, "-m", "archsearch", *words],
+            [*command, *words],
             env=with_path(folder),
             cwd=tmp_path,
             capture_output=True,
@@ -76,13 +79,16 @@ def test_its_space_is_listed_and_sampled(archsearch: Archsearch) -> None:
 
 @pytest.mark.keras
 def test_a_study_in_its_space_by_its_sampler_exported_in_its_format(
-    archsearch: Archsearch, tmp_path: Path
+    archsearch: Archsearch, tmp_path: Path, empty_store: Path
 ) -> None:
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
     write_colours(tmp_path / "colours.npz")
     archsearch(
         "run", *SPACE, "--flops", "3M", "--data", "colours.npz", "--name", "theirs",
         "--sampler", "neighbours", "--trials", "3", "--epochs", "1", "--batch-size", "16",
-        "--seeds", "1", "--workers", "1", "--no-export",
+        "--seeds", "1", "--workers", "1", "--backend", BACKEND, "--no-export",
+        command=UNMEASURED,
     )  # fmt: skip
     told: dict[str, Any] = json.loads(archsearch("leaderboard", "theirs", "--json").stdout)
     assert told["status"] == "complete"

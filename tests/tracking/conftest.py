@@ -20,14 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs: MLflow takes 2 s to make its tables, and a copy takes none."""
-    home = tmp_path_factory.mktemp("empty")
-    open_client(store_uri(home))
-    return home / "mlflow.db"
-
-
 @pytest.fixture
 def home(tmp_path: Path, empty_store: Path) -> Path:
     folder = tmp_path / "home"

@@ -18,6 +18,9 @@ from archsearch.space.solve import solve
 pytestmark = pytest.mark.keras
 
 SPACES = sorted(load_spaces())
+# Grouped, depthwise and concatenating networks of large images stand for all in the quick run: each space has
+# networks of small ones there, built by the same code.
+LARGE = ("densenet", "inception", "mobilenet_v2", "resnext")
 
 
 def counted_flops(model):
@@ -37,7 +40,7 @@ def trainable(layers):
     return sum(prod(w.shape) for layer in layers for w in layer.trainable_weights)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SPACES)
 def test_every_node_agrees_with_keras(name, seed):
     from archsearch.training.lowering.keras_model import build_model
@@ -59,7 +62,10 @@ def test_every_node_agrees_with_keras(name, seed):
     assert counted_flops(model) == cost(graph).flops
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in LARGE else pytest.param(name, marks=pytest.mark.slow) for name in SPACES],
+)
 @pytest.mark.parametrize(
     "flops",
     [400_000_000, *(pytest.param(n * 10**9, marks=pytest.mark.slow) for n in (1, 4))],

@@ -89,22 +89,24 @@ def by_chance() -> Graph:
     return net.finish(net.dense(x, 5))
 
 
+# The quick run stops in the middle, between batches that span epochs; the slow one after every epoch.
 @pytest.mark.parametrize(
-    ("graph", "threads"),
+    ("graph", "threads", "stops"),
     [
-        (by_chance(), 2),
-        pytest.param(by_chance(), 1, marks=pytest.mark.slow),
-        pytest.param(resnext_like(), 1, marks=pytest.mark.slow),
-        pytest.param(resnext_like(), 2, marks=pytest.mark.slow),
+        (by_chance(), 2, [2]),
+        pytest.param(by_chance(), 2, range(1, EPOCHS), marks=pytest.mark.slow),
+        pytest.param(by_chance(), 1, range(1, EPOCHS), marks=pytest.mark.slow),
+        pytest.param(resnext_like(), 1, range(1, EPOCHS), marks=pytest.mark.slow),
+        pytest.param(resnext_like(), 2, range(1, EPOCHS), marks=pytest.mark.slow),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_the_same_bits_wherever_it_stopped(graph, threads, tmp_path, colour_dataset):
+def test_the_same_bits_wherever_it_stopped(graph, threads, stops, tmp_path, colour_dataset):
     straight = job_for(colour_dataset, graph, tmp_path / "straight")
-    cut = [job_for(colour_dataset, graph, tmp_path / f"cut{k}") for k in range(1, EPOCHS)]
+    cut = [job_for(colour_dataset, graph, tmp_path / f"cut{k}") for k in stops]
     everywhere = job_for(colour_dataset, graph, tmp_path / "everywhere", checkpoint=None)
     first = in_a_new_process(
-        [(99, straight), (99, everywhere), *((k, job) for k, job in enumerate(cut, 1))], threads
+        [(99, straight), (99, everywhere), *zip(stops, cut, strict=True)], threads
     )
     (reports, outcome), (plain, _), *stopped = first
     assert [o.status for _, o in stopped] == ["pruned"] * len(cut)

@@ -280,16 +280,16 @@ def test_a_training_with_mixed_images_goes_on_as_if_undisturbed(backend, colour_
 def test_only_the_test_is_over_ten_crops_and_probabilities_are_averaged(
     mirror, colour_dataset, monkeypatch
 ):
-    from archsearch.training import fit, ten_crop
+    from archsearch.training import evaluation, fit
 
     data = replace(load(colour_dataset), mirror=mirror)
     monkeypatch.setattr(fit, "load", lambda folder: data)
     kept, seen = [], []
     original = fit.make_steps
     monkeypatch.setattr(fit, "make_steps", lambda *given: kept.append(original(*given)) or kept[-1])
-    crops = ten_crop.ten_crops
+    crops = evaluation.ten_crops
     monkeypatch.setattr(
-        ten_crop,
+        evaluation,
         "ten_crops",
         lambda images, mirror: [
             seen.append(view.shape) or view for view in crops(images, mirror=mirror)

@@ -19,7 +19,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.weights import load_weights
-from tests.networks import resnext_like
+from tests.networks import deep, resnext_like
 
 pytestmark = [
     pytest.mark.keras,
@@ -94,21 +94,21 @@ def kill_a_peer(which: int):
     return watch, killed
 
 
-@pytest.mark.parametrize("which", [0, 1])
 def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
-    which, colour_dataset, tmp_path
+    colour_dataset, tmp_path
 ):
     given = job(colour_dataset, with_dropout(), images=6 * 96)
     calm = trained(TWO, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
-    watch, killed = kill_a_peer(which)
-    again = replace(given, checkpoint=str(tmp_path / "b"))
-    reports, outcome, others = trained(TWO, again, tmp_path / "killed", watch)
-    assert [type(message) for message in others] == [WorkerLost]
-    assert "SIGKILL" in others[0].why
-    assert outcome.status == "complete"
-    # Dropout differs by process, and each takes up its own.
-    np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
-    assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
+    for which in (0, 1):
+        watch, killed = kill_a_peer(which)
+        again = replace(given, checkpoint=str(tmp_path / f"b{which}"))
+        reports, outcome, others = trained(TWO, again, tmp_path / f"killed{which}", watch)
+        assert [type(message) for message in others] == [WorkerLost]
+        assert "SIGKILL" in others[0].why
+        assert outcome.status == "complete"
+        # Dropout differs by process, and each takes up its own.
+        np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
+        assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
 
 
 def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path):
@@ -129,3 +129,13 @@ def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_datase
     finally:
         engine.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path):
+    recipe = Recipe(batch=16, base_lr=30.0)
+    given = job(dataset, deep(), recipe=recipe, images=4 * 96, weights=str(tmp_path / "w.npz"))
+    reports, outcome, _ = trained(TWO, given, tmp_path / "two")
+    assert (outcome.status, outcome.stalled, outcome.rate_share) == ("complete", False, 1 / 3)
+    assert [(r.before, r.epoch) for r in reports] == [(b, e) for b in (0, 4) for e in range(1, 5)]
+    assert outcome.images == 2 * 4 * 96
+    assert outcome.val_accuracy > 0.8

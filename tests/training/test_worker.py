@@ -14,6 +14,7 @@ from archsearch.training.job import to_json as job_json
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, main
 from tests.networks import resnext_like, vgg_like
+from tests.real_runs import BACKEND
 
 pytestmark = pytest.mark.keras
 
@@ -21,12 +22,12 @@ TIMEOUT_S = 120
 
 
 @pytest.fixture
-def worker(tmp_path):
+def worker(tmp_path, request):
+    """A worker's pipe, and its process; its backend is TensorFlow unless a test has another."""
     context = get_context("spawn")
     pipe, theirs = context.Pipe()
-    process = context.Process(
-        target=main, args=(theirs, WorkerSetup(), str(tmp_path / "worker.log"))
-    )
+    setup = WorkerSetup(backend=getattr(request, "param", "tensorflow"))
+    process = context.Process(target=main, args=(theirs, setup, str(tmp_path / "worker.log")))
     process.start()
     theirs.close()
     pipe.process = process
@@ -76,6 +77,7 @@ def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
     assert message.reason.startswith("stopped after epoch")
 
 
+@pytest.mark.parametrize("worker", [BACKEND], indirect=True)
 def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dataset):
     job = Job(
         key="trial-0001",
@@ -84,6 +86,7 @@ def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dat
         recipe=Recipe(batch=16),
         images=96,
         seed=0,
+        backend=BACKEND,
     )
     worker.send(("job", job_json(job)))
     outcome = hear(worker)
@@ -94,6 +97,7 @@ def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dat
     assert worker.process.exitcode == 0
 
 
+@pytest.mark.parametrize("worker", [BACKEND], indirect=True)
 def test_weights_that_cannot_be_written_are_the_machines_fault(worker, dataset, tmp_path):
     job = Job(
         key="final-0001-seed1",
@@ -102,6 +106,7 @@ def test_weights_that_cannot_be_written_are_the_machines_fault(worker, dataset, 
         recipe=Recipe(batch=16),
         images=96,
         seed=0,
+        backend=BACKEND,
         test=True,
         weights=str(tmp_path / "weights" / "final-0001-seed1.npz"),
     )

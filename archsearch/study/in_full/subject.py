@@ -11,7 +11,6 @@ from archsearch.archive.facts import FullTraining, StudyFacts
 from archsearch.archive.keys import trial_name
 from archsearch.archive.leaderboard import Row, read_result
 from archsearch.archive.orders import Trial
-from archsearch.archive.score import Score
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, kept_studies
 from archsearch.checks import check_study_name
@@ -28,6 +27,7 @@ from archsearch.settings import PART, RunSettings, default_study_name
 from archsearch.space.budget import Budget, Request
 from archsearch.space.registry import find_baseline, find_space, load_baselines
 from archsearch.space.solve import solve
+from archsearch.statistics.score import Score
 from archsearch.study.catalogue import opened_existing, request_of
 
 _INHERITED: Final = (

@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ import psutil
 import pytest
 
 from tests.images import write_three
+from tests.real_runs import BACKEND, CLI, UNMEASURED
 
 pytestmark = pytest.mark.keras
 
-CLI = [sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())"]
 NAME = "killed"
+TWICE = ["seed1: epoch 2/4", "seed2: epoch 3/4"]
 TIMES = {"wall_s", "images_per_s"}
 
 
@@ -30,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def started(*arguments: str):
     driver = subprocess.Popen(
-        [*CLI, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [*UNMEASURED, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         process_group=0,
     )  # fmt: skip
     try:
@@ -44,8 +45,8 @@ def started(*arguments: str):
 
 def train(home: Path, data: Path, *more: str):
     flags = (
-        "--data", data, "--epochs", 4, "--seeds", 2, "--workers", 1, "--batch-size", 16, "--name",
-        NAME, "--on", "train+val", "--home", home, *more,
+        "--data", data, "--epochs", 4, "--workers", 1, "--batch-size", 16, "--name", NAME,
+        "--on", "train+val", "--home", home, *more,
     )  # fmt: skip
     return started("train", "lenet5", "--no-export", *map(str, flags))
 
@@ -69,19 +70,35 @@ def figures(home: Path) -> tuple[object, ...]:
     return rows, table["status"], table["best_key"], epochs, weights
 
 
-@pytest.mark.parametrize("more", [(), ("--devices", "2", "--backend", "torch")])
-def test_killed_in_the_middle_and_taken_up(more, data, tmp_path):
-    if more:
+# The others are four whole runs each: killed twice, by the default backend and as a team of processes.
+# In the quick run tests/training/test_team.py kills a team, and
+# tests/study/in_full/test_full_training.py goes on within the second seed.
+@pytest.mark.parametrize(
+    ("more", "kills"),
+    [
+        (("--backend", BACKEND, "--seeds", "1"), ["seed1: epoch 2/4"]),
+        pytest.param(("--seeds", "2"), TWICE, marks=pytest.mark.slow),
+        pytest.param(
+            ("--seeds", "2", "--devices", "2", "--backend", "torch"), TWICE, marks=pytest.mark.slow
+        ),
+    ],
+    ids=["once", "twice", "a team, twice"],
+)
+def test_killed_in_the_middle_and_taken_up(more, kills, data, tmp_path, empty_store):
+    if "--devices" in more:
         pytest.importorskip("torch")
         if (os.cpu_count() or 1) < 2:
             pytest.skip("two processes need two cores")
+    home = tmp_path / "killed"
+    for place in (tmp_path / "calm", home):
+        place.mkdir()
+        shutil.copy(empty_store, place / "mlflow.db")
     with train(tmp_path / "calm", data, *more) as driver:
         said, _ = driver.communicate()
         assert driver.returncode == 0, said
     # The validation images were trained on: nobody looked at how it does on them.
     assert " val " not in re.sub(r"\d+ train, \d+ val, \d+ test", "", said)
-    home = tmp_path / "killed"
-    for line_of in ("seed1: epoch 2/4", "seed2: epoch 3/4"):
+    for line_of in kills:
         begun = (home / "studies" / NAME / "run.toml").exists()
         again = started("resume", NAME, "--home", str(home)) if begun else train(home, data, *more)
         with again as driver:

@@ -1,13 +1,44 @@
-"""Evaluation by the mean over ten crops of each image."""
+"""Evaluation of images: as they are, or by the mean over ten crops of each."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from archsearch.augmentation.crops import ten_crops
+from archsearch.data.balance import balanced_accuracy
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import Steps
 from archsearch.training.team import ALONE, Team
+
+_EVALUATION_BATCH = 256  # on a GPU,
+_PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
+
+
+def evaluation_batch(steps: Steps) -> int:
+    """Return how many images are evaluated at a time."""
+    return _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+
+
+def evaluate(
+    steps: Steps,
+    split: Split,
+    on_progress: Callable[[], None] = lambda: None,
+    team: Team = ALONE,
+) -> tuple[float, float, float]:
+    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
+    # The loss, then the answers, which the others leave at 0: so everyone has all of them in the sum.
+    found = np.zeros(1 + len(split))
+    batch = evaluation_batch(steps)
+    for start in range(team.rank * batch, len(split), team.size * batch):
+        part = slice(start, start + batch)
+        one_loss, answers = steps.evaluate(split.images[part], split.labels[part])
+        found[0] += one_loss
+        found[1 + start : 1 + start + len(answers)] = answers
+        on_progress()
+    found = team.total(found)
+    answered = found[1:].astype(np.int64)
+    accuracy = float(np.mean(answered == split.labels))
+    return float(found[0]) / len(split), accuracy, balanced_accuracy(split.labels, answered)
 
 
 def evaluate_crops(

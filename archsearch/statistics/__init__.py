@@ -1,0 +1,1 @@
+"""What can be concluded from few noisy trainings: numbers in, numbers and words out."""

@@ -1,0 +1,62 @@
+"""What is known of a setting before it is tried: its network's features, and what the rules say of it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from archsearch.errors import UserError
+from archsearch.ir.codec import content_hash
+from archsearch.ir.graph import Graph
+from archsearch.readings.features import features
+from archsearch.rules.audit import audit
+from archsearch.rules.registry import load_rules
+from archsearch.rules.rule import Rule
+from archsearch.space.knobs import Knobs
+from archsearch.space.solve import Candidate
+from archsearch.strategy.samplers.grid import Grid, Place
+
+REMEMBERED: Final = 8192
+"""Settings whose descriptions are kept, the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a setting's network before it trains.
+
+    Attributes:
+        graph: its content hash.
+        features: by name, the same names for all networks.
+    """
+
+    graph: str
+    features: Mapping[str, float]
+
+
+class Describer:
+    """Describes settings; what it has made once it keeps, as it follows from the setting alone.
+
+    Args:
+        grid: of the settings.
+        solve: from knobs to their network.
+    """
+
+    def __init__(self, grid: Grid, solve: Callable[[Knobs], Candidate]) -> None:
+        self._grid, self._solve = grid, solve
+        self._rules = tuple(load_rules().values())
+        self.describe: Final = lru_cache(maxsize=REMEMBERED)(self._made)
+
+    def _made(self, place: Place) -> Description | None:
+        """Return a setting's description; None where it has no network."""
+        try:
+            graph = self._solve(self._grid.knobs(place)).graph
+        except UserError:
+            return None
+        return Description(content_hash(graph), {**features(graph), **findings(graph, self._rules)})
+
+
+def findings(graph: Graph, rules: tuple[Rule, ...]) -> Mapping[str, float]:
+    """Return how often a network departs from each rule."""
+    found = Counter(finding.rule for finding in audit(graph, rules))
+    return {f"departs from {rule.name}": float(found[rule.name]) for rule in rules}

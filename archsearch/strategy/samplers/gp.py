@@ -1,0 +1,163 @@
+"""The search's own sampler: a Gaussian process over knobs and features of the solved network.
+
+The first few networks are drawn by chance, or half of them as a prior has it. Then a model of what is known
+(`surrogate/model.py`) says which of some hundred candidates promises most: draws by chance, and networks that
+differ in a knob or two from the classic and from the best so far. Candidates stay the same from one decision
+to the next but for a few new ones, so that a decision solves for few.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Final
+
+import numpy as np
+
+from archsearch.seeds import derive_seed
+from archsearch.space.knobs import KnobValue
+from archsearch.strategy.sampler import Choices, Known
+from archsearch.strategy.samplers.descriptions import Describer
+from archsearch.strategy.samplers.evidence import Result, results, running
+from archsearch.strategy.samplers.grid import Grid, Place
+from archsearch.strategy.samplers.reading import Entry, Reading
+from archsearch.surrogate.algebra import one_thread
+from archsearch.surrogate.fitting import Beliefs
+from archsearch.surrogate.model import Evidence, model_of
+from archsearch.surrogate.prior import Prior
+from archsearch.surrogate.targets import Scale
+
+STARTUP: Final = 4
+"""Trials before the model proposes, the classic among them."""
+LEAST_KNOWN: Final = 3
+"""Results that a model is made of at least."""
+DRAWN: Final = 64
+"""Candidates by chance of the first decision; later ones have more of them."""
+DRAWN_ANEW: Final = 4
+"""Candidates by chance that each decision adds."""
+DRAWN_AT_MOST: Final = 192
+"""Candidates by chance of one decision, the newest."""
+PARENTS: Final = 5
+"""Trials that candidates are derived from: those of which the model expects most."""
+CHILDREN: Final = 8
+"""Candidates derived from each of them, and from the classic."""
+PROPOSALS: Final = 16
+"""Proposals of one decision at most."""
+BELIEFS: Final = Beliefs(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7))
+"""What is expected of knobs and of features."""
+
+
+class GpSampler:
+    """Proposes the networks of which most improvement is expected.
+
+    Args:
+        choices: what is chosen from.
+        grid: of the knobs; another one than all their settings where not all may be tried.
+        prior: what is expected of networks beforehand.
+    """
+
+    def __init__(
+        self, choices: Choices, *, grid: Grid | None = None, prior: Prior | None = None
+    ) -> None:
+        self._grid = grid or Grid(choices.knobs)
+        self._describer = Describer(self._grid, choices.solve)
+        self._classic = None if choices.classic is None else self._grid.place(choices.classic)
+        self._val_images = choices.val_images
+        self._prior = prior
+
+    def propose(self, known: Known) -> Iterator[dict[str, KnobValue]]:
+        """Yield networks that have not been tried, the one that promises most first."""
+        tried = self._tried(known)
+        drawn = self._new(self._drawn(known), tried.values())
+        if not drawn:
+            return
+        reading = Reading(self._grid, [*tried.values(), *drawn], self._prior)
+        found = [result for result in self._results(known) if result.trial in tried]
+        ordered: Sequence[Entry]
+        if known.decision < STARTUP or len(found) < LEAST_KNOWN:
+            ordered = self._started(known, reading, drawn)
+        else:
+            with one_thread():
+                ordered = self._modelled(known, reading, drawn, tried, found)
+        for entry in ordered[:PROPOSALS]:
+            yield self._grid.knobs(entry.place)
+
+    def _results(self, known: Known) -> list[Result]:
+        return results(known.trials, val_images=self._val_images)
+
+    # --- what there is to choose from ---------------------------------------------------------------
+
+    def _tried(self, known: Known) -> dict[int, Entry]:
+        """Return the trials' networks at the full budget, by number; those without one are left out."""
+        places = ((trial.number, self._grid.place(trial.knobs)) for trial in known.trials)
+        return {
+            number: entry
+            for number, place in places
+            if place is not None and (entry := self._entry(place)) is not None
+        }
+
+    def _entry(self, place: Place) -> Entry | None:
+        description = self._describer.describe(place)
+        return None if description is None else Entry(place, description)
+
+    def _drawn(self, known: Known) -> Iterator[Place]:
+        """Yield draws by chance: those of the decision before it, but for a few."""
+        end = DRAWN + DRAWN_ANEW * known.decision
+        for number in range(max(0, end - DRAWN_AT_MOST), end):
+            yield self._grid.drawn(Random(derive_seed(known.seed, "drawn", number)))
+
+    def _children(self, known: Known, parents: Sequence[int]) -> Iterator[Place]:
+        """Yield what differs from the classic and from some trials in a knob or two.
+
+        A trial has the same children whenever it is asked for them.
+        """
+        classic = [] if self._classic is None else [("classic", self._classic)]
+        places = ((str(n), self._grid.place(known.trials[n].knobs)) for n in parents)
+        for name, place in (*classic, *places):
+            for number in range(CHILDREN if place is not None else 0):
+                rng = Random(derive_seed(known.seed, "child", name, number))
+                assert place is not None
+                yield self._grid.changed(place, rng, knobs=1 + number % 2)
+
+    def _new(self, places: Iterable[Place], known: Iterable[Entry]) -> list[Entry]:
+        """Return the networks at some places, each once, that are not among those known."""
+        graphs = {entry.description.graph for entry in known}
+        found = []
+        for place in dict.fromkeys(places):
+            entry = self._entry(place)
+            if entry is not None and entry.description.graph not in graphs:
+                graphs.add(entry.description.graph)
+                found.append(entry)
+        return found
+
+    # --- what is best -------------------------------------------------------------------------------
+
+    def _started(self, known: Known, reading: Reading, drawn: Sequence[Entry]) -> Sequence[Entry]:
+        """Return draws in the order in which a search begins with them."""
+        if self._prior is None or known.decision < STARTUP // 2:
+            # Each decision has draws of its own at the end, so that none has to be passed over.
+            return drawn[::-1]
+        order = np.argsort(-reading.points(drawn).means, kind="stable")
+        return [drawn[number] for number in order]
+
+    def _modelled(
+        self,
+        known: Known,
+        reading: Reading,
+        drawn: Sequence[Entry],
+        tried: Mapping[int, Entry],
+        found: Sequence[Result],
+    ) -> list[Entry]:
+        """Return candidates in the order of what a model of all results says they promise."""
+        values = np.array([result.accuracy for result in found])
+        scale = Scale(values)
+        points = reading.points([tried[r.trial] for r in found], [r.length for r in found])
+        noise = np.array([result.variance for result in found]) / scale.unit**2
+        evidence = Evidence(points, scale.standardized(values), noise)
+        model = model_of(evidence, reading.columns, BELIEFS)
+        best = [found[number].trial for number in model.best_first(points.at_full_length())]
+        parents = list(dict.fromkeys(best))[:PARENTS]
+        children = self._new(self._children(known, parents), [*tried.values(), *drawn])
+        candidates = [*drawn, *children]
+        waiting = [tried[number] for number in running(known.trials) if number in tried]
+        model = model.believing(reading.points(waiting))
+        order = model.most_promising_first(reading.points(candidates))
+        return [candidates[number] for number in order]

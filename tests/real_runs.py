@@ -1,0 +1,29 @@
+"""What tests share that run the real command line, with real workers, in processes of their own."""
+
+import sys
+from importlib.util import find_spec
+from typing import Final
+
+CLI: Final = [
+    sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())",
+]  # fmt: skip
+"""The command: words of a command line follow."""
+MEASURE_S: Final = 0.05
+"""How long a pace is measured where nobody goes by it, in place of 1.5 s of every core for each network."""
+BRIEF: Final = f"""
+import sys
+from dataclasses import replace
+from archsearch.cli import main
+from archsearch.study import driver, dry_run, ports
+
+dry_run.MEASURE_S = {MEASURE_S}
+"""
+"""The beginning of a script that calls `main`, with so short a measuring."""
+_UNMEASURED = """
+driver.real_services = lambda settings: replace(ports.real_services(settings), gauge=None)
+sys.exit(main())
+"""
+UNMEASURED: Final = [sys.executable, "-c", BRIEF + _UNMEASURED]
+"""The command where the latency can't be measured, either: that process imports TensorFlow."""
+BACKEND: Final = "torch" if find_spec("torch") else "tensorflow"
+"""The backend whose worker starts with the least work, where a test is not about backends."""

@@ -1,0 +1,109 @@
+"""Beliefs against sums done by hand, against draws from the model, and against what must be so."""
+
+import math
+
+import numpy as np
+import pytest
+
+from archsearch.statistics.posterior import Evidence, Posterior, posterior, usual_noise
+
+
+def evidence(*values: tuple[float, ...]) -> list[Evidence]:
+    return [Evidence(name=str(n), values=found) for n, found in enumerate(values)]
+
+
+def single(means, variances, noise: float = 1.0) -> Posterior:
+    """Beliefs with one pair of σ and τ, and m known."""
+    return Posterior(
+        names=tuple(map(str, range(len(means)))), weights=np.ones(1), means=np.array([means]),
+        variances=np.array([variances]), pulls=np.zeros((1, len(means))), common=np.zeros(1),
+        noises=np.array([noise**2]),
+    )  # fmt: skip
+
+
+def test_noise_is_that_of_seeds_and_half_of_that_of_the_images():
+    assert usual_noise(0.9, 0) == pytest.approx(0.008)
+    assert usual_noise(0.9, 270) ** 2 == pytest.approx(0.008**2 + 0.09 / 540)
+
+
+def test_probability_and_gradient_with_known_variances():
+    """σ̃ = 1/√2, z = −1/σ̃ = −√2: σ̃(zΦ(z) + φ(z)), with Φ(−√2) and φ(√2) from tables."""
+    belief = single([1.0, 0.0], [1.0, 1.0])
+    assert belief.gain("0", "1") == 1.0
+    assert belief.better("0", "1") == pytest.approx(0.7602499, abs=1e-6)  # Φ(1/√2)
+    gradient = belief.knowledge_gradient({})
+    expected = (-math.sqrt(2) * 0.0786496 + 0.1467627) / math.sqrt(2)
+    assert gradient["0"] == pytest.approx(gradient["1"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_gradient_is_what_draws_of_the_next_value_give():
+    means, variances, noise = [0.3, 0.2, -0.4], [0.4, 0.2, 0.9], 0.7
+    gradient = single(means, variances, noise).knowledge_gradient({})
+    rng = np.random.default_rng(0)
+    for n, (mean, variance) in enumerate(zip(means, variances, strict=True)):
+        values = rng.normal(mean, math.sqrt(variance + noise**2), 400_000)
+        after = (mean / variance + values / noise**2) / (1 / variance + 1 / noise**2)
+        others = max(m for k, m in enumerate(means) if k != n)
+        won = float(np.maximum(after, others).mean()) - max(means)
+        assert gradient[str(n)] == pytest.approx(won, abs=0.003)
+
+
+def test_what_runs_already_is_worth_less():
+    belief = single([0.3, 0.3, 0.2], [0.5, 0.5, 0.5])
+    alone, beside = belief.knowledge_gradient({}), belief.knowledge_gradient({"0": 1})
+    assert beside["0"] < alone["0"]
+    assert beside["1"] == alone["1"]
+    assert max(beside, key=beside.get) == "1"
+
+
+def test_beliefs_are_those_of_draws_from_the_prior():
+    """Draw networks and trainings from the model, keep those draws that come near the values seen."""
+    rng, count = np.random.default_rng(1), 2_000_000
+    spread = 0.012 * np.exp(0.65 * rng.standard_normal(count))
+    noise = usual_noise(0.9, 0) * np.exp(0.35 * rng.standard_normal(count))
+    centre = rng.uniform(0.85, 0.95, count)
+    true = centre[:, None] + spread[:, None] * rng.standard_normal((count, 2))
+    first = true + noise[:, None] * rng.standard_normal((count, 2))
+    near = np.all(np.abs(first - [0.91, 0.89]) < 0.005, axis=1)
+    kept = true[near]
+    belief = posterior(evidence((0.91,), (0.89,)), images=0)
+    assert len(kept) > 2000
+    tolerance = 4 * float(kept.std(axis=0).max()) / math.sqrt(len(kept)) + 0.0003
+    assert list(belief.expected.values()) == pytest.approx(kept.mean(axis=0), abs=tolerance)
+    right = float(np.mean(kept[:, 0] > kept[:, 1]))
+    assert belief.better("0", "1") == pytest.approx(right, abs=0.03)
+
+
+def test_a_lucky_value_is_believed_less_than_several():
+    belief = posterior(evidence((0.95,), (0.94, 0.94, 0.94), *[(0.90,)] * 6), images=270)
+    expected = belief.expected
+    assert 0.90 < expected["0"] < 0.95
+    assert 0.95 - expected["0"] > 0.94 - expected["1"]
+    assert belief.better("1", "2") > belief.better("1", "0")
+    assert belief.better("0", "1") == pytest.approx(1 - belief.better("1", "0"))
+
+
+def test_networks_that_did_not_learn_do_not_make_the_others_differ():
+    values = [(0.95,), (0.945,), (0.94,), (0.935,), (0.93,)]
+    plain = posterior(evidence(*values), images=1000)
+    with_failures = posterior(evidence(*values, (0.1,), (0.1,)), images=1000)
+    assert with_failures.expected["0"] == pytest.approx(plain.expected["0"], abs=0.002)
+
+
+def test_of_one_that_was_never_trained_the_mean_of_the_others_is_expected():
+    belief = posterior([*evidence((0.9,), (0.92,)), Evidence(name="new", values=())], images=0)
+    assert belief.expected["new"] == pytest.approx(0.91, abs=1e-3)
+    none = posterior([Evidence(name="a", values=()), Evidence(name="b", values=())], images=270)
+    assert none.better("a", "b") == pytest.approx(0.5)
+
+
+def test_what_a_surrogate_expects_counts_where_it_proves_right():
+    right = [Evidence(name=str(n), values=(0.9 + n / 100,), expected=n / 100) for n in range(8)]
+    new = Evidence(name="new", values=(), expected=0.2)
+    assert posterior([*right, new], images=0).expected["new"] == pytest.approx(1.1, abs=0.01)
+
+
+def test_one_network_alone_is_what_it_came_to():
+    belief = posterior(evidence((0.9, 0.92)), images=100)
+    assert belief.expected["0"] == pytest.approx(0.91)
+    assert belief.knowledge_gradient({})["0"] > 0

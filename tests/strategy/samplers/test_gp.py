@@ -1,0 +1,208 @@
+"""What the search's own sampler goes by, and what a proposal of it costs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from archsearch.archive.orders import Length
+from archsearch.errors import UserError
+from archsearch.space.budget import Budget, Request
+from archsearch.space.registry import find_space
+from archsearch.space.solve import solve
+from archsearch.strategy.bounds import Bounds
+from archsearch.strategy.fidelities.full import FullLength
+from archsearch.strategy.sampler import Choices, Known, Sampler
+from archsearch.strategy.samplers import descriptions
+from archsearch.strategy.samplers.chance import RandomSampler
+from archsearch.strategy.samplers.gp import GpSampler
+from archsearch.strategy.search import Search, SearchPlan
+from archsearch.surrogate import fitting, model
+from archsearch.testing.sampler_case import after_trials, nothing_known
+from archsearch.testing.simulation import Simulation
+from archsearch.testing.toy_space import toy_choices
+
+
+def choices_of(
+    name: str, *, relax: frozenset[str] = frozenset(), trials: int = 40, seed: int = 0
+) -> Choices:
+    space = find_space(name)
+    request = Request((32, 32, 3), 10, Budget(19_000_000, 20_000_000), relax)
+    return Choices(
+        knobs=space.knobs(request),
+        solve=lambda knobs: solve(space, knobs, request),
+        classic=space.classic_knobs(request),
+        trials=trials,
+        seed=seed,
+    )
+
+
+def search(choices: Choices, sampler: Sampler, accuracy: Callable[..., float], window: int = 1):
+    plan = SearchPlan(
+        choices=choices,
+        sampler=sampler,
+        fidelity=FullLength(choices.startup),
+        length=lambda flops: Length(400, 4),
+        window=window,
+    )
+    made = Simulation(lambda order, epoch: accuracy(order.design), workers=1)
+    made.run(Search(plan, bounds=Bounds()))
+    return made.trials
+
+
+def many_activations(design) -> float:
+    """An accuracy that rises with activation memory, whatever the family."""
+    return 0.2 + 0.05 * float(np.log2(design.activation_bytes) - 14)
+
+
+def best_of(trials) -> float:
+    return max(trial.last.outcome.val_accuracy for trial in trials)
+
+
+def test_it_finds_in_fifteen_trials_what_chance_does_not_in_thirty():
+    found, chance = [], []
+    for seed in range(2):
+        ours, theirs = (choices_of("lecture", trials=n, seed=seed) for n in (15, 30))
+        found.append(best_of(search(ours, GpSampler(ours), many_activations)))
+        chance.append(best_of(search(theirs, RandomSampler(theirs), many_activations)))
+    assert fmean(found) > fmean(chance)
+
+
+def test_a_proposal_solves_for_few_networks_and_factorises_few_matrices(monkeypatch):
+    solved = factorised = 0
+    choices = choices_of("resnext", trials=30)
+
+    def counting(matrix):
+        nonlocal factorised
+        factorised += 1
+        return factor(matrix)
+
+    def solving(knobs):
+        nonlocal solved
+        solved += 1
+        return choices.solve(knobs)
+
+    factor = fitting.factor
+    monkeypatch.setattr(fitting, "factor", counting)
+    monkeypatch.setattr(model, "factor", counting)
+    asked = replace(choices, solve=solving)
+    sampler, spent = GpSampler(asked), []
+
+    class Counted:
+        def propose(self, known):
+            nonlocal solved, factorised
+            solved = factorised = 0
+            proposals = list(sampler.propose(known))
+            spent.append((solved, factorised))
+            return iter(proposals)
+
+    search(asked, Counted(), many_activations, window=3)
+    # The draws of the first decision are candidates of the next ones, too.
+    assert spent[0][0] <= 72
+    assert all(number <= 56 for number, _ in spent[1:])
+    assert fmean(number for number, _ in spent[1:]) <= 10
+    assert all(number <= fitting.STEPS + fitting.STEPS // 3 + 4 for _, number in spent)
+
+
+def test_scales_are_fitted_to_so_many_trials_at_most(monkeypatch):
+    sizes = []
+    factor = fitting.factor
+    monkeypatch.setattr(fitting, "factor", lambda m: (sizes.append(len(m)), factor(m))[1])
+    evidence = model.Evidence(
+        model.Points.of(np.random.default_rng(0).normal(size=(300, 2))),
+        np.random.default_rng(1).normal(size=300),
+        np.full(300, 0.1),
+    )
+    columns, beliefs = model.Columns((False, False), (0, 0)), fitting.Beliefs(
+        lengths=(1.0,), amplitudes=(1.0,)
+    )  # fmt: skip
+    model.model_of(evidence, columns, beliefs)
+    assert set(sizes) == {fitting.MODELLED}
+    chosen = model._fitted_to(evidence.values)
+    best = np.argsort(-evidence.values)[: fitting.MODELLED // 2]
+    assert set(best) <= set(chosen)
+    assert len(set(chosen)) == fitting.MODELLED
+    assert {299, 298, 297} <= set(chosen)
+
+
+def test_no_proposal_is_a_network_that_was_tried():
+    choices = choices_of("lecture", trials=15)
+    trials = search(choices, GpSampler(choices), many_activations)
+    graphs = [trial.design.graph for trial in trials]
+    assert len(set(graphs)) == 15
+    # Levels that a family has no knob for make no other network: none of those was even proposed.
+    assert all(trial.skipped == 0 for trial in trials)
+
+
+def test_it_starts_by_chance():
+    choices = choices_of("resnet")
+    firsts = {
+        tuple(next(GpSampler(choices).propose(replace(nothing_known(), seed=seed))).values())
+        for seed in range(5)
+    }
+    assert len(firsts) == 5
+
+
+def test_findings_of_the_rules_are_features():
+    choices = choices_of("resnet", relax=frozenset({"identity-shortcut"}))
+    describer = descriptions.Describer(GpSampler(choices)._grid, choices.solve)
+    grid = GpSampler(choices)._grid
+    held = grid.place(choices.classic)
+    freed = {
+        name
+        for knob in choices.knobs
+        for value in knob.values()
+        for name, count in describer.describe(
+            grid.place({**choices.classic, knob.name: value})
+        ).features.items()
+        if name.startswith("departs from ") and count
+    }
+    kept = describer.describe(held).features
+    assert not any(count for name, count in kept.items() if name.startswith("departs from "))
+    assert freed
+
+
+def test_settings_without_a_network_are_passed_over():
+    choices = toy_choices()
+
+    def solve_some(knobs):
+        if knobs["kernel"] == 3:
+            raise UserError("no network")
+        return choices.solve(knobs)
+
+    known = after_trials(GpSampler, 8)
+    proposals = list(GpSampler(replace(choices, solve=solve_some)).propose(known))
+    assert proposals
+    assert all(knobs["kernel"] != 3 for knobs in proposals)
+
+
+class MostActivations:
+    def predict(self, features):
+        found = np.array([each["log_activation_bytes"] for each in features])
+        return found - found.mean(), np.full(len(features), 0.5)
+
+
+def test_a_prior_is_asked_before_anything_is_known():
+    choices = choices_of("lecture")
+    known = Known(decision=2, trials=(), seed=0)
+    plain, led = GpSampler(choices), GpSampler(choices, prior=MostActivations())
+    asked = {
+        which: choices.solve(next(sampler.propose(known))).cost.activation_bytes
+        for which, sampler in (("plain", plain), ("led", led))
+    }
+    assert asked["led"] > asked["plain"]
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_what_was_made_for_one_decision_changes_no_other(window):
+    choices = choices_of("resnext", trials=12)
+    trials = search(choices, GpSampler(choices), many_activations, window)
+    used = GpSampler(choices)
+    for count in (12, 5, 9, 12, 3):
+        known = Known.of(
+            trials[:count], decision=count, window=window, seed=0,
+            recent=range(max(0, count - window + 1), count),
+        )  # fmt: skip
+        assert list(used.propose(known)) == list(GpSampler(choices).propose(known))
