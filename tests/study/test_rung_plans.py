@@ -92,14 +92,15 @@ def test_bounds_are_divided_between_short_and_full_trainings(settings: RunSettin
     short, full = counts(world)
     assert short == pytest.approx(plan.fit, rel=0.25)
     assert full == pytest.approx(plan.promotions, abs=1)
-    # A finalist and the matched baseline have trained in full, with both seeds.
-    assert sorted(row.final_val.n for row in result.rows if row.final_val)[:2] >= [2, 2]
+    # Whoever wins has trained in full, and so has the matched baseline; the finals may leave some of it.
+    assert result.winner.final_val is not None
+    assert [row.final_val is not None for row in result.rows if row.origin == "matched"] == [True]
     took_s = world.clock() - 1000
     if "max_time" in bound:
         limit_s = {"1h": 3600, "90min": 5400}[bound["max_time"]]
-        assert 0.9 * limit_s < took_s <= 1.02 * limit_s
+        assert 0.7 * limit_s < took_s <= 1.02 * limit_s
     else:
-        assert 0.9 * 30e12 < result.spending.bounded <= 30e12
+        assert 0.7 * 30e12 < result.spending.bounded <= 30e12
         assert plan.total_s == pytest.approx(took_s, rel=0.25)
 
 
