@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> RunSettings:
 
 def test_pruned_and_failed_trainings_count_by_the_images_they_saw(settings: RunSettings):
     world = World(failures={"trial-0002": "it diverged"}, order=random.Random(0))
-    result = world.run(replace(settings, trials=14, epochs=9))
+    result = world.run(replace(settings, trials=14, epochs=9, fidelity="median"))
     assert {"complete", "pruned", "failed"} <= {row.status for row in result.rows}
     spending = result.spending
     assert spending.bounded == sum(seen(world).values())
@@ -45,7 +45,9 @@ def test_pruned_and_failed_trainings_count_by_the_images_they_saw(settings: RunS
         row.train_flops for row in result.rows if row.role == "baseline"
     )
     finals = [row for row in result.rows if row.role == "candidate" and row.final_val]
-    assert spending.finals == sum(training_flops(row.flops, 2 * 9 * TRAIN) for row in finals)
+    assert spending.finals == sum(
+        training_flops(row.flops, row.final_val.n * 9 * TRAIN) for row in finals
+    )
     [failed] = [row for row in result.rows if row.status == "failed"]
     assert failed.train_flops == training_flops(failed.flops, TRAIN)
     # Two networks at a time, which see an epoch each.
