@@ -160,7 +160,7 @@ def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
     """Yield how long the full training takes that follows a search, if one does."""
     epochs = problem.settings.train_winner
     if epochs is not None:
-        seconds = epochs * problem.train_images / pace.images_per_s
+        seconds = epochs * problem.train_images / pace.trained_per_s
         yield (
             f"then the best network is trained in full, for {epochs} epochs: about "
             f"{format_duration(seconds)} more, whatever the bounds of the search"
@@ -320,7 +320,7 @@ def _training_s(
     evaluations = evaluation_count(epochs=length.epochs, every=every)
     if found.train_on != "train":
         evaluations = 0
-    train_s = length.images / pace.images_per_s
+    train_s = length.images / pace.trained_per_s
     return train_s, evaluations * found.images["val"] / pace.evaluated_per_s
 
 

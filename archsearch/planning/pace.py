@@ -9,6 +9,8 @@ from typing import Final
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.planning.problem import Problem
+from archsearch.planning.speed import typical
+from archsearch.readings.workload import Workload, workload
 from archsearch.strategy.phase import Begin, Phase, Rest, Step
 from archsearch.training.job import Outcome
 from archsearch.units import training_flops
@@ -26,8 +28,10 @@ class Pace:
     Attributes:
         start_s: seconds a training needs before its first step.
         process_s: seconds a process needs before it can train anything: it imports the framework.
-        images_per_s: images trained on a second, by one worker.
+        images_per_s: images trained on a second, by one worker, as measured.
         evaluated_per_s: images evaluated a second.
+        typical: times as long as for the networks that were measured that an image takes on average, by
+            the workloads of the networks that will be trained.
         device: what was trained on; empty for the processor.
         failed: how many of the trainings at a time failed, and why; empty where none did.
     """
@@ -36,8 +40,14 @@ class Pace:
     process_s: float = 0.0
     images_per_s: float
     evaluated_per_s: float
+    typical: float = 1.0
     device: str = ""
     failed: str = ""
+
+    @property
+    def trained_per_s(self) -> float:
+        """Images a second of the networks that will be trained, on average."""
+        return self.images_per_s / self.typical
 
 
 class PaceMeasuring(Phase):
@@ -51,7 +61,10 @@ class PaceMeasuring(Phase):
         step_flops = training_flops(problem.flops, problem.recipe.batch)
         least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
         count = max(least, workers)
+        self._problem = problem
         self._waiting = deque(_measuring(problem, number) for number in range(count))
+        self._loads = {step.order.key: _load(step) for step in self._waiting}
+        self._measured: list[Workload] = []
         self._left = count
         self._began_s: float | None = None
         self._process_s = math.inf
@@ -72,6 +85,8 @@ class PaceMeasuring(Phase):
         assert self._began_s is not None
         self._left -= 1
         self._outcomes.append(outcome)
+        if outcome.images_per_s > 0:
+            self._measured.append(self._loads[order.key])
         self.spent_flops += order.design.training_flops(outcome.images)
         self._process_s = min(self._process_s, max(0.0, now_s - self._began_s - outcome.total_s))
 
@@ -90,9 +105,15 @@ class PaceMeasuring(Phase):
             process_s=self._process_s,
             images_per_s=harmonic_mean([o.images_per_s for o in good]),
             evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
+            typical=typical(self._measured, self._problem.workloads()),
             device=good[0].device,
             failed=f"{len(bad)} of {len(self._outcomes)} trainings failed: {why}" if bad else "",
         )
+
+
+def _load(step: Begin) -> Workload:
+    assert step.network is not None
+    return workload(step.network)
 
 
 def _measuring(problem: Problem, number: int) -> Begin:

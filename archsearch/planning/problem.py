@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
@@ -18,6 +19,7 @@ from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import named_baselines, published_networks, wants_matched
 from archsearch.planning.going_on import Kept, recipe_of
 from archsearch.planning.sharing import Sharing, first_sharing, settled
+from archsearch.readings.workload import Workload, workload
 from archsearch.recipes.recipe import Recipe
 from archsearch.seeds import derive_seed
 from archsearch.settings import RunSettings, default_study_name
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 VAL_SHARE: Final = 0.025
 """The share of a training's FLOPs that evaluating the validation images may take."""
+_DRAWN: Final = 24
+"""Candidates by which the time of a typical one is judged."""
 LEAST_EVALUATIONS: Final = 6
 """Evaluations that a training has at least, whatever their share: curves and pruning need some."""
 
@@ -103,6 +107,10 @@ class Problem(ABC):
     @abstractmethod
     def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
         """Return a network by which the pace is measured, the same for the same number."""
+
+    def workloads(self) -> list[Workload]:
+        """Return the workloads of some networks that will be trained; empty: those that are measured are."""
+        return []
 
     @property
     def train_images(self) -> int:
@@ -246,6 +254,15 @@ class SearchProblem(Problem):
             rng = Random(derive_seed(self.settings.seed, "pace", 1))
             candidate = solve(self.space, draw(self.knobs, rng), self.request)
         return design_of(candidate, name=name, origin="search"), candidate.graph
+
+    def workloads(self) -> list[Workload]:
+        """Return those of some candidates drawn by chance."""
+        rng = Random(derive_seed(self.settings.seed, "workloads"))
+        found = []
+        for _ in range(_DRAWN):
+            with suppress(UserError):  # not all settings have a network for every budget
+                found.append(solve(self.space, draw(self.knobs, rng), self.request).graph)
+        return [workload(graph) for graph in found]
 
 
 def pose(

@@ -128,7 +128,7 @@ def _time(found: Forecast) -> str:
     assert found.search_s is not None
     assert found.finals_s is not None
     where = found.pace.device or "the processor"
-    rate = f"{_rate(found.pace.images_per_s)} images/s on {where}"
+    rate = f"{_rate(found.pace.trained_per_s)} images/s on {where}"
     parts = f"{format_duration(found.trial_s)} a trial at {rate}"
     if found.short_s is not None:
         parts = (

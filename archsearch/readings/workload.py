@@ -1,0 +1,67 @@
+"""What of a network its training time follows from besides FLOPs, in a few figures of its Graph."""
+
+from dataclasses import astuple, dataclass
+from math import log2, prod
+
+from archsearch.ir.channels import known
+from archsearch.ir.graph import Graph
+from archsearch.readings.cost import node_params
+
+_THIN = 8
+"""Channels in a group up to which a convolution multiplies far slower than one without groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Logarithms to the base 2, and shares.
+
+    Attributes:
+        flops: of an image.
+        elements: outputs of all ops, of an image: what goes through memory.
+        ops: how many there are: each is begun by itself.
+        params: what the optimizer moves at every step.
+        thin: the share of the FLOPs in convolutions whose groups have few channels, as depthwise ones have.
+        normalized: the share of the elements that a normalisation put out.
+    """
+
+    flops: float
+    elements: float
+    ops: float
+    params: float
+    thin: float
+    normalized: float
+
+    def figures(self) -> tuple[float, ...]:
+        """Return them in order."""
+        return astuple(self)
+
+
+def workload(graph: Graph) -> Workload:
+    """Return a network's workload in training: auxiliary classifiers count."""
+    elements = normalized = params = ops = flops = thin = 0
+    for node in graph.nodes:
+        if not node.inputs:
+            continue
+        shapes = tuple(graph.nodes[i].shape for i in node.inputs)
+        ops += 1
+        if not node.op.view:
+            size = known(prod(node.shape))
+            elements += size
+            normalized += size * node.op.normalizes
+        params += node_params(node.op, shapes)
+        product = node.op.product(shapes, node.shape)
+        if product is None:
+            continue
+        flops += product.flops()
+        if len(node.shape) == 3:
+            *_, inside, _ = node.op.weights(shapes)[0].shape
+            groups = known(shapes[0][-1]) // max(1, inside)
+            thin += product.flops() * (groups > 1 and inside <= _THIN)
+    return Workload(
+        flops=log2(max(1, flops)),
+        elements=log2(max(1, elements)),
+        ops=log2(max(1, ops)),
+        params=log2(max(1, params)),
+        thin=thin / max(1, flops),
+        normalized=normalized / max(1, elements),
+    )
