@@ -135,10 +135,9 @@ class Predictor(Protocol):
     """What a sampler may have besides, if it has a model: who is promoted to the full length goes by it."""
 
     def predicted(self, known: Known) -> Mapping[int, float]:
-        """Return the accuracy to be expected at the full length, by the trial's number.
+        """Return what is expected of trials at the full length, by number: of none before there is a model.
 
-        Of the trials that have come to an end; of none before there is a model. Of a trial that has trained
-        both short and in full it is the model's as well.
+        The higher the better, in any unit; of trials of which something is known.
         """
         ...
 

@@ -21,7 +21,7 @@ from archsearch.strategy.samplers.grid import Grid, Place
 from archsearch.strategy.samplers.reading import Entry, Reading
 from archsearch.surrogate.algebra import one_thread
 from archsearch.surrogate.fitting import Beliefs
-from archsearch.surrogate.model import Evidence, model_of
+from archsearch.surrogate.model import Evidence, Model, model_of
 from archsearch.surrogate.prior import Prior
 from archsearch.surrogate.targets import Scale
 
@@ -79,6 +79,19 @@ class GpSampler:
                 ordered = self._modelled(known, reading, drawn, tried, found)
         for entry in ordered[:PROPOSALS]:
             yield self._grid.knobs(entry.place)
+
+    def predicted(self, known: Known) -> dict[int, float]:
+        """Return what the model expects of trials at the full length, in deviations (see `Predictor`)."""
+        tried = self._tried(known)
+        found = [result for result in self._results(known) if result.trial in tried]
+        if len(found) < LEAST_KNOWN:
+            return {}
+        reading = Reading(self._grid, list(tried.values()), self._prior)
+        numbers = sorted({result.trial for result in found})
+        with one_thread():
+            model = self._model(reading, tried, found)
+            expected = model.expected(reading.points([tried[number] for number in numbers]))
+        return dict(zip(numbers, expected.tolist(), strict=True))
 
     def _results(self, known: Known) -> list[Result]:
         return results(known.trials, val_images=self._val_images)
@@ -138,6 +151,16 @@ class GpSampler:
         order = np.argsort(-reading.points(drawn).means, kind="stable")
         return [drawn[number] for number in order]
 
+    def _model(
+        self, reading: Reading, tried: Mapping[int, Entry], found: Sequence[Result]
+    ) -> Model:
+        values = np.array([result.accuracy for result in found])
+        scale = Scale(values)
+        points = reading.points([tried[r.trial] for r in found], [r.length for r in found])
+        noise = np.array([result.variance for result in found]) / scale.unit**2
+        evidence = Evidence(points, scale.standardized(values), noise)
+        return model_of(evidence, reading.columns, BELIEFS)
+
     def _modelled(
         self,
         known: Known,
@@ -147,13 +170,9 @@ class GpSampler:
         found: Sequence[Result],
     ) -> list[Entry]:
         """Return candidates in the order of what a model of all results says they promise."""
-        values = np.array([result.accuracy for result in found])
-        scale = Scale(values)
-        points = reading.points([tried[r.trial] for r in found], [r.length for r in found])
-        noise = np.array([result.variance for result in found]) / scale.unit**2
-        evidence = Evidence(points, scale.standardized(values), noise)
-        model = model_of(evidence, reading.columns, BELIEFS)
-        best = [found[number].trial for number in model.best_first(points.at_full_length())]
+        model = self._model(reading, tried, found)
+        points = reading.points([tried[result.trial] for result in found])
+        best = [found[number].trial for number in model.best_first(points)]
         parents = list(dict.fromkeys(best))[:PARENTS]
         children = self._new(self._children(known, parents), [*tried.values(), *drawn])
         candidates = [*drawn, *children]

@@ -14,13 +14,14 @@ from archsearch.space.registry import find_space
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
 from archsearch.strategy.fidelities.full import FullLength
-from archsearch.strategy.sampler import Choices, Known, Sampler
+from archsearch.strategy.fidelities.rungs import Rungs
+from archsearch.strategy.sampler import Choices, Known, Predictor, Sampler
 from archsearch.strategy.samplers import descriptions
 from archsearch.strategy.samplers.chance import RandomSampler
 from archsearch.strategy.samplers.gp import GpSampler
 from archsearch.strategy.search import Search, SearchPlan
 from archsearch.surrogate import fitting, model
-from archsearch.testing.sampler_case import after_trials, nothing_known
+from archsearch.testing.sampler_case import after_trials, hash_share, nothing_known
 from archsearch.testing.simulation import Simulation
 from archsearch.testing.toy_space import toy_choices
 
@@ -206,3 +207,33 @@ def test_what_was_made_for_one_decision_changes_no_other(window):
             recent=range(max(0, count - window + 1), count),
         )  # fmt: skip
         assert list(used.propose(known)) == list(GpSampler(choices).propose(known))
+
+
+def test_who_trains_in_full_goes_by_the_model_and_not_by_lucky_short_trainings():
+    choices = choices_of("lecture", trials=26)
+
+    def learn(order, epoch):
+        return many_activations(order.design) + 0.1 * (hash_share(order) - 0.5)
+
+    sampler = GpSampler(choices)
+    plan = SearchPlan(
+        choices=choices, sampler=sampler, fidelity=Rungs(choices.startup),
+        length=lambda flops: Length(3000, 30), window=1,
+    )  # fmt: skip
+    made = Simulation(learn)
+    made.run(Search(plan, bounds=Bounds()))
+    assert isinstance(sampler, Predictor)
+    shorts = [replace(trial, trainings=trial.trainings[:1]) for trial in made.trials]
+    known = Known(decision=26, trials=tuple(shorts), seed=0)
+    expected = sampler.predicted(known)
+    assert sorted(expected) == list(range(26))
+    truth = [many_activations(trial.design) for trial in shorts]
+    seen = [trial.last.outcome.val_accuracy for trial in shorts]
+    told = [expected[number] for number in range(26)]
+    assert np.corrcoef(told, truth)[0, 1] > np.corrcoef(seen, truth)[0, 1]
+    [promoted] = [t for t in made.trials[1:] if len(t.trainings) > 1]
+    before = promoted.trainings[1].order.decision
+    at = Known(decision=before, trials=tuple(shorts[: before - 1]), seed=0)
+    expected = sampler.predicted(at)
+    assert promoted.number == max(list(expected)[1:], key=expected.__getitem__)
+    assert sampler.predicted(Known(decision=2, trials=tuple(shorts[:2]), seed=0)) == {}
