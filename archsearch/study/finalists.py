@@ -42,7 +42,14 @@ def finals_of(
         names = {one.name for one in contest.contestants}
         able = [trial for trial in store.trials if trial.design.name in names]
         contestants = {trial.design.name: _entrant(trial, length) for trial in able}
-        plan = replace(plan, contest=contest, contestants=contestants, window=window)
+        images = facts.dataset.splits.get("val", 0)
+        plan = replace(
+            plan,
+            contest=contest,
+            contestants=contestants,
+            window=window,
+            fold=lambda number: facts.settings.fold(number, val_images=images),
+        )
     return Finals(plan, bounds=bounds, done=store.finals)
 
 
