@@ -203,12 +203,7 @@ def forecast(problem: Problem, done: Done) -> Forecast:
         runs=settings.tracking_uri and shown_uri(settings.tracking_uri),
         max_latency=settings.max_latency,
     )
-    notes = (
-        *_short_notes(found, problem),
-        *_memory_notes(found, problem),
-        *_fold_notes(found, problem),
-    )
-    return replace(found, notes=(*found.notes, *notes))
+    return replace(found, notes=(*found.notes, *_notes(found, problem)))
 
 
 def _finals(problem: Problem, trial_flops: int, done: int) -> tuple[int, int]:
@@ -233,6 +228,13 @@ def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
         "precision": sharing.precision,
         "compiled": sharing.compiled,
     }
+
+
+def _notes(found: Forecast, problem: Problem) -> Iterator[str]:
+    """Yield what a person should hear of a plan, one line each."""
+    yield from _short_notes(found, problem)
+    yield from _memory_notes(found, problem)
+    yield from _fold_notes(found, problem)
 
 
 def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
