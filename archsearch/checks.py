@@ -84,6 +84,16 @@ def check_network(text: str) -> None:
         raise UserError("network is empty; give a study, a baseline's name or a file")
 
 
+def check_folds(text: str) -> None:
+    """Refuse what is no number of splits.
+
+    Raises:
+        UserError: it is neither `auto` nor `none` nor a number from 1.
+    """
+    if text not in ("auto", "none") and not (text.isascii() and text.isdecimal() and int(text)):
+        raise UserError(f"folds is {text!r}; it must be auto, none or a number of splits, as 5")
+
+
 def check_train_on(text: str) -> None:
     """Refuse splits that are not for a full training to train on.
 

@@ -11,8 +11,9 @@ import argparse
 import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,17 +32,24 @@ class World:
         seed_sd: between trainings of one, as if the validation images were endless.
         images: that validate; half of their binomial noise is each training's own.
         explained: share of the networks' variance that a surrogate knows of.
+        lasting: share of that own noise that comes again whenever a network is validated on one split.
     """
 
     spread: float = 0.01
     seed_sd: float = 0.01
     images: int = 270
     explained: float = 0.0
+    lasting: float = 0.0
+
+    @property
+    def half(self) -> float:
+        """Half the variance of validating on so many images."""
+        return 0.5 * MEAN * (1 - MEAN) / self.images
 
     @property
     def noise(self) -> float:
-        """Standard deviation between trainings of one network."""
-        return math.sqrt(self.seed_sd**2 + 0.5 * MEAN * (1 - MEAN) / self.images)
+        """Standard deviation between trainings of one network on one split."""
+        return math.sqrt(self.seed_sd**2 + (1 - self.lasting) * self.half)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class Search:
         self.true = MEAN + self.rng.normal(0, world.spread, trials)
         known = world.explained
         blur = world.spread * math.sqrt(known * (1 - known))
+        self.splits: dict[int, float] = {}
+        self.luck: dict[tuple[int, int], float] = {}
         expected = known * (self.true - MEAN) + self.rng.normal(0, blur, trials)
         self.evidence = [
             Evidence(name=str(n), values=(self.train(n),), expected=float(expected[n]))
@@ -77,9 +87,15 @@ class Search:
         ]
         self.evidence.sort(key=lambda one: -one.values[0])
 
-    def train(self, network: int) -> float:
-        """Return what one training of a network comes to."""
-        return float(self.true[network] + self.rng.normal(0, self.world.noise))
+    def train(self, network: int, fold: int = 0) -> float:
+        """Return what one training of a network comes to, validated on a split."""
+        world, place = self.world, (network, fold)
+        if fold not in self.splits:
+            self.splits[fold] = self.rng.normal(0, math.sqrt(world.half)) if fold else 0.0
+        if place not in self.luck:
+            self.luck[place] = self.rng.normal(0, math.sqrt(world.lasting * world.half))
+        luck = self.splits[fold] + self.luck[place]
+        return float(self.true[network] + luck + self.rng.normal(0, world.noise))
 
     def found(self, winner: str, reported: float, probability: float | None = None) -> Found:
         """Return what came of it, by what is true."""
@@ -104,35 +120,48 @@ def equal_seeds(search: Search, trainings: int) -> Found:
     return search.found(winner, means[winner])
 
 
-def product(search: Search, trainings: int, *, window: int = 1, matched: str = MATCHED) -> Found:
+def product(
+    search: Search, trainings: int, *, window: int = 1, matched: str = MATCHED, folds: bool = False
+) -> Found:
     """Have the product decide and judge; `window` is the number of workers."""
     images = search.world.images
     contest = Contest(contestants=tuple(search.evidence), matched=matched, images=images)
-    decided: list[tuple[str, float]] = []
+    decided: list[Training] = []
     for number in range(trainings):
         choice = Beliefs(contest, _told(decided, number - window + 1)).next()
         assert choice is not None
-        decided.append((choice.name, search.train(int(choice.name))))
-    again = {name: [v for n, v in decided if n == name] for name, _ in decided}
+        fold = folds * (1 + sum(one.name == choice.name for one in decided))
+        decided.append(Training(choice.name, fold, search.train(int(choice.name), fold)))
+    told = _told(decided, trainings)
+    nothing = Told()
     evidence = [
-        Evidence(
-            name=one.name, values=(*one.values, *again.get(one.name, ())), expected=one.expected
-        )
+        one.after(told.get(one.name, nothing).values, told.get(one.name, nothing).folds)
         for one in search.evidence
     ]
     belief = posterior(evidence, images=images)
     expected = belief.expected
-    winner = max(again, key=lambda name: expected[name])
+    winner = max(told, key=lambda name: expected[name])
     probability = None if winner == MATCHED else belief.better(winner, MATCHED)
     return search.found(winner, expected[winner], probability)
 
 
-def _told(decided: list[tuple[str, float]], known: int) -> dict[str, Told]:
+class Training(NamedTuple):
+    """A training of the finals: of which network, on which split, and what it came to."""
+
+    name: str
+    fold: int
+    value: float
+
+
+def _told(decided: list[Training], known: int) -> dict[str, Told]:
     told: dict[str, Told] = {}
-    for number, (name, value) in enumerate(decided):
-        before = told.get(name, Told())
-        values = (*before.values, value) if number < known else before.values
-        told[name] = Told(values, 0, before.running + (number >= known))
+    for number, one in enumerate(decided):
+        before = told.get(one.name, Told())
+        if number < known:
+            values, folds = (*before.values, one.value), (*before.folds, one.fold)
+            told[one.name] = replace(before, values=values, folds=folds)
+        else:
+            told[one.name] = replace(before, running=before.running + 1)
     return told
 
 
@@ -141,6 +170,7 @@ RULES = {
     "knowledge gradient": product,
     "the same, 2 workers": partial(product, window=2),
     "the same, no baseline": partial(product, matched=""),
+    "the same, folds": partial(product, folds=True),
 }
 
 
@@ -175,9 +205,10 @@ def main() -> None:
     parser.add_argument("--seed-sd", type=float, default=1.0, help="points between trainings")
     parser.add_argument("--images", type=int, default=270)
     parser.add_argument("--explained", type=float, default=0.0, help="R² of a surrogate")
+    parser.add_argument("--lasting", type=float, default=0.0, help="share of a split's luck")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    world = World(args.spread / 100, args.seed_sd / 100, args.images, args.explained)
+    world = World(args.spread / 100, args.seed_sd / 100, args.images, args.explained, args.lasting)
     parts = [range(n, min(n + 250, args.searches)) for n in range(0, args.searches, 250)]
     with ProcessPoolExecutor(args.processes) as pool:
         for trials in args.trials:

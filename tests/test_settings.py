@@ -250,3 +250,17 @@ def test_a_changed_mapping_changes_no_settings():
 def test_a_square_leaves_the_channels_to_the_data():
     sizes = [make(input=size).image_size for size in ("64", "64x48", None)]
     assert sizes == [(64, 64, None), (64, 48, 3), None]
+
+
+def test_a_fold_follows_from_the_seed_and_how_many_images_validate():
+    asked = RunSettings(space="vgg", flops="1M")
+    assert [asked.fold(seed, val_images=300) for seed in (None, 1, 2)] == [0, 1, 2]
+    assert asked.fold(1, val_images=2000) == 0
+    assert asked.fold(1, val_images=0) == 0
+    three = replace(asked, folds="3")
+    assert [three.fold(seed, val_images=10**6) for seed in range(1, 6)] == [1, 2, 3, 1, 2]
+    assert replace(asked, folds="none").fold(2, val_images=300) == 0
+    with pytest.raises(UserError, match="folds is 'some'; it must be auto, none or a number"):
+        RunSettings(space="vgg", flops="1M", folds="some")
+    with pytest.raises(UserError, match="folds"):
+        RunSettings(space="vgg", flops="1M", folds="0")

@@ -6,7 +6,6 @@ from statistics import fmean
 
 from archsearch.archive.design import Design
 from archsearch.archive.facts import DatasetFacts
-from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Training, Trial
 from archsearch.archive.store import StudyStore
 from archsearch.statistics.posterior import Evidence, Posterior, posterior
@@ -19,7 +18,6 @@ from archsearch.statistics.verdict import (
     untrained_text,
     verdict,
 )
-from archsearch.training.job import Outcome
 
 
 def evidence_of(store: StudyStore, *, finals: bool = True) -> tuple[Evidence, ...]:
@@ -33,10 +31,11 @@ def evidence_of(store: StudyStore, *, finals: bool = True) -> tuple[Evidence, ..
     found = []
     for trial in store.trials:
         searched = _full_value(trial, top, store)
-        again = _final_values(trial.design.name, store.finals) if finals else ()
-        values = (*searched, *again)
-        if values:
-            found.append(Evidence(name=trial.design.name, values=values))
+        one = Evidence(name=trial.design.name, values=searched)
+        if finals:
+            one = one.after(*_of_finals(one.name, store))
+        if one.values:
+            found.append(one)
     return tuple(sorted(found, key=lambda one: (-one.values[0], one.name)))
 
 
@@ -138,13 +137,15 @@ def _is_full(training: Training, store: StudyStore) -> bool:
     return not order.length.images or order.length.images >= full
 
 
-def _final_values(name: str, finals: Mapping[JobKey, Outcome]) -> tuple[float, ...]:
-    mine = (outcome for key, outcome in finals.items() if key.name == name)
-    return tuple(
-        outcome.val_accuracy
-        for outcome in mine
-        if outcome.learnt and outcome.val_accuracy is not None
-    )
+def _of_finals(name: str, store: StudyStore) -> tuple[list[float], list[int]]:
+    """Return the accuracies of a network's retrainings, and the splits they were validated on."""
+    facts, values, folds = store.facts, [], []
+    images = facts.dataset.splits.get("val", 0)
+    for key, outcome in store.finals.items():
+        if key.name == name and outcome.learnt and outcome.val_accuracy is not None:
+            values.append(outcome.val_accuracy)
+            folds.append(facts.settings.fold(key.seed, val_images=images))
+    return values, folds
 
 
 def _curve(trial: Trial) -> Mapping[int, float]:

@@ -203,8 +203,7 @@ def forecast(problem: Problem, done: Done) -> Forecast:
         runs=settings.tracking_uri and shown_uri(settings.tracking_uri),
         max_latency=settings.max_latency,
     )
-    notes = (*_short_notes(found, problem), *_memory_notes(found, problem))
-    return replace(found, notes=(*found.notes, *notes))
+    return replace(found, notes=(*found.notes, *_notes(found, problem)))
 
 
 def _finals(problem: Problem, trial_flops: int, done: int) -> tuple[int, int]:
@@ -231,6 +230,13 @@ def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
     }
 
 
+def _notes(found: Forecast, problem: Problem) -> Iterator[str]:
+    """Yield what a person should hear of a plan, one line each."""
+    yield from _short_notes(found, problem)
+    yield from _memory_notes(found, problem)
+    yield from _fold_notes(found, problem)
+
+
 def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield a line where a trial is so short that a network learns little, if nobody asked for that."""
     settings = problem.settings
@@ -241,6 +247,17 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
         yield (
             f"a {what} takes only {steps} training steps of {found.batch} images, in which "
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
+        )
+
+
+def _fold_notes(found: Forecast, problem: Problem) -> Iterator[str]:
+    """Yield a line where finalists are validated on other images than the search's."""
+    images = found.images["val"]
+    if found.finals and problem.settings.fold(1, val_images=images):
+        why = f"; {images} images alone are few" if problem.settings.folds == "auto" else ""
+        yield (
+            "each seed of the finals has a split of its own of the training and validation images, the "
+            f"test images stay{why} (--folds none: the search's split for all)"
         )
 
 

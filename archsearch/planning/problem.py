@@ -151,6 +151,7 @@ class Problem(ABC):
             recipe=self.recipe,
             images=order.length.images,
             seed=order.seed,
+            fold=self.settings.fold(order.key.seed, val_images=len(self.dataset.val)),
             backend=self.sharing.backend,
             precision=self.sharing.precision,
             compiled=self.sharing.compiled,

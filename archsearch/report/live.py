@@ -282,6 +282,8 @@ class LiveView(View):
             job.done = event.report.epoch
             job.short = _validated(event.report) or job.short
             job.note = standing(event.report, validated=job.short)
+            if event.report.before:
+                job.note = f"second try  {job.note}"
 
     def _job_ended(self, event: JobEnded) -> None:
         self._board.jobs.pop(str(event.order.key), None)

@@ -10,7 +10,7 @@ Accuracies are shares of one.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,6 +30,9 @@ _FAR: Final = 3.0
 """Robust standard deviations below the median from which on a network did not learn: it says nothing of the
 others."""
 _LEAST_SPREAD: Final = 0.01
+_TURNS: Final = 30
+_PRIOR_WEIGHT: Final = 4
+_TINY: Final = 1e-12
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 
@@ -41,12 +44,20 @@ class Evidence:
     Attributes:
         name: of the network.
         values: validation accuracies of its trainings of the full length.
+        folds: the split that each was validated on; empty: all on the same.
         expected: what a surrogate expects of it, against the others; learnt without these values.
     """
 
     name: str
     values: tuple[float, ...]
+    folds: tuple[int, ...] = ()
     expected: float = 0.0
+
+    def after(self, values: Sequence[float], folds: Sequence[int] = ()) -> "Evidence":
+        """Return what is known after further trainings; those so far were on the search's split."""
+        before = self.folds or (0,) * len(self.values)
+        later = tuple(folds) or (0,) * len(values)
+        return replace(self, values=(*self.values, *values), folds=(*before, *later))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +136,10 @@ def posterior(evidence: Sequence[Evidence], *, images: int) -> Posterior:
         evidence: of each network, at least one.
         images: that validate; 0: endless.
     """
-    counts = np.array([len(one.values) for one in evidence], dtype=np.float64)
-    means = np.array([np.mean(one.values) if one.values else np.nan for one in evidence])
-    within = sum(float(np.var(one.values)) * len(one.values) for one in evidence if one.values)
+    every = without_splits(evidence, images=images)
+    counts = np.array([len(values) for values in every], dtype=np.float64)
+    means = np.array([np.mean(values) if values else np.nan for values in every])
+    within = sum(float(np.var(values)) * len(values) for values in every if values)
     offsets = np.array([one.expected for one in evidence])
     known = _in_reach(means)
     usual = usual_noise(float(np.median(means[known])) if known.any() else 0.5, images)
@@ -153,6 +165,41 @@ def posterior(evidence: Sequence[Evidence], *, images: int) -> Posterior:
         common=fit.variance,
         noises=noise**2,
     )
+
+
+def without_splits(evidence: Sequence[Evidence], *, images: int) -> list[tuple[float, ...]]:
+    """Return all values without what their split made easier than the search's.
+
+    Splits are taken for random effects. Their variance is the half of the binomial noise that all networks
+    have in common. The best linear predictions are found by turns with the networks' (backfitting). All of
+    these count, since the best of the search were lucky there and fall back on any other split.
+    """
+    folds = [np.array(one.folds or (0,) * len(one.values), dtype=np.int64) for one in evidence]
+    different = np.unique(np.concatenate(folds))
+    if len(different) < 2 or not images:
+        return [one.values for one in evidence]
+    split = np.searchsorted(different, np.concatenate(folds))
+    network = np.repeat(np.arange(len(evidence)), [len(one.values) for one in evidence])
+    values = np.array([value for one in evidence for value in one.values])
+    middle = float(np.median(values))
+    shared = max(0.5 * middle * (1 - middle) / images, _TINY)
+    noise = usual_noise(middle, images) ** 2
+    splits = np.bincount(split) + noise / shared
+    networks = np.bincount(network, minlength=len(evidence)) + noise / _spread(values, noise)
+    easier, worth = np.zeros(len(splits)), np.zeros(len(networks))
+    for _ in range(_TURNS):
+        left = values - float(np.mean(values - easier[split] - worth[network]))
+        worth = np.bincount(network, left - easier[split], minlength=len(networks)) / networks
+        easier = np.bincount(split, left - worth[network]) / splits
+    found = iter((values - (easier - easier[0])[split]).tolist())
+    return [tuple(next(found) for _ in one.values) for one in evidence]
+
+
+def _spread(values: Floats, noise: float) -> float:
+    """Return about the variance between networks: the prior's, and what values vary more than by noise."""
+    seen = max(float(np.var(values, ddof=1)) - noise, 0.0)
+    weight = len(values) - 1
+    return (_PRIOR_WEIGHT * _SPREAD[0] ** 2 + weight * seen) / (_PRIOR_WEIGHT + weight)
 
 
 class _Fit(NamedTuple):

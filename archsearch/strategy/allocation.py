@@ -35,9 +35,14 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a network's trainings of the finals: accuracies, how many failed, how many run."""
+    """What came of a network's trainings of the finals: accuracies, how many failed, how many run.
+
+    Attributes:
+        folds: the split that each of the values was validated on; empty: the search's.
+    """
 
     values: tuple[float, ...] = ()
+    folds: tuple[int, ...] = ()
     failed: int = 0
     running: int = 0
 
@@ -104,5 +109,5 @@ class Beliefs:
         return not begun or len(one.values) + begun < _AT_LEAST
 
     def _with_finals(self, one: Evidence) -> Evidence:
-        values = (*one.values, *self._of(one).values)
-        return Evidence(name=one.name, values=values, expected=one.expected)
+        told = self._of(one)
+        return one.after(told.values, told.folds)

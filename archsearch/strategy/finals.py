@@ -51,6 +51,7 @@ class FinalsPlan:
         seeds: trainings of each of them.
         contest: those of the search, of which some are retrained.
         contestants: the same by name, in the order of the contest.
+        fold: the split that a training is validated on, from its seed's number.
         window: decisions, its own included, that one does not know the results of.
         seed: of the study.
         length: of a training, from a network's FLOPs.
@@ -63,6 +64,7 @@ class FinalsPlan:
     seeds: int
     contest: Contest = _NO_CONTEST
     contestants: Mapping[str, Entrant] = field(default_factory=dict)
+    fold: Callable[[int | None], int] = lambda number: 0
     window: int = 1
     seed: int
     length: Callable[[int], Length]
@@ -280,7 +282,9 @@ class Finals(Phase):
             if number >= known or outcome is None:
                 told[name] = replace(before, running=before.running + 1)
             elif outcome.learnt and outcome.val_accuracy is not None:
-                told[name] = replace(before, values=(*before.values, outcome.val_accuracy))
+                folds = (*before.folds, self.plan.fold(order.key.seed))
+                values = (*before.values, outcome.val_accuracy)
+                told[name] = replace(before, values=values, folds=folds)
             else:
                 told[name] = replace(before, failed=before.failed + 1)
         return told

@@ -42,7 +42,14 @@ def finals_of(
         names = {one.name for one in contest.contestants}
         able = [trial for trial in store.trials if trial.design.name in names]
         contestants = {trial.design.name: _entrant(trial, length, bounds) for trial in able}
-        plan = replace(plan, contest=contest, contestants=contestants, window=window)
+        images = facts.dataset.splits.get("val", 0)
+        plan = replace(
+            plan,
+            contest=contest,
+            contestants=contestants,
+            window=window,
+            fold=lambda number: facts.settings.fold(number, val_images=images),
+        )
     return Finals(plan, bounds=bounds, done=store.finals)
 
 
@@ -57,7 +64,7 @@ def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
     matched = next((row.name for row in rows if row.origin == "matched"), "")
     places = settings.finalists + bool(matched)
     known = {one.name for one in searched}
-    rows.sort(key=lambda row: (-row.rung, -(row.val_accuracy or 0), row.name))
+    rows.sort(key=lambda row: (row.stalled, -row.rung, -(row.val_accuracy or 0), row.name))
     others = [row.name for row in rows if row.origin == "search" and row.name not in known]
     lacking = max(0, settings.finalists - len(known - {matched}))
     others = [*others[:lacking], *([matched] if matched not in known and matched else [])]

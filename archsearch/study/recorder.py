@@ -193,9 +193,9 @@ class StudyRecorder:
             self._is_best(event.outcome)
 
     def _is_best(self, outcome: Outcome) -> bool:
-        """Whether no training before it reached its validation accuracy."""
+        """Whether it has learnt, and no training before it reached its validation accuracy."""
         accuracy = outcome.val_accuracy
-        if outcome.status != "complete" or not accuracy:
+        if outcome.status != "complete" or outcome.stalled or not accuracy:
             return False
         best = accuracy > self._best
         self._best = max(self._best, accuracy)

@@ -78,6 +78,8 @@ class Checkpoints:
         }
         if job.train_on != "train":  # what was always so is not told: checkpoints from before go on
             facts["train_on"] = job.train_on
+        if job.fold:
+            facts["fold"] = job.fold
         self._identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from archsearch.data.dataset import Dataset, joined, load
+from archsearch.data.folds import refolded
 from archsearch.ir.codec import from_json
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
@@ -382,7 +383,7 @@ def _loaded(job: Job) -> Dataset:
     """Open a job's images; the training split has those of validation in it where they are trained on."""
     data = load(Path(job.dataset))
     if job.train_on == "train":
-        return data
+        return refolded(data, job.fold)
     return replace(data, train=joined(data.train, data.val))
 
 

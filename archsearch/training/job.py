@@ -37,6 +37,8 @@ class Job:
     """Where the final weights go (archsearch.training.weights: a NumPy `.npz` file)."""
     train_on: Literal["train", "train+val"] = "train"
     """The splits whose images are trained on; where the validation images are, nothing is validated."""
+    fold: int = 0
+    """Which split of the training and validation images (archsearch.data.folds); 0: as they were prepared."""
     val_every: int = 1
     """Epochs from one evaluation of the validation images to the next (see `is_evaluated`)."""
     checkpoint: str | None = None

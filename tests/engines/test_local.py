@@ -220,17 +220,17 @@ def test_a_worker_that_dies_within_a_word_costs_its_job(make):
 
 
 def test_a_worker_that_says_that_it_goes_on_is_not_silent(make):
-    engine = make(1, silence_s=1.5)
+    engine = make(1, silence_s=5)
     engine.submit(job("a", "alive"))
     assert outcomes(engine, 1)["a"].status == "complete"
 
 
 def test_a_silent_worker_is_ended(make):
-    engine = make(1, silence_s=1.5)
+    engine = make(1, silence_s=5)
     engine.submit(job("a", "sleep"))
     engine.submit(job("b"))
     found = outcomes(engine, 2)
-    assert "said nothing for 2 s" in found["a"].reason
+    assert "said nothing for 5 s" in found["a"].reason
     assert found["b"].status == "complete"
 
 

@@ -72,7 +72,7 @@ def worker(pipe, setup, log: str) -> None:
 
 
 def live(pipe) -> None:
-    for _ in range(10):
+    for _ in range(20):
         time.sleep(0.3)
         pipe.send(ALIVE)
 

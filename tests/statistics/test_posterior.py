@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from archsearch.statistics.posterior import Evidence, Posterior, posterior, usual_noise
+from archsearch.statistics.posterior import (
+    Evidence,
+    Posterior,
+    posterior,
+    usual_noise,
+    without_splits,
+)
 
 
 def evidence(*values: tuple[float, ...]) -> list[Evidence]:
@@ -107,3 +113,48 @@ def test_one_network_alone_is_what_it_came_to():
     belief = posterior(evidence((0.9, 0.92)), images=100)
     assert belief.expected["0"] == pytest.approx(0.91)
     assert belief.knowledge_gradient({})["0"] > 0
+
+
+def test_an_easy_split_is_not_taken_for_a_good_network():
+    """Two networks on another split, both 5 points better there; the third was never on it."""
+    known = [
+        Evidence(name=name, values=(value,))
+        for name, value in (("a", 0.90), ("b", 0.89), ("c", 0.90))
+    ]
+    others = [Evidence(name=str(n), values=(0.88,)) for n in range(5)]
+    again = [known[0].after((0.95,), (1,)), known[1].after((0.94,), (1,)), known[2], *others]
+    assert again[0] == Evidence(name="a", values=(0.90, 0.95), folds=(0, 1))
+    left = without_splits(again, images=100)
+    assert left[0][0] == 0.90
+    assert 0.90 < left[0][1] < 0.94
+    assert left[0][1] - left[1][1] == pytest.approx(0.01)
+    told_apart = posterior(again, images=100).gain("a", "c")
+    as_one = [Evidence(name=one.name, values=one.values) for one in again]
+    assert told_apart < posterior(as_one, images=100).gain("a", "c")
+    # On one split there is nothing to take off.
+    assert without_splits(as_one, images=100) == [one.values for one in as_one]
+
+
+def test_what_splits_made_easier_is_the_best_linear_prediction():
+    """Against the mixed model's equations, solved as a whole."""
+    evidence = [
+        Evidence(name=str(n), values=values, folds=folds)
+        for n, (values, folds) in enumerate([
+            ((0.91, 0.93, 0.90), (0, 1, 2)), ((0.90, 0.94), (0, 1)), ((0.88,), (0,)), ((0.87,), (0,)),
+        ])
+    ]  # fmt: skip
+    values = np.concatenate([one.values for one in evidence])
+    network = np.array([0, 0, 0, 1, 1, 2, 3])
+    split = np.array([0, 1, 2, 0, 1, 0, 0])
+    middle, images = float(np.median(values)), 200
+    noise, shared = usual_noise(middle, images) ** 2, 0.5 * middle * (1 - middle) / images
+    seen = max(float(np.var(values, ddof=1)) - noise, 0.0)
+    spread = (4 * 0.012**2 + 6 * seen) / 10
+    cover = noise * np.eye(7)
+    cover += spread * (network[:, None] == network) + shared * (split[:, None] == split)
+    inverse = np.linalg.inv(cover)
+    centre = float(np.ones(7) @ inverse @ values / (np.ones(7) @ inverse @ np.ones(7)))
+    easier = shared * (split[None, :] == np.arange(3)[:, None]) @ inverse @ (values - centre)
+    expected = values - (easier - easier[0])[split]
+    found = [value for one in without_splits(evidence, images=images) for value in one]
+    assert found == pytest.approx(expected, abs=2e-4)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from archsearch.archive.databases import absolute_url
+from archsearch.archive.keys import JobKey
 from archsearch.commands import command
 from archsearch.data.dataset import load
 from archsearch.engines.local import LocalEngine
@@ -84,6 +85,17 @@ def test_only_finalists_touch_the_test_split(settings: RunSettings):
     jobs = world.engines[0].submitted
     assert [job.test for job in jobs] == [job.key.startswith("final-") for job in jobs]
     assert all((job.weights is not None) == job.test for job in jobs)
+
+
+@pytest.mark.parametrize(("folds", "of"), [("auto", lambda seed: seed), ("none", lambda seed: 0),
+                                          ("1", lambda seed: 1)])  # fmt: skip
+def test_finals_are_validated_on_splits_of_their_own(settings: RunSettings, folds, of):
+    """The digits have fewer than 2,000 images to validate with."""
+    world = World()
+    world.run(replace(settings, folds=folds))
+    keys = {JobKey.parse(job.key): job.fold for job in world.engines[0].submitted}
+    assert len(keys) == 12
+    assert keys == {key: of(key.seed) if key.purpose == "final" else 0 for key in keys}
 
 
 def test_validation_chooses_where_test_would_choose_otherwise(settings: RunSettings):

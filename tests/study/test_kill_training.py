@@ -55,12 +55,12 @@ class Home:
             driver.stdout.close()
 
     def run(
-        self, trials: int = 3, backend: str = "tensorflow"
+        self, trials: int = 3, backend: str = "tensorflow", **more: str
     ) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
         settings = {
             "space": "vgg", "flops": "3.5M", "data": self.data, "trials": trials, "name": STUDY,
             "epochs": EPOCHS, "seeds": 1, "batch-size": 16, "workers": 1, "finalists": 1,
-            "backend": backend,
+            "backend": backend, **more,
         }  # fmt: skip
         flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         return self.started("run", *flags, "--no-export")
@@ -175,6 +175,35 @@ def test_a_killed_training_goes_on_from_its_last_epoch(home: Home, empty_store: 
     assert after["trial-0000"][:2] == before[:2]
     assert [epoch["epoch"] for epoch in after["trial-0000"]] == [1, 2, 3]
     assert len(after) == 2
+    home.check_books()
+
+
+STALLING = {"trials": 1, "backend": "torch", "set": "recipe.base_lr=30"}
+
+
+def test_killed_in_a_second_try_it_goes_on_there(home: Home):
+    with home.run(**STALLING) as driver:
+        kill_at(driver, "trial-0000: epoch 1/3 of a second try")
+    before = home.epochs()["trial-0000"]
+    assert [(line["before"], line["epoch"]) for line in before] == [(0, 1), (0, 2), (0, 3), (3, 1)]
+    assert home.checkpoints()[-1] == "trial-0000/epoch-000004.npz"
+    home.resume()
+    after = home.epochs()["trial-0000"]
+    assert after[:4] == before
+    assert [(line["before"], line["epoch"]) for line in after[4:]] == [(3, 2), (3, 3)]
+    home.check_books()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["epoch 3/3  loss", "epoch 1/3 of a second", "stalled|complete"])
+def test_killed_around_a_second_try_the_table_is_the_same(home: Home, data: Path, text: str):
+    calm = Home(home.path.parent / "calm", data)
+    with calm.run(**STALLING) as driver:
+        driver.communicate()
+    with home.run(**STALLING) as driver:
+        kill_at(driver, f"trial-0000: ({text})", 0.05)
+    home.resume()
+    assert home.result() == calm.result()
     home.check_books()
 
 

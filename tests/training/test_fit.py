@@ -358,3 +358,21 @@ def test_dropout_follows_the_length_of_the_training(epochs, whole, rate, dataset
     trained(job_for(dataset, graph, epochs=epochs, recipe=recipe))
     (found,) = (node.op.rate for node in tasks[0].graph if node.op.kind == "dropout")
     assert found == pytest.approx(rate)
+
+
+def test_a_fold_is_another_split_and_the_same_each_time(dataset, monkeypatch):
+    from archsearch.training import fit
+
+    seen = []
+
+    def looking(steps, split, *rest):
+        seen.append((len(split), split.images.tobytes()))
+        return 1.0, 0.5, 0.5
+
+    monkeypatch.setattr(fit, "evaluate", looking)
+    for fold in (0, 1, 1):
+        trained(job_for(dataset, vgg_like(), epochs=1, fold=fold))
+    first, other, again = seen
+    assert first[0] == other[0] == len(load(dataset).val)
+    assert first[1] == load(dataset).val.images.tobytes()
+    assert other == again != first

