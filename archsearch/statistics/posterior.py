@@ -32,6 +32,7 @@ others."""
 _LEAST_SPREAD: Final = 0.01
 _TURNS: Final = 30
 _PRIOR_WEIGHT: Final = 4
+"""Trainings' worth of a prior variance, where one is taken for what it is."""
 _TINY: Final = 1e-12
 
 _erf = np.frompyfunc(math.erf, 1, 1)
@@ -183,7 +184,7 @@ def without_splits(evidence: Sequence[Evidence], *, images: int) -> list[tuple[f
     values = np.array([value for one in evidence for value in one.values])
     middle = float(np.median(values))
     shared = max(0.5 * middle * (1 - middle) / images, _TINY)
-    noise = usual_noise(middle, images) ** 2
+    noise = _noise(evidence, usual_noise(middle, images))
     splits = np.bincount(split) + noise / shared
     networks = np.bincount(network, minlength=len(evidence)) + noise / _spread(values, noise)
     easier, worth = np.zeros(len(splits)), np.zeros(len(networks))
@@ -193,6 +194,13 @@ def without_splits(evidence: Sequence[Evidence], *, images: int) -> list[tuple[f
         easier = np.bincount(split, left - worth[network]) / splits
     found = iter((values - (easier - easier[0])[split]).tolist())
     return [tuple(next(found) for _ in one.values) for one in evidence]
+
+
+def _noise(evidence: Sequence[Evidence], usual: float) -> float:
+    """Return about the variance between trainings of one network: the prior's, and what they vary by."""
+    within = sum(float(np.var(one.values)) * len(one.values) for one in evidence if one.values)
+    again = sum(max(len(one.values) - 1, 0) for one in evidence)
+    return (_PRIOR_WEIGHT * usual**2 + within) / (_PRIOR_WEIGHT + again)
 
 
 def _spread(values: Floats, noise: float) -> float:

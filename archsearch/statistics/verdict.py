@@ -132,7 +132,7 @@ def _compared(winner: Contender, rival: Contender, *, gain: float, probability: 
 
 
 def _judged(one: Contender, other: Contender, gain: float, probability: float) -> str:
-    facts = f"P = {probability_text(probability)}, n = {one.n} and {other.n} trainings"
+    facts = f"P {probability_text(probability)}, n = {one.n} and {other.n} trainings"
     word = how_much(probability)
     if not word:
         return (
@@ -143,10 +143,10 @@ def _judged(one: Contender, other: Contender, gain: float, probability: float) -
 
 
 def probability_text(probability: float) -> str:
-    """Return a probability with two digits; never a certainty."""
+    """Return a probability with two digits and its sign, `= 0.87`; never a certainty."""
     if probability > 0.99:
-        return "over 0.99"
-    return "under 0.01" if probability < 0.01 else f"{probability:.2f}"
+        return "> 0.99"
+    return "< 0.01" if probability < 0.01 else f"= {probability:.2f}"
 
 
 def ties_text(labels: Sequence[str]) -> str:

@@ -126,11 +126,14 @@ def test_an_easy_split_is_not_taken_for_a_good_network():
     assert again[0] == Evidence(name="a", values=(0.90, 0.95), folds=(0, 1))
     left = without_splits(again, images=100)
     assert left[0][0] == 0.90
-    assert 0.90 < left[0][1] < 0.94
+    assert 0.90 < left[0][1] < 0.945
     assert left[0][1] - left[1][1] == pytest.approx(0.01)
     told_apart = posterior(again, images=100).gain("a", "c")
     as_one = [Evidence(name=one.name, values=one.values) for one in again]
     assert told_apart < posterior(as_one, images=100).gain("a", "c")
+    # Trainings that differ by far more than splits can are noise.
+    wild = [Evidence(name="a", values=(0.56, 0.73, 0.78, 0.77), folds=(0, 1, 2, 3)), *others]
+    assert without_splits(wild, images=270)[0] == pytest.approx(wild[0].values, abs=0.06)
     # On one split there is nothing to take off.
     assert without_splits(as_one, images=100) == [one.values for one in as_one]
 
@@ -147,7 +150,9 @@ def test_what_splits_made_easier_is_the_best_linear_prediction():
     network = np.array([0, 0, 0, 1, 1, 2, 3])
     split = np.array([0, 1, 2, 0, 1, 0, 0])
     middle, images = float(np.median(values)), 200
-    noise, shared = usual_noise(middle, images) ** 2, 0.5 * middle * (1 - middle) / images
+    within = sum(float(np.var(one.values)) * len(one.values) for one in evidence)
+    noise = (4 * usual_noise(middle, images) ** 2 + within) / (4 + 3)
+    shared = 0.5 * middle * (1 - middle) / images
     seen = max(float(np.var(values, ddof=1)) - noise, 0.0)
     spread = (4 * 0.012**2 + 6 * seen) / 10
     cover = noise * np.eye(7)

@@ -34,7 +34,7 @@ CLASSIC = Contender(label="resnext 2-2-2", n=2, matched=True, val=0.96)
          "n = 3 and 2 trainings"),
         (CLASSIC, NEW, 0.03, 0.999,
          "the search found nothing better than the matched resnext 2-2-2: resnext 1-2-4 is worse than "
-         "the matched resnext 2-2-2 by 3.0 points, P = under 0.01, n = 3 and 2 trainings"),
+         "the matched resnext 2-2-2 by 3.0 points, P < 0.01, n = 3 and 2 trainings"),
         (CLASSIC, NEW, 0.001, 0.55,
          "the search found nothing better than the matched resnext 2-2-2: no difference between "
          "resnext 1-2-4 and the matched resnext 2-2-2 is shown (-0.1 points, P = 0.45, "
@@ -60,7 +60,7 @@ def test_a_word_begins_at_its_probability(probability, word):
 
 def test_no_certainty_is_told():
     assert [probability_text(p) for p in (1.0, 0.9901, 0.5, 0.0)] == [
-        "over 0.99", "over 0.99", "0.50", "under 0.01",
+        "> 0.99", "> 0.99", "= 0.50", "< 0.01",
     ]  # fmt: skip
 
 
