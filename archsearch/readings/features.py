@@ -27,6 +27,7 @@ class _Sums:
     joined: int = 0
     stacked: int = 0
     normalized: int = 0
+    pooled: int = 0
     windowed_flops: float = 0.0
     dense_flops: float = 0.0
     path_width: float = 0.0  # log2 of channels in a group, weighted by FLOPs
@@ -43,11 +44,15 @@ class _Way:
 
     Attributes:
         longest, shortest: weighted layers on them.
+        count: how many they are.
+        layers: weighted layers of all of them together.
         size, jump: receptive field and spacing in image pixels, of the way that sees most.
     """
 
     longest: int = 0
     shortest: int = 0
+    count: int = 1
+    layers: int = 0
     size: float = 1.0
     jump: float = 1.0
 
@@ -76,6 +81,8 @@ def features(graph: Graph) -> Mapping[str, float]:
             _join(sums, shapes, shape)
         if not isinstance(op, Free):
             _weigh(sums, op, shapes, shape, side)
+        elif max(op.sees(shapes).window) > 1:
+            sums.pooled += 1
         if len(shape) == 3 and shape[:2] != (1, 1):
             sums.sees = max(sums.sees, way.size)
     return _named(sums, ways[-1], side)
@@ -88,9 +95,11 @@ def _onward(op: Op, shapes: tuple[Shape, ...], before: Sequence[_Way]) -> _Way:
         if op.elementwise:
             return way
         longest, shortest, size, jump = way.longest, way.shortest, way.size, way.jump
+        count, layers = way.count, way.layers
     else:
         longest = max(way.longest for way in before)
         shortest = min(way.shortest for way in before)
+        count, layers = sum(way.count for way in before), sum(way.layers for way in before)
         size = max(way.size for way in before)
         jump = max(way.jump for way in before)
     window, step = op.sees(shapes)
@@ -98,6 +107,8 @@ def _onward(op: Op, shapes: tuple[Shape, ...], before: Sequence[_Way]) -> _Way:
     return _Way(
         longest + weighted,
         shortest + weighted,
+        count,
+        layers + weighted * count,
         size + (max(window) - 1) * jump,
         jump * float(max(step)),
     )
@@ -149,9 +160,12 @@ def _named(sums: _Sums, way: _Way, side: int) -> Mapping[str, float]:
         "log_depth": log2(1 + way.longest),
         "log_layers": log2(1 + layers),
         "short_way": way.shortest / max(1, way.longest),
+        "mean_way": way.layers / way.count / max(1, way.longest),
+        "log_ways": log2(way.count) / layers,
         "added": sums.joined / layers,
         "stacked": sums.stacked / layers,
         "normalized": sums.normalized / layers,
+        "pooled": sums.pooled / layers,
         "windowed_share": sums.windowed_flops / flops,
         "dense_share": sums.dense_flops / flops,
         "log_cardinality": sums.cardinality / flops,

@@ -25,7 +25,9 @@ def test_values_of_a_small_network_by_hand():
     assert found["log_depth"] == log2(1 + 4)
     assert found["log_layers"] == log2(1 + 3)
     assert found["short_way"] == 3 / 4
-    assert (found["added"], found["stacked"]) == (1 / 3, 0)
+    assert found["mean_way"] == (3 + 4) / 2 / 4
+    assert found["log_ways"] == log2(2) / 3
+    assert (found["added"], found["stacked"], found["pooled"]) == (1 / 3, 0, 1 / 3)
     assert found["normalized"] == 1 / 3
     assert found["windowed_share"] == pytest.approx((6912 + 4608) / flops)
     assert found["dense_share"] == pytest.approx(160 / flops)

@@ -11,14 +11,12 @@ from statistics import fmean, pstdev
 from typing import Final
 
 from archsearch.archive.orders import Training, Trial
+from archsearch.surrogate.cut_short import carried_on
 
-SEED_DEVIATION: Final = 0.007
+SEED_DEVIATION: Final = 0.004
 """Standard deviation of an accuracy over a network's seeds, besides what follows from few images."""
 _SHARED: Final = 0.5
 """The share of the images' variance that is not the same for all networks, which see the same images."""
-_CARRIED: Final = 0.8
-"""Correlation of what a training is worth when it is cut short with what it would have come to."""
-_LEAST_PEERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _of_rung(trained: Sequence[tuple[int, Training]], val_images: int | None) ->
         if outcome is None or outcome.status == "complete":
             continue
         if outcome.status == "pruned":
-            cut = _carried_on(training, peers)
+            cut = _expected_end(training, peers)
             if cut is not None:
                 value, variance = cut
                 yield Result(number, value, variance + _noise(value, val_images))
@@ -108,23 +106,16 @@ def _noise(accuracy: float, val_images: int | None) -> float:
     return SEED_DEVIATION**2 + _SHARED * max(0.0, few)
 
 
-def _carried_on(training: Training, peers: Sequence[Training]) -> tuple[float, float] | None:
-    """Return what a training that was cut short would have come to, and the variance of that guess.
-
-    Those that came to their end say what its last figure was worth; None where there are too few.
-    """
+def _expected_end(training: Training, peers: Sequence[Training]) -> tuple[float, float] | None:
+    """Return what a training that was cut short would have come to, and the variance of that guess."""
     if not training.reports:
         return None
     epoch = max(training.reports)
     there = [peer for peer in peers if epoch in peer.reports]
-    if len(there) < _LEAST_PEERS:
-        return None
-    at_epoch = [peer.reports[epoch] for peer in there]
     ends = [peer.outcome.val_accuracy or 0.0 for peer in there if peer.outcome is not None]
-    spread, final_spread = pstdev(at_epoch), pstdev(ends)
-    behind = (training.reports[epoch] - fmean(at_epoch)) / spread if spread else 0.0
-    value = fmean(ends) + _CARRIED * final_spread * behind
-    return min(1.0, max(0.0, value)), (1 - _CARRIED**2) * final_spread**2
+    then = [peer.reports[epoch] for peer in there]
+    found = carried_on(training.reports[epoch], then, ends)
+    return None if found is None else (min(1.0, max(0.0, found[0])), found[1])
 
 
 def _on_one_scale(found: Sequence[Result]) -> list[Result]:

@@ -41,8 +41,12 @@ CHILDREN: Final = 8
 """Candidates derived from each of them, and from the classic."""
 PROPOSALS: Final = 16
 """Proposals of one decision at most."""
-BELIEFS: Final = Beliefs(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7))
-"""What is expected of knobs and of features."""
+BELIEFS: Final = (
+    Beliefs(lengths=(), amplitudes=()),
+    Beliefs(lengths=(1.0,), amplitudes=(1.0,), noise_spread=1.5),
+    Beliefs(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7), noise_spread=1.5),
+)
+"""What is expected of knobs and of features; by how many of the two there are."""
 
 
 class GpSampler:
@@ -51,14 +55,20 @@ class GpSampler:
     Args:
         choices: what is chosen from.
         grid: of the knobs; another one than all their settings where not all may be tried.
+        describer: of their settings; another one where networks are known without being solved for.
         prior: what is expected of networks beforehand.
     """
 
     def __init__(
-        self, choices: Choices, *, grid: Grid | None = None, prior: Prior | None = None
+        self,
+        choices: Choices,
+        *,
+        grid: Grid | None = None,
+        describer: Describer | None = None,
+        prior: Prior | None = None,
     ) -> None:
         self._grid = grid or Grid(choices.knobs)
-        self._describer = Describer(self._grid, choices.solve)
+        self._describer = describer or Describer(self._grid, choices.solve)
         self._classic = None if choices.classic is None else self._grid.place(choices.classic)
         self._val_images = choices.val_images
         self._prior = prior
@@ -159,7 +169,7 @@ class GpSampler:
         points = reading.points([tried[r.trial] for r in found], [r.length for r in found])
         noise = np.array([result.variance for result in found]) / scale.unit**2
         evidence = Evidence(points, scale.standardized(values), noise)
-        return model_of(evidence, reading.columns, BELIEFS)
+        return model_of(evidence, reading.columns, BELIEFS[reading.columns.group_count])
 
     def _modelled(
         self,
