@@ -22,6 +22,7 @@ NEW = [
     "--val-fraction",
     "--test-fraction",
     "--engine",
+    "--folds",
     "--sampler",
     "--fidelity",
     "--train-winner",
@@ -79,7 +80,7 @@ def test_every_flag_sets_its_setting(name, asked):
     texts = {
         "flops": "30M", "input": "8x8x1", "max_time": "2h", "max_latency": "5ms",
         "train_flops": "2T", "search_flops": "1P", "recipe_parts": "recipe.base_lr=0.25",
-        "resize": "squash",
+        "resize": "squash", "folds": "5",
     }  # fmt: skip
     text = texts.get(name) or {int: "5", float: "0.25", str: "other"}[known.kind]
     found = getattr(asked(known.flag, text), name)
