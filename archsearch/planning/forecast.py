@@ -53,6 +53,7 @@ class Forecast:
         tried: other ways to share the machine that were measured, in words, and how fast each one is
             as a part of this one's speed.
         trials, finals: trainings that are left to do.
+        folded: whether each seed of the finals has a split of its own of the images.
         trial_images, epochs: the length of a training.
         val_every: epochs from one evaluation of the validation images to the next.
         trial_flops, total_flops: training FLOPs of a trial and of everything, without pruning.
@@ -72,6 +73,7 @@ class Forecast:
     train_on: str = "train"
     knobs: Mapping[str, str] = field(default_factory=dict)
     distinct: int = 0
+    folded: bool = False
     budget: tuple[int, int] = (0, 0)
     reach: tuple[int, int] = (0, 0)
     input: tuple[int, int, int]
@@ -195,11 +197,7 @@ def forecast(problem: Problem, *, trials_done: int = 0, finals_done: int = 0) ->
         runs=settings.tracking_uri and shown_uri(settings.tracking_uri),
         max_latency=settings.max_latency,
     )
-    notes = (
-        *_short_notes(found, problem),
-        *_memory_notes(found, problem),
-        *_fold_notes(found, problem),
-    )
+    notes = (*_short_notes(found, problem), *_memory_notes(found, problem))
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -237,17 +235,6 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
         yield (
             f"a {what} takes only {steps} training steps of {found.batch} images, in which "
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
-        )
-
-
-def _fold_notes(found: Forecast, problem: Problem) -> Iterator[str]:
-    """Yield a line where finalists are validated on other images than the search's."""
-    images = found.images["val"]
-    if found.finals and problem.settings.fold(1, val_images=images):
-        why = f"; {images} images alone are few" if problem.settings.folds == "auto" else ""
-        yield (
-            "each seed of the finals has a split of its own of the training and validation images, the "
-            f"test images stay{why} (--folds none: the search's split for all)"
         )
 
 

@@ -74,9 +74,10 @@ def _training(found: Forecast) -> str:
         )
     trials = found.trials if found.fit is None else found.fit
     flops = trials * found.trial_flops + found.finals_flops
+    splits = ", each seed validated on a split of its own" if found.folded else ""
     return (
         f"{_trials(found)} of {epochs} ({format_count(found.trial_flops)} FLOPs each), then "
-        f"{found.finals} from scratch; {format_count(flops)} FLOPs at most"
+        f"{found.finals} from scratch{splits}; {format_count(flops)} FLOPs at most"
     )
 
 
