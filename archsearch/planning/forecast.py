@@ -55,6 +55,7 @@ class Forecast:
         tried: other ways to share the machine that were measured, in words, and how fast each one is
             as a part of this one's speed.
         trials, finals: networks to try and retrainings that are left to do.
+        folded: whether each seed of the finals has a split of its own of the images.
         trial_images, epochs: the full length of a training.
         short: the length that trials begin with, where it is not the full one; None: it is.
         promotions: trials that are expected to train at the full length, too, in what is left to do.
@@ -78,6 +79,7 @@ class Forecast:
     train_on: str = "train"
     knobs: Mapping[str, str] = field(default_factory=dict)
     distinct: int = 0
+    folded: bool = False
     budget: tuple[int, int] = (0, 0)
     reach: tuple[int, int] = (0, 0)
     input: tuple[int, int, int]
@@ -234,7 +236,6 @@ def _notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield what a person should hear of a plan, one line each."""
     yield from _short_notes(found, problem)
     yield from _memory_notes(found, problem)
-    yield from _fold_notes(found, problem)
 
 
 def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
@@ -247,17 +248,6 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
         yield (
             f"a {what} takes only {steps} training steps of {found.batch} images, in which "
             f"a network learns little; --epochs {more} gives it {_ENOUGH_STEPS}"
-        )
-
-
-def _fold_notes(found: Forecast, problem: Problem) -> Iterator[str]:
-    """Yield a line where finalists are validated on other images than the search's."""
-    images = found.images["val"]
-    if found.finals and problem.settings.fold(1, val_images=images):
-        why = f"; {images} images alone are few" if problem.settings.folds == "auto" else ""
-        yield (
-            "each seed of the finals has a split of its own of the training and validation images, the "
-            f"test images stay{why} (--folds none: the search's split for all)"
         )
 
 

@@ -236,6 +236,7 @@ class SearchProblem(Problem):
             "space": self.space.name,
             "title": self.space.title,
             "knobs": {knob.name: _range(knob.values()) for knob in knobs},
+            "folded": bool(self.settings.fold(1, val_images=len(self.dataset.val))),
             "distinct": prod(len(knob.values()) for knob in knobs),
             "budget": (self.request.budget.low, self.request.budget.high),
             "reach": self.space.reach(self.request),
