@@ -12,6 +12,8 @@ from archsearch.statistics.posterior import Evidence, posterior
 WORTH: Final = 0.0002
 """Accuracy that a training must be expected to win, where a bound ended the search: 0.02 points, about what
 one more trial wins after a dozen (benchmarks/RESULTS.md)."""
+_STALLS: Final = 2
+"""Seeds with which a network learns nothing, after which it gets no further one."""
 _AT_LEAST: Final = 2
 """Trainings in all that the matched baseline and a candidate need, for a claim about both."""
 
@@ -35,7 +37,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of a network's trainings of the finals: accuracies, how many failed, how many run.
+    """What came of a network's trainings of the finals: accuracies, how many failed, stalled, or run.
 
     Attributes:
         folds: the split that each of the values was validated on; empty: the search's.
@@ -44,7 +46,13 @@ class Told:
     values: tuple[float, ...] = ()
     folds: tuple[int, ...] = ()
     failed: int = 0
+    stalled: int = 0
     running: int = 0
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it gets no further one: a fault comes again, one seed may be bad luck."""
+        return self.failed > 0 or self.stalled >= _STALLS
 
     @property
     def begun(self) -> int:
@@ -79,12 +87,12 @@ class Beliefs:
     told: Mapping[str, Told] = field(default_factory=dict)
 
     def next(self) -> Choice | None:
-        """Return what is trained next; None: every network has failed.
+        """Return what is trained next; None: every network is given up.
 
         First the best candidate and the matched baseline, without which there is neither a winner nor a
-        claim; then whichever has the largest knowledge gradient. A network that failed gets no other one.
+        claim; then whichever has the largest knowledge gradient, of those that are not given up.
         """
-        able = [one for one in self.contest.contestants if not self._of(one).failed]
+        able = [one for one in self.contest.contestants if not self._of(one).given_up]
         if not able:
             return None
         belief = posterior([self._with_finals(one) for one in able], images=self.contest.images)

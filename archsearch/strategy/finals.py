@@ -285,6 +285,8 @@ class Finals(Phase):
                 folds = (*before.folds, self.plan.fold(order.key.seed))
                 values = (*before.values, outcome.val_accuracy)
                 told[name] = replace(before, values=values, folds=folds)
+            elif outcome.stalled:
+                told[name] = replace(before, stalled=before.stalled + 1)
             else:
                 told[name] = replace(before, failed=before.failed + 1)
         return told
