@@ -389,7 +389,7 @@ class RunSettings:
     sampler: str = field(
         default="tpe",
         metadata=setting(
-            "What proposes networks: {default} (default), random.",
+            "What proposes networks: {default} (default), gp, evolution, local, random.",
             metavar="NAME",
             after="prune",
             commands=_RUN,

@@ -15,7 +15,7 @@ from archsearch.surrogate.kernel import Columns, Points, Scales, differences, ma
 
 STEPS: Final = 15
 """Gradient steps at most; each takes one factorisation, now and then two."""
-MODELLED: Final = 100
+MODELLED: Final = 80
 """Points at most that scales are fitted to; what is predicted goes by all of them."""
 _MOST: Final = 5.0
 """How far a logarithm may go from what is expected of it."""

@@ -7,6 +7,7 @@ believer"), so that several workers spread out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,12 @@ from archsearch.surrogate.algebra import Floats, factor, forward, solved
 from archsearch.surrogate.fitting import MODELLED, Beliefs, Fit, fit
 from archsearch.surrogate.kernel import Columns, Points, covariance
 
-_LEAST_VARIANCE = 1e-10
+UNSURE: Final = 4.0
+"""Times the model's variance that is reckoned with where something is to be chosen.
+
+One set of scales, fitted to few values, is surer of itself than it should be.
+"""
+_LEAST_VARIANCE: Final = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class Model:
         The best is what is expected of it at full length, not what was seen: noise flatters.
         """
         best = float(self.expected(self._known.points.at_full_length()).max())
-        promise = log_expected_improvement(*self.predicted(candidates), best)
+        means, variances = self.predicted(candidates)
+        promise = log_expected_improvement(means, UNSURE * variances, best)
         return np.argsort(-promise, kind="stable")
 
 

