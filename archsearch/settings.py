@@ -387,9 +387,9 @@ class RunSettings:
         default=True, metadata=setting("Stop hopeless trials early.", after="ema", commands=_RUN)
     )
     sampler: str = field(
-        default="tpe",
+        default="gp",
         metadata=setting(
-            "What proposes networks: {default} (default), gp, evolution, local, random.",
+            "What proposes networks: {default} (default), tpe, evolution, local, random.",
             metavar="NAME",
             after="prune",
             commands=_RUN,

@@ -24,6 +24,8 @@ from archsearch.training.job import Outcome
 
 FORMAT: Final = 4
 READABLE: Final = (1, 2, 3, 4)
+_BEFORE: Final = {"fidelity": "median", "sampler": "tpe", "folds": "none"}
+"""Settings of a search that was begun before there were these, where a default says another thing."""
 FINAL: Final = "final:"
 """Study attributes of this beginning hold the outcome of a finalist's training, by key."""
 LATENCY: Final = "latency:"
@@ -112,9 +114,9 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
 
 
 def _settings(record: Mapping[str, Any]) -> RunSettings:
-    if "network" in record or "fidelity" in record:
+    if "network" in record:
         return RunSettings.from_dict(record)
-    return RunSettings.from_dict({**record, "fidelity": "median"})  # version 0.1 knew of no other
+    return RunSettings.from_dict({**_BEFORE, **record})
 
 
 def _training(record: Mapping[str, Any] | None) -> FullTraining | None:

@@ -90,7 +90,7 @@ def test_every_flag_sets_its_setting(name, asked):
 
 def test_the_three_choices_have_defaults_and_are_kept(asked):
     found = asked()
-    assert (found.sampler, found.fidelity, found.engine) == ("tpe", "auto", "local")
+    assert (found.sampler, found.fidelity, found.engine) == ("gp", "auto", "local")
     assert {"sampler", "fidelity", "engine"} <= found.to_dict().keys()
 
 
