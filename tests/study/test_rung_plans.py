@@ -110,8 +110,8 @@ def test_the_plan_is_told_before_anything_is_made(settings: RunSettings):
     text = "\n".join(plan_lines(found))
     assert (
         "50 short trainings of 4 epochs (302G FLOPs each), about 3 of these networks anew for 30 "
-        "epochs, validated every 3 (2.27T FLOPs each), then 4 from scratch, each seed validated on a split of "
-        "its own; 31.0T FLOPs at most"
+        "epochs, validated every 3 (2.27T FLOPs each), then 4 from scratch, each seed validated on a "
+        "split of its own; 31.0T FLOPs at most"
     ) in text
     assert training_flops(20_000_000, 4 * TRAIN) == found.short_flops
     short, full = format_duration(found.short_s), format_duration(found.trial_s)
