@@ -136,12 +136,10 @@ def test_trained_models_load_from_their_files(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-# A search on TensorFlow is a test of its own. JAX compiles for half a minute: in the quick run models are
-# built, saved and loaded on it in tests/training/test_user_configuration.py.
-@pytest.mark.parametrize(
-    "backend",
-    ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("jax", "tensorflow"))],
-)
+# The quick run has a search on TensorFlow, below; models are built, saved and loaded on others in
+# tests/training/test_user_configuration.py.
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_models_are_tuned_on_every_backend_and_load_on_tensorflow(backend, tmp_path):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     program = (

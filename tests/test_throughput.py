@@ -83,6 +83,7 @@ def run(script, *options):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # the same processes as above, timed otherwise
 def test_packing_tells_trials_an_hour_by_number_of_workers():
     said = run(
         "packing.py", "--workers", "1", "2", "--trials", "2", "--images", "64", "--batch", "16",

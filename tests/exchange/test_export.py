@@ -114,12 +114,9 @@ np.testing.assert_allclose(answer, data["wanted"], atol=1e-4)
 
 @pytest.mark.keras
 @pytest.mark.parametrize(
+    # In the quick run models are loaded on JAX by tests/training/test_user_configuration.py.
     "backend",
-    [
-        "torch",
-        # On JAX models are loaded by tests/training/test_user_configuration.py, too.
-        pytest.param("jax", marks=pytest.mark.slow),
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("torch", "jax")],
 )
 def test_a_keras_file_loads_on_every_backend(backend, colour_dataset, tmp_path):
     if find_spec(backend) is None:  # nothing is imported here

@@ -126,6 +126,7 @@ def test_sequential_models_of_keras_2_are_named_as_such(tmp_path):
         load_network(tmp_path / "old.keras")
 
 
+@pytest.mark.slow  # the quick run reads an HDF5 file that holds code, which nothing runs
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5:UserWarning")
 def test_hdf5_files_are_read_where_keras_reads_them_in_safe_mode(tmp_path):

@@ -90,7 +90,10 @@ def figures(reports: list[EpochReport]) -> list[tuple[float, ...]]:
     return [(r.before, r.epoch, r.loss, r.accuracy, r.val_loss, r.val_accuracy) for r in reports]
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+# The rule is above the backends: that they give it the same figures is in tests/training/test_backends.py.
+@pytest.mark.parametrize(
+    "backend", ["torch", *(pytest.param(b, marks=pytest.mark.slow) for b in ("jax", "tensorflow"))]
+)
 def test_what_stalls_learns_at_a_third_of_the_rate(backend, dataset, tmp_path):
     weights = tmp_path / "w.npz"
     job = job_for(dataset, STALLS, backend=backend, test=True, weights=str(weights))

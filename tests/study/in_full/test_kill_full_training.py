@@ -76,7 +76,10 @@ def figures(home: Path) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("more", "kills"),
     [
-        (("--backend", BACKEND, "--seeds", "1"), ["seed1: epoch 2/4"]),
+        # A kill of the search's trainings is in the quick run (tests/study/test_kill_training.py).
+        pytest.param(
+            ("--backend", BACKEND, "--seeds", "1"), ["seed1: epoch 2/4"], marks=pytest.mark.slow
+        ),
         pytest.param(("--seeds", "2"), TWICE, marks=pytest.mark.slow),
         pytest.param(
             ("--seeds", "2", "--devices", "2", "--backend", "torch"), TWICE, marks=pytest.mark.slow
