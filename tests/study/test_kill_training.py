@@ -181,7 +181,8 @@ def test_a_killed_training_goes_on_from_its_last_epoch(home: Home, empty_store: 
 STALLING = {"trials": 1, "backend": "torch", "set": "recipe.base_lr=30"}
 
 
-# In the quick run, tests/training/test_stalling.py stops at every epoch, tests/study/test_stalled.py kills drivers.
+# In the quick run, tests/training/test_stalling.py stops at every epoch and tests/study/test_stalled.py
+# kills drivers.
 @pytest.mark.slow
 def test_killed_in_a_second_try_it_goes_on_there(home: Home):
     with home.run(**STALLING) as driver:
