@@ -133,10 +133,8 @@ def _status_of(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # one that knows ASCII only gets ? for ×
             stream.reconfigure(errors="replace")
-    words = sys.argv[1:] if arguments is None else arguments
-    # No shell passes one, and click fails over it.
-    if any("\0" in word for word in words):
-        return _say("an argument has a NUL character in it", 2)
+    if fault := _fault_of(sys.argv[1:] if arguments is None else arguments):
+        return _say(fault, 2)
     try:
         os.getcwd()
     except OSError:
@@ -158,6 +156,18 @@ def _status_of(arguments: Sequence[str] | None) -> int:
         return _say(str(error), error.status)
     except Exception as error:
         return _unforeseen(error)
+
+
+def _fault_of(arguments: Sequence[str]) -> str:
+    """Say what no shell passes as an argument, and click fails over; empty: nothing is there."""
+    for argument in arguments:
+        if "\0" in argument:
+            return "an argument has a NUL character in it"
+        try:
+            os.fsencode(argument)
+        except UnicodeEncodeError:
+            return f"an argument has half a character in it: {argument!a}"
+    return ""
 
 
 def _unforeseen(error: Exception) -> int:

@@ -104,6 +104,13 @@ def test_a_nul_is_no_fault_of_ours():
     assert (status, "NUL" in said) == (2, True)
 
 
+def test_half_a_character_is_no_fault_of_ours():
+    status, said = run("run", "--config", "\ud800")
+    assert (status, r"half a character in it: '\ud800'" in said) == (2, True)
+    status, said = run("run", "--config", "\udce9")  # a byte that is no text, as a shell passes it
+    assert (status, "half a character" in said) == (2, False)
+
+
 @fuzz(150)
 @given(
     st.lists(st.tuples(st.sampled_from(RUN_FLAGS), WORDS), max_size=4),
