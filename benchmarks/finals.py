@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from archsearch.statistics.posterior import Evidence, posterior
-from archsearch.strategy.allocation import Beliefs, Contest, Told
+from archsearch.strategy.allocation import Allocation, Contest, Told
 
 MEAN, MATCHED = 0.97, "0"
 
@@ -128,7 +128,7 @@ def product(
     contest = Contest(contestants=tuple(search.evidence), matched=matched, images=images)
     decided: list[Training] = []
     for number in range(trainings):
-        choice = Beliefs(contest, _told(decided, number - window + 1)).next()
+        choice = Allocation(contest, _told(decided, number - window + 1)).next()
         assert choice is not None
         fold = folds * (1 + sum(one.name == choice.name for one in decided))
         decided.append(Training(choice.name, fold, search.train(int(choice.name), fold)))

@@ -12,14 +12,12 @@ lengths: wherever it is interrupted, it is a table, and it goes on. Processes sh
 
 import argparse
 import statistics
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from measure import machine, versions
-from trainings import add_options, keep, kept, left, trained, write_images
+from trainings import add_options, keep, kept, left, measured, trained
 
 SIZE = (32, 32, 3)
 
@@ -120,13 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the repeated ones")
     parser.add_argument("--repeated", type=int, default=20, help="candidates with all seeds")
     options = parser.parse_args()
-    if not options.table:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as home:
-            options.folder = write_images(
-                options.images, Path(home) / "data", train=options.train, val=options.val
-            )
-            measure(options)
+    measured(options, measure)
     print(f"{machine()}; {versions(('torch', 'numpy'))}\n")
     print("\n".join(table(kept(options.out))))
 

@@ -11,14 +11,12 @@ in a file, a line each, so that an interrupted measurement goes on, and processe
 
 import argparse
 import statistics
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from measure import machine, versions
-from trainings import add_options, keep, kept, left, trained, write_images
+from trainings import add_options, keep, kept, left, measured, trained
 
 SIZE = (32, 32, 3)
 OTHER_BUDGETS = {"inception_resnet": "12M"} | dict.fromkeys(
@@ -96,12 +94,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args()
-    if not options.table:
-        with tempfile.TemporaryDirectory() as home:
-            options.folder = write_images(
-                options.images, Path(home) / "data", train=options.train, val=options.val
-            )
-            measure(options)
+    measured(options, measure)
     print(f"{machine()}; {versions(('torch', 'numpy'))}; mean ± sd (n)\n")
     print("\n".join(table(kept(options.out))))
 

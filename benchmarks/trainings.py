@@ -7,7 +7,8 @@ several processes share one, each with its part.
 import argparse
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
         classes=[str(name) for name in np.load(packed)["classes"]],
         mean=seen.mean(0).tolist(), std=seen.std(0).tolist(),
     )  # fmt: skip
+
+
+def measured(options: argparse.Namespace, measure: Callable[[argparse.Namespace], None]) -> None:
+    """Have something measured with the images in `options.folder`; with `--table` nothing is."""
+    if options.table:
+        return
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as home:
+        options.folder = write_images(
+            options.images, Path(home) / "data", train=options.train, val=options.val
+        )
+        measure(options)
 
 
 def changed(changes: str) -> Any:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from measure import machine, versions
-from trainings import add_options, keep, kept, left, read_images, trained, write_images
+from trainings import add_options, keep, kept, left, measured, read_images, trained
 
 FRESH = 1000
 """Seeds from here on are for the networks that were found."""
@@ -193,6 +193,7 @@ def by_keras_tuner(kind: str) -> Callable[[argparse.Namespace, Purse], str]:
 def by_archsearch(options: argparse.Namespace, purse: Purse) -> str:
     """Search as the command does, finals included."""
     import archsearch
+    from archsearch.archive.study_folder import StudyFolder
 
     home = options.folder.parent / f"home-{purse.seed}"
     result = archsearch.search(
@@ -203,10 +204,10 @@ def by_archsearch(options: argparse.Namespace, purse: Purse) -> str:
             val_fraction=options.val / (options.train + options.val),
         )
     )  # fmt: skip
-    purse.spent = result.train_flops
+    purse.spent = result.spending.total
     winner = result.winner
     assert winner is not None
-    return (home / "studies" / result.study / "graphs" / f"{winner.graph}.json").read_text()
+    return StudyFolder(home, result.study).read_graph(winner.graph)
 
 
 def _hypermodel(options: argparse.Namespace) -> Any:
@@ -237,11 +238,24 @@ CONTENDERS: Mapping[str, Callable[[argparse.Namespace, Purse], str]] = {
 }
 
 
+def write_npz(options: argparse.Namespace) -> Path:
+    """Write the images as archsearch's command takes them: it splits off those that validate itself."""
+    path = options.folder.parent / "images.npz"
+    splits = read_images(options.images, train=options.train, val=options.val)
+    (x, y), (x_val, y_val), (x_test, y_test) = splits.values()
+    np.savez(
+        path, x_train=np.concatenate([x, x_val]), y_train=np.concatenate([y, y_val]),
+        x_test=x_test, y_test=y_test,
+    )  # fmt: skip
+    return path
+
+
 def measure(options: argparse.Namespace) -> None:
     """Run what is not in the file yet."""
     from archsearch.ir.codec import from_json
     from archsearch.readings.cost import cost
 
+    options.arrays = write_npz(options)
     images = options.train * options.epochs
     asked = [
         {"contender": contender, "repeat": repeat, "space": options.space, "flops": options.flops,
@@ -305,19 +319,7 @@ def main() -> None:
         "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="who searches"
     )
     options = parser.parse_args()
-    if not options.table:
-        with tempfile.TemporaryDirectory() as home:
-            options.folder = write_images(
-                options.images, Path(home) / "data", train=options.train, val=options.val
-            )
-            options.arrays = Path(home) / "images.npz"
-            splits = read_images(options.images, train=options.train, val=options.val)
-            (x, y), (x_val, y_val), (x_test, y_test) = splits.values()
-            np.savez(
-                options.arrays, x_train=np.concatenate([x, x_val]), y_train=np.concatenate([y, y_val]),
-                x_test=x_test, y_test=y_test,
-            )  # fmt: skip
-            measure(options)
+    measured(options, measure)
     print(f"{machine()}; {versions(('torch', 'numpy', 'optuna', 'keras-tuner'))}\n")
     print("\n".join(table(kept(options.out))))
 

@@ -121,6 +121,18 @@ class Bench:
             self._run(loop, phase)
         return read_result(store)
 
+    def interrupted(self, after: int, **how: Any) -> bool:
+        """Run as if Ctrl-C came once that had been asked so often; return whether it came before the end."""
+        count = iter(range(10**6))
+        self.stopped = lambda: next(count) >= after
+        try:
+            self.run(**how)
+        except Interrupted:
+            return True
+        finally:
+            self.stopped = lambda: False
+        return False
+
     def _run(self, loop: Loop, phase: Phase) -> None:
         if not loop.run(phase):
             raise Interrupted("interrupted")

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from archsearch.optuna.axes import Axes
 from archsearch.surrogate.algebra import Floats, one_thread
 from archsearch.surrogate.cut_short import carried_on
-from archsearch.surrogate.fitting import Beliefs
+from archsearch.surrogate.fitting import Hyperpriors
 from archsearch.surrogate.kernel import Columns, Points
-from archsearch.surrogate.model import Evidence, Model, model_of
+from archsearch.surrogate.model import Model, Observations, model_of
 from archsearch.surrogate.prior import Prior
 from archsearch.surrogate.targets import Scale
 
@@ -145,8 +145,8 @@ class Sampler(BaseSampler):
         scale = Scale(values)
         noise = _NOISE + np.array([result.variance for result, _ in told]) / scale.unit**2
         points = reading.points([row for _, row in told])
-        evidence = Evidence(points, scale.standardized(values), noise)
-        model = model_of(evidence, reading.columns, reading.beliefs)
+        evidence = Observations(points, scale.standardized(values), noise)
+        model = model_of(evidence, reading.columns, reading.hyperpriors)
         best = [told[number][1] for number in model.best_first(points)[:_PARENTS]]
         children = [
             axes.changed(row.numbers, rng, 1 + number % 2)
@@ -211,7 +211,7 @@ class _Reading:
             (*axes.categories, *([False] * count)), (*([0] * len(axes.names)), *([1] * count))
         )
         # Numbers go from 0 to 1, features have a standard deviation of 1.
-        self.beliefs = Beliefs(
+        self.hyperpriors = Hyperpriors(
             lengths=(0.3, 1.0)[: self.columns.group_count],
             amplitudes=(0.3, 0.7) if count else (1.0,),
             weights_spread=1.5,

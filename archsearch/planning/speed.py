@@ -11,9 +11,7 @@ from typing import Final
 
 from archsearch.readings.workload import Workload
 
-COEFFICIENTS: Final = Workload(
-    flops=0.34, elements=0.23, ops=0.12, params=0.03, thin=0.15, normalized=0.0
-)
+COEFFICIENTS: Final = Workload(flops=0.34, elements=0.23, ops=0.12, params=0.03, thin=0.15)
 """What the logarithm of the seconds rises by with each figure."""
 
 

@@ -21,7 +21,6 @@ class Workload:
         ops: how many there are: each is begun by itself.
         params: what the optimizer moves at every step.
         thin: the share of the FLOPs in convolutions whose groups have few channels, as depthwise ones have.
-        normalized: the share of the elements that a normalisation put out.
     """
 
     flops: float
@@ -29,7 +28,6 @@ class Workload:
     ops: float
     params: float
     thin: float
-    normalized: float
 
     def figures(self) -> tuple[float, ...]:
         """Return them in order."""
@@ -38,16 +36,14 @@ class Workload:
 
 def workload(graph: Graph) -> Workload:
     """Return a network's workload in training: auxiliary classifiers count."""
-    elements = normalized = params = ops = flops = thin = 0
+    elements = params = ops = flops = thin = 0
     for node in graph.nodes:
         if not node.inputs:
             continue
         shapes = tuple(graph.nodes[i].shape for i in node.inputs)
         ops += 1
         if not node.op.view:
-            size = known(prod(node.shape))
-            elements += size
-            normalized += size * node.op.normalizes
+            elements += known(prod(node.shape))
         params += node_params(node.op, shapes)
         product = node.op.product(shapes, node.shape)
         if product is None:
@@ -63,5 +59,4 @@ def workload(graph: Graph) -> Workload:
         ops=log2(max(1, ops)),
         params=log2(max(1, params)),
         thin=thin / max(1, flops),
-        normalized=normalized / max(1, elements),
     )

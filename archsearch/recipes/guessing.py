@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from archsearch.statistics.majority import accuracy_by_chance
+
 _LEAST_WAY: Final = 0.01
 """The part of the way from guessing's loss to the least one that shows that something was learnt. A network
 that stands still is above guessing, as its biases follow the last batches; one that learns soon is far below.
 """
-_DEVIATIONS: Final = 2.0
-"""Standard deviations by which chance may exceed the share of the most common class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,7 @@ class Guess:
     Attributes:
         loss: its mean cross-entropy, in nats.
         least: the loss of answers that are right and as sure as the targets ask for.
-        accuracy: that whoever guesses reaches by chance: the share of the most common class, and two standard
-            deviations of a count of so many images.
+        accuracy: that whoever guesses may reach by chance.
     """
 
     loss: float
@@ -55,11 +54,10 @@ def guess(
     targets = [(1 - smoothing) * share + smoothing * whole / classes for share in weighed]
     spread = smoothing / classes
     sure = [1 - smoothing + spread, *[spread] * (classes - 1)]
-    most = max(shares)
     return Guess(
         loss=whole * _entropy([target / whole for target in targets]),
         least=whole * _entropy(sure),
-        accuracy=most + _DEVIATIONS * math.sqrt(most * (1 - most) / total),
+        accuracy=accuracy_by_chance(max(shares), total),
     )
 
 

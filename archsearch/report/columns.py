@@ -97,21 +97,19 @@ def score_text(score: Score | None) -> str:
 
 def status_text(row: Row) -> str:
     """Return how a network's training ended: a failure with its reason."""
-    if row.stalled:
-        return "stalled"
-    if row.status == "failed":
+    if row.status == "failed" and not row.stalled:
         return f"failed: {row.reason}"
-    status = row.status
-    if row.rate_share < 1:
-        status = f"{status}, {share_text(row.rate_share)} rate"
-    return f"{status}, too slow" if row.too_slow else status
+    return f"{_ended(row)}, too slow" if row.too_slow and not row.stalled else _ended(row)
 
 
 def _reason_text(row: Row) -> str:
-    status = "stalled" if row.stalled else row.status
-    if row.rate_share < 1:
-        status = f"{status}, {share_text(row.rate_share)} rate"
-    return f"{status}: {row.reason}" if row.reason else status
+    return f"{_ended(row)}: {row.reason}" if row.reason else _ended(row)
+
+
+def _ended(row: Row) -> str:
+    if row.stalled:
+        return "stalled"
+    return f"{row.status}, {share_text(row.rate_share)} rate" if row.rate_share < 1 else row.status
 
 
 def share_text(share: float) -> str:

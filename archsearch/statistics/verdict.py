@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from archsearch.statistics.majority import DEVIATIONS, accuracy_by_chance
+
 SURE: Final = 0.95
 """Probability from which on one network is called better than another;"""
 PROBABLE: Final = 0.80
 """and from which on probably better."""
-_SDS: Final = 2.0
-"""Standard deviations within which a figure is no more than chance."""
 _LEAST_RISE: Final = 0.01
 """Accuracy that a curve must have gained in its last quarter to be still rising."""
 _MOST_NAMED: Final = 3
@@ -169,7 +169,7 @@ def is_untrained(accuracy: float, *, common: float, images: int) -> bool:
     """
     if not images:
         return False
-    return accuracy <= common + _SDS * math.sqrt(common * (1 - common) / images)
+    return accuracy <= accuracy_by_chance(common, images)
 
 
 def untrained_text(one: Contender, *, common: float) -> str:
@@ -202,7 +202,7 @@ def undertrained(curves: Sequence[Mapping[int, float]], *, images: int) -> str:
     if not gains:
         return ""
     rise = sum(gains) / len(gains)
-    if rise < max(_LEAST_RISE, _SDS * math.sqrt(sum(variances)) / len(gains)):
+    if rise < max(_LEAST_RISE, DEVIATIONS * math.sqrt(sum(variances)) / len(gains)):
         return ""
     return (
         f"undertrained: validation accuracy still rose by {100 * rise:.1f} points in the last quarter of the "

@@ -76,7 +76,7 @@ _NOTHING: Final = Told()
 
 
 @dataclass(frozen=True, slots=True)
-class Beliefs:
+class Allocation:
     """A contest as it stands.
 
     Attributes:

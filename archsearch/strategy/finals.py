@@ -19,7 +19,7 @@ from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import Knobs
-from archsearch.strategy.allocation import WORTH, Beliefs, Contest, Told
+from archsearch.strategy.allocation import WORTH, Allocation, Contest, Told
 from archsearch.strategy.bounds import Bounds, Load
 from archsearch.strategy.phase import Abandon, Begin, Phase, Rest, Say, Step, Stop, Verdict
 from archsearch.training.job import EpochReport, Outcome
@@ -244,11 +244,11 @@ class Finals(Phase):
         """Decide which networks of the search are next, until one is that has not ended."""
         while not (self._first or self._next_best or self._closed) and self._may_decide():
             number, window = len(self._decided), self.plan.window
-            choice = Beliefs(self.plan.contest, self._told(number - window + 1)).next()
+            choice = Allocation(self.plan.contest, self._told(number - window + 1)).next()
             if choice is not None and self._is_too_little(choice.worth):
                 if not self._has_ended(number):
                     return  # those that run may yet make another one worth it
-                choice = Beliefs(self.plan.contest, self._told(number)).next()
+                choice = Allocation(self.plan.contest, self._told(number)).next()
             if choice is None or self._is_too_little(choice.worth):
                 self._closed = True
                 return

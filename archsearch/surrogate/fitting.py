@@ -22,7 +22,7 @@ _MOST: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beliefs:
+class Hyperpriors:
     """What is expected of a kernel's scales, before anything is known; each spread is of a natural logarithm.
 
     Attributes:
@@ -50,7 +50,9 @@ class Fit:
     noise: float
 
 
-def fit(points: Points, values: Floats, noise: Floats, columns: Columns, beliefs: Beliefs) -> Fit:
+def fit(
+    points: Points, values: Floats, noise: Floats, columns: Columns, hyperpriors: Hyperpriors
+) -> Fit:
     """Return the most probable scales.
 
     Args:
@@ -58,9 +60,9 @@ def fit(points: Points, values: Floats, noise: Floats, columns: Columns, beliefs
         values: (n,) with what the prior expects taken off, in standard deviations.
         noise: (n,) their variances as far as they are known beforehand.
         columns: of the points.
-        beliefs: about the scales.
+        hyperpriors: about the scales.
     """
-    problem = _Problem(points, values, noise, columns, beliefs)
+    problem = _Problem(points, values, noise, columns, hyperpriors)
     start = np.zeros(columns.count + columns.group_count + 2)
     found = minimize(
         problem.loss,
@@ -77,20 +79,25 @@ class _Problem:
     """The loss of scales and its gradient; θ has weights, amplitudes, noise and what length costs."""
 
     def __init__(
-        self, points: Points, values: Floats, noise: Floats, columns: Columns, beliefs: Beliefs
+        self,
+        points: Points,
+        values: Floats,
+        noise: Floats,
+        columns: Columns,
+        hyperpriors: Hyperpriors,
     ) -> None:
         self._values, self._noise, self._columns = values, noise, columns
         count, groups = columns.count, columns.group_count
         sizes = np.array([len(members) for members in columns.members])
-        lengths = np.asarray(beliefs.lengths)
+        lengths = np.asarray(hyperpriors.lengths)
         # Differences add up over a group's columns: the more there are, the less each one weighs.
         weights = (1 / (lengths**2 * sizes))[np.asarray(columns.groups, dtype=np.intp)]
-        shares = np.asarray(beliefs.amplitudes)
-        self._expected = np.log([*weights, *shares, 1.0, beliefs.lost])
+        shares = np.asarray(hyperpriors.amplitudes)
+        self._expected = np.log([*weights, *shares, 1.0, hyperpriors.lost])
         self._spread = np.array(
-            [beliefs.weights_spread] * count
-            + [beliefs.amplitudes_spread] * groups
-            + [beliefs.noise_spread, beliefs.lost_spread]
+            [hyperpriors.weights_spread] * count
+            + [hyperpriors.amplitudes_spread] * groups
+            + [hyperpriors.noise_spread, hyperpriors.lost_spread]
         )
         # Of each group one matrix of (columns, pairs), so that a sum over columns is one product.
         squared = differences(points, columns).reshape(count, -1)

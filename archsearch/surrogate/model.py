@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from archsearch.surrogate.acquisition import log_expected_improvement
 from archsearch.surrogate.algebra import Floats, factor, forward, solved
-from archsearch.surrogate.fitting import MODELLED, Beliefs, Fit, fit
+from archsearch.surrogate.fitting import MODELLED, Fit, Hyperpriors, fit
 from archsearch.surrogate.kernel import Columns, Points, covariance
 
 UNSURE: Final = 4.0
@@ -26,7 +26,7 @@ _LEAST_VARIANCE: Final = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Observations:
     """What is known of some points.
 
     Attributes:
@@ -43,7 +43,7 @@ class Evidence:
 class Model:
     """What is expected, given what is known; made by `model_of`."""
 
-    def __init__(self, known: Evidence, columns: Columns, fitted: Fit) -> None:
+    def __init__(self, known: Observations, columns: Columns, fitted: Fit) -> None:
         self._known, self._columns, self._fitted = known, columns, fitted
         points = known.points
         covariances = covariance(points, points, columns, fitted.scales)
@@ -71,7 +71,7 @@ class Model:
         """Return the model as if points that are tried now had come out as expected."""
         if not len(running):
             return self
-        known = Evidence(
+        known = Observations(
             self._known.points.joined(running),
             np.concatenate([self._known.values, self.expected(running)]),
             np.concatenate([self._known.noise, np.full(len(running), self._known.noise.mean())]),
@@ -89,12 +89,12 @@ class Model:
         return np.argsort(-promise, kind="stable")
 
 
-def model_of(known: Evidence, columns: Columns, beliefs: Beliefs) -> Model:
+def model_of(known: Observations, columns: Columns, hyperpriors: Hyperpriors) -> Model:
     """Return the model of what is known, its scales fitted."""
     chosen = _fitted_to(known.values)
     points = known.points.take(chosen)
     residuals = known.values[chosen] - points.means
-    return Model(known, columns, fit(points, residuals, known.noise[chosen], columns, beliefs))
+    return Model(known, columns, fit(points, residuals, known.noise[chosen], columns, hyperpriors))
 
 
 def _fitted_to(values: Floats) -> Sequence[int]:

@@ -7,7 +7,7 @@ import pytest
 from archsearch.planning.speed import effort, typical
 from archsearch.readings.workload import Workload
 
-PLAIN = Workload(flops=24.0, elements=18.0, ops=5.0, params=18.0, thin=0.0, normalized=0.3)
+PLAIN = Workload(flops=24.0, elements=18.0, ops=5.0, params=18.0, thin=0.0)
 BROAD = replace(PLAIN, elements=20.0)
 
 

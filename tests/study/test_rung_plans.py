@@ -170,13 +170,7 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(bench: Bench):
     interrupted = 0
     for after in range(3, 130, 18):
         other = bench.fresh()
-        count = iter(range(10**6))
-        other.stopped = lambda count=count, after=after: next(count) >= after
-        try:
-            other.run()
-        except Interrupted:
-            interrupted += 1
-        other.stopped = lambda: False
+        interrupted += other.interrupted(after)
         assert spread(other.run()) == expected
     assert interrupted > 4
 

@@ -48,16 +48,11 @@ def test_ctrl_c_lets_epochs_end_and_resume_gives_the_undisturbed_table(bench: Be
     interrupted = 0
     for after in range(0, 100, 10):
         other = bench.fresh()
-        count = iter(range(10**6))
-        other.stopped = lambda count=count, after=after: next(count) >= after
-        try:
-            other.run()
-        except Interrupted:
+        if other.interrupted(after):
             interrupted += 1
             assert not other.engine.under_way
             assert "running" not in {trial.state for trial in other.store.trials}
             assert "running" not in {run.status for run in other.tracker.trials.values()}
-        other.stopped = lambda: False
         assert table(other.run()) == expected
     assert interrupted > 5
 
@@ -92,11 +87,7 @@ def test_a_trial_that_trains_on_seems_to(bench: Bench):
             states.append(None if number is None else bench.store[number].state)
 
     for after in (9, 10**6):
-        count = iter(range(10**6))
-        bench.stopped = lambda count=count, after=after: next(count) >= after
-        try:
-            bench.run(finals=False, engine=Looking(2, train_images=TRAIN))
-        except Interrupted:
+        if bench.interrupted(after, finals=False, engine=Looking(2, train_images=TRAIN)):
             assert "waiting" in {trial.state for trial in bench.store.trials}
     assert len(states) > bench.trials
     assert set(states) == {"running"}

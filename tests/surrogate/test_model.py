@@ -11,13 +11,13 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from archsearch.surrogate import fitting
 from archsearch.surrogate.acquisition import log_expected_improvement
 from archsearch.surrogate.algebra import JITTER
-from archsearch.surrogate.fitting import Beliefs, Fit, fit
+from archsearch.surrogate.fitting import Fit, Hyperpriors, fit
 from archsearch.surrogate.kernel import Columns, Points, Scales, covariance
-from archsearch.surrogate.model import Evidence, Model, model_of
+from archsearch.surrogate.model import Model, Observations, model_of
 from archsearch.surrogate.targets import Scale
 
 COLUMNS = Columns((True, False, False, False), (0, 0, 1, 1))
-BELIEFS = Beliefs(lengths=(1.0, 1.0), amplitudes=(0.5, 0.5))
+HYPERPRIORS = Hyperpriors(lengths=(1.0, 1.0), amplitudes=(0.5, 0.5))
 
 
 def drawn(count: int, seed: int = 0) -> Points:
@@ -40,7 +40,7 @@ def test_predictions_and_likelihood_are_scikit_learns():
     kernel = ConstantKernel(1.7) * Matern(length_scale=scales.weights**-0.5, nu=2.5)
     theirs = GaussianProcessRegressor(kernel, alpha=0.2 + JITTER, optimizer=None)
     theirs.fit(known.rows, values)
-    ours = Model(Evidence(known, values, np.full(30, 0.1)), columns, Fit(scales, 2.0))
+    ours = Model(Observations(known, values, np.full(30, 0.1)), columns, Fit(scales, 2.0))
     means, variances = ours.predicted(asked)
     expected, deviations = theirs.predict(asked.rows, return_std=True)
     assert means == pytest.approx(expected, abs=1e-9)
@@ -62,7 +62,7 @@ def test_the_gradient_is_that_of_the_loss(seed):
     points = Points(
         points.rows, -rng.integers(0, 4, 15) * 1.0, np.zeros(15), rng.uniform(0.1, 1, 15)
     )
-    problem = fitting._Problem(points, rng.normal(size=15), np.full(15, 0.1), COLUMNS, BELIEFS)
+    problem = fitting._Problem(points, rng.normal(size=15), np.full(15, 0.1), COLUMNS, HYPERPRIORS)
     at = rng.normal(size=8) * 0.5
     assert check_grad(lambda t: problem.loss(t)[0], lambda t: problem.loss(t)[1], at) < 1e-4
 
@@ -71,7 +71,7 @@ def test_scales_are_learnt():
     points = drawn(80)
     values = np.sin(2 * points.rows[:, 2])
     noise = 0.3 * np.random.default_rng(1).normal(size=80)
-    found = fit(points, values + noise, np.full(80, 0.01), COLUMNS, BELIEFS)
+    found = fit(points, values + noise, np.full(80, 0.01), COLUMNS, HYPERPRIORS)
     assert found.scales.weights[2] > 5 * found.scales.weights[3]
     assert 0.04 < 0.01 * found.noise < 0.2  # it is 0.09
 
@@ -99,15 +99,15 @@ def test_expected_improvement_falls_however_far_below():
     )
 
 
-def known_line(count: int = 12) -> tuple[Evidence, Columns]:
+def known_line(count: int = 12) -> tuple[Observations, Columns]:
     """Values that rise along one column."""
     rows = np.linspace(0, 1, count)[:, None]
-    return Evidence(Points.of(rows), 2 * rows[:, 0] - 1, np.full(count, 0.01)), Columns(
+    return Observations(Points.of(rows), 2 * rows[:, 0] - 1, np.full(count, 0.01)), Columns(
         (False,), (0,)
     )
 
 
-LINE = Beliefs(lengths=(0.5,), amplitudes=(1.0,))
+LINE = Hyperpriors(lengths=(0.5,), amplitudes=(1.0,))
 
 
 def test_what_promises_most_is_where_values_rise():
@@ -119,7 +119,7 @@ def test_what_promises_most_is_where_values_rise():
 
 def test_what_runs_is_believed_and_others_look_elsewhere():
     evidence, columns = known_line()
-    valley = Evidence(evidence.points, np.abs(evidence.values), evidence.noise)
+    valley = Observations(evidence.points, np.abs(evidence.values), evidence.noise)
     model = model_of(valley, columns, LINE)
     candidates = Points.of(np.array([[-0.1], [1.1]]))
     first = model.most_promising_first(candidates)[0]
@@ -132,15 +132,15 @@ def test_what_runs_is_believed_and_others_look_elsewhere():
 
 def test_a_short_training_says_less_of_a_long_one():
     row = np.array([[0.0], [3.0]])
-    columns, beliefs = Columns((False,), (0,)), Beliefs(lengths=(1.0,), amplitudes=(1.0,))
-    fitted = Fit(Scales(np.ones(1), np.ones(1), beliefs.lost), 1.0)
+    columns, hyperpriors = Columns((False,), (0,)), Hyperpriors(lengths=(1.0,), amplitudes=(1.0,))
+    fitted = Fit(Scales(np.ones(1), np.ones(1), hyperpriors.lost), 1.0)
     left = []
     for length in (0.0, -3.0, -6.0):
         points = Points(row, np.array([length, length]), np.zeros(2), np.ones(2))
-        evidence = Evidence(points, np.array([1.0, -1.0]), np.full(2, 0.01))
+        evidence = Observations(points, np.array([1.0, -1.0]), np.full(2, 0.01))
         left.append(Model(evidence, columns, fitted).predicted(Points.of(row[:1]))[1][0])
     assert left == sorted(left)
-    assert left[1] == pytest.approx(1 - np.exp(-6 * beliefs.lost), abs=0.05)
+    assert left[1] == pytest.approx(1 - np.exp(-6 * hyperpriors.lost), abs=0.05)
 
 
 def test_a_prior_is_believed_until_something_is_known():
@@ -148,7 +148,7 @@ def test_a_prior_is_believed_until_something_is_known():
     points = Points(rows, np.zeros(2), np.array([0.8, -0.8]), np.array([0.3, 0.3]))
     columns = Columns((False,), (0,))
     fitted = Fit(Scales(np.ones(1), np.ones(1), 0.1), 1.0)
-    evidence = Evidence(points.take([0]), np.array([-1.0]), np.full(1, 1e-4))
+    evidence = Observations(points.take([0]), np.array([-1.0]), np.full(1, 1e-4))
     means, variances = Model(evidence, columns, fitted).predicted(points)
     assert means == pytest.approx([-1.0, -0.8], abs=1e-2)
     assert variances[1] == pytest.approx(0.3, abs=1e-3)

@@ -20,8 +20,8 @@ from archsearch.strategy.samplers.evidence import Result, results, running
 from archsearch.strategy.samplers.grid import Grid, Place
 from archsearch.strategy.samplers.reading import Entry, Reading
 from archsearch.surrogate.algebra import one_thread
-from archsearch.surrogate.fitting import Beliefs
-from archsearch.surrogate.model import Evidence, Model, model_of
+from archsearch.surrogate.fitting import Hyperpriors
+from archsearch.surrogate.model import Model, Observations, model_of
 from archsearch.surrogate.prior import Prior
 from archsearch.surrogate.targets import Scale
 
@@ -41,10 +41,10 @@ CHILDREN: Final = 8
 """Candidates derived from each of them, and from the classic."""
 PROPOSALS: Final = 16
 """Proposals of one decision at most."""
-BELIEFS: Final = (
-    Beliefs(lengths=(), amplitudes=()),
-    Beliefs(lengths=(1.0,), amplitudes=(1.0,), noise_spread=1.5),
-    Beliefs(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7), noise_spread=1.5),
+HYPERPRIORS: Final = (
+    Hyperpriors(lengths=(), amplitudes=()),
+    Hyperpriors(lengths=(1.0,), amplitudes=(1.0,), noise_spread=1.5),
+    Hyperpriors(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7), noise_spread=1.5),
 )
 """What is expected of knobs and of features; by how many of the two there are."""
 
@@ -168,8 +168,8 @@ class GpSampler:
         scale = Scale(values)
         points = reading.points([tried[r.trial] for r in found], [r.length for r in found])
         noise = np.array([result.variance for result in found]) / scale.unit**2
-        evidence = Evidence(points, scale.standardized(values), noise)
-        return model_of(evidence, reading.columns, BELIEFS[reading.columns.group_count])
+        evidence = Observations(points, scale.standardized(values), noise)
+        return model_of(evidence, reading.columns, HYPERPRIORS[reading.columns.group_count])
 
     def _modelled(
         self,

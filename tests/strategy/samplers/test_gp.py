@@ -111,15 +111,15 @@ def test_scales_are_fitted_to_so_many_trials_at_most(monkeypatch):
     sizes = []
     factor = fitting.factor
     monkeypatch.setattr(fitting, "factor", lambda m: (sizes.append(len(m)), factor(m))[1])
-    evidence = model.Evidence(
+    evidence = model.Observations(
         model.Points.of(np.random.default_rng(0).normal(size=(300, 2))),
         np.random.default_rng(1).normal(size=300),
         np.full(300, 0.1),
     )
-    columns, beliefs = model.Columns((False, False), (0, 0)), fitting.Beliefs(
+    columns, hyperpriors = model.Columns((False, False), (0, 0)), fitting.Hyperpriors(
         lengths=(1.0,), amplitudes=(1.0,)
     )  # fmt: skip
-    model.model_of(evidence, columns, beliefs)
+    model.model_of(evidence, columns, hyperpriors)
     assert set(sizes) == {fitting.MODELLED}
     chosen = model._fitted_to(evidence.values)
     best = np.argsort(-evidence.values)[: fitting.MODELLED // 2]
