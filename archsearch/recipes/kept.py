@@ -10,7 +10,9 @@ from archsearch.recipes.named import find_recipe, recipe_for, written
 from archsearch.recipes.recipe import Recipe, with_parts
 from archsearch.settings import RunSettings
 
-LATER: Final[Mapping[str, object]] = MappingProxyType({"retry_rate": None})
+LATER: Final[Mapping[str, object]] = MappingProxyType(
+    {"retry_rate": None, "unnormalized_head_lr": 1.0}
+)
 """Parts that are younger than the first kept recipes, each with the value under which all is as it was
 before there was the part: a kept recipe that lacks it has this one, never today's default."""
 

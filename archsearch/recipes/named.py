@@ -48,6 +48,7 @@ def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
     """
     plain: dict[str, Any] = {
         "unnormalized_lr": 1.0,
+        "unnormalized_head_lr": 1.0,
         "nesterov": False,
         "weight_decay": 1e-4,
         "label_smoothing": 0.0,

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_type_hints
 from archsearch.augmentation.policy import Augmentation
 from archsearch.errors import UserError
 from archsearch.fields import as_kind, kind_of
+from archsearch.readings.normalization import Normalized
 from archsearch.settings import PART, nearest
 
 Optimizer: TypeAlias = Literal["sgd", "adamw"]
@@ -36,6 +37,9 @@ class Recipe(Augmentation):
     unnormalized_lr: float = 0.4
     """Share of the learning rate that networks without any normalization get: plain VGG stands
     still at the rates that normalized networks need to learn in a few epochs."""
+    unnormalized_head_lr: float = 0.4
+    """The same of networks whose normalization ends before their last hidden layer: VGG with batch
+    normalization in its convolutions and dense layers after them."""
     momentum: float = 0.9
     """Decay of the mean of gradients (β₁ of `adamw`)."""
     square_momentum: float = 0.999
@@ -107,10 +111,10 @@ class Recipe(Augmentation):
         )
 
     def _rate_checks(self) -> tuple[tuple[str, bool, str], ...]:
-        share, factor = self.unnormalized_lr, self.milestone_factor
+        shares, factor = (self.unnormalized_lr, self.unnormalized_head_lr), self.milestone_factor
         return (
             (f"learning rate {self.base_lr}", 0 < self.base_lr < math.inf, "above 0"),
-            (f"share {share} of the learning rate", 0 < share <= 1, "in (0, 1]"),
+            *((f"share {s} of the learning rate", 0 < s <= 1, "in (0, 1]") for s in shares),
             (f"schedule {self.schedule!r}", self.schedule in ("cosine", "step"), "cosine or step"),
             (f"warm-up {self.warmup}", 0 <= self.warmup <= 1, "a share of the steps, in [0, 1]"),
             (
@@ -131,18 +135,15 @@ class Recipe(Augmentation):
         """Return the share of the network's own rates of dropping that a training of that length has."""
         return 1.0 if self.dropout_epochs is None else min(1.0, epochs / self.dropout_epochs)
 
-    def learning_rate(self, step: int, steps: int, *, normalized: bool = True) -> float:
-        """Give the learning rate of 0-based `step` out of `steps`.
+    def rate_share(self, normalized: Normalized) -> float:
+        """Return the share of the learning rate that a network gets, by what of it is normalized."""
+        shares = {
+            "whole": 1.0, "body": self.unnormalized_head_lr, "nothing": self.unnormalized_lr,
+        }  # fmt: skip
+        return shares[normalized]
 
-        Args:
-            step: 0-based.
-            steps: of the whole job.
-            normalized: whether the network has any normalization layer.
-        """
-        share = 1.0 if normalized else self.unnormalized_lr
-        return share * self._scheduled(step, steps)
-
-    def _scheduled(self, step: int, steps: int) -> float:
+    def learning_rate(self, step: int, steps: int) -> float:
+        """Give the learning rate of 0-based `step` out of all `steps` of a job, for a share of one."""
         warm = round(self.warmup * steps)
         if step < warm:
             return self.peak_lr * (step + 1) / warm

@@ -13,12 +13,12 @@ import numpy as np
 from archsearch.data.dataset import Dataset, joined, load
 from archsearch.data.folds import refolded
 from archsearch.ir.codec import from_json
+from archsearch.readings.normalization import normalized_part
 from archsearch.training.backends.base import Rates, Steps, Task
 from archsearch.training.backends.choice import make_steps
 from archsearch.training.batches import Batch, batches_of
 from archsearch.training.checkpoint import Checkpoints, Progress
 from archsearch.training.evaluation import evaluate, evaluate_crops, evaluation_batch
-from archsearch.training.initial import is_normalized
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
 from archsearch.training.stalling import loss_weights, why_stalled
@@ -100,7 +100,7 @@ class _Run:
         self.before = 0  # epochs begun in a first try
         self.goes_on = True
         self.recalled: tuple[EpochReport, ...] = ()
-        self.normalized = True
+        self.kind_share = 1.0  # of the rate, for a network of this kind
         self.reports: list[EpochReport] = []
         # A batch is cut and augmented while the one before it trains.
         self.pool = ThreadPoolExecutor(1)
@@ -282,7 +282,7 @@ class _Run:
 
     def _prepared(self, data: Dataset) -> Steps:
         job, graph = self.job, from_json(self.job.graph)
-        self.normalized = is_normalized(graph)
+        self.kind_share = job.recipe.rate_share(normalized_part(graph))
         task = Task(
             graph=graph.dropping(job.recipe.dropped_share(job.images / len(data.train))),
             recipe=job.recipe,
@@ -309,8 +309,7 @@ class _Run:
         )
 
     def _learning_rate(self, step: int, total: int) -> float:
-        rate = self.job.recipe.learning_rate(step, total, normalized=self.normalized)
-        return self._rate_share * rate
+        return self._rate_share * self.kind_share * self.job.recipe.learning_rate(step, total)
 
     @property
     def _rate_share(self) -> float:

@@ -10,6 +10,7 @@ from archsearch.ir import ops
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
 from archsearch.ir.ops import He, Shape, Weight
+from archsearch.readings.normalization import follows_normalization
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -57,11 +58,6 @@ def initial_weights(
     return found
 
 
-def is_normalized(graph: Graph) -> bool:
-    """Tell whether a network has any normalization of activations by statistics."""
-    return any(node.op.normalizes for node in graph)
-
-
 def is_depthwise(op: ops.Conv, before: Shape) -> bool:
     """Tell whether a convolution is one of Keras's depthwise layers.
 
@@ -92,20 +88,8 @@ def _unbounded_scores(graph: Graph) -> frozenset[int]:
     return frozenset(
         index
         for index in (len(graph.nodes) - 1, *graph.auxiliary)
-        if not _follows_norm(graph, graph.nodes[index].inputs[0])
+        if not follows_normalization(graph, index)
     )
-
-
-def _follows_norm(graph: Graph, index: int) -> bool:
-    """Tell whether the last layer that sums or normalizes before a node's output is a normalization."""
-    while graph.nodes[index].inputs:
-        node = graph.nodes[index]
-        if node.op.normalizes:
-            return True
-        if node.op.product(graph.input_shapes(node), node.shape) is not None:
-            return False
-        index = node.inputs[0]
-    return False
 
 
 def _last_norms(graph: Graph) -> frozenset[int]:

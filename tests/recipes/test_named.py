@@ -38,7 +38,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="u
 def test_rates_and_decays_are_the_papers(name, batch, first, last, decay):
     recipe = find_recipe(name)
     assert (recipe.batch, recipe.weight_decay, recipe.momentum) == (batch, decay, 0.9)
-    rates = [recipe.learning_rate(step, 1000, normalized=False) for step in range(1000)]
+    assert {recipe.rate_share(part) for part in ("whole", "body", "nothing")} == {1.0}
+    rates = [recipe.learning_rate(step, 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(first)
     assert rates[-1] == pytest.approx(last)
     assert rates == sorted(rates, reverse=True)

@@ -23,11 +23,9 @@ def test_cosine_warms_up_peaks_and_ends_near_zero():
     assert 0 < rates[-1] < recipe.peak_lr / 100
 
 
-def test_networks_without_normalization_get_a_share_of_the_rate():
-    recipe = Recipe(unnormalized_lr=0.25)
-    for step in (0, 50, 99):
-        share = recipe.learning_rate(step, 100, normalized=False) / recipe.learning_rate(step, 100)
-        assert share == pytest.approx(0.25)
+def test_networks_get_a_share_of_the_rate_by_what_of_them_is_normalized():
+    recipe = Recipe(unnormalized_lr=0.25, unnormalized_head_lr=0.5)
+    assert [recipe.rate_share(part) for part in ("whole", "body", "nothing")] == [1.0, 0.5, 0.25]
 
 
 def test_a_larger_batch_gets_a_larger_rate_as_its_optimizer_wants_it():
@@ -68,7 +66,8 @@ def test_values_that_cannot_work_are_refused():
 
 
 CHANGED = {
-    "batch": 64, "base_lr": 0.4, "unnormalized_lr": 0.5, "momentum": 0, "nesterov": False,
+    "batch": 64, "base_lr": 0.4, "unnormalized_lr": 0.5, "unnormalized_head_lr": 0.5,
+    "momentum": 0, "nesterov": False,
     "weight_decay": 1e-3, "label_smoothing": 0, "schedule": "step", "warmup": 1,
     "milestones": (0.25, 0.5, 0.9), "clip_norm": 1, "ema": 0.9, "class_weights": True,
     "zero_init_residual": True, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
