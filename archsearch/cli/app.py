@@ -34,6 +34,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "compare": ("studies", "Put studies side by side."),
         "report": ("studies", "Write a study's report: table, pictures."),
         "studies": ("studies", "List the studies there are."),
+        "rerun": ("studies", "Repeat one training of a study and compare every figure."),
         "track": ("studies", "Write to MLflow what it lacks of a study."),
         "delete": ("studies", "Delete a study, in Optuna and MLflow alike."),
         "spaces": ("catalog", "List the design spaces."),

@@ -87,6 +87,39 @@ def studies(home: Path, as_json: bool) -> None:
     tables.show(results.studies(found))
 
 
+@click.command(
+    epilog="Examples: archsearch rerun resnext-20M-digits --trial 7 · archsearch rerun resnext-20M-digits "
+    "--training final-0007-seed1"
+)
+@click.argument("study")
+@click.option("--trial", type=click.IntRange(0), metavar="N", help="A trial of the search.")
+@click.option("--training", "key", metavar="KEY", help="Any training: final-0007-seed1, say.")
+@home_option
+@json_option
+def rerun(study: str, trial: int | None, key: str | None, home: Path, as_json: bool) -> None:
+    """Repeat one training of a study, from its network, seed and images, and compare every figure.
+
+    The study stays as it is. The exit status is 1 where a figure came out otherwise.
+    """
+    from archsearch import repetition
+    from archsearch.study.events import EpochDone, Event
+
+    def tell(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            of = event.order.length.epochs
+            say(f"epoch {event.report.epoch}/{of}  loss {event.report.loss:.4f}", error=True)
+
+    found = repetition.rerun(study, home=home, trial=trial, key=key, on_event=tell)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        from archsearch.report import results, tables
+
+        tables.show(*results.repeated(found))
+    if found.differences:
+        raise SystemExit(1)
+
+
 @click.command(epilog="Example: archsearch track resnext-20M-digits")
 @click.argument("study")
 @home_option

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from rich.console import RenderableType
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.commands import command, home_option
+from archsearch.repetition import Repetition
 from archsearch.report.analysis import Comparison
 from archsearch.report.columns import (
     columns,
@@ -26,6 +28,9 @@ from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
 from archsearch.uris import shown_uri
+
+_DIFFERENCES: Final = 10
+"""Figures that came out otherwise which are shown, at most."""
 
 
 def leaderboard(
@@ -186,3 +191,22 @@ def studies(found: Sequence[StudySummary]) -> Table:
             s.created.replace("T", " ")[:16],
         )
     return table
+
+
+def repeated(found: Repetition) -> tuple[RenderableType, ...]:
+    """Return what came of a training that was repeated: one line, and a table of what came out otherwise."""
+    what = f"{found.key} ({found.label}), {counted(found.epochs, 'epoch')}, {found.how}"
+    if not found.differences:
+        return (Text(f"{what}: every figure is the same to the last digit"),)
+    first = found.differences[0]
+    table = new_table("where", "figure", ">in the study", ">now")
+    for one in found.differences[:_DIFFERENCES]:
+        table.add_row(one.where, one.figure, _digits(one.before), _digits(one.again))
+    left = len(found.differences) - _DIFFERENCES
+    if left > 0:
+        table.caption = f"{counted(left, 'more figure')}: --json has them all"
+    return Text(f"{what}: other figures, from {first.where} on"), table
+
+
+def _digits(value: float | None) -> str:
+    return "none" if value is None else repr(value)

@@ -1,7 +1,7 @@
 """Writes down what happens to a study's trainings, and tells everyone: the archive first, then observers."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -208,11 +208,14 @@ def recalled(folder: StudyFolder, trainings: Iterable[Training]) -> Iterator[Job
         order, outcome = training.order, training.outcome
         if outcome is None or not order.design.exists:
             continue
-        kept = folder.read_epochs(str(order.key))
-        # A worker may have been an epoch ahead of what counted.
-        last = max((report.before for report in kept), default=0)
-        reports = tuple(r for r in kept if r.before < last or r.epoch <= outcome.epochs)
+        reports = counting(folder.read_epochs(str(order.key)), outcome)
         yield JobRecalled(order=order, reports=reports, outcome=outcome)
+
+
+def counting(kept: Sequence[EpochReport], outcome: Outcome) -> tuple[EpochReport, ...]:
+    """Return the epochs that count of a training: its worker may have been one ahead when it was stopped."""
+    last = max((report.before for report in kept), default=0)
+    return tuple(r for r in kept if r.before < last or r.epoch <= outcome.epochs)
 
 
 class PaceRecorder:
