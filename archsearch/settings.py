@@ -409,7 +409,9 @@ class RunSettings:
     engine: str = field(
         default="local",
         metadata=setting(
-            "What runs the trainings: {default} (default).", metavar="NAME", after="workers_per_gpu"
+            "What runs the trainings: {default} (default), shared (`archsearch worker`, on any machines).",
+            metavar="NAME",
+            after="workers_per_gpu",
         ),
     )
 

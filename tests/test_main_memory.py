@@ -79,7 +79,7 @@ def test_no_limit_leaves_the_machines_memory(tmp_path: Path, limit, lines):
 def test_the_plan_and_the_workers_keep_to_the_limit(tmp_path: Path, monkeypatch, toys):
     limit = Memory(4 * 2**30, 3 * 2**30)
     monkeypatch.setattr("archsearch.engines.local.main_memory", lambda: limit)
-    assert LOCAL.machine().memory_bytes == 3 * 2**30
+    assert LOCAL.machine(Path()).memory_bytes == 3 * 2**30
     engine = LocalEngine([WorkerSetup()] * 2, logs=tmp_path, main=toys.worker)
     try:
         assert engine._memory_bytes == 2**30  # half of it, shared between two

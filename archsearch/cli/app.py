@@ -28,6 +28,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "run": ("run", "Search a design space under a FLOP budget."),
         "train": ("run", "Train a network, or a study's winner, in full."),
         "resume": ("run", "Go on with a study that was interrupted."),
+        "worker": ("machines", "Train for runs with --engine shared, on this machine."),
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
         "leaderboard": ("studies", "Show how a study stands."),

@@ -75,12 +75,25 @@ class Engine(Protocol):
 class EngineKind(Protocol):
     """Opens engines of one kind."""
 
-    def machine(self) -> Machine:
-        """Return what its engines can train on, without starting a worker."""
+    def machine(self, home: Path) -> Machine:
+        """Return what its engines can train on, without starting a worker.
+
+        Args:
+            home: where the studies lie; workers elsewhere may be found by it.
+
+        Raises:
+            UserError: there is nothing now.
+        """
         ...
 
-    def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> Engine:
-        """Start workers, one a setup, and return their engine; what they print goes into `folder`."""
+    def open(self, setups: Sequence[WorkerSetup], *, home: Path, folder: Path) -> Engine:
+        """Start workers, one a setup, and return their engine.
+
+        Args:
+            setups: one for each training at a time.
+            home: where the studies lie, the data and all that jobs name among them.
+            folder: for what workers print; its parent has the study's name.
+        """
         ...
 
 

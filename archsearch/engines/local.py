@@ -360,7 +360,7 @@ def _is_the_machines(reason: str) -> bool:
 class LocalKind:
     """Engines of worker processes on this machine."""
 
-    def machine(self) -> Machine:
+    def machine(self, home: Path) -> Machine:
         """Return this machine, as far as this process may use it."""
         return Machine(
             cores=cores(),
@@ -369,7 +369,7 @@ class LocalKind:
             gpu_memory_bytes=gpu_memory_bytes(),
         )
 
-    def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> LocalEngine:
+    def open(self, setups: Sequence[WorkerSetup], *, home: Path, folder: Path) -> LocalEngine:
         """Start worker processes and return their engine."""
         return LocalEngine(setups, logs=folder)
 

@@ -46,7 +46,9 @@ class Services:
 
     def find_machine(self) -> Machine:
         """Return what the engine can train on."""
-        return (self.machine or find_engine("local").machine)()
+        if self.machine is None:
+            return find_engine("local").machine(Path())
+        return self.machine()
 
 
 def real_services(settings: RunSettings) -> Services:
@@ -60,7 +62,7 @@ def real_services(settings: RunSettings) -> Services:
 
     def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
         cached = [replace(setup, cache=str(folder.compiled)) for setup in setups]
-        return kind.open(cached, folder=folder.worker_logs)
+        return kind.open(cached, home=folder.home, folder=folder.worker_logs)
 
     def tracker(settings: RunSettings, warn: Callable[[str], None]) -> Tracker:
         from archsearch.tracking.kinds import open_tracker
@@ -83,6 +85,6 @@ def real_services(settings: RunSettings) -> Services:
         engine=engine,
         tracker=tracker,
         export=export,
-        machine=kind.machine,
+        machine=lambda: kind.machine(Path(settings.home)),
         gauge=gauge if there else None,
     )

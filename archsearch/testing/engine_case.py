@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 import pytest
 
-from archsearch.engines.engine import Engine, EngineKind, Message
+from archsearch.engines.engine import Engine, EngineKind, Machine, Message
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 
@@ -52,7 +52,13 @@ class EngineCase:
 
     def open(self, workers: int, folder: Path) -> Engine:
         """Return an engine of so many workers."""
-        return self.kind.open([WorkerSetup()] * workers, folder=folder)
+        return self.kind.open(
+            [WorkerSetup()] * workers, home=folder, folder=folder / "s" / "workers"
+        )
+
+    def machine(self, home: Path) -> Machine:
+        """Return what the engine says of its machine."""
+        return self.kind.machine(home)
 
     def processes(self, engine: Engine) -> Collection[int]:
         """Return the ids of its worker processes on this machine, if it has any."""
@@ -210,8 +216,8 @@ class EngineCase:
         engine.close()
         assert [number for number in processes if psutil.pid_exists(number)] == []
 
-    def test_it_answers_for_its_machine(self) -> None:
-        machine = self.kind.machine()
+    def test_it_answers_for_its_machine(self, tmp_path: Path) -> None:
+        machine = self.machine(tmp_path)
         assert machine.cores >= 1
         assert _LEAST_BYTES < machine.memory_bytes < _MOST_BYTES
         assert len(set(machine.gpus)) == len(machine.gpus)

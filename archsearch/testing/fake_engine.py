@@ -217,11 +217,11 @@ class FakeKind:
 
     found: Machine = field(default=Machine(cores=4, memory_bytes=8_000_000_000))
 
-    def machine(self) -> Machine:
+    def machine(self, home: Path) -> Machine:
         """Return the machine."""
         return self.found
 
-    def open(self, setups: Sequence[WorkerSetup], *, folder: Path) -> FakeEngine:
+    def open(self, setups: Sequence[WorkerSetup], *, home: Path, folder: Path) -> FakeEngine:
         """Return an engine of so many workers; it writes nothing into the folder."""
         return FakeEngine(len(setups))
 

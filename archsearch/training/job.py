@@ -177,12 +177,12 @@ class WorkerLost:
     """Of the job that it had; empty: it had none."""
 
 
-def to_json(value: Job | EpochReport | Outcome) -> str:
+def to_json(value: Job | EpochReport | Outcome | WorkerLost) -> str:
     """One line of JSON, naming the kind of value."""
     return json.dumps({"kind": type(value).__name__, **asdict(value)}, allow_nan=False)
 
 
-def from_json(text: str) -> Job | EpochReport | Outcome:
+def from_json(text: str) -> Job | EpochReport | Outcome | WorkerLost:
     """Read what `to_json` wrote.
 
     Raises:
@@ -196,4 +196,6 @@ def from_json(text: str) -> Job | EpochReport | Outcome:
         return EpochReport(**fields)
     if kind == "Outcome":
         return Outcome(**fields)
+    if kind == "WorkerLost":
+        return WorkerLost(**fields)
     raise ValueError(f"no job, report or outcome: kind {kind!r}")

@@ -71,7 +71,7 @@ def world(tmp_path_factory, monkeypatch):
         return prepare(source, **given) if "/" in source or "." in source else digits
 
     def checks_only(settings, **_):
-        checks.pose(settings, LOCAL.machine())
+        checks.pose(settings, LOCAL.machine(Path()))
         raise UserError(CHECKED)
 
     folder = tmp_path_factory.mktemp("fuzz")

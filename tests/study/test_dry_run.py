@@ -127,12 +127,12 @@ def test_on_a_gpu_its_own_memory_counts(settings: RunSettings, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     asked = replace(settings, backend="tensorflow", workers_per_gpu=4, workers=None)
-    small = partial(replace, LOCAL.machine(), gpu_memory_bytes=100_000_000)
+    small = partial(replace, LOCAL.machine(Path()), gpu_memory_bytes=100_000_000)
     (note,) = [note for note in planned(asked, machine=small).notes if "training step" in note]
     assert note.startswith("4 at a time need about")
     assert "0.1 GB has GPU 0; try --batch-size" in note
     for unknown_or_enough in (None, 10**12):
-        machine = partial(replace, LOCAL.machine(), gpu_memory_bytes=unknown_or_enough)
+        machine = partial(replace, LOCAL.machine(Path()), gpu_memory_bytes=unknown_or_enough)
         notes = planned(asked, machine=machine).notes
         assert not [note for note in notes if "training step" in note]
 

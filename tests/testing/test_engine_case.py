@@ -2,6 +2,8 @@
 
 import os
 import random
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +12,14 @@ import pytest
 
 from archsearch.engines.engine import Machine
 from archsearch.engines.local import LOCAL, LocalEngine
+from archsearch.engines.pool import Pool
+from archsearch.engines.shared import SHARED
 from archsearch.recipes.recipe import Recipe
 from archsearch.testing.engine_case import FAILING, EngineCase
 from archsearch.testing.fake_engine import FAKE, FakeEngine, FakeKind
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.setup import WorkerSetup
+from tests.engines.test_shared import worker
 
 
 def job(key: str, epochs: int, graph: str = "") -> Job:
@@ -57,6 +62,40 @@ class TestLocal(EngineCase):
 
     def processes(self, engine):
         return [worker.child.process.pid for worker in engine._workers]
+
+
+class TestShared(EngineCase):
+    """With one worker of its pool, which serves all tests and trains nothing."""
+
+    kind = SHARED
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _worker(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        cls.home = tmp_path_factory.mktemp("home")
+        with worker(cls.home, "one") as process:
+            assert process.poll() is None
+            yield
+
+    def job(self, key, epochs):
+        return job(key, epochs, "ok")
+
+    def failing(self):
+        return job(FAILING, 1, "fail")
+
+    def deadly(self):
+        return job(FAILING, 1, "kill")
+
+    def open(self, workers, folder):
+        return self.kind.open(
+            [WorkerSetup()] * workers, home=self.home, folder=folder / "s" / "workers"
+        )
+
+    def machine(self, home):
+        end = time.monotonic() + self.patience_s
+        while not Pool(self.home).beats() and time.monotonic() < end:
+            time.sleep(0.1)
+        return self.kind.machine(self.home)
 
 
 # --- engines that do not keep to it -------------------------------------------------------------------
@@ -199,8 +238,8 @@ def test_a_worker_that_outlives_its_engine_is_caught(tmp_path: Path):
     "machine",
     [Machine(cores=0, memory_bytes=10**9), Machine(cores=2), Machine(2, ("0", "0"), 10**9)],
 )
-def test_a_machine_that_cannot_be_is_caught(machine: Machine):
+def test_a_machine_that_cannot_be_is_caught(machine: Machine, tmp_path: Path):
     case = TestFake()
     case.kind = FakeKind(machine)
     with pytest.raises(AssertionError):
-        case.test_it_answers_for_its_machine()
+        case.test_it_answers_for_its_machine(tmp_path)
