@@ -265,8 +265,8 @@ class RunSettings:
     finalists: int = field(
         default=1,
         metadata=setting(
-            "Candidates to retrain from scratch, times --seeds.",
-            least=1,
+            "Candidates to retrain from scratch, times --seeds; 0: none.",
+            least=0,
             after="val_every",
             commands=_RUN,
         ),
