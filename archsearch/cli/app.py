@@ -31,7 +31,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
         "leaderboard": ("studies", "Show how a study stands."),
-        "compare": ("studies", "Put studies side by side."),
+        "compare": ("comparison", "Compare design spaces, or studies, as distributions."),
         "report": ("studies", "Write a study's report: table, pictures."),
         "studies": ("studies", "List the studies there are."),
         "track": ("studies", "Write to MLflow what it lacks of a study."),
