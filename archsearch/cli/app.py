@@ -32,6 +32,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "export": ("studies", "Write a study's best model as a SavedModel."),
         "leaderboard": ("studies", "Show how a study stands."),
         "compare": ("comparison", "Compare design spaces, or studies, as distributions."),
+        "ablate": ("comparison", "Measure what a design rule is worth."),
         "report": ("studies", "Write a study's report: table, pictures."),
         "studies": ("studies", "List the studies there are."),
         "track": ("studies", "Write to MLflow what it lacks of a study."),

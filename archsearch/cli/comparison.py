@@ -1,4 +1,4 @@
-"""Commands that compare: spaces with one another."""
+"""Commands that compare: spaces with one another, networks with and without a design rule."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _watching(function: Any) -> Any:
     "resnext-20M-digits vgg-20M-digits --json"
 )
 @click.argument("names", nargs=-1, required=True, metavar="STUDY_OR_SPACE…")
-@_settings()
+@_settings("margin")
 @_watching
 def compare(
     names: tuple[str, ...], home: Path, quiet: bool, verbose: bool, as_json: bool, **flags: Any
@@ -62,3 +62,53 @@ def compare(
 
     spread = () if found.distributions is None else contrasts.distributions(found.distributions)
     tables.show(*spread, shown.comparison(found))
+
+
+@click.command(
+    epilog="Examples: archsearch ablate --rule channel-doubling --space resnet --flops 20M · archsearch "
+    "ablate --rule all --space resnext --flops 50M --data photos/ --max-time 8h"
+)
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    required=True,
+    metavar="RULE",
+    help="A design rule of the space, or all that it can free; repeatable.",
+)
+@click.option("--space", required=True, metavar="NAME", help="The design space.")
+@click.option(
+    "--pairs", type=click.IntRange(1, 5000), help="Pairs of networks a rule, at most; usual: 30."
+)
+@_settings("trials")
+@_watching
+def ablate(
+    rules: tuple[str, ...],
+    space: str,
+    pairs: int | None,
+    home: Path,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Measure what a design rule is worth: the same networks with it held and freed, at equal FLOPs.
+
+    Networks are drawn by chance in pairs of the same knobs and seed. Trainings end once the effect is surely
+    not 0, or surely within --margin. Interrupted, the same command goes on.
+    """
+    from archsearch.comparison.ablation import ablate as measure
+    from archsearch.gathering import read_parts
+
+    flags["recipe_parts"] = read_parts(flags["recipe_parts"])
+    with watched(quiet=quiet, verbose=verbose) as told:
+        found = measure(
+            rules, flags={**flags, "space": space, "home": str(home)}, environ=os.environ,
+            pairs=pairs, on_event=told,
+        )  # fmt: skip
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from archsearch.report import contrasts, tables
+
+    tables.show(contrasts.ablations(found))

@@ -59,3 +59,10 @@ def asked(
         search_flops=found.search_flops
         and format_count(parse_flops(found.search_flops) / studies, digits=4),
     )
+
+
+def given_by(flags: Mapping[str, Any], environ: Mapping[str, str], *names: str) -> bool:
+    """Say whether any of some settings is given, by a flag or a variable."""
+    return any(
+        name in flags or environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}") for name in names
+    )

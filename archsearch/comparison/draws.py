@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import kept_studies
-from archsearch.comparison.asking import asked
+from archsearch.comparison.asking import asked, given_by
 from archsearch.comparison.studies import brought_to_its_end, check_all
 from archsearch.errors import UserError
-from archsearch.gathering import ENVIRONMENT_PREFIX
-from archsearch.settings import nearest
+from archsearch.settings import RunSettings, nearest
 from archsearch.space.registry import find_space, load_spaces
 from archsearch.study.catalogue import load_result
 from archsearch.study.events import Event
@@ -44,25 +43,11 @@ def results_of(
     home = Path(flags.get("home") or "mlruns")
     drawn = [name for name in dict.fromkeys(names) if name not in kept_studies(home)]
     given = {key: value for key, value in flags.items() if value not in (None, {})}
-    for name in drawn:
-        _check_space(name, home)
-    if drawn and not given_by(given, environ, "flops"):
-        raise UserError(
-            f"{drawn[0]} is a space: --flops says at which budget its networks are drawn, as --flops 20M"
-        )
     if not drawn and (idle := sorted(set(given) - {"home", "name"})):
         raise UserError(
             f"{', '.join(idle)}: these are studies, and only spaces are drawn and trained; leave it out"
         )
-    said = given_by(given, environ, "trials", "max_time", "search_flops")
-    usual = {} if said else {"trials": NETWORKS}
-    wanted = {
-        name: asked(
-            {**usual, **given, "space": name, "sampler": "random"},
-            environ, purpose="compare", studies=len(drawn),
-        )
-        for name in drawn
-    }  # fmt: skip
+    wanted = _wanted(drawn, given, environ, home)
     check_all(wanted.values(), on_event=on_event, services=services)
     return [
         brought_to_its_end(wanted[name], on_event=on_event, services=services)
@@ -72,11 +57,25 @@ def results_of(
     ]
 
 
-def given_by(flags: Mapping[str, Any], environ: Mapping[str, str], *names: str) -> bool:
-    """Say whether any of some settings is given, by a flag or a variable."""
-    return any(
-        name in flags or environ.get(f"{ENVIRONMENT_PREFIX}{name.upper()}") for name in names
-    )
+def _wanted(
+    drawn: Sequence[str], given: Mapping[str, Any], environ: Mapping[str, str], home: Path
+) -> dict[str, RunSettings]:
+    """Return the settings of each space's study."""
+    for name in drawn:
+        _check_space(name, home)
+    if drawn and not given_by(given, environ, "flops"):
+        raise UserError(
+            f"{drawn[0]} is a space: --flops says at which budget its networks are drawn, as --flops 20M"
+        )
+    said = given_by(given, environ, "trials", "max_time", "search_flops")
+    usual = {} if said else {"trials": NETWORKS}
+    return {
+        name: asked(
+            {**usual, **given, "space": name, "sampler": "random"},
+            environ, purpose="compare", studies=len(drawn),
+        )
+        for name in drawn
+    }  # fmt: skip
 
 
 def _check_space(name: str, home: Path) -> None:

@@ -14,6 +14,7 @@ from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.commands import command
 from archsearch.errors import UserError
+from archsearch.planning.problem import SearchProblem
 from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.dry_run import posed
@@ -30,7 +31,7 @@ def check_all(
     *,
     on_event: Callable[[Event], None],
     services: Services | None,
-) -> None:
+) -> dict[str, SearchProblem]:
     """Refuse what one of several studies would be refused for before the first of them trains.
 
     Args:
@@ -38,16 +39,23 @@ def check_all(
         on_event: told where preparing images takes long.
         services: the outside world; None: the real one.
 
+    Returns:
+        What is to be searched in those that are not there yet, by name.
+
     Raises:
         UserError: something asked for does not work.
     """
+    found = {}
     for settings in asked:
         folder = StudyFolder(Path(settings.home), str(settings.name))
         if folder.settings.is_file():
             check_same(stored_settings(str(settings.name), Path(settings.home)), settings)
         else:
             world = services or real_services(settings)
-            posed(located(settings), world, on_event)
+            problem = posed(located(settings), world, on_event)
+            assert isinstance(problem, SearchProblem)
+            found[str(settings.name)] = problem
+    return found
 
 
 def brought_to_its_end(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Final
 
 ERROR: Final = 0.05
@@ -30,6 +30,11 @@ class Answer(Enum):
     LITTLE = "makes little difference"
     OPEN = "open"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is none yet."""
+        return self is Answer.OPEN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
@@ -38,6 +43,7 @@ class Effect:
     Attributes:
         mean: of all; None: there are none.
         low, high: 95 %, whenever one has looked and stopped; infinite while there are few pairs.
+        sd: of the differences; None: there are fewer than two.
         n: pairs.
         margin: effects within it count as none.
     """
@@ -45,6 +51,7 @@ class Effect:
     mean: float | None
     low: float
     high: float
+    sd: float | None
     n: int
     margin: float
 
@@ -76,7 +83,18 @@ def effect(differences: Sequence[float], *, margin: float, resolution: float = 0
         common = max(low, bounds[0]), min(high, bounds[1])
         low, high = common if common[0] <= common[1] else bounds
     mean = fmean(differences) if differences else None
-    return Effect(mean=mean, low=low, high=high, n=len(differences), margin=margin)
+    sd = stdev(differences) if len(differences) > 1 else None
+    return Effect(mean=mean, low=low, high=high, sd=sd, n=len(differences), margin=margin)
+
+
+def needed(found: Effect, *, most: int = 10_000) -> int | None:
+    """Return the pairs that would answer, if effect and spread are what they seem; None: over `most`."""
+    if found.mean is None or found.sd is None:
+        return None
+    size = abs(found.mean)
+    enough = max(size, found.margin - size)
+    counts = range(max(LEAST, found.n + 1), most + 1)
+    return next((n for n in counts if half_width(n) * found.sd < enough * math.sqrt(n)), None)
 
 
 def half_width(n: int) -> float:
