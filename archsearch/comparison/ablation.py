@@ -106,16 +106,7 @@ def ablate(
     given = {key: value for key, value in flags.items() if value not in (None, {})}
     space = find_space(str(given["space"]))
     wanted, unfreed = _wanted(space, rules)
-    if pairs is None:
-        bounded = given_by(given, environ, "max_time", "search_flops")
-        pairs = _BOUNDED if bounded else PAIRS
-    studies = {
-        rule: asked(
-            {**given, "relax": rule, "sampler": "pairs", "trials": 2 * pairs},
-            environ, purpose="ablate", studies=len(wanted),
-        )
-        for rule in wanted
-    }  # fmt: skip
+    studies = _studies(wanted, given, environ, pairs)
     unpayable = _unpayable(space, studies, on_event=on_event, services=services)
     if unpayable and ALL not in rules:
         raise UserError("; ".join(unpayable.values()))
@@ -130,6 +121,22 @@ def ablate(
         ablations=tuple(sorted(found, key=_place)),
         unfreed={**unfreed, **unpayable},
     )
+
+
+def _studies(
+    wanted: Sequence[str], given: Mapping[str, Any], environ: Mapping[str, str], pairs: int | None
+) -> dict[str, RunSettings]:
+    """Return the settings of each rule's study."""
+    if pairs is None:
+        bounded = given_by(given, environ, "max_time", "search_flops")
+        pairs = _BOUNDED if bounded else PAIRS
+    return {
+        rule: asked(
+            {**given, "relax": rule, "sampler": "pairs", "trials": 2 * pairs},
+            environ, purpose="ablate", studies=len(wanted),
+        )
+        for rule in wanted
+    }  # fmt: skip
 
 
 def ablation_of(rule: str, result: StudyResult) -> Ablation:
