@@ -108,8 +108,7 @@ def ablate(
     wanted, unfreed = _wanted(space, rules)
     studies = _studies(wanted, given, environ, pairs)
     unpayable = _unpayable(space, studies, on_event=on_event, services=services)
-    if unpayable and ALL not in rules:
-        raise UserError("; ".join(unpayable.values()))
+    unfreed |= _allowed(unpayable, rules=rules)
     found = [
         ablation_of(rule, brought_to_its_end(settings, on_event=on_event, services=services))
         for rule, settings in studies.items()
@@ -119,8 +118,15 @@ def ablate(
         space=space.name,
         budget=next((str(s.flops) for s in studies.values()), ""),
         ablations=tuple(sorted(found, key=_place)),
-        unfreed={**unfreed, **unpayable},
+        unfreed=unfreed,
     )
+
+
+def _allowed(unpayable: dict[str, str], *, rules: Sequence[str]) -> dict[str, str]:
+    """Return the rules that the budget breaks nowhere; one that was asked for by its name is refused."""
+    if unpayable and ALL not in rules:
+        raise UserError("; ".join(unpayable.values()))
+    return unpayable
 
 
 def _studies(
