@@ -11,7 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archsearch.api import build, check, export, network, profile, sample, search, train
+    from archsearch.api import (
+        ablate,
+        build,
+        check,
+        compare,
+        export,
+        network,
+        profile,
+        sample,
+        search,
+        train,
+    )
     from archsearch.errors import ArchsearchError, UserError
     from archsearch.settings import RunSettings
 
@@ -19,8 +30,10 @@ __all__ = [
     "ArchsearchError",
     "RunSettings",
     "UserError",
+    "ablate",
     "build",
     "check",
+    "compare",
     "export",
     "network",
     "profile",

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ from archsearch.units import split_names
 
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
+    from archsearch.comparison.ablation import Ablations
     from archsearch.exchange.latency import Latency
+    from archsearch.report.analysis import Comparison
     from archsearch.rules.audit import Audit
     from archsearch.settings import RunSettings
     from archsearch.study.events import Event
@@ -56,9 +59,17 @@ def search(
         ArchsearchError: no network could be trained.
     """
     from archsearch.gathering import with_environment
+    from archsearch.study.driver import run
+
+    with _logged(on_event) as tell:
+        return run(with_environment(settings, os.environ), on_event=tell)
+
+
+@contextmanager
+def _logged(on_event: "Callable[[Event], None] | None") -> "Iterator[Callable[[Event], None]]":
+    """Give what writes events into a study's log and passes them on."""
     from archsearch.report.live import SilentView
     from archsearch.report.log import StudyLog
-    from archsearch.study.driver import run
 
     with StudyLog(SilentView(), capture=False) as log:
 
@@ -67,7 +78,75 @@ def search(
             if on_event is not None:
                 on_event(event)
 
-        return run(with_environment(settings, os.environ), on_event=tell)
+        yield tell
+
+
+def compare(
+    *names: str,
+    settings: Mapping[str, object] | None = None,
+    home: str | Path = "mlruns",
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Comparison":
+    """Compare spaces, or studies that are there, as `archsearch compare` does.
+
+        archsearch.compare("vgg", "resnet", settings={"flops": "20M", "trials": 20})
+
+    Args:
+        names: studies of the home, or else spaces, of which networks are drawn by chance and trained. Call
+            this, as `search`, under `if __name__ == "__main__":`.
+        settings: for the spaces, by name as in a file: `flops` at least.
+        home: where the studies lie.
+        on_event: told what happens.
+
+    Returns:
+        As `distributions` what the spaces' errors are like, pair by pair; each study's best and its classic.
+
+    Raises:
+        UserError: nothing has that name, or something asked for does not work.
+        ArchsearchError: no network could be trained.
+    """
+    from archsearch.comparison.draws import results_of
+    from archsearch.report import analysis
+
+    flags = {**(settings or {}), "home": str(home)}
+    with _logged(on_event) as tell:
+        return analysis.compare(results_of(names, flags=flags, environ=os.environ, on_event=tell))
+
+
+def ablate(
+    *rules: str,
+    space: str,
+    settings: Mapping[str, object],
+    pairs: int | None = None,
+    home: str | Path = "mlruns",
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Ablations":
+    """Measure what design rules are worth, as `archsearch ablate` does.
+
+        archsearch.ablate("channel-doubling", space="resnet", settings={"flops": "20M"})
+
+    Call this, as `search`, under `if __name__ == "__main__":`.
+
+    Args:
+        rules: of the space, or `all` that it can free.
+        space: its name.
+        settings: by name as in a file: `flops` at least.
+        pairs: of networks for each rule, at most; None: 30, or what fits into a bound.
+        home: where the studies lie.
+        on_event: told what happens.
+
+    Returns:
+        For each rule accuracy with it held less that with it freed, with an interval and its pairs.
+
+    Raises:
+        UserError: no such space, or a rule that it cannot free; or something asked for does not work.
+        ArchsearchError: no network could be trained.
+    """
+    from archsearch.comparison.ablation import ablate as measure
+
+    flags = {**settings, "space": space, "home": str(home)}
+    with _logged(on_event) as tell:
+        return measure(rules, flags=flags, environ=os.environ, pairs=pairs, on_event=tell)
 
 
 def train(

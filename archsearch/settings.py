@@ -265,8 +265,8 @@ class RunSettings:
     finalists: int = field(
         default=1,
         metadata=setting(
-            "Candidates to retrain from scratch, times --seeds.",
-            least=1,
+            "Candidates to retrain from scratch, times --seeds; 0: none.",
+            least=0,
             after="val_every",
             commands=_RUN,
         ),
@@ -395,12 +395,23 @@ class RunSettings:
             commands=_RUN,
         ),
     )
+    margin: float = field(
+        default=0.5,
+        metadata=setting(
+            "An ablation's effect of so many points counts as none: {default} (default).",
+            metavar="POINTS",
+            within=(0, 100),
+            after="sampler",
+            commands=_RUN,
+        ),
+    )
+    """Of the sampler `pairs`, which ends where the effect is surely within it, or surely not 0."""
     fidelity: str = field(
         default="auto",
         metadata=setting(
             "How long trials train: {default} (default), rungs, median, none.",
             metavar="NAME",
-            after="sampler",
+            after="margin",
             commands=_RUN,
         ),
     )

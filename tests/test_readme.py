@@ -36,6 +36,7 @@ COMMANDS = [
     if line.startswith("archsearch ")
 ]
 NEEDS_A_STUDY = {
+    "ablate",
     "run",
     "train",
     "resume",
@@ -197,6 +198,12 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     shell(shown("run", "--search-flops"))
     found = shell.json(shown("compare", "resnext-20M-digits", "vgg-20M-digits"))
     assert {s["study"] for s in found["standings"]} == {"resnext-20M-digits", "vgg-20M-digits"}
+    compared = shell.json(shown("compare", "vgg", "resnet"))
+    assert [one["n"] for one in compared["distributions"]["members"]] == [3, 3]
+    shell.environment["ARCHSEARCH_SEARCH_FLOPS"] = "700G"
+    (rule,) = shell.json(shown("ablate"))["ablations"]
+    assert rule["effect"]["n"] == 2
+    del shell.environment["ARCHSEARCH_SEARCH_FLOPS"]
     shell(shown("report", "resnext-20M-digits"))
     assert list((shell.folder / "mlruns/studies/resnext-20M-digits/report").glob("*.md"))
     shell(shown("check", "resnext-20M-digits"))
@@ -230,6 +237,8 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     wanted = {"resnext-20M-digits", "vgg-20M-digits", "wrn-50M-photos", "wrn-50M-cifar10"}
     wanted |= {"resnext-20M-digits-free_resnext_width"}
     wanted |= {"resnext-20M-digits-full", "resnext-20M-digits-full-2"}
+    wanted |= {"compare-vgg-20M-digits", "compare-resnet-20M-digits"}
+    wanted |= {"ablate-resnet-20M-digits-free_bn_after_conv"}
     wanted |= {"wrn-50M-digits"} | ({"resnext-20M-digits-2"} if torch else set())
     assert names == wanted
     shell(shown("delete", "resnext-20M-digits", "--yes"))

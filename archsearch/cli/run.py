@@ -145,7 +145,7 @@ def resume(
 def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
     from archsearch.study.dry_run import plan
 
-    with _watched(quiet=quiet, verbose=verbose) as told:
+    with watched(quiet=quiet, verbose=verbose) as told:
         found = plan(settings, on_event=told)
     if as_json:
         print_json(found.to_dict())
@@ -157,7 +157,7 @@ def _plan(settings: Any, *, quiet: bool, verbose: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _watched(*, quiet: bool, verbose: bool) -> Iterator[Any]:
+def watched(*, quiet: bool, verbose: bool) -> Iterator[Any]:
     """Give what is to be told of events: the view and the log."""
     from archsearch.report.live import open_view
     from archsearch.report.log import StudyLog
@@ -176,7 +176,7 @@ def _watched(*, quiet: bool, verbose: bool) -> Iterator[Any]:
 def _watch(
     work: Callable[[Any], Any], *, home: Path, quiet: bool, verbose: bool, as_json: bool
 ) -> None:
-    with _watched(quiet=quiet, verbose=verbose) as told:
+    with watched(quiet=quiet, verbose=verbose) as told:
         result = work(told)
     if as_json:
         print_json(result.to_dict())

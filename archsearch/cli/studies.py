@@ -27,24 +27,6 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
     tables.show(results.leaderboard(result, home=home, most=top))
 
 
-@click.command(epilog="Example: archsearch compare resnext-20M-digits vgg-20M-digits --json")
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY…")
-@home_option
-@json_option
-def compare(studies: tuple[str, ...], home: Path, as_json: bool) -> None:
-    """Put studies side by side: the best of each, and the classic at equal FLOPs."""
-    from archsearch.report import analysis
-    from archsearch.study.catalogue import load_result
-
-    found = analysis.compare([load_result(name, home=home) for name in dict.fromkeys(studies)])
-    if as_json:
-        print_json(found.to_dict())
-        return
-    from archsearch.report import results, tables
-
-    tables.show(results.comparison(found))
-
-
 @click.command(epilog="Example: archsearch report resnext-20M-digits --out report/")
 @click.argument("study")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default: in the study.")

@@ -213,8 +213,9 @@ class SearchProblem(Problem):
 
     @property
     def retrained(self) -> int:
-        """Networks of the search that are retrained: the best, and the classic."""
-        return self.settings.finalists + wants_matched(self.settings)
+        """Networks of the search that are retrained: the best, and the classic; none without finalists."""
+        finalists = self.settings.finalists
+        return finalists and finalists + wants_matched(self.settings)
 
     @property
     def fidelity(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, StudyResult, best_of
 from archsearch.archive.study_folder import StudyFolder
+from archsearch.comparison.spaces import Distributions, distributions
 from archsearch.errors import UserError
 from archsearch.recipes.kept import own_parts
 from archsearch.recipes.named import find_recipe, written
@@ -57,10 +58,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Studies side by side, best first, and what keeps them from being compared fairly."""
+    """Studies side by side, best first, and what keeps them from being compared fairly.
+
+    Attributes:
+        distributions: what they say of their spaces; None: none has networks enough.
+    """
 
     standings: tuple[Standing, ...]
     cautions: tuple[str, ...]
+    distributions: Distributions | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -92,9 +98,13 @@ class Curve:
 
 
 def compare(results: Sequence[StudyResult]) -> Comparison:
-    """Put studies side by side, by the mean validation accuracy of their winners."""
+    """Put studies side by side: as samples of their spaces, and by the accuracy of their winners."""
     standings = sorted((_standing(result) for result in results), key=_place)
-    return Comparison(standings=tuple(standings), cautions=tuple(_cautions(results)))
+    return Comparison(
+        standings=tuple(standings),
+        cautions=tuple(_cautions(results)),
+        distributions=distributions([result for result in results if result.training is None]),
+    )
 
 
 def points(result: StudyResult) -> list[Point]:

@@ -131,6 +131,15 @@ class Space(ABC):
             if all(knobs[f.knob.name] in f.held_values(held) for f in freedoms[rule])
         )
 
+    def keeping(self, request: Request) -> Mapping[str, tuple[KnobValue, ...]]:
+        """Return, for each knob of a freed rule, its values that keep the rule."""
+        if not request.relax:
+            return {}
+        held = {knob.name: knob for knob in self.knobs(replace(request, relax=frozenset()))}
+        freedoms = self.freedoms(request)
+        freed = (f for rule in sorted(request.relax) for f in freedoms[rule])
+        return {f.knob.name: f.held_values(held) for f in freed}
+
     def full_label(self, knobs: Knobs, request: Request) -> str:
         """Return the label, and after it what the freed rules' knobs say: `… multiplier 2-1.5-2`."""
         if not request.relax:

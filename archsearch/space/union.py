@@ -128,6 +128,10 @@ class UnionSpace(Space):
         family = self.family(knobs)
         return family.obeyed(self.own_knobs(knobs, request), _asked(family, request))
 
+    def keeping(self, request: Request) -> Mapping[str, tuple[KnobValue, ...]]:
+        """Return nothing: which levels keep a rule depends on the family."""
+        return {}
+
     def left_out(self, request: Request) -> Mapping[str, tuple[KnobValue, ...]]:
         """Return, for each family's knob of a freed rule, its values that the budget cannot pay."""
         families = {knob.name: knob for knob in self.knobs(request)}["family"].values()

@@ -6,7 +6,7 @@ To add a sampler: a module like `strategy/samplers/tpe.py`, and a line under the
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from operator import is_not
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 from archsearch.archive.orders import Training, Trial
 from archsearch.plugins import find
 from archsearch.seeds import derive_seed
-from archsearch.space.knobs import Knob, Knobs
+from archsearch.space.knobs import Knob, Knobs, KnobValue
 from archsearch.space.solve import Candidate
 
 GROUP: Final = "archsearch.samplers"
@@ -32,6 +32,8 @@ class Choices:
         trials: networks to be tried, the baseline included where it is trained.
         seed: of the study.
         val_images: that accuracies are of; None: it is not known.
+        keeping: for each knob of a freed design rule, its values that keep the rule.
+        margin: points of accuracy that count as no effect of a rule.
     """
 
     knobs: tuple[Knob, ...]
@@ -40,6 +42,8 @@ class Choices:
     trials: int = 1
     seed: int = 0
     val_images: int | None = None
+    keeping: Mapping[str, tuple[KnobValue, ...]] = field(default_factory=dict)
+    margin: float = 0.0
 
     @property
     def startup(self) -> int:
@@ -139,6 +143,15 @@ class Predictor(Protocol):
 
         The higher the better, in any unit; of trials of which something is known.
         """
+        ...
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """What a sampler may have besides, if its trials answer a question: they end with the answer."""
+
+    def enough(self, known: Known) -> str:
+        """Return the answer, in a line that says why no other trial is needed; empty: go on."""
         ...
 
 

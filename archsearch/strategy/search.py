@@ -36,7 +36,7 @@ from archsearch.strategy.phase import (
     Stop,
     Verdict,
 )
-from archsearch.strategy.sampler import Choices, Known, Predictor, Sampler
+from archsearch.strategy.sampler import Choices, Known, Predictor, Sampler, Sequential
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
@@ -227,6 +227,9 @@ class Search(Phase):
             return self._closing(
                 f"the search ends after {counted(number, 'trial')}: none of them is quick enough"
             )
+        sampler = plan.sampler
+        if isinstance(sampler, Sequential) and (answer := sampler.enough(known)):
+            return self._closing(f"the search ends after {counted(number, 'trial')}: {answer}")
         proposal = self._proposal(known)
         if proposal is None:
             return self._closing(

@@ -126,6 +126,8 @@ def search_of(
         trials=problem.settings.trials,
         seed=settings.seed,
         val_images=len(problem.dataset.val),
+        keeping=space.keeping(request),
+        margin=settings.margin,
     )
     epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency

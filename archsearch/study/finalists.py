@@ -62,7 +62,7 @@ def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
     searched = evidence_of(store, finals=False)
     rows = [row for row in read_result(store).rows if row.status == "complete"]
     matched = next((row.name for row in rows if row.origin == "matched"), "")
-    places = settings.finalists + bool(matched)
+    places = settings.finalists and settings.finalists + bool(matched)
     known = {one.name for one in searched}
     rows.sort(key=lambda row: (row.stalled, -row.rung, -(row.val_accuracy or 0), row.name))
     others = [row.name for row in rows if row.origin == "search" and row.name not in known]

@@ -157,6 +157,9 @@ class Session:
 
     def _check_result(self) -> None:
         result = read_result(self.store)
+        without_finals = not self.settings.finalists and self.settings.network is None
+        if without_finals and any(row.status == "complete" for row in result.rows):
+            return
         if result.winner is None:
             more = ""
             if self.store.facts.left and self.settings.max_time is not None:

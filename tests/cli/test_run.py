@@ -26,6 +26,7 @@ NEW = [
     "--sampler",
     "--fidelity",
     "--train-winner",
+    "--margin",
 ]
 OWN = {name: s for name, s in SETTINGS.items() if "run" in s.declared.commands}
 

@@ -1,0 +1,107 @@
+"""The studies that a comparison is made of, brought to their ends.
+
+They are ordinary studies, so that `resume`, `leaderboard` and MLflow know them. Their names follow from what
+is asked for: the same command again goes on where it stopped.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from archsearch.archive.codec import PLACE
+from archsearch.archive.leaderboard import StudyResult
+from archsearch.archive.study_folder import StudyFolder
+from archsearch.commands import command
+from archsearch.errors import UserError
+from archsearch.planning.problem import SearchProblem
+from archsearch.settings import RunSettings
+from archsearch.study import driver
+from archsearch.study.dry_run import posed
+from archsearch.study.events import Event
+from archsearch.study.opening import located, stored_settings
+from archsearch.study.ports import Services, real_services
+
+_LEFT_OPEN: Final = (None, "auto")
+"""Values that a study replaces by its own choice."""
+
+
+def check_all(
+    asked: Iterable[RunSettings],
+    *,
+    on_event: Callable[[Event], None],
+    services: Services | None,
+) -> dict[str, SearchProblem]:
+    """Refuse what one of several studies would be refused for before the first of them trains.
+
+    Args:
+        asked: of each.
+        on_event: told where preparing images takes long.
+        services: the outside world; None: the real one.
+
+    Returns:
+        What is to be searched in those that are not there yet, by name.
+
+    Raises:
+        UserError: something asked for does not work.
+    """
+    found = {}
+    for settings in asked:
+        folder = StudyFolder(Path(settings.home), str(settings.name))
+        if folder.settings.is_file():
+            check_same(stored_settings(str(settings.name), Path(settings.home)), settings)
+        else:
+            world = services or real_services(settings)
+            problem = posed(located(settings), world, on_event)
+            assert isinstance(problem, SearchProblem)
+            found[str(settings.name)] = problem
+    return found
+
+
+def brought_to_its_end(
+    settings: RunSettings, *, on_event: Callable[[Event], None], services: Services | None
+) -> StudyResult:
+    """Run a study that `check_all` has seen, or go on with it where it stopped; one that has ended is read.
+
+    Args:
+        settings: with a name.
+        on_event: told what happens.
+        services: the outside world; None: the real one, without measuring latency.
+
+    Raises:
+        Interrupted: the user stopped it.
+        ArchsearchError: no network could be trained.
+    """
+    name, home = str(settings.name), Path(settings.home)
+    services = services or replace(real_services(settings), gauge=None)
+    if not StudyFolder(home, name).settings.is_file():
+        return driver.run(settings, on_event=on_event, services=services)
+    return driver.resume(name, home=home, on_event=on_event, services=services)
+
+
+def check_same(stored: RunSettings, settings: RunSettings) -> None:
+    """Refuse to go on with a study that was asked for otherwise.
+
+    Raises:
+        UserError: a setting differs; says which.
+    """
+    there, here = stored.to_dict(), settings.to_dict()
+    # Paths are absolute in what is stored.
+    passed = {*PLACE, "name", *(key for key in there if here.get(key) in _LEFT_OPEN)}
+    differ = [
+        f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
+        for key in dict.fromkeys((*there, *here))
+        if key not in passed and not _equal(key, there.get(key), here.get(key))
+    ]
+    if differ:
+        delete = command("delete", str(settings.name), home=Path(settings.home))
+        raise UserError(
+            f"there is a study {settings.name!r} already, with other settings ({'; '.join(differ)}); "
+            f"give this one another --name, or `{delete}`"
+        )
+
+
+def _equal(key: str, stored: object, asked: object) -> bool:
+    if key == "data" and isinstance(asked, str) and Path(asked).exists():
+        return stored == str(Path(asked).absolute())
+    return stored == asked or asked in _LEFT_OPEN
