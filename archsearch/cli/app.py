@@ -30,6 +30,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "resume": ("run", "Go on with a study that was interrupted."),
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
+        "predict": ("models", "Name the class of each image file."),
+        "evaluate": ("models", "Show how well an exported model does."),
         "leaderboard": ("studies", "Show how a study stands."),
         "compare": ("studies", "Put studies side by side."),
         "report": ("studies", "Write a study's report: table, pictures."),
