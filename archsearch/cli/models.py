@@ -1,5 +1,8 @@
 """Commands about exported models: predict, evaluate."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +102,8 @@ def _opened(path: Path) -> "Model":
     from archsearch.training.setup import WorkerSetup
 
     WorkerSetup(threads=cores(), gpu=",".join(gpu_numbers()) or None).apply()
-    opened = open_model(path)
+    with _quiet():
+        opened = open_model(path)
     if opened.facts.resize is None:
         say(
             f"{path} was written by an earlier version, which did not say how images of another shape were "
@@ -107,6 +111,23 @@ def _opened(path: Path) -> "Model":
             error=True,
         )
     return opened
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the terminal what libraries write to it as they load: TensorFlow 2.21 heeds no setting."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed by whoever started this: nobody reads it
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _say_bad(bad: "list[tuple[str, str]] | tuple[tuple[str, str], ...]", total: int) -> None:
