@@ -11,6 +11,7 @@ import numpy.typing as npt
 from archsearch.data.dataset import load, read_facts
 from archsearch.data.sources.deep import ranges_in
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.cards.writing import write_card
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.exchange.place import check_place, new_at
@@ -46,7 +47,7 @@ class ExportRequest:
 
 
 def export(request: ExportRequest) -> Path:
-    """Export, reload what was written, and compare it with the trained network on real images.
+    """Export, reload what was written, and compare it with the trained network; write a card beside it.
 
     Returns:
         Where it lies.
@@ -59,7 +60,10 @@ def export(request: ExportRequest) -> Path:
     import keras
 
     keras.backend.clear_session()
-    return export_trained(read_trained(request), form, out, overwrite=request.overwrite)
+    trained = read_trained(request)
+    path = export_trained(trained, form, out, overwrite=request.overwrite)
+    write_card(trained, form, path, load(Path(request.dataset)).test)
+    return path
 
 
 def read_trained(request: ExportRequest) -> Trained:

@@ -1,6 +1,5 @@
 """How well a model answers on images whose classes are known, and how long a call takes."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +15,11 @@ from archsearch.data.sources.items import FREE, Items
 from archsearch.data.sources.names import open_source
 from archsearch.data.split import TEST, assign
 from archsearch.errors import DataError, UserError
-from archsearch.exchange.latency import Latency, LatencyRequest, measure
+from archsearch.exchange.cards.judged import call_latency
+from archsearch.exchange.latency import Latency
 from archsearch.inference.exported import Model, ModelFacts
 from archsearch.inference.predict import Progress, answered
 from archsearch.statistics.classification import Classification, classification
-from archsearch.training.devices import cores
 from archsearch.units import printable
 
 ALL: Final = "all"
@@ -87,7 +86,7 @@ def evaluate(
         split=chosen.split,
         why=chosen.why,
         scores=classification(labels, probabilities, model.facts.classes),
-        latency=latency_of(model),
+        latency=call_latency(model.form, model.answers, model.facts.input, seconds=0.5),
         bad=tuple(bad),
     )
 
@@ -119,19 +118,6 @@ def _asked(
         name, reason = bad[0]
         raise DataError(f"{chosen.name}: no image can be read; the first, {name}: {reason}")
     return np.concatenate(labels), np.concatenate(rows), bad
-
-
-def latency_of(model: Model) -> Latency | None:
-    """Measure a call of one image; None where each call loads the model."""
-    if not model.stays_loaded:
-        return None
-    image = np.random.default_rng(0).integers(0, 256, (1, *model.facts.input), np.uint8)
-    request = LatencyRequest(graph="", seconds=0.5)
-    tensorflow = sys.modules.get("tensorflow")
-    gpu = tensorflow is not None and tensorflow.config.list_logical_devices("GPU")
-    return measure(
-        request, lambda: model.answers(image), device="gpu:0" if gpu else "cpu", threads=cores()
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from archsearch.data.arrays.ranges import Range
 from archsearch.data.dataset import Images
 from archsearch.data.sources.items import Resize, Size
-from archsearch.errors import ArchsearchError
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.formats.format import Format
 from archsearch.exchange.formats.read_back import Answers, Loads, answers_of, format_of, read_facts
 from archsearch.units import printable
@@ -127,3 +127,16 @@ def model_facts(form: Format, path: Path) -> ModelFacts:
             f"what {printable(path)} says of itself is damaged "
             f"({type(error).__name__}: {error}); export it again"
         ) from error
+
+
+def held_training(path: Path) -> str:
+    """Say which training a model holds, with that training's own accuracies."""
+    try:
+        training = model_facts(format_of(path), path).training
+    except UserError:  # a format that keeps no facts
+        training = {}
+    if not training:
+        return "a training that it does not name"
+    names = (("validation", "val_accuracy"), ("test", "test_accuracy"))
+    own = [f"{name} {training[key]:.1%}" for name, key in names if training.get(key) is not None]
+    return f"training {training['key']}" + (f" ({', '.join(own)})" if own else "")

@@ -4,6 +4,7 @@ import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,16 @@ class KerasFile:
 
     name = "keras"
     suffix = ".keras"
+    usage = MappingProxyType(
+        {
+            "Keras": """
+import keras
+
+model = keras.models.load_model(path)
+probabilities = np.asarray(model(images, training=False))
+"""
+        }
+    )
     needs = (Need("keras", "keras"),)
 
     def write(self, trained: Trained, out: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,17 @@ class SavedModel:
 
     name = "saved_model"
     suffix = ""
+    usage = MappingProxyType(
+        {
+            "TensorFlow": """
+import tensorflow as tf
+
+model = tf.saved_model.load(path)
+answer = model.signatures["serve"](images=tf.constant(images))
+probabilities = answer["probabilities"].numpy()
+"""
+        }
+    )
     needs = (Need("tensorflow", "tensorflow"),)
 
     def write(self, trained: Trained, out: Path) -> None:
