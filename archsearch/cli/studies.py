@@ -138,7 +138,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 @json_option
 def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
     """Write a study's best model, reload it and compare it with the trained one."""
-    from archsearch.exchange.cards.writing import card_path
+    from archsearch.exchange.cards.beside import card_path
     from archsearch.inference.exported import held_training
 
     path = api.export(study, home=home, form=form, out=out, overwrite=force)

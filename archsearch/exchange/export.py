@@ -11,7 +11,7 @@ import numpy.typing as npt
 from archsearch.data.dataset import load, read_facts
 from archsearch.data.sources.deep import ranges_in
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.cards.writing import write_card
+from archsearch.exchange.cards.beside import write_card
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.exchange.place import check_place, new_at

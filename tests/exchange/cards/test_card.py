@@ -13,10 +13,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from archsearch.exchange.cards.beside import card_path
 from archsearch.exchange.cards.card import card
 from archsearch.exchange.cards.judged import Judged
 from archsearch.exchange.cards.usage import ShowsUse
-from archsearch.exchange.cards.writing import card_path
 from archsearch.exchange.export import ExportRequest, export
 from archsearch.exchange.formats.format import Trained, file_name
 from archsearch.exchange.formats.keras_file import KERAS_FILE
