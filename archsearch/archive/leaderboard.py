@@ -119,6 +119,7 @@ class StudyResult:
         rows: the leaderboard, best first.
         verdict: what it shows of the winner; None: there is no winner yet, or nothing to compare it with.
         best_key: key of the winner's training whose weights are kept for export.
+        best_val, best_test: that training's own accuracies; None: there are none.
         exports: folder or file by format.
         trials: how many trials were asked for.
         spending: training FLOPs that went into it, by what for.
@@ -136,6 +137,8 @@ class StudyResult:
     rows: tuple[Row, ...]
     verdict: Verdict | None = None
     best_key: str | None = None
+    best_val: float | None = None
+    best_test: float | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
     train_s: float = 0.0
@@ -220,6 +223,8 @@ def read_result(store: StudyStore) -> StudyResult:
         scored = any(score is not None for score in (row.final_val, row.val_accuracy, row.test))
         ranks = scored and not row.stalled
         ranked.append(replace(row, rank=place if ranks else None, winner=row.name == best))
+    best_key = None if best is None else best_final_key(best, finals)
+    kept = None if best_key is None else finals[best_key]
     return StudyResult(
         study=store.name,
         status=facts.status,
@@ -227,7 +232,9 @@ def read_result(store: StudyStore) -> StudyResult:
         dataset=facts.dataset,
         rows=tuple(ranked),
         verdict=_verdict(ranked, judge),
-        best_key=None if best is None else str(best_final_key(best, finals)),
+        best_key=None if best_key is None else str(best_key),
+        best_val=None if kept is None else kept.val_accuracy,
+        best_test=None if kept is None else kept.test_accuracy,
         exports=facts.exports,
         trials=facts.settings.trials,
         train_s=sum(outcome.train_s for outcome in _outcomes(store)),

@@ -31,6 +31,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "worker": ("machines", "Train for runs with --engine shared, on this machine."),
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
+        "predict": ("models", "Name the class of each image file."),
+        "evaluate": ("models", "Show how well an exported model does."),
         "leaderboard": ("studies", "Show how a study stands."),
         "compare": ("comparison", "Compare design spaces, or studies, as distributions."),
         "ablate": ("comparison", "Measure what a design rule is worth."),

@@ -153,11 +153,15 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 @json_option
 def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
     """Write a study's best model, reload it and compare it with the trained one."""
+    from archsearch.exchange.cards.beside import card_path
+    from archsearch.inference.exported import held_training
+
     path = api.export(study, home=home, form=form, out=out, overwrite=force)
     if as_json:
         print_json({"study": study, "format": form, "path": str(path)})
         return
     say(f"Exported {study} to {path}; reloaded, its answers equal the trained model's")
+    say(f"It holds {held_training(path)}; its card is {card_path(path)}")
 
 
 @click.command(epilog="Example: archsearch ui --port 5001")

@@ -1,27 +1,23 @@
 """Decoding the images of a source in parallel, and writing them split by split."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.dataset import SPLITS, Images
+from archsearch.data.dataset import SPLITS
+from archsearch.data.decoding import Chunk, Decoder, decoding_threads
 from archsearch.data.prepared_files import ArrayWriter, Histogram
 from archsearch.data.sources.decode import pillow
-from archsearch.data.sources.items import BadImageError, Items, Resize, Size
+from archsearch.data.sources.items import Items, Resize, Size
 from archsearch.data.split import TRAIN
 from archsearch.errors import DataError
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all), from the calling thread."""
-
-_CHUNK_BYTES: Final = 4_000_000  # pixels one task decodes; some tasks a thread are under way
 
 
 @dataclass(slots=True)
@@ -63,9 +59,10 @@ def write(
         DataError: too many images are bad, or a class has none left to train on.
     """
     made, histogram = Made(), Histogram(size[2])
-    threads = workers or os.cpu_count() or 1
+    threads = decoding_threads(workers)
     with pillow(), ThreadPoolExecutor(max_workers=threads) as pool:
-        task = _Task(pool, items, size, resize, 2 * threads, strict, progress)
+        decoder = Decoder(pool, lambda i: items.decode(i, size, resize), size, 2 * threads)
+        task = _Task(decoder, items, strict, progress)
         for number, name in enumerate(SPLITS):
             members = np.flatnonzero(split == number)
             _write_split(folder, name, task, members, made, histogram if number == TRAIN else None)
@@ -83,8 +80,8 @@ def _write_split(
     histogram: Histogram | None,
 ) -> None:
     kept: list[npt.NDArray[np.intp]] = []
-    with ArrayWriter(folder / f"{name}_images.npy", task.size, np.uint8) as writer:
-        for chunk in _decoded(task, members):
+    with ArrayWriter(folder / f"{name}_images.npy", task.decoder.size, np.uint8) as writer:
+        for chunk in task.decoder.chunks(members):
             _note_bad(made, task, chunk)
             writer.append(chunk.images)
             kept.append(chunk.indices)
@@ -121,53 +118,15 @@ def few(images: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is decoded, how, how many chunks ahead of their use, and who is told."""
+    """What is decoded, how, whether a single image may be bad, and who is told."""
 
-    pool: ThreadPoolExecutor
+    decoder: Decoder
     items: Items
-    size: Size
-    resize: Resize
-    ahead: int
     strict: bool
     progress: Progress | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Images (k, H, W, C) at these indices, and those that are bad with their reasons."""
-
-    images: Images
-    indices: npt.NDArray[np.intp]
-    bad: list[tuple[int, str]]
-
-
-def _decoded(task: _Task, members: npt.NDArray[np.intp]) -> Iterator[_Chunk]:
-    """Yield chunks in order, decoded ahead of their use."""
-    step = int(min(256, max(1, _CHUNK_BYTES // int(np.prod(task.size)))))
-    ahead: deque[Future[_Chunk]] = deque()
-    for start in range(0, len(members), step):
-        ahead.append(task.pool.submit(_decode, task, members[start : start + step]))
-        if len(ahead) > task.ahead:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
-
-
-def _decode(task: _Task, members: npt.NDArray[np.intp]) -> _Chunk:
-    images = np.empty((len(members), *task.size), dtype=np.uint8)
-    kept: list[int] = []
-    bad: list[tuple[int, str]] = []
-    for index in members.tolist():
-        try:
-            images[len(kept)] = task.items.decode(index, task.size, task.resize)
-        except BadImageError as error:
-            bad.append((index, str(error)))
-        else:
-            kept.append(index)
-    return _Chunk(images[: len(kept)], np.array(kept, dtype=np.intp), bad)
-
-
-def _note_bad(made: Made, task: _Task, chunk: _Chunk) -> None:
+def _note_bad(made: Made, task: _Task, chunk: Chunk) -> None:
     """Remember a chunk's bad images.
 
     Raises:
@@ -176,7 +135,7 @@ def _note_bad(made: Made, task: _Task, chunk: _Chunk) -> None:
     items = task.items
     made.bad += [{"file": items.where(index), "reason": why} for index, why in chunk.bad]
     if len(made.bad) > (0 if task.strict else few(len(items))):
-        task.pool.shutdown(wait=False, cancel_futures=True)
+        task.decoder.pool.shutdown(wait=False, cancel_futures=True)
         raise _too_many(items, made.bad, task.strict)
 
 

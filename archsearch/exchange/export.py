@@ -1,14 +1,17 @@
 """A trained network as a model that needs no archsearch: written, loaded again and compared."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.data.dataset import load
+from archsearch.data.dataset import load, read_facts
+from archsearch.data.sources.deep import ranges_in
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.cards.beside import write_card
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.exchange.place import check_place, new_at
@@ -39,10 +42,12 @@ class ExportRequest:
     format: str = DEFAULT_FORMAT
     """The name of one that is installed."""
     overwrite: bool = False
+    about: str = "{}"
+    """JSON: which training it holds, and what else the model is to say of itself."""
 
 
 def export(request: ExportRequest) -> Path:
-    """Export, reload what was written, and compare it with the trained network on real images.
+    """Export, reload what was written, and compare it with the trained network; write a card beside it.
 
     Returns:
         Where it lies.
@@ -55,7 +60,10 @@ def export(request: ExportRequest) -> Path:
     import keras
 
     keras.backend.clear_session()
-    return export_trained(read_trained(request), form, out, overwrite=request.overwrite)
+    trained = read_trained(request)
+    path = export_trained(trained, form, out, overwrite=request.overwrite)
+    write_card(trained, form, path, load(Path(request.dataset)).test)
+    return path
 
 
 def read_trained(request: ExportRequest) -> Trained:
@@ -73,7 +81,21 @@ def read_trained(request: ExportRequest) -> Trained:
         std=data.std,
         dataset=data.name,
         sample=data.val.images[:_COMPARED],
+        about={**_reading(Path(request.dataset)), **json.loads(request.about)},
     )
+
+
+def _reading(dataset: Path) -> dict[str, Any]:
+    """Return how images were read and split, for whoever is going to ask or judge the model."""
+    kept = read_facts(dataset)
+    content = str(kept.get("content", ""))
+    split = {name: kept[name] for name in ("content", "seed", "fractions") if name in kept}
+    return {
+        # Images prepared by an earlier version were cropped; it did not say so.
+        "resize": kept.get("resize", "crop"),
+        "ranges": {kind: asdict(scale) for kind, scale in ranges_in(content).items()},
+        "data": {"digest": kept["digest"], **split, "counts": kept["splits"]},
+    }
 
 
 def export_trained(trained: Trained, form: Format, out: Path, *, overwrite: bool = False) -> Path:
@@ -84,6 +106,7 @@ def export_trained(trained: Trained, form: Format, out: Path, *, overwrite: bool
         ArchsearchError: the weights are not this network's, or the reloaded model disagrees.
     """
     _check(form, out, overwrite=overwrite)
+    trained = replace(trained, about={"format": form.name, **trained.about})
     wanted = trained_probabilities(trained)
     with new_at(out) as part:
         form.write(trained, part)

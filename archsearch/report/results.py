@@ -78,7 +78,7 @@ def ending(
     lines = [] if result.winner is None else _winner_lines(result, result.winner)
     lines += result.lost
     for form, path in result.exports.items():
-        lines.append(f"Exported ({form}): {path}")
+        lines.append(f"Exported ({form}): {path}{_held(result)}")
     lines.append(
         f"{counted(len(result.rows), 'network')} in {format_duration(result.wall_s)}; "
         f"{result.training_share:.0%} of the workers' time in training steps"
@@ -92,6 +92,15 @@ def ending(
         again = command("track", result.study, home=home)
         shown.append(Text(f"MLflow lacks a part of this study; `{again}` writes it"))
     return tuple(shown)
+
+
+def _held(result: StudyResult) -> str:
+    """Say which training the export holds: its own accuracy is not the mean that the table has."""
+    if result.best_key is None:
+        return ""
+    own = (("validation", result.best_val), ("test", result.best_test))
+    shares = " and ".join(f"{name} {value:.1%}" for name, value in own if value is not None)
+    return f", of {result.best_key}" + (f": its own {shares}" if shares else "")
 
 
 def _winner_lines(result: StudyResult, winner: Row) -> list[str]:

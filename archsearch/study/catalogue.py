@@ -297,6 +297,17 @@ def kept_networks(
     ]
 
 
+def rules_held(store: StudyStore, name: str) -> tuple[str, ...] | None:
+    """Return the rules that a network of a study was built to hold; None: not known."""
+    if store.facts.training is not None:
+        return store.facts.training.holds
+    try:
+        found = _with_rules(store.facts, store.trials, None)
+        return next((holds for design, holds in found if design.name == name), None)
+    except UserError:  # its space is not installed any more
+        return None
+
+
 def _with_rules(
     facts: StudyFacts, trials: Iterable[Trial], number: int | None
 ) -> Iterator[tuple[Design, tuple[str, ...] | None]]:

@@ -1,12 +1,14 @@
 """The winner's network and weights, as a model that needs no archsearch."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import read_result, why_no_winner
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
@@ -17,7 +19,7 @@ from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, why_no_exp
 from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.model_process import ModelProcess
-from archsearch.study.catalogue import opened_existing
+from archsearch.study.catalogue import opened_existing, rules_held
 
 
 class Exporter(Protocol):
@@ -84,6 +86,7 @@ def export_winner(
         out=str(folder.exports / file_name(found) if out is None else out),
         format=form,
         overwrite=overwrite or own,
+        about=json.dumps(_about(store)),
     )
     if (why := why_no_export(found)) is not None:
         again = command("export", store.name, home=folder.home)
@@ -130,6 +133,39 @@ def _best_training(store: StudyStore, folder: StudyFolder) -> tuple[str, Path]:
     if not weights.is_file():
         raise ArchsearchError(f"the weights of {store.name!r} are gone: {weights} is not there")
     return winner.graph, weights
+
+
+def _about(store: StudyStore) -> dict[str, Any]:
+    """Return what a model is to say of its training, as JSON values: which one it is, what came of all."""
+    result = read_result(store)
+    winner, facts = result.winner, store.facts
+    assert winner is not None
+    assert result.best_key is not None
+    key = JobKey.parse(result.best_key)
+    outcome = store.finals[key]
+    scores = {"val": winner.final_val, "test": winner.test}
+    findings = winner.findings
+    return {
+        "network": winner.label,
+        "training": {
+            "study": store.name,
+            "key": result.best_key,
+            "seed": key.seed,
+            "study_seed": facts.settings.seed,
+            "val_accuracy": outcome.val_accuracy,
+            "test_accuracy": outcome.test_accuracy,
+            "epochs": outcome.epochs,
+            "recipe": facts.settings.recipe,
+            "backend": facts.settings.backend,
+            "precision": facts.settings.precision,
+        },
+        "finals": {name: score and asdict(score) for name, score in scores.items()},
+        "rules": {
+            "held": rules_held(store, winner.name),
+            "broken": None if findings is None else [[f.rule, f.message] for f in findings],
+            "obeyed": winner.obeys,
+        },
+    }
 
 
 def _dataset_folder(folder: StudyFolder, store: StudyStore) -> Path:

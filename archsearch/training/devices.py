@@ -1,6 +1,8 @@
 """What this machine can train on, found without importing a framework."""
 
+import contextlib
 import os
+import platform
 import subprocess
 import sys
 from ctypes.util import find_library
@@ -72,3 +74,12 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name as it calls itself; where nothing says it, its kind (`x86_64`)."""
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,12 +1,16 @@
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.formats import format
 from archsearch.exchange.model_process import ModelProcess
+from archsearch.report.results import ending
 from archsearch.settings import RunSettings
 from archsearch.study import catalogue as studies
 from archsearch.study import winner as exporting
@@ -92,3 +96,21 @@ def test_without_tensorflow_there_is_a_result_but_no_export(
     warnings = [event.text for event in world.events if isinstance(event, Notice)]
     assert any(says in text for text in warnings)
     assert asked == []
+
+
+def test_a_model_says_which_training_it_holds_and_how_that_did(study: str, asked, tmp_path: Path):
+    export_study(study, home=tmp_path)
+    result = studies.load_result(study, home=tmp_path)
+    about = json.loads(asked[0].about)
+    training = about["training"]
+    assert (training["study"], training["key"]) == (study, result.best_key)
+    assert result.best_key.endswith(f"seed{training['seed']}")
+    assert training["val_accuracy"] == result.best_val >= result.winner.final_val.mean
+    assert training["test_accuracy"] == result.best_test
+    assert about["finals"]["val"]["mean"] == result.winner.final_val.mean
+    assert "3x3-stacks" in about["rules"]["held"]
+    assert about["rules"]["broken"] == []
+    text = io.StringIO()
+    Console(file=text, width=200).print(*ending(result, home=tmp_path))
+    own = f"of {result.best_key}: its own validation {result.best_val:.1%}"
+    assert own in text.getvalue()

@@ -5,6 +5,7 @@ So the range is found over all images of the data, training and test alike.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ class Depths:
             kind: scale for kind, scale in self.ranges.items() if (kind, scale) != ("I", WORDS)
         }
         return " ".join(f"{kind} {scale}" for kind, scale in sorted(found.items()))
+
+
+def ranges_in(content: str) -> dict[str, Range]:
+    """Return the ranges that a source's digest names (`Depths.reading`); others are the usual ones."""
+    found = re.findall(r"\b([IF]) Range\(low=([^,]+), high=([^)]+)\)", content)
+    return {kind: Range(float(low), float(high)) for kind, low, high in found}
 
 
 def find_depths(paths: Sequence[str]) -> Depths:

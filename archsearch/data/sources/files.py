@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.data.arrays.ranges import Range
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import (
     decode_file,
@@ -120,6 +121,10 @@ class FileSource(ABC):
         if self._depths is None:
             self._depths = find_depths([file.path for file in self.listing().files])
         return self._depths
+
+    def read_as(self, ranges: Mapping[str, Range]) -> None:
+        """Read images of more than 8 bits as others were: in a trained model's ranges, not their own."""
+        self._depths = Depths(dict(ranges))
 
     def items(self) -> Items:
         """Offer the images, decoded when asked for."""

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -46,6 +46,8 @@ class Trained:
         std: likewise their standard deviation.
         dataset: its name.
         sample: real images (n, height, width, channels), uint8.
+        about: what else the model is to say of itself, as JSON values: how images are read, which
+            training it holds, the data's digest.
     """
 
     graph: Graph
@@ -55,6 +57,7 @@ class Trained:
     std: tuple[float, ...]
     dataset: str
     sample: "npt.NDArray[np.uint8]"
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input(self) -> tuple[int, int, int]:
@@ -76,6 +79,7 @@ class Trained:
             "mean": list(self.mean),
             "std": list(self.std),
             "dataset": self.dataset,
+            **self.about,
             "graph": json.loads(to_json(self.graph)),
         }
         return json.dumps(facts, indent=1)

@@ -2,13 +2,19 @@
 
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+from archsearch.exchange.formats.read_back import Answers
+from archsearch.ir.graph import Graph
+from archsearch.training.lowering.layer_names import MODEL_NAME
+from archsearch.training.weights import Weights, get_weights
 
 
 class KerasFile:
@@ -16,6 +22,16 @@ class KerasFile:
 
     name = "keras"
     suffix = ".keras"
+    usage = MappingProxyType(
+        {
+            "Keras": """
+import keras
+
+model = keras.models.load_model(path)
+probabilities = np.asarray(model(images, training=False))
+"""
+        }
+    )
     needs = (Need("keras", "keras"),)
 
     def write(self, trained: Trained, out: Path) -> None:
@@ -40,10 +56,29 @@ class KerasFile:
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Load the file, running nothing in it, and return its answers."""
+        return np.asarray(_loaded(out)(images, training=False))
+
+    def load(self, out: Path) -> Answers:
+        """Load the file likewise; what answers is compiled where TensorFlow computes."""
         import keras
 
-        model = keras.models.load_model(out, safe_mode=True, compile=False)
-        return np.asarray(model(images, training=False))
+        model = _loaded(out)
+        answer = partial(model, training=False)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            answer = tf.function(answer, reduce_retracing=True, autograph=False)
+        return lambda images: np.asarray(answer(keras.ops.convert_to_tensor(images)))
+
+    def read_weights(self, out: Path, graph: Graph) -> Weights:
+        """Return the weights of the network in the file."""
+        return get_weights(_loaded(out).get_layer(MODEL_NAME), graph)
+
+
+def _loaded(out: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(out, safe_mode=True, compile=False)
 
 
 KERAS_FILE: Final[Format] = KerasFile()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,10 @@ import numpy.typing as npt
 
 from archsearch.errors import ArchsearchError
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+from archsearch.exchange.formats.read_back import Answers
 from archsearch.exchange.place import no_pattern
+from archsearch.ir.graph import Graph
+from archsearch.training.weights import Weights, get_weights
 
 EXTRA: Final = "assets.extra"
 """The folder in a SavedModel for what TensorFlow itself does not read."""
@@ -24,6 +28,17 @@ class SavedModel:
 
     name = "saved_model"
     suffix = ""
+    usage = MappingProxyType(
+        {
+            "TensorFlow": """
+import tensorflow as tf
+
+model = tf.saved_model.load(path)
+answer = model.signatures["serve"](images=tf.constant(images))
+probabilities = answer["probabilities"].numpy()
+"""
+        }
+    )
     needs = (Need("tensorflow", "tensorflow"),)
 
     def write(self, trained: Trained, out: Path) -> None:
@@ -81,9 +96,34 @@ class SavedModel:
             raise ArchsearchError("the exported model's class names are not the dataset's")
         return np.asarray(answer["probabilities"])
 
+    def load(self, out: Path) -> Answers:
+        """Load the folder; its `predict` signature answers."""
+        predict = serving(out, "predict")
+        return lambda images: np.asarray(predict(images)["probabilities"])
 
-def serving(out: Path) -> Callable[[Any], Mapping[str, Any]]:
-    """Load a folder; return what gives the tensors that `serve` answers to uint8 images."""
+    def read_weights(self, out: Path, graph: Graph) -> Weights:
+        """Return the weights of the network in the folder.
+
+        Raises:
+            ArchsearchError: it holds other weights than this network has.
+        """
+        import tensorflow as tf
+
+        from archsearch.training.lowering.keras_model import build_model
+
+        with no_pattern(out) as folder:
+            kept = [value.numpy() for value in tf.saved_model.load(str(folder)).trained]
+        model = build_model(graph, lowering="train")
+        shapes = [tuple(variable.shape) for variable in model.variables]
+        if [value.shape for value in kept] != shapes:
+            raise ArchsearchError(f"{out} does not hold the weights of its own network")
+        for variable, value in zip(model.variables, kept, strict=True):
+            variable.assign(value)
+        return get_weights(model, graph)
+
+
+def serving(out: Path, signature: str = "serve") -> Callable[[Any], Mapping[str, Any]]:
+    """Load a folder; return what gives the tensors that a signature answers to uint8 images."""
     import tensorflow as tf
 
     with no_pattern(out) as folder:
@@ -91,7 +131,7 @@ def serving(out: Path) -> Callable[[Any], Mapping[str, Any]]:
 
     def serve(images: Any) -> Mapping[str, Any]:
         # Its weights live as long as the module.
-        answer: Mapping[str, Any] = module.signatures["serve"](images=tf.constant(images))
+        answer: Mapping[str, Any] = module.signatures[signature](images=tf.constant(images))
         return answer
 
     return serve
