@@ -33,7 +33,7 @@ def _conv(
     kernel: int,
     norm: bool,
     stride: int = 1,
-    groups: int = 1,
+    groups: Width = 1,
     name: str | None = None,
 ) -> Tensor:
     """Convolution and BN, or one with a bias."""
@@ -63,13 +63,18 @@ def bottleneck(
     inner: Width,
     filters: Width,
     stride: int,
-    groups: int = 1,
+    groups: Width = 1,
+    gate: Width | None = None,
     **ending: Unpack[Ending],
 ) -> Tensor:
-    """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`."""
+    """1×1 down, 3×3 (strided, in `groups`), 1×1 up: 17HWC² FLOPs when `inner == C`, `filters == 4C`.
+
+    A `gate` of that many hidden units scales what the 3×3 puts out.
+    """
     norm = ending.get("norm", True)
     y = net.relu(_conv(net, x, inner, kernel=1, norm=norm))
     y = net.relu(_conv(net, y, inner, kernel=3, stride=stride, groups=groups, norm=norm))
+    y = y if gate is None else squeeze_excite(net, y, gate)
     y = _conv(net, y, filters, kernel=1, norm=norm)
     return _ended(net, x, y, stride=stride, **ending)
 
@@ -136,11 +141,11 @@ def padded_preact_basic(net: Tracer, x: Tensor, *, filters: int, stride: int) ->
     return net.add(y, padded_shortcut(net, x, filters, stride=stride))
 
 
-def squeeze_excite(net: Tracer, x: Tensor, squeezed: Width) -> Tensor:
+def squeeze_excite(net: Tracer, x: Tensor, squeezed: Width, *, function: str = "relu") -> Tensor:
     """Scale each channel by a gate: global pool, 1×1 to `squeezed`, ReLU, 1×1 back, sigmoid."""
     with net.scope("squeeze_excite"):
         gate = net.conv(net.global_avg_pool(x, keep_map=True), squeezed, kernel=1, bias=True)
-        gate = net.conv(net.relu(gate), x.channels, kernel=1, bias=True)
+        gate = net.conv(net.activation(gate, function), x.channels, kernel=1, bias=True)
         return net.multiply(x, net.activation(gate, "sigmoid"))
 
 

@@ -41,6 +41,17 @@ class Channels:
 
     __rmul__ = __mul__
 
+    def times(self, other: "Channels") -> float:
+        """Return by what factor this is a multiple of `other`.
+
+        Raises:
+            GraphError: it is none.
+        """
+        factor = self.terms[0][1] / other.terms[0][1]
+        if other * factor != self:
+            raise GraphError(f"{self} is no multiple of {other}")
+        return factor
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Channels)

@@ -280,6 +280,10 @@ class Tracer:
         """Multiply by a constant that is never trained."""
         return self._add(ops.Rescale(factor), x, name=name)
 
+    def layer_scale(self, x: Tensor, initial: float = 1e-6, *, name: str | None = None) -> Tensor:
+        """Multiply each channel by a trained factor (Touvron et al. 2021, arXiv:2103.17239)."""
+        return self._add(ops.LayerScale(initial), x, name=name)
+
     def multiply(self, x: Tensor, gate: Tensor, *, name: str | None = None) -> Tensor:
         """Scale a map by its gate."""
         return self._add(ops.Multiply(), x, gate, name=name)

@@ -218,4 +218,6 @@ def test_rules_say_who_holds_them_and_where_they_can_be_freed():
         "global-average-pooling-head", "dense-concatenation", "fire-module", "squeeze-excitation",
         "depthwise-separable", "linear-bottleneck",
     ):  # fmt: skip
-        assert rows[rule]["freed_in"] == rows[rule]["held_by"]
+        # efficientnet leaves them to the spaces that its blocks are from.
+        held_by = [space for space in rows[rule]["held_by"] if space != "efficientnet"]
+        assert rows[rule]["freed_in"] == held_by

@@ -21,7 +21,7 @@ RULES = (
     "1x1-bottleneck", "bottleneck-ratio", "identity-shortcut", "pre-activation", "resnext-width",
     "widening", "cardinality", "squeeze-excitation", "dense-concatenation", "fire-module",
     "depthwise-separable", "linear-bottleneck", "bn-after-conv", "stochastic-depth",
-    "cost-profile",
+    "cost-profile", "compound-scaling", "quantised-line",
 )  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def odd_network(rng):
 
 @pytest.mark.parametrize(
     "module", ["vgg", "inception", "resnext", "wrn", "senet", "densenet", "squeezenet",
-               "mobilenet", "stochastic_depth"],
+               "mobilenet", "stochastic_depth", "efficientnet", "regnet"],
 )  # fmt: skip
 def test_the_equations_examples(module):
     results = doctest.testmod(importlib.import_module(f"archsearch.rules.families.{module}"))

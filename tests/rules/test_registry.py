@@ -19,7 +19,7 @@ LECTURE = (
     "global-average-pooling-head", "bottleneck-ratio", "identity-shortcut", "bn-after-conv",
     "pre-activation", "widening", "resnext-width", "cardinality", "stochastic-depth",
     "dense-concatenation", "fire-module", "squeeze-excitation", "depthwise-separable",
-    "linear-bottleneck",
+    "linear-bottleneck", "compound-scaling", "quantised-line",
 )  # fmt: skip
 
 

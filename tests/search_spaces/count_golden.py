@@ -44,6 +44,8 @@ def count(model: nn.Module, shape: Shape) -> tuple[int, int]:
 
 
 LARGE, SMALL, V3 = (224, 224, 3), (32, 32, 3), (299, 299, 3)
+REGNETS = ("002", "004", "006", "008", "016", "032", "040", "064", "080")
+SIDES = (224, 240, 260, 300, 380, 456, 528, 600)
 Entry = tuple[str, Shape, str, Callable[[], nn.Module]]
 
 
@@ -101,6 +103,9 @@ def entries() -> list[Entry]:
         *(from_timm(f"resnet{n}v2", f"resnetv2_{n}") for n in (50, 101, 152)),
         *(from_timm(n) for n in ("seresnet50", "seresnext50_32x4d", "senet154")),
         from_timm("mobilenet_v1", "mobilenetv1_100"),
+        *(from_timm(f"regnet{v}_{n}") for v in "xy" for n in REGNETS),
+        from_timm("convnext_tiny"),
+        *(from_timm(f"efficientnet_b{n}", shape=(side, side, 3)) for n, side in enumerate(SIDES)),
         *(from_paper(*entry) for entry in own),
     ]
 

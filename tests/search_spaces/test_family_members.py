@@ -76,3 +76,18 @@ def test_mobilenet_v2_sets_its_widths_by_hand():
     assert [candidate.knobs[f"depth{i}"] for i in (1, 2, 3)] == [1, 2, 3]
     own = {n.shape for n in candidate.graph if n.op.kind == "add"}
     assert len({shape[:2] for shape in own}) == len(own)
+
+
+def test_regnet_has_the_published_depths_and_widths_but_for_one_group():
+    _, candidate = member("regnet", "regnetx_008")
+    stages = [(stage["width"], stage["depth"]) for stage in candidate.notes["stages"]]
+    # Published: 64-128-288-672 in 1-3-7-5 blocks, of a line that climbs by 2.86 steps of 2.28, not 3 of 2.25.
+    assert [depth for _, depth in stages] == [1, 3, 6, 6]
+    assert [width for width, _ in stages] == [64, 128, 288, 656]
+    assert 0.99 < candidate.fill <= 1
+
+
+def test_efficientnet_b0_is_the_spaces_own_but_for_the_blocks_that_training_drops():
+    graph, candidate = member("efficientnet", "efficientnet_b0")
+    kept = [(n.op, n.shape) for n in graph if n.op.kind != "drop_path"]
+    assert [(n.op, n.shape) for n in candidate.graph] == kept

@@ -6,6 +6,7 @@ import pytest
 
 from archsearch.rules.registry import find_rule, load_rules
 from archsearch.testing.rule_case import RuleCase
+from search_spaces.efficientnet import mbconv
 from tests.rules import test_rules as nets
 from tests.rules.test_rules import bottlenecks, network, stages, unit
 
@@ -54,6 +55,37 @@ def grouped(inner, outer):
     return bottlenecks(inner, inner, groups=32, outer=outer)
 
 
+def quantised(*widths_and_depths, group=8):
+    def write(net, x):
+        for width, depth in widths_and_depths:
+            for _ in range(depth):
+                x = nets.residual(
+                    net, x, width, width, groups=width // group, project=x.channels != width
+                )
+        return x
+
+    return write
+
+
+def compound(blocks):
+    """A quarter of EfficientNet-B0's widths, for which images of 32 pixels are large enough."""
+
+    def write(net, x):
+        for width in (4, 6, 10, 20, 28, 48, 80):
+            for b in range(blocks):
+                settings = {
+                    "hidden": 2 * width,
+                    "filters": width,
+                    "kernel": 3,
+                    "stride": 1,
+                    "gate": 2,
+                }
+                x = mbconv(net, x, add=b > 0, **settings)
+        return x
+
+    return write
+
+
 # By rule: what keeps it, what breaks it.
 WRITTEN = {
     "3x3-stacks": (kernels(3), kernels(5)),
@@ -75,6 +107,8 @@ WRITTEN = {
     "squeeze-excitation": (nets.gated(4), nets.gated(64)),
     "depthwise-separable": (nets.separable(), nets.separable(2)),
     "linear-bottleneck": (nets.inverted(False), nets.inverted(True)),
+    "compound-scaling": (compound(1), compound(2)),
+    "quantised-line": (quantised((16, 1), (40, 2), (88, 3)), quantised((16, 3), (40, 2), (48, 2))),
     "cost-profile": (stages(16, 32, 64), flat),
 }  # fmt: skip
 

@@ -70,6 +70,9 @@ class Conv(Op):
         area = height * width * rows * columns  # type: ignore[operator]
         if groups == before:  # depthwise, also while the width is unknown
             return Product(1, filters, area, 1)  # type: ignore[arg-type]
+        if isinstance(groups, Channels) and isinstance(before, Channels):
+            # As many groups as the width asks for, each of one and the same known width.
+            return Product(round(before.times(groups)), filters, area, 1)  # type: ignore[arg-type]
         return Product(before, filters, area, groups)  # type: ignore[arg-type]
 
 

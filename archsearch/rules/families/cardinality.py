@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from archsearch.ir import ops
+from archsearch.rules.families.regnet import regnet_stages
 from archsearch.rules.families.resnet import bottleneck_of
 from archsearch.rules.families.resnext import cardinality, flops_change, path_width
 from archsearch.rules.patterns import View, and_more
@@ -30,6 +31,8 @@ class _Paths:
 
 
 def _bottlenecks(view: View) -> list[_Paths]:
+    if regnet_stages(view):
+        return []  # another idea of groups: their width is the same everywhere, not their number
     found = (bottleneck_of(view, block) for block in view.blocks)
     return [_Paths(view, block) for block in found if block]
 

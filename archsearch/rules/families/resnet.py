@@ -40,7 +40,8 @@ def bottleneck_of(view: View, block: Block) -> tuple[int, int, int] | None:
 
 def _ratios(view: View) -> Iterator[Breach]:
     blocks = [b for b in (bottleneck_of(view, block) for block in view.blocks) if b]
-    blocks = [b for b in blocks if view.groups(b[1]) == 1]
+    if any(view.groups(b[1]) > 1 for b in blocks):
+        return  # grouped ones have widths of their own: ResNeXt's, RegNet's
     ratios = [view.filters(up) / view.filters(inner) for _, inner, up in blocks]
     if not ratios:
         return
