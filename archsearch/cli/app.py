@@ -33,6 +33,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "export": ("studies", "Write a study's best model as a SavedModel."),
         "predict": ("models", "Name the class of each image file."),
         "evaluate": ("models", "Show how well an exported model does."),
+        "visualize": ("models", "Draw what a network sees in images."),
         "leaderboard": ("studies", "Show how a study stands."),
         "compare": ("comparison", "Compare design spaces, or studies, as distributions."),
         "ablate": ("comparison", "Measure what a design rule is worth."),

@@ -1,4 +1,4 @@
-"""Commands about exported models: predict, evaluate."""
+"""Commands about exported models: predict, evaluate, visualize."""
 
 import os
 from collections.abc import Iterator
@@ -93,6 +93,56 @@ def evaluate(model: Path, data: str, split: str | None, home: Path, as_json: boo
         tables.show(*model_tables.evaluation(found, most_classes=_MOST_CLASSES))
     _say_bad(found.bad, found.scores.images + len(found.bad))
     return 1 if found.bad else 0
+
+
+@click.command(
+    epilog="Examples: archsearch visualize model/ photos/ --out seen/ · archsearch visualize model.keras "
+    "cat.jpg --class dog"
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES…")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="seen", show_default=True, help="Folder."
+)
+@click.option("--class", "label", metavar="NAME", help="Explain this class; default: the answer.")
+@click.option(
+    "--shown", type=click.IntRange(1), default=8, show_default=True, help="Images with maps."
+)
+@click.option(
+    "--units", type=click.IntRange(1), default=6, show_default=True, help="Units a stage."
+)
+@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@json_option
+def visualize(
+    model: Path,
+    images: tuple[str, ...],
+    out: Path,
+    label: str | None,
+    shown: int,
+    units: int,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Draw what a network sees in images: a page with Grad-CAM, occlusion, strongest units, filters.
+
+    The strongest units are looked for in all of the images, maps are drawn of the first --shown.
+    """
+    from archsearch.inference.image_files import image_files
+    from archsearch.inference.visualization.visualize import Wanted
+    from archsearch.inference.visualization.visualize import visualize as draw
+    from archsearch.report.live import progress_bar
+
+    wanted = Wanted(shown=shown, units=units, label=label)
+    files, opened = image_files(images), _opened(model)
+    with progress_bar("pictures") as progress:
+        made = draw(opened, files, out, wanted=wanted, overwrite=force, progress=progress)
+    if as_json:
+        bad = [{"file": name, "reason": reason} for name, reason in made.bad]
+        print_json({"page": str(made.page), "pictures": list(made.pictures), "bad": bad})
+    else:
+        say(f"Drew {counted(len(made.pictures), 'picture')}; open {made.page}")
+    _say_bad(made.bad, len(files))
+    return 1 if made.bad else 0
 
 
 def _opened(path: Path) -> "Model":

@@ -25,6 +25,7 @@ class ModelFacts:
     Attributes:
         classes: their names, in the order of the probabilities.
         input: height, width and channels of the images it takes.
+        mean, std: of the training images, one number a channel.
         dataset: name of the data it was trained on.
         resize: how images of another shape get there; None: a model of an earlier version.
         ranges: the values that become 0..255, of images of more than 8 bits.
@@ -35,6 +36,8 @@ class ModelFacts:
 
     classes: tuple[str, ...]
     input: Size
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     dataset: str
     resize: Resize | None
     ranges: Mapping[str, Range]
@@ -115,6 +118,8 @@ def model_facts(form: Format, path: Path) -> ModelFacts:
         return ModelFacts(
             classes=tuple(map(str, found["classes"])),
             input=(height, width, channels),
+            mean=tuple(map(float, found["mean"])),
+            std=tuple(map(float, found["std"])),
             dataset=str(found["dataset"]),
             resize=found.get("resize"),
             ranges={kind: Range(**scale) for kind, scale in found.get("ranges", {}).items()},

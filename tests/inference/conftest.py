@@ -12,7 +12,12 @@ from tests.exchange.test_export import request_for
 from tests.images import CLASSES
 from tests.networks import vgg_like
 
-ABOUT = {"training": {"study": "s", "key": "trial-0001-seed1", "seed": 1, "test_accuracy": 0.5}}
+ABOUT = {
+    "training": {
+        "study": "s", "key": "final-0001-seed1", "seed": 1, "study_seed": 0, "val_accuracy": None,
+        "test_accuracy": 0.5, "epochs": 3, "recipe": "default", "backend": "jax", "precision": "float32",
+    }
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

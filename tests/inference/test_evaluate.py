@@ -19,7 +19,8 @@ from archsearch.training.setup import WorkerSetup
 from tests.third_party.example.archsearch_example.npz import NPZ
 
 FACTS = ModelFacts(
-    classes=("a", "b", "other"), input=(32, 32, 1), dataset="d", resize="crop", ranges={},
+    classes=("a", "b", "other"), input=(32, 32, 1), mean=(128.0,),
+    std=(64.0,), dataset="d", resize="crop", ranges={},
     training={}, data={}, graph={},
 )  # fmt: skip
 

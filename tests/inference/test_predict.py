@@ -28,7 +28,8 @@ from archsearch.training.setup import WorkerSetup
 from tests.images import CLASSES
 
 FACTS = ModelFacts(
-    classes=("dark", "bright"), input=(8, 8, 1), dataset="greys", resize="squash", ranges={},
+    classes=("dark", "bright"), input=(8, 8, 1), mean=(128.0,),
+    std=(64.0,), dataset="greys", resize="squash", ranges={},
     training={}, data={}, graph={},
 )  # fmt: skip
 

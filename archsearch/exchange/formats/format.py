@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
@@ -66,10 +66,7 @@ class Trained:
 
     def preprocessing(self) -> "tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]":
         """Return (shift, scale), a number a channel: the network takes (image - shift) / scale."""
-        import numpy as np
-
-        scale = np.maximum(np.asarray(self.std, np.float32), np.float32(1e-3))
-        return np.asarray(self.mean, np.float32), scale
+        return preprocessing(self.mean, self.std)
 
     def facts(self) -> str:
         """Return what FACTS_FILE holds, as JSON."""
@@ -83,6 +80,16 @@ class Trained:
             "graph": json.loads(to_json(self.graph)),
         }
         return json.dumps(facts, indent=1)
+
+
+def preprocessing(
+    mean: Sequence[float], std: Sequence[float]
+) -> "tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]":
+    """Return (shift, scale) of images with these statistics (see `Trained.preprocessing`)."""
+    import numpy as np
+
+    scale = np.maximum(np.asarray(std, np.float32), np.float32(1e-3))
+    return np.asarray(mean, np.float32), scale
 
 
 @runtime_checkable

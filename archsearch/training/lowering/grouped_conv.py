@@ -67,14 +67,19 @@ class GroupedConv2D(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships n
     """`keras.layers.Conv2D(groups=…)`: same arguments, weights and numbers, faster where it can be.
 
     On other backends, in training on a GPU, with dilation or channels first, it is the plain layer.
+
+    Attributes:
+        differentiable: whether gradients are wanted outside training, too.
     """
+
+    differentiable = False
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Convolve, add the bias, activate."""
         if not self._lowers(training):
             return super().call(inputs)
         padding = self.padding.upper()
-        if training:
+        if training or self.differentiable:
             outputs = split_conv2d(
                 inputs, self.kernel, groups=self.groups, strides=self.strides, padding=padding
             )
