@@ -16,12 +16,15 @@ if TYPE_CHECKING:
         build,
         check,
         compare,
+        evaluate,
         export,
         network,
+        predict,
         profile,
         sample,
         search,
         train,
+        visualize,
     )
     from archsearch.errors import ArchsearchError, UserError
     from archsearch.settings import RunSettings
@@ -34,12 +37,15 @@ __all__ = [
     "build",
     "check",
     "compare",
+    "evaluate",
     "export",
     "network",
+    "predict",
     "profile",
     "sample",
     "search",
     "train",
+    "visualize",
 ]
 
 _HOME = {"ArchsearchError": "errors", "UserError": "errors", "RunSettings": "settings"}

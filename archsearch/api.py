@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
     from archsearch.exchange.latency import Latency
+    from archsearch.inference.evaluate import Evaluation
+    from archsearch.inference.predict import Prediction
+    from archsearch.inference.visualization.visualize import Visualized
     from archsearch.report.analysis import Comparison
     from archsearch.rules.audit import Audit
     from archsearch.settings import RunSettings
@@ -493,3 +496,72 @@ def export(
         out=None if out is None else Path(out),
         overwrite=overwrite,
     )
+
+
+def predict(model: str | Path, images: Iterable[str | Path], *, top: int = 1) -> "list[Prediction]":
+    """Return what an exported model says of image files, as `archsearch predict` does.
+
+    Args:
+        model: what `export` wrote, in any format.
+        images: files, and folders for all of theirs.
+        top: how many classes to name, best first.
+
+    Returns:
+        One for each file, in order; what can't be read has a `reason` and no classes.
+
+    Raises:
+        UserError: it is no exported model, a package is missing, or a folder holds no image.
+        ArchsearchError: the model is damaged.
+    """
+    from archsearch.inference import predict as asking
+    from archsearch.inference.exported import open_model
+    from archsearch.inference.image_files import image_files
+
+    files = image_files(images)
+    return list(asking.predict(open_model(model), files, top=top))
+
+
+def evaluate(
+    model: str | Path, data: str | Path, *, split: str | None = None, home: str | Path = "mlruns"
+) -> "Evaluation":
+    """Return how well an exported model answers on labelled images, as `archsearch evaluate` does.
+
+    Args:
+        model: what `export` wrote, in any format.
+        data: what `--data` of a run takes.
+        split: `test`, `val`, `train` or `all`; None: the test images where there are such, else all.
+        home: where a source may keep what it fetched.
+
+    Raises:
+        UserError: it is no exported model, or a class of the data is none of the model's.
+        DataError: the data can't be used.
+    """
+    from archsearch.inference import evaluate as judging
+    from archsearch.inference.exported import open_model
+
+    return judging.evaluate(open_model(model), str(data), home=Path(home), split=split)
+
+
+def visualize(
+    model: str | Path,
+    images: Iterable[str | Path],
+    *,
+    out: str | Path = "seen",
+    overwrite: bool = False,
+) -> "Visualized":
+    """Draw what a network sees in images, and return where the page is, as `archsearch visualize` does.
+
+    Args:
+        model: what `export` wrote, as `saved_model` or `keras`.
+        images: files, and folders for all of theirs.
+        out: the folder that is written.
+        overwrite: replace what is at `out`.
+
+    Raises:
+        UserError: as for `predict`; or something is at `out`.
+    """
+    from archsearch.inference.exported import open_model
+    from archsearch.inference.image_files import image_files
+    from archsearch.inference.visualization.visualize import visualize as draw
+
+    return draw(open_model(model), image_files(images), Path(out), overwrite=overwrite)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import archsearch
 from archsearch.cli import main
 from archsearch.data.dataset import load, read_facts
 from archsearch.data.prepare import prepare
@@ -103,6 +104,8 @@ def test_the_command_shows_all_of_it(saved_model, dataset, monkeypatch, capsys):
     assert found["scores"]["images"] == 40
     assert found["latency"]["median_ms"] > 0
     assert KERAS_FILE.name not in found
+    again = archsearch.evaluate(saved_model, dataset)
+    assert json.loads(json.dumps(again.scores.to_dict())) == found["scores"]
     assert main(["evaluate", str(saved_model), str(dataset)]) == 0
     out, _ = capsys.readouterr()
     for word in (

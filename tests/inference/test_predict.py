@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import archsearch
 from archsearch.cli import main
 from archsearch.data.arrays.ranges import Range
 from archsearch.data.dataset import load
@@ -214,3 +215,8 @@ def test_the_command_prints_a_table_or_json_and_counts_bad_files(
     assert out.count(str(image)) == 2
     assert "bad.png: not an image\n1 of 2 images could not be read" in err
     assert main(["predict", str(saved_model), str(tmp_path / "gone")]) == 1
+    (one,) = archsearch.predict(saved_model, [image], top=2)
+    assert [one.classes[0], one.probabilities[0]] == [
+        next(p[key] for p in found["predictions"] if p["file"] == str(image))
+        for key in ("class", "probability")
+    ]
