@@ -47,6 +47,10 @@ NEEDS_A_STUDY = {
     "compare",
     "report",
     "track",
+    # An exported model, that is.
+    "predict",
+    "evaluate",
+    "visualize",
 }
 
 
