@@ -18,7 +18,7 @@ from archsearch.inference.exported import Model, ModelFacts
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
-_LONG: Final = 16  # times as many images a call, where each call loads the model
+_LONG: Final = 4  # times as many images a call, where each call loads the model
 
 
 @dataclass(frozen=True, slots=True)

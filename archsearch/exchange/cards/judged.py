@@ -18,6 +18,8 @@ from archsearch.training.devices import cores, processor
 
 MOST: Final = 2000
 """Test images at most that an export is asked about: it should not take longer than the export."""
+_CALLS: Final = 4
+"""Calls at most where each loads the model anew."""
 _LATENCY_S: Final = 0.2
 
 
@@ -44,14 +46,15 @@ def judge(form: Format, out: Path, test: Split, classes: Sequence[str]) -> Judge
     Args:
         form: its format.
         out: where it lies.
-        test: images that it was not trained on; of more than MOST evenly chosen ones.
+        test: images that it was not trained on; of more than MOST (or what _CALLS take) evenly chosen ones.
         classes: names, in the order of its answers.
     """
     answers, size = answers_of(form, out), test.images.shape[1:]
-    chosen = np.unique(np.linspace(0, len(test) - 1, num=min(MOST, len(test))).astype(int))
+    step = chunk_length(size)
+    most = min(MOST if isinstance(form, Loads) else _CALLS * step, len(test))
+    chosen = np.unique(np.linspace(0, len(test) - 1, num=most).astype(int))
     scores = None
     if len(test):
-        step = chunk_length(size) if isinstance(form, Loads) else len(chosen)
         parts = [
             answers(np.ascontiguousarray(test.images[chosen[at : at + step]]))
             for at in range(0, len(chosen), step)
