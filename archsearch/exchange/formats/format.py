@@ -45,7 +45,11 @@ class Trained:
         mean: of the training images (0 to 255), one number a channel.
         std: likewise their standard deviation.
         dataset: its name.
-        sample: real images (n, height, width, channels), uint8.
+        sample: validation images (n, height, width, channels), uint8: answers are compared on these.
+        labels: their classes (n,), as numbers.
+        calibration: training images, likewise: what ranges of values are read from, where a format
+            rounds them.
+        resize: how images of another shape got to the network's, `crop` or `squash`.
     """
 
     graph: Graph
@@ -55,6 +59,9 @@ class Trained:
     std: tuple[float, ...]
     dataset: str
     sample: "npt.NDArray[np.uint8]"
+    labels: "npt.NDArray[np.int64]"
+    calibration: "npt.NDArray[np.uint8]"
+    resize: str = "crop"
 
     @property
     def input(self) -> tuple[int, int, int]:
@@ -76,6 +83,7 @@ class Trained:
             "mean": list(self.mean),
             "std": list(self.std),
             "dataset": self.dataset,
+            "resize": self.resize,
             "graph": json.loads(to_json(self.graph)),
         }
         return json.dumps(facts, indent=1)
@@ -93,7 +101,7 @@ class Format(Protocol):
 
     @property
     def name(self) -> str:
-        """What `--format` calls it, such as `saved_model`; the entry point's name."""
+        """What `--format` calls it, such as `saved_model` or `onnx-int8`; the entry point's name."""
         ...
 
     @property
@@ -104,6 +112,15 @@ class Format(Protocol):
     @property
     def needs(self) -> tuple[Need, ...]:
         """Packages that must be there to write a model and to call it."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether answers are the trained network's but for the last digits of floats.
+
+        Where they are not, as numbers are rounded to 8 bits, what that costs on all validation images is
+        measured and said.
+        """
         ...
 
     def write(self, trained: Trained, out: "Path") -> None:

@@ -16,6 +16,7 @@ class KerasFile:
 
     name = "keras"
     suffix = ".keras"
+    exact = True
     needs = (Need("keras", "keras"),)
 
     def write(self, trained: Trained, out: Path) -> None:
