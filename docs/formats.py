@@ -18,12 +18,13 @@ import numpy as np
 from archsearch.api import sample
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
-from archsearch.errors import ArchsearchError
 from archsearch.exchange.comparison import compared, size_of
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.exchange.formats.format import Format, file_name
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.ir.codec import to_json
+from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
 from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import Job
 
@@ -31,19 +32,34 @@ PAGE: Final = Path(__file__).parent / "formats.md"
 SPACES: Final = (
     "vgg", "resnet", "resnext", "densenet", "mobilenet_v2", "squeezenet", "inception", "fractal", "se",
 )  # fmt: skip
-BUDGETS: Final = ("10M", "20M")
+BUDGET: Final = "10M"
 EPOCHS: Final = 1
 IMAGES: Final = 1500
 """Training images seen at least."""
 
 
-def network(space: str, size: tuple[int, int, int]) -> str:
-    """Return the JSON of a candidate's Graph; of resnext one of 8 groups, which cost more."""
-    for budget in BUDGETS:
-        for candidate in sample(space, budget, input=size, classes=10, count=100):
-            if space != "resnext" or candidate.knobs["cardinality"] == 8:
-                return to_json(candidate.graph)
-    raise ArchsearchError(f"{space}: no such candidate")
+def network(space: str, size: tuple[int, int, int]) -> Graph:
+    """Return a candidate's network; for resnext one of 8 groups, which the space has at larger budgets."""
+    if space == "resnext":
+        return groups_of_8(size)
+    [candidate] = sample(space, BUDGET, input=size, classes=10, count=1)
+    return candidate.graph
+
+
+def groups_of_8(size: tuple[int, int, int]) -> Graph:
+    """Return a ResNeXt of four blocks, 8 groups each, of some 8 M FLOPs."""
+    net = Tracer("resnext G8", size)
+    x = net.relu(net.batch_norm(net.conv(net.input, 16, kernel=3)))
+    for stage, width in enumerate((32, 64, 128, 256)):
+        with net.scope(f"stage{stage + 1}"):
+            stride = 1 if stage == 0 else 2
+            y = net.relu(net.batch_norm(net.conv(x, width // 2, kernel=1)))
+            y = net.conv(y, width // 2, kernel=3, stride=stride, groups=8)
+            y = net.relu(net.batch_norm(y))
+            y = net.batch_norm(net.conv(y, width, kernel=1))
+            shortcut = net.batch_norm(net.conv(x, width, kernel=1, stride=stride))
+            x = net.relu(net.add(y, shortcut))
+    return net.finish(net.dense(net.global_avg_pool(x), 10))
 
 
 def trained(space: str, data: Dataset, folder: Path, work: Path) -> ExportRequest:
@@ -54,7 +70,7 @@ def trained(space: str, data: Dataset, folder: Path, work: Path) -> ExportReques
         from archsearch.training.fit import train
 
         place.mkdir(parents=True, exist_ok=True)
-        graph.write_text(network(space, data.input), encoding="utf-8")
+        graph.write_text(to_json(network(space, data.input)), encoding="utf-8")
         job = Job(
             key=space,
             graph=graph.read_text(encoding="utf-8"),

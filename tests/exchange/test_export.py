@@ -65,6 +65,7 @@ assert (answer["class_index"].numpy() == data["wanted"].argmax(axis=1)).all()
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("reloaded_here")
 def test_plain_tensorflow_calls_and_compiles_a_grouped_network(colour_dataset, tmp_path):
     request, model = request_for(resnext_like(), colour_dataset, tmp_path)
     out = export(request).path
@@ -87,6 +88,7 @@ def test_plain_tensorflow_calls_and_compiles_a_grouped_network(colour_dataset, t
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("reloaded_here")
 def test_a_keras_file_takes_uint8_images_and_lists_its_classes(dataset, tmp_path):
     import keras
 
@@ -173,6 +175,7 @@ def test_a_process_apart_exports_and_reports_what_is_wrong(dataset, tmp_path, mo
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("reloaded_here")
 def test_a_model_that_disagrees_is_not_kept(dataset, tmp_path, monkeypatch):
     from archsearch.exchange import export as module
 
