@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
+    from archsearch.exchange.comparison import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation
     from archsearch.inference.predict import Prediction
@@ -472,29 +473,60 @@ def export(
     form: str = "saved_model",
     home: str | Path = "mlruns",
     overwrite: bool = False,
-) -> Path:
-    """Write a study's best model, reload it, compare it with the trained one, and return its path.
+) -> "Exported":
+    """Write a study's best model, load it in a new process, and compare it with the trained one.
 
     Args:
         study: its name.
         out: a folder or a file, as the format has it; None: in the study, in place of an earlier one.
-        form: the name of an installed format: `saved_model` is a folder, `keras` a file.
+        form: the name of an installed format: `saved_model` is a folder, `onnx` a file.
         home: where the study lies.
         overwrite: replace what is at `out`.
+
+    Returns:
+        Its `path`, and how its answers compare.
 
     Raises:
         UserError: no such study or format, nothing trained to its end in it, `out` is there already, or a
             package is missing.
         ArchsearchError: the export failed.
     """
+    [made] = export_all(study, forms=[form], out=out, home=home, overwrite=overwrite)
+    return made
+
+
+def export_all(
+    study: str,
+    *,
+    forms: Sequence[str],
+    out: str | Path | None = None,
+    home: str | Path = "mlruns",
+    overwrite: bool = False,
+    on_exported: "Callable[[Exported], None] | None" = None,
+) -> "tuple[Exported, ...]":
+    """Write a study's best model in several formats, each as `export` does.
+
+    Args:
+        study: its name.
+        forms: names of installed formats.
+        out: the folder for several, or the place of a single one; None: in the study.
+        home: where the study lies.
+        overwrite: replace what is there.
+        on_exported: hears of each as soon as it is there.
+
+    Raises:
+        UserError: as for `export`; nothing is written then.
+        ArchsearchError: an export failed; those before it are there.
+    """
     from archsearch.study.winner import export_study
 
     return export_study(
         study,
         home=Path(home),
-        form=form,
+        forms=forms,
         out=None if out is None else Path(out),
         overwrite=overwrite,
+        on_exported=on_exported,
     )
 
 

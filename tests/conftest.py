@@ -69,3 +69,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("empty")
     open_client(store_uri(home))
     return home / "mlflow.db"
+
+
+@pytest.fixture
+def reloaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exported models are loaded in this process: another one imports TensorFlow for seconds.
+
+    Tests of the formats, and those by the command line, load them in another.
+    """
+    from archsearch.exchange import export
+
+    monkeypatch.setattr(export, "answers_afresh", lambda form, out, images: form.call(out, images))

@@ -2,11 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from archsearch import api
 from archsearch.cli.options import home_option, json_option, print_json, say
+
+if TYPE_CHECKING:
+    from archsearch.exchange.comparison import Exported
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
@@ -137,31 +141,44 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     say(f"deleted {study}")
 
 
-@click.command(epilog="Example: archsearch export resnext-20M-digits --out model/")
+@click.command(epilog="Example: archsearch export resnext-20M-digits --format onnx --out net.onnx")
 @click.argument("study")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to; default: in the study.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where to, or the folder for several formats; default: in the study.",
+)
 @click.option(
     "--format",
-    "form",
+    "forms",
     metavar="NAME",
-    default="saved_model",
+    multiple=True,
+    default=("saved_model",),
     show_default=True,
-    help="An installed format: saved_model is a folder, keras a file.",
+    help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @home_option
 @json_option
-def export(study: str, out: Path | None, form: str, force: bool, home: Path, as_json: bool) -> None:
-    """Write a study's best model, reload it and compare it with the trained one."""
+def export(
+    study: str, out: Path | None, forms: tuple[str, ...], force: bool, home: Path, as_json: bool
+) -> None:
+    """Write a study's best model, load it in a new process and compare it with the trained one."""
     from archsearch.exchange.cards.beside import card_path
     from archsearch.inference.exported import held_training
 
-    path = api.export(study, home=home, form=form, out=out, overwrite=force)
+    def tell(made: "Exported") -> None:
+        if not as_json:
+            size = f"{made.size_bytes / 1e6:.2f} MB"
+            say(f"Exported {study} as {made.format} to {made.path}, {size}; {made.sentence()}")
+            say(f"It holds {held_training(made.path)}; its card is {card_path(made.path)}")
+        if made.warning is not None:
+            say(f"warning: {made.warning}", error=True)
+
+    made = api.export_all(study, forms=forms, out=out, home=home, overwrite=force, on_exported=tell)
     if as_json:
-        print_json({"study": study, "format": form, "path": str(path)})
-        return
-    say(f"Exported {study} to {path}; reloaded, its answers equal the trained model's")
-    say(f"It holds {held_training(path)}; its card is {card_path(path)}")
+        exports = [{**asdict(each), "path": str(each.path)} for each in made]
+        print_json({"study": study, "exports": exports})
 
 
 @click.command(epilog="Example: archsearch ui --port 5001")

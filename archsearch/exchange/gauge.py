@@ -1,9 +1,9 @@
 """The seam between a study and whatever exports its networks and measures how long a call takes."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
+from archsearch.exchange.comparison import Exported
 from archsearch.exchange.export import ExportRequest
 from archsearch.exchange.latency import Latency, LatencyRequest
 
@@ -38,8 +38,8 @@ class Gauge(Protocol):
         """
         ...
 
-    def export(self, request: ExportRequest) -> Path:
-        """Export a network and wait for it; return where it lies.
+    def export(self, request: ExportRequest) -> Exported:
+        """Export a network and wait for it.
 
         Raises:
             UserError: something is there already.

@@ -201,4 +201,6 @@ def _network(request: LatencyRequest) -> Trained:
         std=(64.0,) * graph.input[-1],
         dataset="",
         sample=np.zeros((0, *graph.input), np.uint8),
+        labels=np.zeros(0, np.int64),
+        calibration=np.zeros((0, *graph.input), np.uint8),
     )

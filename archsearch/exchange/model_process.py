@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, MachineError, UserError
+from archsearch.exchange.comparison import Exported
 from archsearch.exchange.device_choice import checked_device, choose_device
 from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure
@@ -170,8 +171,8 @@ class ModelProcess:
             pass
         return found
 
-    def export(self, request: ExportRequest) -> Path:
-        """Export and wait for it (see archsearch.exchange.export).
+    def export(self, request: ExportRequest) -> Exported:
+        """Export and wait for it; return what came of it (see archsearch.exchange.export).
 
         Raises:
             UserError: the output exists, its name does not fit the format, or a package is missing.
@@ -187,7 +188,7 @@ class ModelProcess:
                 self._end()
             clear_leftovers(Path(request.out))
             raise
-        return Path(answer)
+        return Exported(**answer)
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -291,7 +292,7 @@ class _Answers:
     def to(self, kind: str, asked: dict[str, Any]) -> tuple[str, object]:
         try:
             if kind == _EXPORT:
-                return "done", str(self._export(ExportRequest(**asked)))
+                return "done", asdict(self._export(ExportRequest(**asked)))
             request = LatencyRequest(**asked)
             if kind == _PREPARE:
                 self._ready[request] = self._call(request)
@@ -308,7 +309,7 @@ class _Answers:
             kind = "machine" if disk_fails(error) else "failed"
             return kind, f"{what}: {type(error).__name__}: {first[:300]}; see {self._log}"
 
-    def _export(self, request: ExportRequest) -> Path:
+    def _export(self, request: ExportRequest) -> Exported:
         # On the processor, where nobody has chosen: a GPU may be busy.
         self._device = self._device or choose_device(self._wanted or "cpu")
         return export(request)

@@ -72,7 +72,8 @@ def real_services(settings: RunSettings) -> Services:
     def export(store: StudyStore, folder: StudyFolder, gauge: Gauge | None) -> Path:
         from archsearch.study.winner import export_winner
 
-        return export_winner(store, folder, exporter=gauge)
+        [found] = export_winner(store, folder, exporter=gauge)
+        return found.path
 
     def gauge(folder: StudyFolder) -> Gauge:
         from archsearch.exchange.model_process import ModelProcess

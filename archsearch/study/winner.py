@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,8 @@ from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, why_no_export
+from archsearch.exchange.comparison import Exported
+from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, check_out, why_no_export
 from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.model_process import ModelProcess
@@ -25,8 +26,8 @@ from archsearch.study.catalogue import opened_existing, rules_held
 class Exporter(Protocol):
     """Exports networks."""
 
-    def export(self, request: ExportRequest) -> Path:
-        """Export a network; return where it lies (see archsearch.exchange.export)."""
+    def export(self, request: ExportRequest) -> Exported:
+        """Export a network (see archsearch.exchange.export)."""
         ...
 
 
@@ -34,32 +35,40 @@ def export_study(
     name: str,
     *,
     home: Path,
-    form: str = DEFAULT_FORMAT,
+    forms: Sequence[str] = (DEFAULT_FORMAT,),
     out: Path | None = None,
     overwrite: bool = False,
     storage: str | None = None,
-) -> Path:
+    on_exported: Callable[[Exported], None] | None = None,
+) -> tuple[Exported, ...]:
     """Export a study's winner: its best training by validation.
 
     Args:
         name: the study.
         home: where the study lies.
-        form: the name of an installed format: `saved_model` (a folder), `keras` (one file).
-        out: where the model goes; None: into the study's folder, in place of an earlier one there.
+        forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file).
+        out: where the model goes, or the folder for several; None: into the study's folder, in place of
+            earlier ones there.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.
+        on_exported: hears of each model as soon as it is there.
 
     Returns:
-        Where the model lies; it has been reloaded and compared with the trained one.
+        What came of each: it has been reloaded and compared with the trained network.
 
     Raises:
         UserError: there is no such study, it has no winner yet, `out` is taken, or a package is missing.
-        ArchsearchError: the export failed.
+        ArchsearchError: an export failed; those before it are there.
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
         return export_winner(
-            store, StudyFolder(home, name), form=form, out=out, overwrite=overwrite
+            store,
+            StudyFolder(home, name),
+            forms=forms,
+            out=out,
+            overwrite=overwrite,
+            on_exported=on_exported,
         )
 
 
@@ -67,39 +76,68 @@ def export_winner(
     store: StudyStore,
     folder: StudyFolder,
     *,
-    form: str = DEFAULT_FORMAT,
+    forms: Sequence[str] = (DEFAULT_FORMAT,),
     out: Path | None = None,
     overwrite: bool = False,
     exporter: Exporter | None = None,
-) -> Path:
-    """Export the winner of an open study and return where it lies (see `export_study`).
+    on_exported: Callable[[Exported], None] | None = None,
+) -> tuple[Exported, ...]:
+    """Export the winner of an open study (see `export_study`).
 
     `exporter` has TensorFlow at hand already; None: a process of its own.
     """
-    found = find_format(form)
+    requests = _requests(store, folder, forms=forms, out=out, overwrite=overwrite)
+    made: list[Exported] = []
+    with _exporting(folder) if exporter is None else nullcontext(exporter) as process:
+        for request in requests:
+            made.append(process.export(request))
+            if out is None:
+                exports = {**store.facts.exports, request.format: request.out}
+                store.keep(replace(store.facts, exports=exports))
+            if on_exported is not None:
+                on_exported(made[-1])
+    return tuple(made)
+
+
+def _requests(
+    store: StudyStore,
+    folder: StudyFolder,
+    *,
+    forms: Sequence[str],
+    out: Path | None,
+    overwrite: bool,
+) -> list[ExportRequest]:
+    """Return what is to be exported; every format and every place is checked before the first is written."""
+    found = [find_format(form) for form in dict.fromkeys(forms)]
     graph, weights = _best_training(store, folder)
-    own = out is None
-    request = ExportRequest(
-        graph=folder.read_graph(graph),
-        weights=str(weights),
-        dataset=str(_dataset_folder(folder, store)),
-        out=str(folder.exports / file_name(found) if out is None else out),
-        format=form,
-        overwrite=overwrite or own,
-        about=json.dumps(_about(store)),
-    )
-    if (why := why_no_export(found)) is not None:
-        again = command("export", store.name, home=folder.home)
-        raise UserError(f"{why}, then {again}")
-    if exporter is not None:
-        path = exporter.export(request)
-    else:
-        with _log(folder) as log, ModelProcess(log=log) as process:
-            path = process.export(request)
-    if own:
-        exports = {**store.facts.exports, form: str(path)}
-        store.keep(replace(store.facts, exports=exports))
-    return path
+    dataset = str(_dataset_folder(folder, store))
+    about = json.dumps(_about(store))
+    requests = []
+    for form in found:
+        if (why := why_no_export(form)) is not None:
+            again = command("export", store.name, home=folder.home)
+            raise UserError(f"{why}, then {again}")
+        place = (folder.exports if out is None else out) / file_name(form)
+        request = ExportRequest(
+            graph=folder.read_graph(graph),
+            weights=str(weights),
+            dataset=dataset,
+            out=str(place if out is None or len(found) > 1 else out),
+            format=form.name,
+            overwrite=overwrite or out is None,
+            about=about,
+        )
+        requests.append(request)
+    if len(requests) > 1:
+        for request in requests:
+            check_out(request)
+    return requests
+
+
+@contextmanager
+def _exporting(folder: StudyFolder) -> Iterator[ModelProcess]:
+    with _log(folder) as log, ModelProcess(log=log) as process:
+        yield process
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from archsearch.exchange.comparison import Exported
 from archsearch.exchange.export import ExportRequest
 from archsearch.exchange.latency import Latency, LatencyRequest
 from archsearch.ir.codec import from_json
@@ -59,9 +60,16 @@ class FakeGauge:
             threads=1,
         )
 
-    def export(self, request: ExportRequest) -> Path:
+    def export(self, request: ExportRequest) -> Exported:
         """Write nothing."""
-        return Path(request.out)
+        return Exported(
+            path=Path(request.out),
+            format=request.format,
+            size_bytes=0,
+            images=0,
+            difference=0.0,
+            same_top1=0,
+        )
 
     def close(self) -> None:
         """Give up what is under way."""

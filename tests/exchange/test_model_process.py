@@ -134,7 +134,7 @@ def test_a_process_that_is_killed_once_costs_nothing(gauge: ModelProcess):
 def test_an_export_whose_process_is_killed_once_is_made(gauge: ModelProcess, tmp_path: Path):
     out = str(tmp_path / "models" / "saved_model")
     request = ExportRequest(graph="die once", weights="w", dataset="d", out=out)
-    assert gauge.export(request) == Path(out)
+    assert gauge.export(request).path == Path(out)
 
 
 def test_a_process_that_dies_is_an_error_and_the_next_question_starts_another(
@@ -199,7 +199,7 @@ def test_an_export_that_dies_leaves_what_was_there(gauge: ModelProcess, tmp_path
     assert (folder / "saved_model" / "fingerprint.pb").read_text() == "before"
     with pytest.raises(UserError, match="exists"):
         gauge.export(request("1"))
-    assert gauge.export(request("1", overwrite=True)) == folder / "saved_model"
+    assert gauge.export(request("1", overwrite=True)).path == folder / "saved_model"
 
 
 def test_an_interrupted_export_is_ended(gauge: ModelProcess, tmp_path: Path, monkeypatch):

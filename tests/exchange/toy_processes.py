@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 
 def answering(pipe, device, threads, log):
@@ -29,7 +30,9 @@ def answering(pipe, device, threads, log):
         elif graph == "full":
             pipe.send(("machine", "No space left on device"))
         elif kind == "export":
-            pipe.send(("done", asked["out"]))
+            same = {"images": 0, "difference": 0.0, "same_top1": 0}
+            made = {"path": Path(asked["out"]), "format": asked["format"], "size_bytes": 0}
+            pipe.send(("done", made | same))
         elif graph == "refuse":
             pipe.send(("user", f"no device {device!r}"))
         else:

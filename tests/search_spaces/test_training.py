@@ -104,6 +104,7 @@ def test_the_loss_falls_step_by_step(name, side, flops):
     ],
     ids=", ".join,
 )
+@pytest.mark.usefixtures("reloaded_here")
 def test_candidates_are_called_where_archsearch_is_not(names, tmp_path):
     models = [part for name in names for part in exported(name, tmp_path / name)]
     # -I: neither the working directory nor PYTHONPATH is searched.
@@ -133,7 +134,7 @@ def exported(name, folder):
             dataset=str(data),
             out=str(folder / "model"),
         )
-    )
+    ).path
     prepared = load(data)
     images = prepared.test.images[:7]
     x = (images - np.float32(prepared.mean)) / np.float32(prepared.std)

@@ -16,6 +16,7 @@ from archsearch.study import catalogue as studies
 from archsearch.study import winner as exporting
 from archsearch.study.events import Notice
 from archsearch.study.winner import export_study
+from archsearch.testing.fake_gauge import FakeGauge
 from tests.world import World
 
 
@@ -26,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[exporting.ExportRequest]:
     class Process(ModelProcess):
         def export(self, request):
             requests.append(request)
-            return Path(request.out)
+            return FakeGauge(lambda graph: 1.0).export(request)
 
     monkeypatch.setattr(exporting, "ModelProcess", Process)
     return requests
@@ -46,7 +47,8 @@ def study(tmp_path: Path) -> str:
 
 def test_exports_the_winners_best_training(study: str, asked, tmp_path: Path):
     result = studies.load_result(study, home=tmp_path)
-    path = export_study(study, home=tmp_path)
+    [made] = export_study(study, home=tmp_path)
+    path = made.path
     folder = StudyFolder(tmp_path, study)
     assert path == folder.exports / "saved_model"
     assert asked[0].weights == str(folder.weights(result.best_key))
@@ -57,16 +59,35 @@ def test_exports_the_winners_best_training(study: str, asked, tmp_path: Path):
 
 
 def test_a_place_of_the_users_own_is_not_overwritten_unasked(study: str, asked, tmp_path: Path):
-    export_study(study, home=tmp_path, form="keras", out=tmp_path / "x.keras")
+    export_study(study, home=tmp_path, forms=["keras"], out=tmp_path / "x.keras")
     assert (asked[0].format, asked[0].overwrite) == ("keras", False)
     assert studies.load_result(study, home=tmp_path).exports == {}
+
+
+def test_several_formats_go_into_one_folder_and_are_all_checked_first(study: str, asked, tmp_path):
+    told = []
+    out = tmp_path / "models"
+    made = export_study(
+        study, home=tmp_path, forms=["keras", "saved_model"], out=out, on_exported=told.append
+    )
+    assert [each.path for each in made] == [out / "model.keras", out / "saved_model"]
+    assert told == list(made)
+    assert studies.load_result(study, home=tmp_path).exports == {}
+    export_study(study, home=tmp_path, forms=["keras", "saved_model"])
+    assert list(studies.load_result(study, home=tmp_path).exports) == ["keras", "saved_model"]
+    (out / "saved_model").mkdir()
+    (out / "saved_model" / "mine.txt").write_text("mine")
+    asked.clear()
+    with pytest.raises(UserError, match="saved_model exists; give another --out"):
+        export_study(study, home=tmp_path, forms=["keras", "saved_model"], out=out)
+    assert asked == []
 
 
 def test_what_is_missing_is_named(study: str, asked, tmp_path: Path):
     with pytest.raises(UserError, match="did you mean"):
         export_study(study + "x", home=tmp_path)
     with pytest.raises(UserError, match="no format"):
-        export_study(study, home=tmp_path, form="onnx")
+        export_study(study, home=tmp_path, forms=["onnxx"])
     for path in (StudyFolder(tmp_path, study).path / "weights").iterdir():
         path.unlink()
     with pytest.raises(ArchsearchError, match=r"weights of .* are gone"):

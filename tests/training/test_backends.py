@@ -220,6 +220,7 @@ def test_all_learn_and_answer_as_tensorflow_does(backend, which, of_tensorflow, 
 
 
 @pytest.mark.parametrize("backend", [installed("torch")])
+@pytest.mark.usefixtures("reloaded_here")
 def test_what_it_has_trained_tensorflow_exports(backend, colour_dataset, tmp_path):
     import tensorflow as tf
 
@@ -241,7 +242,7 @@ def test_what_it_has_trained_tensorflow_exports(backend, colour_dataset, tmp_pat
             dataset=str(colour_dataset),
             out=str(tmp_path / "model"),
         )
-    )
+    ).path
     model = tf.saved_model.load(str(out))
     answer = model.serve(tf.constant(data.val.images))
     np.testing.assert_array_equal(answer["class_index"].numpy(), answers)

@@ -166,7 +166,7 @@ def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
         out=str(tmp_path / "model"),
     )
     with ModelProcess(log=tmp_path / "log") as process:
-        model = tf.saved_model.load(str(process.export(request)))
+        model = tf.saved_model.load(str(process.export(request).path))
     said = model.serve(data.val.images)["probabilities"].numpy()
     losses = -np.log(said[np.arange(len(said)), data.val.labels])
     assert losses.mean() == pytest.approx(float(loss), rel=1e-4)

@@ -183,7 +183,7 @@ def _rules(rules: Mapping[str, Any]) -> Iterator[str]:
 def _preprocessing(trained: Trained) -> Iterator[str]:
     height, width, channels = trained.input
     kind = "grey" if channels == 1 else "RGB" if channels == 3 else f"{channels} channels"
-    resize = trained.about.get("resize", "crop")
+    resize = trained.resize
     how = {
         "crop": "scaled to cover the size and cut off at the edges (bicubic)",
         "squash": "each side scaled by itself (bicubic)",
@@ -220,7 +220,7 @@ def _loading(trained: Trained, form: Format, name: str) -> str:
         "## How to use it",
         f"With archsearch:\n\n```sh\narchsearch predict {name} {IMAGE}\n```",
     ]
-    resize = trained.about.get("resize", "crop")
+    resize = trained.resize
     found = programs(form, name, input=trained.input, classes=trained.classes, resize=resize)
     lines += [
         f"With {runtime}, without archsearch:\n\n```python\n{code}```"

@@ -45,7 +45,11 @@ class Trained:
         mean: of the training images (0 to 255), one number a channel.
         std: likewise their standard deviation.
         dataset: its name.
-        sample: real images (n, height, width, channels), uint8.
+        sample: validation images (n, height, width, channels), uint8: answers are compared on these.
+        labels: their classes (n,), as numbers.
+        calibration: training images, likewise: what ranges of values are read from, where a format
+            rounds them.
+        resize: how images of another shape got to the network's, `crop` or `squash`.
         about: what else the model is to say of itself, as JSON values: how images are read, which
             training it holds, the data's digest.
     """
@@ -57,6 +61,9 @@ class Trained:
     std: tuple[float, ...]
     dataset: str
     sample: "npt.NDArray[np.uint8]"
+    labels: "npt.NDArray[np.int64]"
+    calibration: "npt.NDArray[np.uint8]"
+    resize: str = "crop"
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,6 +83,7 @@ class Trained:
             "mean": list(self.mean),
             "std": list(self.std),
             "dataset": self.dataset,
+            "resize": self.resize,
             **self.about,
             "graph": json.loads(to_json(self.graph)),
         }
@@ -104,7 +112,7 @@ class Format(Protocol):
 
     @property
     def name(self) -> str:
-        """What `--format` calls it, such as `saved_model`; the entry point's name."""
+        """What `--format` calls it, such as `saved_model` or `onnx-int8`; the entry point's name."""
         ...
 
     @property
@@ -115,6 +123,15 @@ class Format(Protocol):
     @property
     def needs(self) -> tuple[Need, ...]:
         """Packages that must be there to write a model and to call it."""
+        ...
+
+    @property
+    def exact(self) -> bool:
+        """Whether answers are the trained network's but for the last digits of floats.
+
+        Where they are not, as numbers are rounded to 8 bits, what that costs on all validation images is
+        measured and said.
+        """
         ...
 
     def write(self, trained: Trained, out: "Path") -> None:

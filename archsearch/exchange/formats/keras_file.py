@@ -32,6 +32,7 @@ probabilities = np.asarray(model(images, training=False))
 """
         }
     )
+    exact = True
     needs = (Need("keras", "keras"),)
 
     def write(self, trained: Trained, out: Path) -> None:

@@ -21,9 +21,10 @@ EXTRA: Final = "assets.extra"
 
 
 class SavedModel:
-    """A folder; `serve` takes uint8 images and gives `probabilities`, `class_index` and `class_name`.
+    """A folder; each entry point says what it takes (ENTRY_POINTS) and refuses what it does not.
 
-    `predict` gives the first two: XLA, which compiles for devices and servers, knows no text.
+    All give `probabilities` and `class_index`, and all but `predict` the `class_name`: XLA, which compiles
+    for devices and servers, knows no text. FACTS_FILE in EXTRA is the model's card.
     """
 
     name = "saved_model"
@@ -39,12 +40,14 @@ probabilities = answer["probabilities"].numpy()
 """
         }
     )
+    exact = True
     needs = (Need("tensorflow", "tensorflow"),)
 
     def write(self, trained: Trained, out: Path) -> None:
         """Write the folder."""
         import tensorflow as tf
 
+        from archsearch.exchange.formats.entry_points import ENTRY_POINTS, entry_points
         from archsearch.exchange.formats.keras_network import keras_network
 
         # Inference needs none of Keras's own grouped convolution, which is XLA's, compiled anew for
@@ -67,20 +70,18 @@ probabilities = answer["probabilities"].numpy()
             return {**answer, "class_name": tf.gather(module.names, answer["class_index"])}
 
         spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
-        traced = {"input_signature": [spec], "autograph": False}
-        module.serve = tf.function(named, **traced)
-        module.predict = tf.function(numbers, **traced)
+        signatures = entry_points(trained, named)
+        signatures["predict"] = tf.function(numbers, input_signature=[spec], autograph=False)
+        for name, function in signatures.items():
+            setattr(module, name, function)
         # `serve` is the name; TensorFlow Serving and others look for the default one.
-        signatures = {
-            "serve": module.serve,
-            "serving_default": module.serve,
-            "predict": module.predict,
-        }
+        signatures["serving_default"] = signatures["serve"]
         out.mkdir(exist_ok=True)
         with no_pattern(out) as folder:
             tf.saved_model.save(module, str(folder), signatures=signatures)
         (out / EXTRA).mkdir(exist_ok=True)
-        (out / EXTRA / FACTS_FILE).write_text(trained.facts(), encoding="utf-8")
+        card = {"takes": ENTRY_POINTS, **json.loads(trained.facts())}
+        (out / EXTRA / FACTS_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Load the folder and return the answers of its `serve` signature.
@@ -88,6 +89,10 @@ probabilities = answer["probabilities"].numpy()
         Raises:
             ArchsearchError: the class names are not those of the numbers.
         """
+        if (
+            images.max(initial=0) <= 1
+        ):  # black, which `serve` takes for a mistake; here they are bytes for sure
+            return np.asarray(serving(out, "predict")(images)["probabilities"])
         answer = {name: tensor.numpy() for name, tensor in serving(out)(images).items()}
         classes = json.loads((out / EXTRA / FACTS_FILE).read_text(encoding="utf-8"))["classes"]
         if [name.decode() for name in answer["class_name"]] != [
@@ -122,8 +127,8 @@ probabilities = answer["probabilities"].numpy()
         return get_weights(model, graph)
 
 
-def serving(out: Path, signature: str = "serve") -> Callable[[Any], Mapping[str, Any]]:
-    """Load a folder; return what gives the tensors that a signature answers to uint8 images."""
+def serving(out: Path, entry: str = "serve") -> Callable[[Any], Mapping[str, Any]]:
+    """Load a folder; return what gives the tensors that an entry point answers to uint8 images."""
     import tensorflow as tf
 
     with no_pattern(out) as folder:
@@ -131,7 +136,7 @@ def serving(out: Path, signature: str = "serve") -> Callable[[Any], Mapping[str,
 
     def serve(images: Any) -> Mapping[str, Any]:
         # Its weights live as long as the module.
-        answer: Mapping[str, Any] = module.signatures[signature](images=tf.constant(images))
+        answer: Mapping[str, Any] = module.signatures[entry](images=tf.constant(images))
         return answer
 
     return serve

@@ -6,18 +6,21 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from archsearch.exchange.cards.beside import card_path
+from archsearch.data.dataset import load
+from archsearch.exchange.cards.beside import card_path, write_card
 from archsearch.exchange.cards.card import card
 from archsearch.exchange.cards.judged import Judged
 from archsearch.exchange.cards.usage import ShowsUse
-from archsearch.exchange.export import ExportRequest, export
+from archsearch.exchange.export import ExportRequest, read_trained
 from archsearch.exchange.formats.format import Trained, file_name
 from archsearch.exchange.formats.keras_file import KERAS_FILE
 from archsearch.exchange.formats.registry import load_formats
@@ -31,6 +34,8 @@ from tests.networks import vgg_like
 from tests.third_party.example.archsearch_example.npz import NPZ
 
 SHOWN = [name for name, form in sorted(load_formats().items()) if isinstance(form, ShowsUse)]
+QUICK = ("keras", "saved_model")
+EACH = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SHOWN]
 ABOUT = {
     "network": "small | net",
     "training": {
@@ -46,7 +51,7 @@ ABOUT = {
         "obeyed": [],
     },
     "data": {"digest": "0123456789abcdef", "counts": {"test": 20, "train": 1000, "val": 40}},
-    "resize": "squash", "ranges": {"I": {"low": 0, "high": 4095}},
+    "ranges": {"I": {"low": 0, "high": 4095}},
 }  # fmt: skip
 
 
@@ -63,7 +68,7 @@ def judged() -> Judged:
 
 
 def example() -> Trained:
-    return replace(FormatCase().example(), about=ABOUT)
+    return replace(FormatCase().example(), about=ABOUT, resize="squash")
 
 
 def test_it_says_which_training_it_is_of_and_what_the_network_comes_to():
@@ -134,28 +139,32 @@ def asked(dataset, tmp_path_factory) -> ExportRequest:
     return request_for(vgg_like(), dataset, tmp_path_factory.mktemp("weights"))[0]
 
 
-def written(asked: ExportRequest, name: str, place) -> tuple[str, str]:
-    """Export, ask the model about a picture, and return the card's program and what it is to print."""
-    form = load_formats()[name]
-    out = export(replace(asked, format=name, out=str(place / "models" / file_name(form))))
-    card_at = card_path(out)
+def written(asked: ExportRequest, name: str, place) -> tuple[str, str, Path]:
+    """Write a model and its card; return the card's program, what it is to print, and where it runs."""
+    form, trained = load_formats()[name], read_trained(asked)
+    out = place / file_name(form)
+    trained = replace(trained, about={"format": name, **trained.about})
+    form.write(trained, out)
+    card_at = write_card(trained, form, out, load(Path(asked.dataset)).test)
+    assert card_at == card_path(out)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 200, (40, 24, 3), np.uint8)
     pixels[:, :12] += 50
     Image.fromarray(pixels).save(card_at.parent / "image.jpg")
     (found,) = predict(open_model(out), [card_at.parent / "image.jpg"])
     [program] = re.findall(r"```python\n(.*?)```", card_at.read_text(encoding="utf-8"), re.DOTALL)
-    return program, f"{found.classes[0]} {found.probabilities[0]:.3f}"
+    return program, f"{found.classes[0]} {found.probabilities[0]:.3f}", card_at.parent
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", EACH)
 def test_its_program_answers_as_predict(name, asked, tmp_path, monkeypatch):
-    program, wanted = written(asked, name, tmp_path)
-    place = tmp_path / "models"
-    monkeypatch.chdir(place / file_name(load_formats()[name]) if name == "saved_model" else place)
+    program, wanted, place = written(asked, name, tmp_path)
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn their users of what they are going to do
         exec(program, {})
     answer, share = printed.getvalue().split()
     assert f"{answer} {float(share):.3f}" == wanted
@@ -165,11 +174,10 @@ def test_its_program_answers_as_predict(name, asked, tmp_path, monkeypatch):
 @pytest.mark.keras
 @pytest.mark.parametrize("name", SHOWN)
 def test_its_program_needs_no_archsearch(name, asked, tmp_path):
-    program, wanted = written(asked, name, tmp_path)
-    place = tmp_path / "models"
+    program, wanted, place = written(asked, name, tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.modules['archsearch'] = None\n{program}"],
-        cwd=place / file_name(load_formats()[name]) if name == "saved_model" else place,
+        cwd=place,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
         text=True,

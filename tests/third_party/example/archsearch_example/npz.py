@@ -18,6 +18,7 @@ HELD = (ops.Input, ops.Conv, ops.BatchNorm, ops.Activation, ops.GlobalPool, ops.
 class Npz:
     name = "npz"
     suffix = ".npz"
+    exact = True
     needs = (Need("numpy", "numpy"),)
 
     def write(self, trained: Trained, out: Path) -> None:

@@ -1,0 +1,92 @@
+"""A PyTorch program, as `torch.export` writes it: it loads with PyTorch alone, on any device of its."""
+
+import warnings
+from collections import defaultdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
+from archsearch.exchange.formats.read_back import Answers
+
+
+class TorchProgram:
+    """A file; `torch.export.load(file).module()` takes uint8 images (n, height, width, channels).
+
+    It gives probabilities (n, classes). FACTS_FILE is among its extra files.
+    """
+
+    name = "torch"
+    suffix = ".pt2"
+    exact = True
+    usage = MappingProxyType(
+        {
+            "PyTorch": """
+import torch
+
+module = torch.export.load(path).module()
+with torch.no_grad():
+    probabilities = module(torch.from_numpy(images.copy())).numpy()
+"""
+        }
+    )
+    needs = (Need("torch", "archsearch[torch]"),)
+
+    def write(self, trained: Trained, out: Path) -> None:
+        """Write the file."""
+        import torch
+
+        images = torch.zeros((2, *trained.input), dtype=torch.uint8)
+        batch = torch.export.Dim("batch", min=1)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of its own insides, and of weights that are laid out anew
+            program = torch.export.export(
+                torch_module(trained), (images,), dynamic_shapes=({0: batch},)
+            )
+            torch.export.save(program, out, extra_files={FACTS_FILE: trained.facts()})
+
+    def call(self, out: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Load the file and return its answers."""
+        return np.asarray(self.load(out)(images))
+
+    def load(self, out: Path) -> Answers:
+        """Load the file likewise; its module answers."""
+        import torch
+
+        module = torch.export.load(out).module()
+
+        def answer(images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+            with torch.no_grad():
+                return np.asarray(module(torch.from_numpy(np.array(images))))
+
+        return answer
+
+
+def torch_module(trained: Trained) -> Any:
+    """Return the PyTorch network as a module, from uint8 images to probabilities."""
+    import torch
+
+    from archsearch.training.lowering.torch_network import Network
+
+    weights: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    for key, value in trained.weights.items():
+        weights[key.rpartition(":")[0]].append(value)
+    network = Network(trained.graph, weights, auxiliary=False, device=torch.device("cpu"))
+    for tensor in (*network.kernels, *network.others):
+        tensor.requires_grad_(False)
+    shift, scale = map(torch.from_numpy, trained.preprocessing())
+
+    class Exported(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not looked into here
+        def forward(self, images: Any) -> Any:
+            x = ((images.to(torch.float32) - shift) / scale).permute(0, 3, 1, 2)
+            return torch.softmax(network(x, training=False)[0], dim=1)
+
+    return Exported().eval()
+
+
+TORCH: Final[Format] = TorchProgram()
