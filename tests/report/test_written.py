@@ -51,6 +51,7 @@ def test_one_file_is_written_and_mlflow_has_it(study: Path) -> None:
     assert kept.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_out_is_a_file_or_for_markdown_a_folder(study: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("archsearch.report.written.attach", lambda *_, **__: None)
     assert report(study, NAME, "--out", str(tmp_path / "mine.html")).exit_code == 0

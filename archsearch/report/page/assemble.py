@@ -10,6 +10,7 @@ from archsearch.report.page.anatomy import stage_by_stage
 from archsearch.report.page.chart import Section
 from archsearch.report.page.complexity import accuracy_and_cost
 from archsearch.report.page.compute import compute_spent
+from archsearch.report.page.confusion import mistakes
 from archsearch.report.page.edf import error_distribution
 from archsearch.report.page.influence import knobs_and_rules
 from archsearch.report.page.learning import learning
@@ -70,6 +71,7 @@ def _part(key: str, material: Material) -> StudyPart:
         learning(material),
         knobs_and_rules(material.influence),
         stage_by_stage(material),
+        mistakes(material.answers),
         rule_check(result),
         networks(result),
         cut_short(result),

@@ -12,6 +12,7 @@ from archsearch.errors import ArchsearchError
 from archsearch.ir.codec import from_json
 from archsearch.readings.plot import Profile, profile_bars
 from archsearch.report.analysis import Curve, all_curves
+from archsearch.report.page.confusion import Answers, answers_of
 from archsearch.report.page.influence import Influence, influence_of
 from archsearch.study.catalogue import load_result, opened_existing
 
@@ -28,6 +29,7 @@ class Material:
         numbers: of its trials, by the name of their network.
         curves: of the finalists, every seed's.
         profiles: by name: the winner, the baselines, and the best of the others.
+        answers: of the winner to the test images; a text: why it was not asked.
         influence: of knobs and rules on accuracy; empty where too few trials tell.
     """
 
@@ -36,6 +38,7 @@ class Material:
     numbers: Mapping[str, int] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    answers: Answers | str = ""
     influence: Influence = field(default_factory=Influence)
 
     @property
@@ -64,6 +67,7 @@ def read_material(name: str, *, home: Path) -> Material:
         numbers=_numbers(trials),
         curves=all_curves(result, home=home),
         profiles=_profiles(result, StudyFolder(home, name)),
+        answers=answers_of(result, StudyFolder(home, name)),
         influence=influence_of(facts, trials),
     )
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from archsearch.archive.design import Departure
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.leaderboard import Row, StudyResult
@@ -11,6 +13,7 @@ from archsearch.archive.orders import Spending
 from archsearch.readings.plot import Bar, Profile
 from archsearch.recipes.named import find_recipe
 from archsearch.report.analysis import Curve
+from archsearch.report.page.confusion import Answers
 from archsearch.report.page.influence import Influence, RuleEffect
 from archsearch.report.page.material import Material
 from archsearch.settings import RunSettings
@@ -83,6 +86,19 @@ def profile(name: str, *flops: int) -> Profile:
     return Profile(name, bars, sum(b.activation_bytes for b in bars), 60, sum(flops))
 
 
+def answers() -> Answers:
+    """Sixty answers, most of them right; class names that would be markup."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    scores = rng.normal(size=(60, 3)) + 2.0 * np.eye(3)[labels]
+    powers = np.exp(scores)
+    return Answers(
+        key="final-0001-seed1", classes=("one", "two", NASTY), labels=labels,
+        probabilities=powers / powers.sum(1, keepdims=True),
+        images=rng.integers(0, 256, (60, 8, 8, 1), np.uint8),
+    )  # fmt: skip
+
+
 def material(study: str = "study-one", **changes: Any) -> Material:
     made = Material(
         home=Path("mlruns"),
@@ -97,6 +113,7 @@ def material(study: str = "study-one", **changes: Any) -> Material:
             "trial-0001": profile(NASTY, 5, 10, 4),
             "trial-0000": profile("net", 6, 9),
         },
+        answers=answers(),
         influence=Influence(
             knobs={"depth1": 0.7, "cardinality": 0.3},
             rules={"resnext.groups": 1.0},

@@ -91,7 +91,7 @@ def test_every_chart_is_drawn_and_nothing_is_said_or_asked_for(opened: Opened) -
     assert set(marks) == {
         f"s1-{key}"
         for key in ("complexity", "pareto", "edf", "curves", "progress", "importance",
-                    "dependence", "anatomy", "spending")
+                    "dependence", "anatomy", "spending", "confusion", "calibration")
     }  # fmt: skip
     assert {key for key, count in marks.items() if count < 2} == set()
     assert opened.said() == []
@@ -125,6 +125,7 @@ def test_the_dark_page_has_contrast(window: Opened, file: Path) -> None:
     assert window.violations() == []
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_dark_and_paper_have_colours_of_their_own(window: Opened, file: Path) -> None:
     found = []
@@ -222,7 +223,7 @@ def test_a_network_opens_by_keyboard_and_closes(opened: Opened) -> None:
 def test_studies_stand_side_by_side(window: Opened, tmp_path: Path) -> None:
     made: list[Any] = [material(), material("study-two")]
     window.open(write_page(html(assemble(made), written=datetime.now()), tmp_path / "two.html"))
-    assert window.script("return document.documentElement.dataset.drawn") == str(2 * 9 + 2)
+    assert window.script("return document.documentElement.dataset.drawn") == str(2 * 11 + 2)
     assert window.said() == []
     # A network picked in one study is not picked in another.
     box = window.page.driver.find_elements("css selector", "input.words")[1]
