@@ -37,7 +37,7 @@ def compute_spent(result: StudyResult) -> Section | None:
             Passage(
                 lines=(
                     f"{format_count(spent.total)} training FLOPs in {counted(trainings, 'training')} of "
-                    f"{counted(len(result.rows), 'network')}, {format_duration(result.wall_s)}, of which "
+                    f"{counted(len(result.rows), 'network')}, {format_duration(result.wall_s)}; "
                     f"{100 * result.training_share:.0f} % of the workers' time in training steps.",
                 )
             ),

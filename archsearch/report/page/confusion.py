@@ -147,7 +147,8 @@ def _matrix(scores: Classification) -> Chart:
 
 def _heat(values: Sequence[dict[str, Any]], names: Sequence[str]) -> Spec:
     side = 26 * len(names)
-    x = {"field": "answer", "type": "nominal", "sort": list(names), "title": "answer"}
+    x = {"field": "answer", "type": "nominal", "sort": list(names), "title": "answer",
+         "axis": {"labelAngle": -45}}  # fmt: skip
     y = {"field": "class", "type": "nominal", "sort": list(names), "title": "class"}
     share = {
         "field": "share",

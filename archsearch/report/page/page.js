@@ -109,6 +109,10 @@
     openNetwork(button.closest("table").dataset.study, button.closest("tr").dataset.name);
   });
 
+  // No form closes it: MLflow shows the page in a frame that may send none.
+  const dialog = document.getElementById("network");
+  dialog.querySelector("button.close").addEventListener("click", () => dialog.close());
+
   // --- tables that are sorted -----------------------------------------------------------------------
 
   function sortBy(table, place, sign) {
@@ -172,7 +176,13 @@
   const rowsOf = ({ fields, rows }) => rows.map((row) => Object.fromEntries(fields.map((f, n) => [f, row[n]])));
   const datasets = data.datasets.map(rowsOf);
 
-  const drawn = Object.entries(data.charts).map(([id, { spec, dataset }]) =>
-    draw(document.getElementById(id), { ...spec, data: { values: datasets[dataset] } }));
-  Promise.all(drawn).then(() => { document.documentElement.dataset.drawn = String(drawn.length); });
+  // One after another, from the top: the first is there while the others are drawn.
+  (async () => {
+    const charts = Object.entries(data.charts);
+    for (const [id, { spec, dataset }] of charts) {
+      await draw(document.getElementById(id), { ...spec, data: { values: datasets[dataset] } });
+      await new Promise((next) => { setTimeout(next); });
+    }
+    document.documentElement.dataset.drawn = String(charts.length);
+  })();
 })();

@@ -58,6 +58,19 @@ class Opened:
             ".map(r => r.dataset.name)"
         )
 
+    def bubble(self) -> tuple[Any, int, int]:
+        """The chart of accuracy against FLOPs, and where a bubble lies, in pixels from its middle."""
+        chart = self.page.driver.find_element("css selector", "#s1-complexity svg")
+        self.script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
+        across, down = self.script(
+            "const b = [...document.querySelectorAll('#s1-complexity .mark-symbol.role-mark path')];"
+            "const r = b.at(-1).getBoundingClientRect();"
+            "const s = arguments[0].getBoundingClientRect();"
+            "return [r.x + r.width / 2 - s.x - s.width / 2, r.y + r.height / 2 - s.y - s.height / 2]",
+            chart,
+        )
+        return chart, int(across), int(down)
+
     def click(self, selector: str, place: int = 0) -> None:
         self.script(f"document.querySelectorAll(arguments[0])[{place}].click()", selector)
 
@@ -190,19 +203,29 @@ def test_words_pick_networks_in_all_charts(opened: Opened) -> None:
 def test_a_rectangle_picks_networks(opened: Opened) -> None:
     from selenium.webdriver import ActionChains
 
-    chart = opened.page.driver.find_element("css selector", "#s1-complexity svg")
-    opened.script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", chart)
-    box = opened.script(
-        "const b = document.querySelector('#s1-complexity .mark-symbol.role-mark"
-        " path[transform]'); const r = b.getBoundingClientRect();"
-        "const s = arguments[0].getBoundingClientRect();"
-        "return [r.x + r.width / 2 - s.x - s.width / 2, r.y + r.height / 2 - s.y - s.height / 2]",
-        chart,
-    )
+    chart, across, down = opened.bubble()
     drag = ActionChains(opened.page.driver, duration=60)
-    drag.move_to_element_with_offset(chart, int(box[0]) - 40, int(box[1]) - 40).click_and_hold()
+    drag.move_to_element_with_offset(chart, across - 40, down - 40).click_and_hold()
     drag.move_by_offset(40, 40).move_by_offset(40, 40).release().perform()
     opened.page.until("fewer networks", lambda: 0 < len(opened.names()) < 6)
+
+
+@pytest.mark.slow
+def test_a_bubble_says_what_it_is_and_opens(opened: Opened) -> None:
+    from selenium.webdriver import ActionChains
+
+    chart, across, down = opened.bubble()
+    moved = ActionChains(opened.page.driver, duration=60)
+    moved.move_to_element_with_offset(chart, across, down).perform()
+    tip = "document.getElementById('vg-tooltip-element')?.innerText ?? ''"
+    text = opened.page.until("tooltip", lambda: opened.script(f"return {tip}"))
+    for wanted in ("network", "knobs", "FLOPs"):
+        assert wanted in text
+    moved.click().perform()
+    dialog = "document.getElementById('network')"
+    opened.page.until("network", lambda: opened.script(f"return {dialog}.open"))
+    assert opened.script(f"return {dialog}.querySelector('h2').textContent") in text
+    assert len(opened.names()) == 6  # a click picks nothing
 
 
 @pytest.mark.slow
@@ -216,6 +239,10 @@ def test_a_network_opens_by_keyboard_and_closes(opened: Opened) -> None:
     for wanted in ("net trial-0000", "300,000", "cardinality", "stage2"):
         assert wanted in text
     opened.page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert opened.script(f"return {dialog}.open") is False
+    button.send_keys(Keys.ENTER)
+    assert opened.script(f"return {dialog}.open") is True
+    opened.page.driver.switch_to.active_element.send_keys(Keys.ENTER)  # Close has the focus
     assert opened.script(f"return {dialog}.open") is False
 
 
