@@ -198,9 +198,6 @@ def _calibration(scores: Classification) -> Chart:
         {"images": n, "confidence": round(100 * sure, 3), "accuracy": round(100 * true, 3)}
         for n, sure, true in found.bins
     ]
-    x = axis("confidence", "confidence, %", scale={"domain": [0, 100]})
-    y = axis("accuracy", "accuracy, %", scale={"domain": [0, 100]})
-    ends = [{"confidence": end, "accuracy": end} for end in (0, 100)]
     return Chart(
         key="calibration",
         title="Calibration",
@@ -208,28 +205,7 @@ def _calibration(scores: Classification) -> Chart:
             f"Accuracy against the winner's own confidence: the expected calibration error is "
             f"{100 * found.ece:.1f} points."
         ),
-        spec=spec_of(
-            values,
-            layer=[
-                {
-                    "data": {"values": ends},
-                    "mark": {"type": "line", "strokeDash": [4, 4], "color": "var(--soft)",
-                             "aria": False},
-                    "encoding": {"x": x, "y": y},
-                },
-                {"mark": {"type": "line", "aria": False}, "encoding": {"x": x, "y": y}},
-                {
-                    "mark": {"type": "point", "filled": True},
-                    "encoding": {
-                        "x": x, "y": y,
-                        "size": {"field": "images", "type": "quantitative", "legend": None,
-                                 "scale": {"range": [30, 500]}},
-                        "tooltip": tips(("images", "images", "d"), ("confidence", "confidence, %", ".1f"),
-                                        ("accuracy", "accuracy, %", ".1f")),
-                    },
-                },
-            ],
-        ),
+        spec=_reliability(values),
         numbers=Numbers(
             title="Calibration in numbers",
             heads=(">images", ">confidence, %", ">accuracy, %"),
@@ -240,6 +216,35 @@ def _calibration(scores: Classification) -> Chart:
             f"(Guo et al. 2017) {100 * found.ece:.1f} points, Brier score {found.brier:.3f}, mean "
             f"negative log-likelihood {found.nll:.3f}."
         ),
+    )  # fmt: skip
+
+
+def _reliability(values: Sequence[dict[str, Any]]) -> Spec:
+    x = axis("confidence", "confidence, %", scale={"domain": [0, 100]})
+    y = axis("accuracy", "accuracy, %", scale={"domain": [0, 100]})
+    size = {
+        "field": "images", "type": "quantitative", "legend": None, "scale": {"range": [30, 500]},
+    }  # fmt: skip
+    tooltip = tips(
+        ("images", "images", "d"), ("confidence", "confidence, %", ".1f"),
+        ("accuracy", "accuracy, %", ".1f"),
+    )  # fmt: skip
+    return spec_of(
+        values,
+        encoding={"x": x, "y": y},
+        layer=[
+            {
+                "data": {"values": [{"confidence": end, "accuracy": end} for end in (0, 100)]},
+                "mark": {
+                    "type": "line", "strokeDash": [4, 4], "color": "var(--soft)", "aria": False,
+                },
+            },
+            {"mark": {"type": "line", "aria": False}},
+            {
+                "mark": {"type": "point", "filled": True},
+                "encoding": {"size": size, "tooltip": tooltip},
+            },
+        ],
     )  # fmt: skip
 
 
