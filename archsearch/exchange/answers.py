@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from archsearch.errors import ArchsearchError, one_line
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.training.devices import cores
 from archsearch.training.processes import leave_if_imported, start
+
+MOST: Final = 2000
+"""Images asked about at most: a page is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +33,15 @@ class AnswersRequest:
     """Folder of the prepared dataset."""
 
 
-def ask_about_test(request: AnswersRequest) -> npt.NDArray[np.float64]:
-    """Return the probabilities, (test images, classes), on this machine's processor.
+class Answered(NamedTuple):
+    """What was asked, by the images' numbers in the test split, and the probabilities, (images, classes)."""
+
+    images: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+
+def ask_about_test(request: AnswersRequest) -> Answered:
+    """Ask about the test images, of more than MOST about evenly chosen ones, on this machine's processor.
 
     Raises:
         ArchsearchError: something is missing or damaged, or the process died.
@@ -50,7 +60,7 @@ def ask_about_test(request: AnswersRequest) -> npt.NDArray[np.float64]:
             child.process.join()
     if kind != "done":
         raise ArchsearchError(str(found))
-    return np.asarray(found, np.float64)
+    return Answered(*found)
 
 
 @contextlib.contextmanager
@@ -77,9 +87,11 @@ def _child(pipe: Connection, asked: dict[str, Any], threads: int, log: str) -> N
     end_at_once()
 
 
-def _answers(request: AnswersRequest) -> npt.NDArray[np.float64]:
+def _answers(request: AnswersRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     trained = read_trained(ExportRequest(**asdict(request), out=""))
     images = load(Path(request.dataset)).test.images
-    if not len(images):
-        return np.zeros((0, len(trained.classes)))
-    return trained_probabilities(replace(trained, sample=np.asarray(images)))
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(MOST, len(images))).astype(np.int64))
+    if not len(chosen):
+        return chosen, np.zeros((0, len(trained.classes)))
+    sample = np.stack([np.asarray(images[index]) for index in chosen])
+    return chosen, trained_probabilities(replace(trained, sample=sample))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import StudyFolder
-from archsearch.data.dataset import load
+from archsearch.data.dataset import load, read_facts
 from archsearch.errors import ArchsearchError
 from archsearch.exchange.answers import AnswersRequest, ask_about_test
 from archsearch.report.page.chart import (
@@ -45,13 +45,17 @@ class Answers:
     Attributes:
         key: of its training whose weights are kept.
         classes: their names.
+        numbers: (n,) of the images in the test split.
+        of: how many test images there are.
         labels: (n,) the right classes.
         probabilities: (n, classes).
         images: (n, height, width, channels) bytes.
     """
 
     key: str
-    classes: tuple[str, ...]
+    classes: Sequence[str]
+    numbers: npt.NDArray[np.int64]
+    of: int
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
     images: npt.NDArray[np.uint8]
@@ -76,17 +80,19 @@ def answers_of(result: StudyResult, folder: StudyFolder) -> Answers | str:
             weights=str(folder.weights(key)),
             dataset=str(images),
         )
-        probabilities, data = ask_about_test(request), load(images)
+        asked, test = ask_about_test(request), load(images).test
     except ArchsearchError as error:  # what is damaged costs this part alone
         return str(error)
-    if not len(data.test):
+    if not len(test):
         return "there are no test images"
     return Answers(
         key=key,
-        classes=data.classes,
-        labels=np.asarray(data.test.labels, np.int64),
-        probabilities=probabilities,
-        images=np.asarray(data.test.images),
+        classes=read_facts(images)["classes"],
+        numbers=asked.images,
+        of=len(test),
+        labels=np.asarray(test.labels, np.int64)[asked.images],
+        probabilities=asked.probabilities,
+        images=np.stack([np.asarray(test.images[number]) for number in asked.images]),
     )
 
 
@@ -107,9 +113,10 @@ def _part(*blocks: Block) -> Section:
 
 
 def _summary(found: Answers, scores: Classification) -> Passage:
+    evenly = "" if scores.images == found.of else f", evenly chosen of {found.of:,},"
     return Passage(
         lines=(
-            f"Of {scores.images} test images the winner names {100 * scores.accuracy:.1f} % right (95 %: "
+            f"Of {scores.images} test images{evenly} the winner names {100 * scores.accuracy:.1f} % right (95 %: "
             f"{100 * scores.low:.1f} to {100 * scores.high:.1f}), balanced over the classes "
             f"{100 * scores.balanced_accuracy:.1f} %. This is training {found.key}, whose weights are kept "
             "for export; the test accuracy above is the mean over all of its trainings.",
@@ -267,11 +274,11 @@ def _surest(found: Answers) -> list[Block]:
 
 def _picture(found: Answers, index: int, answer: int, label: int) -> Picture:
     said, right = found.classes[answer], found.classes[label]
-    sure = found.probabilities[index, answer]
+    sure, number = found.probabilities[index, answer], found.numbers[index]
     return Picture(
         url=f"data:image/png;base64,{_png(found.images[index])}",
-        alt=f"test image {index}, a {right} taken for {said}",
-        lines=(f"{said}, {sure:.0%} sure", f"is {right}", f"test image {index}"),
+        alt=f"test image {number}, a {right} taken for {said}",
+        lines=(f"{said}, {sure:.0%} sure", f"is {right}", f"test image {number}"),
     )
 
 

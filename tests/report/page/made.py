@@ -93,7 +93,8 @@ def answers() -> Answers:
     scores = rng.normal(size=(60, 3)) + 2.0 * np.eye(3)[labels]
     powers = np.exp(scores)
     return Answers(
-        key="final-0001-seed1", classes=("one", "two", NASTY), labels=labels,
+        key="final-0001-seed1", classes=("one", "two", NASTY), numbers=np.arange(60), of=60,
+        labels=labels,
         probabilities=powers / powers.sum(1, keepdims=True),
         images=rng.integers(0, 256, (60, 8, 8, 1), np.uint8),
     )  # fmt: skip

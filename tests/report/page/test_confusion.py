@@ -44,11 +44,24 @@ def test_where_all_is_right_there_are_no_pictures_and_many_classes_have_no_matri
     classes = tuple(f"class {n}" for n in range(MOST_CLASSES + 1))
     labels = np.arange(len(classes))
     many = replace(
-        answers(), classes=classes, labels=labels, probabilities=np.eye(len(classes)),
+        answers(), classes=classes, labels=labels, numbers=labels, of=len(labels),
+        probabilities=np.eye(len(classes)),
         images=np.zeros((len(classes), 100, 100, 3), np.uint8),
     )  # fmt: skip
     assert blocks(many, "gallery") == []
     assert [chart.key for chart in blocks(many, "chart")] == ["calibration"]
+
+
+def test_what_was_left_out_of_many_images_is_said():
+    found = replace(answers(), numbers=10 * np.arange(60), of=600)
+    assert (
+        mistakes(found)
+        .blocks[0]
+        .lines[0]
+        .startswith("Of 60 test images, evenly chosen of 600, the winner names")
+    )
+    (gallery,) = blocks(found, "gallery")
+    assert all(picture.lines[2].endswith("0") for picture in gallery.pictures)
 
 
 def test_why_a_winner_is_not_asked_is_said(tmp_path):
