@@ -116,8 +116,8 @@ def _summary(found: Answers, scores: Classification) -> Passage:
     evenly = "" if scores.images == found.of else f", evenly chosen of {found.of:,},"
     return Passage(
         lines=(
-            f"Of {scores.images} test images{evenly} the winner names {100 * scores.accuracy:.1f} % right (95 %: "
-            f"{100 * scores.low:.1f} to {100 * scores.high:.1f}), balanced over the classes "
+            f"Of {scores.images} test images{evenly} the winner names {100 * scores.accuracy:.1f} % right "
+            f"(95 %: {100 * scores.low:.1f} to {100 * scores.high:.1f}), balanced over the classes "
             f"{100 * scores.balanced_accuracy:.1f} %. This is training {found.key}, whose weights are kept "
             "for export; the test accuracy above is the mean over all of its trainings.",
         )

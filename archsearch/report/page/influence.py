@@ -94,11 +94,12 @@ def influence_of(facts: StudyFacts, trials: Sequence[Trial]) -> Influence:
 
 
 def _accuracy(trial: Trial) -> float | None:
-    """Return the accuracy of a trial's longest training, if it came to its end and learnt."""
-    known = trial.best_known
-    if known is None or known.outcome is None or not known.outcome.learnt:
-        return None
-    return known.outcome.val_accuracy
+    """Return the accuracy of a trial's first training, if it came to its end and learnt.
+
+    A longer one that followed is another matter: only the best have one, and length is no knob.
+    """
+    outcome = trial.trainings[0].outcome
+    return outcome.val_accuracy if outcome is not None and outcome.learnt else None
 
 
 def _effect(rule: str, ended: Sequence[tuple[Trial, float]]) -> RuleEffect:
@@ -155,9 +156,9 @@ def _importance(found: Influence) -> Chart:
             ),
         ),
         note=(
-            f"Functional ANOVA (fANOVA) by a random forest over {found.tried} complete trials: the "
-            "share of each knob alone. Knobs sum to 100 %, and so do freed rules, which are judged by "
-            f"themselves.{few}"
+            f"Functional ANOVA (fANOVA) by a random forest over {found.tried} trials, by the first "
+            "training of each: the share of each knob alone. Knobs sum to 100 %, and so do freed "
+            f"rules, which are judged by themselves.{few}"
         ),
     )  # fmt: skip
 
