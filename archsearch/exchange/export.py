@@ -20,7 +20,7 @@ from archsearch.training.weights import load_weights
 
 DEFAULT_FORMAT: Final = "saved_model"
 _COMPARED: Final = 64
-"""Real images on which the reloaded model must agree."""
+"""Real images on which the reloaded model must agree; as many go through the network at a time."""
 _TOLERANCE: Final = 1e-3
 """The difference of two probabilities up to which exported and trained network agree."""
 _TRAINED_BY: Final = (Need("tensorflow", "tensorflow"),)
@@ -132,7 +132,7 @@ def why_no_export(form: Format) -> str | None:
 
 
 def trained_probabilities(trained: Trained) -> npt.NDArray[np.float64]:
-    """Return the probabilities of the network as it was trained, on its sample.
+    """Return the probabilities of the network as it was trained, on its sample: one image at least.
 
     Raises:
         ArchsearchError: the weights are another network's.
@@ -140,9 +140,12 @@ def trained_probabilities(trained: Trained) -> npt.NDArray[np.float64]:
     from archsearch.exchange.formats.keras_network import keras_network
 
     shift, scale = trained.preprocessing()
-    x = (trained.sample.astype(np.float32) - shift) / scale
     model = keras_network(trained, lowering="train")
-    logits = np.asarray(model(x, training=False), np.float64)
+    parts = [
+        model((images.astype(np.float32) - shift) / scale, training=False)
+        for images in np.array_split(trained.sample, -(-len(trained.sample) // _COMPARED))
+    ]
+    logits = np.concatenate([np.asarray(part, np.float64) for part in parts])
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
