@@ -22,7 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
-    from archsearch.exchange.comparison import Exported
+    from archsearch.exchange.checking.agreement import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation
     from archsearch.inference.predict import Prediction

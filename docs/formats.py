@@ -18,7 +18,7 @@ import numpy as np
 from archsearch.api import sample
 from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
-from archsearch.exchange.comparison import compared, size_of
+from archsearch.exchange.checking.agreement import compared, size_of
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.exchange.formats.format import Format, file_name
 from archsearch.exchange.formats.registry import find_format, load_formats

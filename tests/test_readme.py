@@ -209,7 +209,7 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     assert rule["effect"]["n"] == 2
     del shell.environment["ARCHSEARCH_SEARCH_FLOPS"]
     shell(shown("report", "resnext-20M-digits"))
-    assert list((shell.folder / "mlruns/studies/resnext-20M-digits/report").glob("*.md"))
+    assert list((shell.folder / "mlruns/studies/resnext-20M-digits/report").glob("*.html"))
     shell(shown("check", "resnext-20M-digits"))
     shell(shown("track", "resnext-20M-digits"))
     shell(shown("export", "resnext-20M-digits"))

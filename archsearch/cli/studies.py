@@ -10,7 +10,7 @@ from archsearch import api
 from archsearch.cli.options import home_option, json_option, print_json, say
 
 if TYPE_CHECKING:
-    from archsearch.exchange.comparison import Exported
+    from archsearch.exchange.checking.agreement import Exported
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
@@ -31,21 +31,39 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
     tables.show(results.leaderboard(result, home=home, most=top))
 
 
-@click.command(epilog="Example: archsearch report resnext-20M-digits --out report/")
-@click.argument("study")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: in the study.")
+@click.command(epilog="Example: archsearch report resnext-20M-digits --out report.html")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY…")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md"]),
+    default="html",
+    show_default=True,
+    help="One HTML file with everything in it, or Markdown with pictures beside it, of one study.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder, or an .html file; default: in the study, of several in the home.",
+)
 @home_option
 @json_option
-def report(study: str, out: Path | None, home: Path, as_json: bool) -> None:
-    """Write a study's report as Markdown: accuracy against FLOPs, learning curves, the table."""
-    from archsearch.archive.study_folder import StudyFolder
-    from archsearch.report.write import write_report
-    from archsearch.study.catalogue import load_result
+def report(
+    studies: tuple[str, ...], form: str, out: Path | None, home: Path, as_json: bool
+) -> None:
+    """Write a report: the verdict, accuracy against cost, learning curves, knobs, rules, all networks.
 
-    result = load_result(study, home=home)
-    path = write_report(result, home=home, out=out or StudyFolder(home, study).path / "report")
+    The HTML report of one study is logged to its run in MLflow, too, as report.html.
+    """
+    from archsearch.report.written import write_html, write_markdown
+
+    names = tuple(dict.fromkeys(studies))
+    write = write_html if form == "html" else write_markdown
+    path, lacking = write(names, home=home, out=out)
+    if lacking is not None:
+        say(f"not logged to MLflow: {lacking}", error=True)
     if as_json:
-        print_json({"study": study, "path": str(path)})
+        print_json({"studies": names, "format": form, "path": str(path)})
         return
     say(f"wrote {path}")
 

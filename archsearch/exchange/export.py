@@ -13,11 +13,11 @@ from archsearch.data.dataset import load, read_facts
 from archsearch.data.sources.deep import ranges_in
 from archsearch.errors import UserError
 from archsearch.exchange.cards.beside import write_card
-from archsearch.exchange.comparison import Exported, compared, size_of
+from archsearch.exchange.checking.agreement import Exported, compared, size_of
+from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.exchange.place import check_place, new_at
-from archsearch.exchange.reloading import answers_afresh
 from archsearch.ir.codec import from_json
 from archsearch.training.weights import load_weights
 

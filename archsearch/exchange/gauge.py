@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from archsearch.exchange.comparison import Exported
+from archsearch.exchange.checking.agreement import Exported
 from archsearch.exchange.export import ExportRequest
 from archsearch.exchange.latency import Latency, LatencyRequest
 

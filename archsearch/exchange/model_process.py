@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from archsearch.errors import ArchsearchError, MachineError, UserError
-from archsearch.exchange.comparison import Exported
+from archsearch.exchange.checking.agreement import Exported
 from archsearch.exchange.device_choice import checked_device, choose_device
 from archsearch.exchange.export import ExportRequest, check_out, export
 from archsearch.exchange.latency import Call, Latency, LatencyRequest, exported_call, measure

@@ -77,6 +77,7 @@ class Comparison:
 class Point:
     """A network in the picture of accuracy against FLOPs; `seeds` is 0 where only its trial counts."""
 
+    name: str
     label: str
     origin: str
     flops: int
@@ -89,10 +90,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Validation accuracy after each epoch of one training."""
+    """Validation accuracy after each epoch of one training of a final."""
 
+    name: str
     label: str
     origin: str
+    seed: int
     epochs: tuple[int, ...]
     accuracy: tuple[float, ...]
 
@@ -116,6 +119,7 @@ def points(result: StudyResult) -> list[Point]:
         if accuracy is not None and row.status != "failed" and not row.stalled:
             found.append(
                 Point(
+                    name=row.name,
                     label=row.label,
                     origin=row.origin,
                     flops=row.flops,
@@ -131,26 +135,37 @@ def points(result: StudyResult) -> list[Point]:
 
 def curves(result: StudyResult, *, home: Path) -> list[Curve]:
     """Return the learning curves of the networks that were retrained: of their first seed."""
+    return [curve for curve in all_curves(result, home=home) if curve.seed == 1]
+
+
+def all_curves(result: StudyResult, *, home: Path) -> list[Curve]:
+    """Return the learning curves of the networks that were retrained, of every seed."""
     folder = StudyFolder(home, result.study)
     found = []
     for row in result.rows:
-        if row.final_val is None:
-            continue
-        kept = folder.read_epochs(str(JobKey("final", row.name, seed=1)))
-        # Of two tries the one that counted.
-        last = max((r.before for r in kept), default=0)
-        own = [r for r in kept if r.before == last]
-        accuracies = {r.epoch: r.val_accuracy for r in own if r.val_accuracy is not None}
-        if accuracies:
-            found.append(
-                Curve(
-                    label=row.label,
-                    origin=row.origin,
-                    epochs=tuple(accuracies),
-                    accuracy=tuple(accuracies.values()),
+        seeds = 0 if row.final_val is None else max(row.final_val.n, row.trainings)
+        for seed in range(1, seeds + 1):
+            accuracies = _by_epoch(folder, str(JobKey("final", row.name, seed=seed)))
+            if accuracies:
+                found.append(
+                    Curve(
+                        name=row.name,
+                        label=row.label,
+                        origin=row.origin,
+                        seed=seed,
+                        epochs=tuple(accuracies),
+                        accuracy=tuple(accuracies.values()),
+                    )
                 )
-            )
     return found
+
+
+def _by_epoch(folder: StudyFolder, key: str) -> dict[int, float]:
+    kept = folder.read_epochs(key)
+    # Of two tries the one that counted.
+    last = max((r.before for r in kept), default=0)
+    own = [r for r in kept if r.before == last]
+    return {r.epoch: r.val_accuracy for r in own if r.val_accuracy is not None}
 
 
 def _standing(result: StudyResult) -> Standing:

@@ -29,10 +29,8 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
     Raises:
         UserError: no network has an accuracy yet, or `out` can't be written.
     """
+    check_reportable(result)
     found = points(result)
-    judged = result.stalls or (result.training is not None and result.winner is not None)
-    if not found and not judged:
-        raise UserError(f"study {result.study!r} has no network with an accuracy yet; run it first")
     trained = curves(result, home=home)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +48,17 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
             f"{str(out)!r} can't be written ({error.strerror}); choose another --out"
         ) from None
     return path
+
+
+def check_reportable(result: StudyResult) -> None:
+    """Refuse a study of which there is nothing to report yet.
+
+    Raises:
+        UserError: no network has an accuracy.
+    """
+    judged = result.stalls or (result.training is not None and result.winner is not None)
+    if not points(result) and not judged:
+        raise UserError(f"study {result.study!r} has no network with an accuracy yet; run it first")
 
 
 def markdown(result: StudyResult, *, pictured: bool) -> str:

@@ -1,6 +1,6 @@
 """A study told to its tracker once more, from its storage and its folder: what is missing is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,8 @@ from archsearch.study.tracked import Tracked
 
 _PATIENCE_S: Final = 600.0
 """Seconds the tracker has: somebody waits for it, and nothing else."""
+_ATTACH_S: Final = 20.0
+"""Seconds it has for files that lie elsewhere, too."""
 
 
 def track(
@@ -56,6 +58,33 @@ def track(
             raise ArchsearchError(trouble)
 
 
+def attach(
+    name: str,
+    artifacts: Mapping[str, str | bytes],
+    *,
+    home: Path,
+    services: Services | None = None,
+) -> str | None:
+    """Add files to a study in its tracker; return why they are not there, in one line, or None.
+
+    Args:
+        name: the study.
+        artifacts: content by path.
+        home: where the study lies.
+        services: the outside world.
+    """
+    try:
+        settings = stored_settings(name, home)
+        with opened_existing(name, home=home) as store:
+            services = services or real_services(settings)
+            folder = StudyFolder(home, name)
+            with locked(folder.lock, study=name):
+                tracked = _tracked(store, folder, settings, services, lambda text: None)
+                return tracked.attach(artifacts, _status(store), _ATTACH_S)
+    except ArchsearchError as error:  # a process drives it, or its tracker can never be used
+        return str(error)
+
+
 def tell_rest(
     store: StudyStore,
     settings: RunSettings,
@@ -80,16 +109,33 @@ def _retell(
     def warn(text: str) -> None:
         emit(Notice(text=text))
 
-    tracker = services.tracker(settings, warn)
-    observer = TrackingObserver(tracker, folder=folder, tags=study_tags(settings))
-    tracked = Tracked(
-        store=store, settings=settings, classes=_classes(store, folder), tracker=tracker, warn=warn
-    )
+    tracked = _tracked(store, folder, settings, services, warn)
+    observer = TrackingObserver(tracked.tracker, folder=folder, tags=study_tags(settings))
     tracked.start()
     for event in _events(store, folder, settings):
         observer(event)
-    status: StudyStatus = store.facts.status
-    return tracked.end("interrupted" if status == "running" else status, _PATIENCE_S)
+    return tracked.end(_status(store), _PATIENCE_S)
+
+
+def _tracked(
+    store: StudyStore,
+    folder: StudyFolder,
+    settings: RunSettings,
+    services: Services,
+    warn: Callable[[str], None],
+) -> Tracked:
+    return Tracked(
+        store=store,
+        settings=settings,
+        classes=_classes(store, folder),
+        tracker=services.tracker(settings, warn),
+        warn=warn,
+    )
+
+
+def _status(store: StudyStore) -> StudyStatus:
+    """Return how a study stands that no process drives."""
+    return "interrupted" if store.facts.status == "running" else store.facts.status
 
 
 def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:

@@ -1,6 +1,6 @@
 """A study in the tracker, from its start to how it ended."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,17 +84,18 @@ class Tracked:
     def start(self) -> None:
         """Open the study in the tracker; whoever looks while it is open knows that it may lack something."""
         self.store.keep(replace(self.store.facts, untold=True))
-        settings = self.settings
-        self.tracker.start_study(
-            StudyRecord(
-                name=self.store.name,
-                space=settings.space or "",
-                budget=settings.flops or "",
-                dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
-                settings=self._params(),
-                description=study_note(facts=self._facts()),
-            )
-        )
+        self.tracker.start_study(self._record())
+
+    def attach(
+        self, artifacts: Mapping[str, str | bytes], status: StudyStatus, patience_s: float
+    ) -> str | None:
+        """Add files to the study in the tracker, which has all else of it; return what it lacks, or None."""
+        assert status != "running"
+        result = read_result(self.store)
+        self.tracker.start_study(replace(self._record(), description=""))
+        tags = verdict_tags(result)
+        self.tracker.end_study(Ending(status=status, tags=tags, artifacts=artifacts))
+        return self.tracker.close(patience_s)
 
     def end(self, status: StudyStatus, patience_s: float) -> str | None:
         """Close the study in the tracker; return what it lacks, or None where it has all."""
@@ -116,6 +117,17 @@ class Tracked:
         trouble = f"{trouble}; `{again}` writes what is missing"
         self.warn(trouble)
         return trouble
+
+    def _record(self) -> StudyRecord:
+        settings = self.settings
+        return StudyRecord(
+            name=self.store.name,
+            space=settings.space or "",
+            budget=settings.flops or "",
+            dataset=dataset_record(self.store.facts.dataset, classes=self.classes),
+            settings=self._params(),
+            description=study_note(facts=self._facts()),
+        )
 
     def _params(self) -> dict[str, Value]:
         """Return the settings, and every part of the recipe, as what it was trained with."""

@@ -15,7 +15,7 @@ from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
-from archsearch.exchange.comparison import Exported
+from archsearch.exchange.checking.agreement import Exported
 from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, check_out, why_no_export
 from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format

@@ -31,3 +31,7 @@ class Scale:
     def standardized(self, values: Floats) -> Floats:
         """Return values, of mean 0 and variance 1 if they are those that the scale is of."""
         return np.asarray((np.maximum(values, self._least) - self._mean) / self.unit)
+
+    def restored(self, values: Floats) -> Floats:
+        """Return standardised values in the units of those that the scale is of."""
+        return np.asarray(values * self.unit + self._mean)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.cli import main
-from archsearch.exchange.comparison import Exported
+from archsearch.exchange.checking.agreement import Exported
 from archsearch.study import winner
 
 

@@ -10,7 +10,7 @@ from archsearch.report.analysis import Point
 
 def point(label, flops, accuracy, **changes):
     made = {"origin": "search", "params": 100_000, "sd": None, "seeds": 0, "winner": False}
-    return Point(label=label, flops=flops, accuracy=accuracy, **{**made, **changes})
+    return Point(name=label, label=label, flops=flops, accuracy=accuracy, **{**made, **changes})
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_damaged_epochs_cost_their_lines_alone(home: Path, line: bytes, caplog):
     path.write_bytes(b"\n".join([lines[0], line, *lines[1:]]) + b"\n")
     assert folder.read_epochs(path.stem) == whole
     assert f"{path}: 1 line of {len(lines) + 1} are damaged and left out" in caplog.text
-    out = CliRunner().invoke(app, ["report", "bad", "--home", str(home)])
+    out = CliRunner().invoke(app, ["report", "bad", "--format", "md", "--home", str(home)])
     assert out.exit_code == 0, out.output
 
 

@@ -170,7 +170,7 @@ def test_a_report_draws_all_its_trials_at_once(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(Axes, "scatter", lambda *a, **k: drawn.append(a) or scatter(*a, **k))
     found = [
         Point(
-            label=str(n), origin="search", flops=10**6 + n, params=10**5 + n, accuracy=n / 1000,
+            name=str(n), label=str(n), origin="search", flops=10**6 + n, params=10**5 + n, accuracy=n / 1000,
             sd=None, seeds=0, winner=not n,
         )
         for n in range(500)

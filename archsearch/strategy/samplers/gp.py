@@ -8,7 +8,7 @@ to the next but for a few new ones, so that a decision solves for few.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,8 @@ PARENTS: Final = 5
 """Trials that candidates are derived from: those of which the model expects most."""
 CHILDREN: Final = 8
 """Candidates derived from each of them, and from the classic."""
+PEERS: Final = 12
+"""Trials that a partial dependence is averaged over."""
 PROPOSALS: Final = 16
 """Proposals of one decision at most."""
 HYPERPRIORS: Final = (
@@ -47,6 +49,14 @@ HYPERPRIORS: Final = (
     Hyperpriors(lengths=(1.0, 1.0), amplitudes=(0.3, 0.7), noise_spread=1.5),
 )
 """What is expected of knobs and of features; by how many of the two there are."""
+
+
+class Expected(NamedTuple):
+    """What is expected of a knob's value: a mean accuracy, and the model's own standard deviation of it."""
+
+    value: KnobValue
+    accuracy: float
+    sd: float
 
 
 class GpSampler:
@@ -102,6 +112,35 @@ class GpSampler:
             model = self._model(reading, tried, found)
             expected = model.expected(reading.points([tried[number] for number in numbers]))
         return dict(zip(numbers, expected.tolist(), strict=True))
+
+    def dependence(self, known: Known) -> dict[str, list[Expected]]:
+        """Return what the model expects of each value of each knob that has a choice, by the knob's name.
+
+        It is the partial dependence (Friedman 2001, equation 53): the mean over trials, with this one knob
+        of theirs set to the value and the network solved for anew. Averaged over are the `PEERS` trials of
+        which most is expected. Of none before there is a model.
+        """
+        tried = self._tried(known)
+        found = [result for result in self._results(known) if result.trial in tried]
+        if len(found) < LEAST_KNOWN:
+            return {}
+        scale = Scale(np.array([result.accuracy for result in found]))
+        best = sorted(found, key=lambda result: (-result.accuracy, result.trial))[:PEERS]
+        peers = [tried[result.trial].place for result in best]
+        settings = self._grid.one_by_one(peers)
+        made = {place: self._entry(place) for places in settings.values() for place in places}
+        reading = Reading(self._grid, [*tried.values(), *filter(None, made.values())], self._prior)
+        expected: dict[str, list[Expected]] = {}
+        with one_thread():
+            model = self._model(reading, tried, found)
+            for (name, value), places in settings.items():
+                entries = [entry for place in places if (entry := made[place]) is not None]
+                if entries:
+                    means, variances = model.predicted(reading.points(entries))
+                    accuracy = float(scale.restored(means).mean())
+                    sd = scale.unit * float(np.sqrt(variances.mean()))
+                    expected.setdefault(name, []).append(Expected(value, accuracy, sd))
+        return expected
 
     def _results(self, known: Known) -> list[Result]:
         return results(known.trials, val_images=self._val_images)

@@ -64,6 +64,14 @@ class Grid:
         other = rng.randrange(count - 1)
         return other + (other >= at)
 
+    def one_by_one(self, places: Sequence[Place]) -> dict[tuple[str, KnobValue], list[Place]]:
+        """Return the places with one knob set to each of its values, by the knob's name and the value."""
+        return {
+            (self._names[knob], value): [(*p[:knob], number, *p[knob + 1 :]) for p in places]
+            for knob in self.open
+            for number, value in enumerate(self._values[knob])
+        }
+
     def rows(self, places: Sequence[Place]) -> Floats:
         """Return places as numbers, (places, knobs): from 0 to 1 in order, or the category's number."""
         found = np.array(places, dtype=float).reshape(len(places), len(self._names))

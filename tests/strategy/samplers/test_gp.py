@@ -237,3 +237,24 @@ def test_who_trains_in_full_goes_by_the_model_and_not_by_lucky_short_trainings()
     expected = sampler.predicted(at)
     assert promoted.number == max(list(expected)[1:], key=expected.__getitem__)
     assert sampler.predicted(Known(decision=2, trials=tuple(shorts[:2]), seed=0)) == {}
+
+
+def test_partial_dependence_follows_what_decides():
+    choices = toy_choices(trials=14)
+    trials = search(choices, RandomSampler(choices), lambda design: 0.5 + 0.08 * depth_of(design))
+    known = Known(decision=len(trials), trials=tuple(trials), seed=0)
+    found = GpSampler(choices).dependence(known)
+    assert set(found) == {"depth", "kernel", "bias"}
+    assert [one.value for one in found["depth"]] == [2, 3, 4, 5, 6]
+    accuracies = [one.accuracy for one in found["depth"]]
+    assert accuracies == sorted(accuracies)
+    assert accuracies[-1] - accuracies[0] == pytest.approx(0.32, abs=0.08)
+    for name in ("kernel", "bias"):
+        spread = [one.accuracy for one in found[name]]
+        assert max(spread) - min(spread) < 0.08
+    assert all(one.sd > 0 for values in found.values() for one in values)
+    assert GpSampler(choices).dependence(Known(decision=0, trials=(), seed=0)) == {}
+
+
+def depth_of(design) -> int:
+    return len(design.solved.widths)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from archsearch.errors import ArchsearchError
-from archsearch.exchange.comparison import Exported, compared, size_of
+from archsearch.exchange.checking.agreement import Exported, compared, size_of
 
 WANTED = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
 LABELS = np.array([0, 1, 0, 0])

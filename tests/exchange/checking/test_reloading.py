@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from archsearch.errors import ArchsearchError
+from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.formats.format import Need
-from archsearch.exchange.reloading import answers_afresh
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
 

@@ -1,0 +1,97 @@
+"""What a trained network answers to the test images of its dataset, asked in a process of its own."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from archsearch.data.dataset import load
+from archsearch.errors import ArchsearchError, one_line
+from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
+from archsearch.training.devices import cores
+from archsearch.training.processes import leave_if_imported, start
+
+MOST: Final = 2000
+"""Images asked about at most: a page is waited for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersRequest:
+    """A trained network and its images; plain values, so that they go to another process."""
+
+    graph: str
+    """Graph JSON."""
+    weights: str
+    """File that a job left."""
+    dataset: str
+    """Folder of the prepared dataset."""
+
+
+class Answered(NamedTuple):
+    """What was asked, by the images' numbers in the test split, and the probabilities, (images, classes)."""
+
+    images: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+
+def ask_about_test(request: AnswersRequest) -> Answered:
+    """Ask about the test images, of more than MOST about evenly chosen ones, on this machine's processor.
+
+    Raises:
+        ArchsearchError: something is missing or damaged, or the process died.
+    """
+    leave_if_imported()
+    with _log() as log:
+        child = start(_child, asdict(request), cores(), name="answers", log=log)
+        try:
+            kind, found = child.pipe.recv()
+        except (EOFError, OSError):
+            child.process.join(5.0)
+            raise ArchsearchError(f"the process that asks died: {child.why_ended()}") from None
+        finally:
+            child.pipe.close()
+            child.process.kill()
+            child.process.join()
+    if kind != "done":
+        raise ArchsearchError(str(found))
+    return Answered(*found)
+
+
+@contextlib.contextmanager
+def _log() -> Iterator[Path]:
+    """Give a file for what libraries print; nobody reads it where all went well."""
+    with tempfile.TemporaryDirectory(prefix="archsearch-") as place:
+        yield Path(place) / "answers.log"
+
+
+def _child(pipe: Connection, asked: dict[str, Any], threads: int, log: str) -> None:
+    """Send ("done", probabilities) or ("failed", text), and end."""
+    from archsearch.training.setup import WorkerSetup
+    from archsearch.training.worker import end_at_once, end_with_driver, redirect_output
+
+    end_with_driver()
+    redirect_output(Path(log))
+    WorkerSetup(threads=threads).apply()
+    try:
+        answer: tuple[str, Any] = ("done", _answers(AnswersRequest(**asked)))
+    except Exception as error:  # of whatever library
+        answer = ("failed", one_line(error))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        pipe.send(answer)
+    end_at_once()
+
+
+def _answers(request: AnswersRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    trained = read_trained(ExportRequest(**asdict(request), out=""))
+    images = load(Path(request.dataset)).test.images
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(MOST, len(images))).astype(np.int64))
+    if not len(chosen):
+        return chosen, np.zeros((0, len(trained.classes)))
+    sample = np.stack([np.asarray(images[index]) for index in chosen])
+    return chosen, trained_probabilities(trained, sample)

@@ -1,0 +1,1 @@
+"""What was written is what was trained: loaded by another process, its answers compared."""
