@@ -9,8 +9,8 @@ import pytest
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.cli import main
-from archsearch.comparison.asking import DECIDED, asked, own_settings
 from archsearch.comparison.draws import results_of
+from archsearch.comparison.wanted import DECIDED, asked, own_settings
 from archsearch.errors import UserError
 from archsearch.report import contrasts, tables
 from archsearch.report.analysis import compare
