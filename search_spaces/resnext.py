@@ -4,7 +4,7 @@ Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsea
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
@@ -132,6 +132,7 @@ class ResNextSpace(Space):
         depths = depths_of(knobs)
         paths, norm = int(knobs["cardinality"]), has_norm(knobs)
         large = is_large(request.input)
+        more: dict[str, Any] = {} if norm else {"norm": False}
         x = residual_stages(
             net,
             residual_stem(net, net.input, widths["stem"], large=large, norm=norm),
@@ -142,7 +143,7 @@ class ResNextSpace(Space):
             squeezed=self.squeezed(widths, len(depths)),
             path=shortcut(knobs),
             groups=paths,
-            **({} if norm else {"norm": False}),
+            **more,
         )
         return write_head(net, x, widths, request.classes, knobs=knobs)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.comparison.members import brought_to_its_end, check_all
+from archsearch.comparison.spaces import accuracy_of
 from archsearch.comparison.wanted import asked, given_by
 from archsearch.errors import UserError
 from archsearch.plugins import unknown
@@ -156,7 +157,7 @@ def ablation_of(rule: str, result: StudyResult) -> Ablation:
             number=number,
             knobs=row.knobs,
             keeps=rule in row.obeys,
-            accuracy=row.val_accuracy if row.status == "complete" else None,
+            accuracy=accuracy_of(row, result.dataset),
         )
         for number, row in rows.items()
     )

@@ -116,7 +116,7 @@ def test_the_figures_stand_above_the_table_of_studies(drawn, capsys):
     assert found.distributions is not None
     tables.show(*contrasts.distributions(found.distributions))
     shown = capsys.readouterr().out
-    assert shown.index(found.distributions.members[0].study) < shown.index("errs less")
+    assert shown.index(found.distributions.members[0].study) < shown.index("smaller median")
     assert main(["compare", *NAMES, "--home", str(home), "--json"]) == 0
     read = json.loads(capsys.readouterr().out)
     assert {one["study"] for one in read["standings"]} == set(NAMES)
@@ -125,7 +125,7 @@ def test_the_figures_stand_above_the_table_of_studies(drawn, capsys):
     assert {pair["one"], pair["other"]} == set(NAMES)
     assert main(["compare", *NAMES, "--home", str(home)]) == 0
     text = capsys.readouterr().out
-    assert text.index("errs less") < text.index("gain")
+    assert text.index("smaller median") < text.index("gain")
 
 
 def test_a_bound_is_that_of_all_studies_together():
