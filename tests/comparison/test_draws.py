@@ -83,7 +83,7 @@ def test_interrupted_it_goes_on_with_the_same_command(drawn, tmp_path: Path):
     _, _, results = drawn
     ended = iter(range(99))
     world = World(interrupt_at=lambda e: isinstance(e, JobEnded) and next(ended) == 7)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match="in compare-wrn-20M-digits; the same command goes on"):
         draw(world, tmp_path, "vgg", "wrn")
     assert len(world.engines) == 2  # in the second study
     after = World()
