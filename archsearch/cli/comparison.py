@@ -9,7 +9,7 @@ import click
 
 from archsearch.cli.options import home_option, json_option, print_json, setting_option
 from archsearch.cli.run import watched
-from archsearch.comparison.asking import own_settings
+from archsearch.comparison.wanted import own_settings
 
 
 def _settings(*without: str) -> Callable[[Any], Any]:
