@@ -47,6 +47,8 @@ NEEDS_A_STUDY = {
     "compare",
     "report",
     "track",
+    # It waits for jobs.
+    "worker",
     # An exported model, that is.
     "predict",
     "evaluate",
@@ -213,6 +215,11 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     shell(shown("check", "resnext-20M-digits"))
     shell(shown("track", "resnext-20M-digits"))
     shell(shown("export", "resnext-20M-digits"))
+    for use in ("rerun", "predict", "evaluate", "visualize"):
+        shell(shown(use))
+    worker = shown("worker")
+    shell(f"{worker} --idle 1s")
+    shell.ran.append(worker)
     shell(shown("train", "resnext-20M-digits"))
     shell(shown("train", "--on", "train+val"))
     assert "baseline resnet20_cifar" in shell(shown("train", "--recipe", "resnet2015"))
