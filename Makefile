@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install install-dev demo test test-slow format check clean
+.PHONY: install install-dev demo test test-slow format check docs clean
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev  # the tests' tools, and the other backends
@@ -22,6 +22,10 @@ endef
 	$(pip_install) '.[dev,jax,torch]'
 	@touch $@ .venv/.installed  # which is part of it
 
+.venv/.installed-docs: pyproject.toml constraints.txt
+	$(pip_install) '.[docs]'
+	@touch $@ .venv/.installed
+
 demo: install
 	$(BIN)/archsearch run --space resnext --flops 20M
 
@@ -40,6 +44,9 @@ test-slow: install-dev
 format: install-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: .venv/.installed-docs  # into build/docs; some minutes, as a small search is shown
+	$(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

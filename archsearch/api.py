@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from archsearch.inference.predict import Prediction
     from archsearch.inference.visualization.visualize import Visualized
     from archsearch.report.analysis import Comparison
+    from archsearch.report.notebook.loaded import Study
     from archsearch.rules.audit import Audit
     from archsearch.settings import RunSettings
     from archsearch.study.events import Event
@@ -49,11 +50,11 @@ def search(
         archsearch.search(archsearch.RunSettings(space="resnext", flops="20M", trials=20))
 
     Trials train in worker processes that import the calling script: call this under
-    `if __name__ == "__main__":`.
+    `if __name__ == "__main__":`. In a notebook, which needs no such line, the cell shows how far it is.
 
     Args:
         settings: what is asked for.
-        on_event: told what happens, as it happens.
+        on_event: told what happens, as it happens: a function of an event, or a `Callback`.
 
     Returns:
         The leaderboard, the winner and where its exported model is.
@@ -65,17 +66,47 @@ def search(
     from archsearch.gathering import with_environment
     from archsearch.study.driver import run
 
-    with _logged(on_event) as tell:
-        return run(with_environment(settings, os.environ), on_event=tell)
+    asked = with_environment(settings, os.environ)
+    with _watched(on_event) as tell:
+        return run(asked, on_event=tell)
+
+
+def resume(
+    study: str,
+    *,
+    home: str | Path = "mlruns",
+    max_time: str | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "StudyResult":
+    """Go on with a study that was interrupted or had too little time, as `archsearch resume` does.
+
+    Call this, as `search`, under `if __name__ == "__main__":`.
+
+    Args:
+        study: its name.
+        home: where it lies.
+        max_time: a new bound, counted from now: `30min`, `2h`.
+        on_event: told what happens, as for `search`.
+
+    Raises:
+        UserError: there is no such study, or a process is driving it.
+        ArchsearchError: no network could be trained.
+    """
+    from archsearch.study import driver
+
+    with _watched(on_event) as tell:
+        return driver.resume(study, home=Path(home), max_time=max_time, on_event=tell)
 
 
 @contextmanager
-def _logged(on_event: "Callable[[Event], None] | None") -> "Iterator[Callable[[Event], None]]":
-    """Give what writes events into a study's log and passes them on."""
-    from archsearch.report.live import SilentView
+def _watched(
+    on_event: "Callable[[Event], None] | None",
+) -> "Iterator[Callable[[Event], None]]":
+    """Give what is to be told of events: the log, in a notebook its cell, and who else wants to hear."""
     from archsearch.report.log import StudyLog
+    from archsearch.report.notebook.cell import open_notebook_view
 
-    with StudyLog(SilentView(), capture=False) as log:
+    with open_notebook_view() as view, StudyLog(view, capture=False) as log:
 
         def tell(event: "Event") -> None:
             log(event)
@@ -113,7 +144,7 @@ def compare(
     from archsearch.report import analysis
 
     flags = {**(settings or {}), "home": str(home)}
-    with _logged(on_event) as tell:
+    with _watched(on_event) as tell:
         return analysis.compare(results_of(names, flags=flags, environ=os.environ, on_event=tell))
 
 
@@ -149,8 +180,26 @@ def ablate(
     from archsearch.comparison.ablation import ablate as measure
 
     flags = {**settings, "space": space, "home": str(home)}
-    with _logged(on_event) as tell:
+    with _watched(on_event) as tell:
         return measure(rules, flags=flags, environ=os.environ, pairs=pairs, on_event=tell)
+
+
+def load_study(name: str, *, home: str | Path = "mlruns") -> "Study":
+    """Return a study that is there: its tables as DataFrames, its winner, its report.
+
+        study = archsearch.load_study("resnext-20M-digits")
+        study.leaderboard().query("winner")
+
+    Args:
+        name: its name.
+        home: where it lies.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    from archsearch.report.notebook.loaded import Study
+
+    return Study(name, home=Path(home))
 
 
 def train(
@@ -406,14 +455,9 @@ def check(
     Raises:
         UserError: as for `network`; or there is no rule, study or trial of that name.
     """
-    from archsearch.rules.audit import Audit, audit
-    from archsearch.rules.registry import find_rule
+    from archsearch.rules.audit import audits
 
-    asked = [find_rule(rule) for rule in rules]
-    return tuple(
-        Audit(found, audit(graph, asked or (None if holds is None else map(find_rule, holds))))
-        for found, graph, holds in _networks(name, input, trial, Path(home))
-    )
+    return audits(_networks(name, input, trial, Path(home)), rules)
 
 
 def _networks(

@@ -12,6 +12,8 @@ from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
     IDENTITY,
     MULTIPLIER_WORDS,
     NO_POST_ACTIVATION,
@@ -31,12 +33,13 @@ class PreactSpace(ResidualSpace):
 
     name = "preact"
     title = "pre-activation residual blocks: depth per stage, basic or bottleneck, dropout"
-    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, RATIO)
+    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, RATIO, GAP_HEAD)
     unfreed: ClassVar[Mapping[str, str]] = {PRE_ACTIVATION: NO_POST_ACTIVATION}
     words: ClassVar[Mapping[str, str]] = {
         **STAGE_WORDS,
         **MULTIPLIER_WORDS,
         **SHORTCUT_WORDS,
+        **HEAD_WORDS,
         **BLOCK_WORDS,
         "dropout 0.1": "the rate of dropout inside each block",
     }

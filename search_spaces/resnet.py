@@ -19,6 +19,9 @@ from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     BATCH_NORM,
     CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
     IDENTITY,
     MULTIPLIER_WORDS,
     NORM_WORDS,
@@ -28,9 +31,11 @@ from search_spaces.freedoms import (
     SHORTCUTS,
     STAGE_WORDS,
     growth,
+    has_dense_head,
     has_norm,
     multipliers,
     shortcut,
+    write_head,
 )
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import (
@@ -119,8 +124,13 @@ class ResidualSpace(Space):
         """Return the knobs besides depth; `block` is among them."""
 
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
-        """Return multipliers, shortcuts, ratios."""
-        return {CHANNEL_DOUBLING: multipliers(4), IDENTITY: SHORTCUTS, RATIO: BLOCKS}
+        """Return multipliers, shortcuts, ratios, the head."""
+        return {
+            CHANNEL_DOUBLING: multipliers(4),
+            IDENTITY: SHORTCUTS,
+            RATIO: BLOCKS,
+            GAP_HEAD: HEADS,
+        }
 
     def is_preact(self, knobs: Knobs) -> bool:
         """Say whether normalisation and ReLU come before the convolutions."""
@@ -140,6 +150,8 @@ class ResidualSpace(Space):
         for s, factor in enumerate(growth(knobs, len(depths_of(knobs))), start=1):
             widths[f"inner{s}"] = pick(base * factor)
             widths[f"stage{s}"] = pick(base * factor * ratio)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 8)
         return widths
 
     def build(
@@ -163,7 +175,7 @@ class ResidualSpace(Space):
             **(self.settings(knobs) | ({} if norm else {"norm": False})),
         )
         x = last_bn_relu(net, x, norm=norm) if preact else x
-        return pooled_head(net, x, request.classes)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
 
 class ResNetSpace(ResidualSpace):
@@ -171,13 +183,14 @@ class ResNetSpace(ResidualSpace):
 
     name = "resnet"
     title = "residual blocks: depth per stage, basic or bottleneck, activation order"
-    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM)
+    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM, GAP_HEAD)
     least_base = 8  # below that a budget would buy depth that no short trial can train
     words: ClassVar[Mapping[str, str]] = {
         **STAGE_WORDS,
         **MULTIPLIER_WORDS,
         **SHORTCUT_WORDS,
         **NORM_WORDS,
+        **HEAD_WORDS,
         **BLOCK_WORDS,
         "post": "batch normalisation and ReLU after each convolution",
         "pre": "batch normalisation and ReLU before each convolution",
@@ -191,7 +204,7 @@ class ResNetSpace(ResidualSpace):
         )
 
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
-        """Return multipliers, shortcuts, ratios, no normalisation."""
+        """Return multipliers, shortcuts, ratios, the head, no normalisation."""
         return {**super().freedoms(request), BATCH_NORM: NORMS}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:

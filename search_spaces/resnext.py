@@ -4,7 +4,7 @@ Xie et al. 2016, arXiv 1611.05431. c solves 9Gc² + 8GCc − 17C² = 0 (`archsea
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
@@ -17,15 +17,24 @@ from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
+    BATCH_NORM,
     CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
     IDENTITY,
     MULTIPLIER_WORDS,
+    NORM_WORDS,
+    NORMS,
     SHORTCUT_WORDS,
     SHORTCUTS,
     STAGE_WORDS,
     growth,
+    has_dense_head,
+    has_norm,
     multipliers,
     shortcut,
+    write_head,
 )
 from search_spaces.parts import is_large, pooled_head, residual_stem
 from search_spaces.residual import bottleneck
@@ -43,11 +52,15 @@ class ResNextSpace(Space):
     name = "resnext"
     title = "grouped bottlenecks, path width from the FLOPs-equality quadratic"
     least_base = 8  # below that a budget would buy depth that no short trial can train
-    rules: ClassVar[tuple[str, ...]] = (CHANNEL_DOUBLING, IDENTITY, WIDTH, CARDINALITY)
+    rules: ClassVar[tuple[str, ...]] = (
+        CHANNEL_DOUBLING, IDENTITY, WIDTH, CARDINALITY, GAP_HEAD, BATCH_NORM,
+    )  # fmt: skip
     words: ClassVar[Mapping[str, str]] = {
         **STAGE_WORDS,
         **MULTIPLIER_WORDS,
         **SHORTCUT_WORDS,
+        **HEAD_WORDS,
+        **NORM_WORDS,
         "G8": "8 parallel paths a block: groups of its 3×3",
         "path_factor": "the paths' width in units of the one for equal FLOPs",
     }
@@ -72,13 +85,15 @@ class ResNextSpace(Space):
         return ()
 
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
-        """Return multipliers, shortcuts, other path widths, narrower paths."""
+        """Return multipliers, shortcuts, other path widths, narrower paths, the head, no normalisation."""
         factors = ChoiceKnob("path_factor", (0.5, 0.75, 1.0, 1.5, 2.0))
         return {
             CHANNEL_DOUBLING: multipliers(4),
             IDENTITY: SHORTCUTS,
             WIDTH: (Freedom(factors, held=1.0),),
             CARDINALITY: (Freedom(ChoiceKnob("cardinality", PATHS)),),
+            GAP_HEAD: HEADS,
+            BATCH_NORM: NORMS,
         }
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
@@ -106,6 +121,8 @@ class ResNextSpace(Space):
             widths[f"stage{s}"] = pick(base * factor * 4)
             root = path_width(base * factor, paths) * free
             widths[f"path{s}"] = pick(root, multiple=1) if paths > 1 else pick(root)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 8)
         return widths
 
     def build(
@@ -113,10 +130,12 @@ class ResNextSpace(Space):
     ) -> Tensor:
         """Write stem, stages and head."""
         depths = depths_of(knobs)
-        paths = int(knobs["cardinality"])
+        paths, norm = int(knobs["cardinality"]), has_norm(knobs)
+        large = is_large(request.input)
+        more: dict[str, Any] = {} if norm else {"norm": False}
         x = residual_stages(
             net,
-            residual_stem(net, net.input, widths["stem"], large=is_large(request.input)),
+            residual_stem(net, net.input, widths["stem"], large=large, norm=norm),
             bottleneck,
             depths,
             [widths[f"path{s + 1}"] * paths for s in range(len(depths))],
@@ -124,8 +143,9 @@ class ResNextSpace(Space):
             squeezed=self.squeezed(widths, len(depths)),
             path=shortcut(knobs),
             groups=paths,
+            **more,
         )
-        return pooled_head(net, x, request.classes)
+        return write_head(net, x, widths, request.classes, knobs=knobs)
 
     def squeezed(self, widths: Mapping[str, Width], stages: int) -> list[Width] | None:
         """Return the hidden widths of each stage's gates; ResNeXt has none."""

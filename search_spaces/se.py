@@ -13,7 +13,7 @@ from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from archsearch.space.widths import Pick
-from search_spaces.freedoms import growth
+from search_spaces.freedoms import BATCH_NORM, NORM_WORDS, growth
 from search_spaces.parts import conv_bn_relu, pooled_head, residual_stem
 from search_spaces.residual import bottleneck, squeeze_excite
 from search_spaces.resnet import residual_stages
@@ -29,9 +29,10 @@ class SqueezeExcitationSpace(ResNextSpace):
 
     name = "se"
     title = "channel gates on bottlenecks: depth per stage, cardinality, reduction"
-    rules = (*ResNextSpace.rules, GATES)
+    # The convolutions of gates have biases and no normalisation.
+    rules = (*(rule for rule in ResNextSpace.rules if rule != BATCH_NORM), GATES)
     words: ClassVar[Mapping[str, str]] = {
-        **ResNextSpace.words,
+        **{word: text for word, text in ResNextSpace.words.items() if word not in NORM_WORDS},
         "r16": "the channels are 16 times as many as a gate's hidden units; r0: no gates",
     }
 
@@ -42,7 +43,8 @@ class SqueezeExcitationSpace(ResNextSpace):
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
         """Return ResNeXt's, and gates that are wide or not there."""
         reductions = ChoiceKnob("reduction", (0, 1, 2, 4, 8, 16, 32))
-        return {**super().freedoms(request), GATES: (Freedom(reductions),)}
+        found = {**super().freedoms(request), GATES: (Freedom(reductions),)}
+        return {rule: freedoms for rule, freedoms in found.items() if rule in self.rules}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return SE-ResNeXt-50, on small images SE-ResNeXt-29."""

@@ -13,6 +13,8 @@ from archsearch.space.knobs import ChoiceKnob, Freedom, Knob, Knobs
 from search_spaces.freedoms import (
     BATCH_NORM,
     CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
     IDENTITY,
     MULTIPLIER_WORDS,
     NORM_WORDS,
@@ -39,12 +41,13 @@ class StochasticDepthSpace(ResidualSpace):
 
     name = "stochastic_depth"
     title = "residual blocks dropped in training: depth per stage, block, survival of the last"
-    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM, RULE)
+    rules = (CHANNEL_DOUBLING, IDENTITY, RATIO, BATCH_NORM, GAP_HEAD, RULE)
     words: ClassVar[Mapping[str, str]] = {
         **STAGE_WORDS,
         **MULTIPLIER_WORDS,
         **SHORTCUT_WORDS,
         **NORM_WORDS,
+        **HEAD_WORDS,
         **BLOCK_WORDS,
         "survival 0.5": "how likely the last block is to run in a training step; the first nearly always",
         "decay": "linear: survival falls with depth; uniform: that of the last block for all",
@@ -59,7 +62,7 @@ class StochasticDepthSpace(ResidualSpace):
         )
 
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
-        """Return multipliers, shortcuts, ratios, no normalisation, equal survival."""
+        """Return multipliers, shortcuts, ratios, the head, no normalisation, equal survival."""
         decay = Freedom(ChoiceKnob("decay", ("linear", "uniform")), held="linear")
         return {**super().freedoms(request), BATCH_NORM: NORMS, RULE: (decay,)}
 

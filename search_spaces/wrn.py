@@ -16,6 +16,9 @@ from archsearch.space.space import Space
 from archsearch.space.widths import Pick
 from search_spaces.freedoms import (
     CHANNEL_DOUBLING,
+    GAP_HEAD,
+    HEAD_WORDS,
+    HEADS,
     IDENTITY,
     MULTIPLIER_WORDS,
     NO_POST_ACTIVATION,
@@ -23,8 +26,10 @@ from search_spaces.freedoms import (
     SHORTCUT_WORDS,
     SHORTCUTS,
     growth,
+    has_dense_head,
     multipliers,
     shortcut,
+    write_head,
 )
 from search_spaces.parts import is_large, last_bn_relu, pooled_head, preact_stem, residual_stem
 from search_spaces.residual import bottleneck, preact_basic, preact_bottleneck
@@ -41,7 +46,7 @@ class WrnSpace(Space):
 
     name = "wrn"
     title = "wide residual networks: depth 6n + 4, widening factor k, dropout in the block"
-    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, "widening")
+    rules = (CHANNEL_DOUBLING, IDENTITY, PRE_ACTIVATION, "widening", GAP_HEAD)
     unfreed: ClassVar[Mapping[str, str]] = {
         PRE_ACTIVATION: NO_POST_ACTIVATION,
         "widening": "k is a knob already, and more than 48 thin blocks are beyond its depths",
@@ -49,6 +54,7 @@ class WrnSpace(Space):
     words: ClassVar[Mapping[str, str]] = {
         **MULTIPLIER_WORDS,
         **SHORTCUT_WORDS,
+        **HEAD_WORDS,
         "n4": "blocks a stage (on large images n, n + 1, 2n, n); 6n + 4 layers",
         "k10": "the blocks are 10 times as wide as the stem",
         "dropout 0.3": "the rate of dropout inside each block",
@@ -70,9 +76,9 @@ class WrnSpace(Space):
         ]
 
     def freedoms(self, request: Request) -> Mapping[str, tuple[Freedom, ...]]:
-        """Return multipliers and shortcuts."""
+        """Return multipliers, shortcuts, the head."""
         stages = 4 if is_large(request.input) else 3
-        return {CHANNEL_DOUBLING: multipliers(stages), IDENTITY: SHORTCUTS}
+        return {CHANNEL_DOUBLING: multipliers(stages), IDENTITY: SHORTCUTS, GAP_HEAD: HEADS}
 
     def classic(self, knobs: Mapping[str, Knob], request: Request) -> Knobs:
         """Return WRN-28-10 (WRN-50-2 on large images), as far as the ranges go."""
@@ -96,6 +102,8 @@ class WrnSpace(Space):
             widths[f"inner{s}"] = pick(base * factor * k)
             if is_large(request.input):
                 widths[f"stage{s}"] = pick(base * factor * 4)
+        if has_dense_head(knobs):
+            widths["hidden"] = pick(base * 8)
         return widths
 
     def build(
@@ -118,7 +126,7 @@ class WrnSpace(Space):
             path=shortcut(knobs),
             dropout=float(knobs["dropout"]),
         )
-        return pooled_head(net, last_bn_relu(net, x), request.classes)
+        return write_head(net, last_bn_relu(net, x), widths, request.classes, knobs=knobs)
 
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return the depth in layers and the widening that rounding left."""

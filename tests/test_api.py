@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+import pydoc
 import subprocess
 import sys
 
@@ -17,6 +18,14 @@ def test_everything_named_is_there_and_says_what_it_raises():
     for function in (archsearch.search, archsearch.network, archsearch.profile, archsearch.sample):
         assert "Raises:" in inspect.getdoc(function)
         assert inspect.signature(function).return_annotation is not inspect.Signature.empty
+
+
+def test_help_lists_the_functions_and_the_tab_key_finds_them():
+    page = pydoc.render_doc(archsearch, renderer=pydoc.plaintext)
+    for name in ("search", "train", "resume", "load_study", "profile", "sample", "check", "export"):
+        assert f"\n    {name}(" in page
+    assert "class RunSettings" in page
+    assert set(archsearch.__all__) <= set(dir(archsearch))
 
 
 def test_no_module_takes_a_functions_name():

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from archsearch import api
+from archsearch.cli.completion import of_space
 from archsearch.cli.options import ImageSize, setting_option
 from archsearch.ir.codec import to_dict
 from archsearch.settings import SETTINGS
@@ -17,7 +18,14 @@ from archsearch.space.solve import Candidate
     "--flops 4G --input 224x224x3 -n 3 · archsearch sample --space vgg --flops 20M --input 32x32x3 "
     "-n 100 --seed 1 --json > candidates.jsonl"
 )
-@click.option("--space", "space_name", required=True, metavar="NAME", help="The design space.")
+@click.option(
+    "--space",
+    "space_name",
+    required=True,
+    metavar="NAME",
+    shell_complete=of_space,
+    help="The design space.",
+)
 @click.option("--flops", required=True, metavar="BUDGET", help="4G: filled; 3.8G:4.2G: a range.")
 @click.option("--input", "size", type=ImageSize(), help="Default: 32x32x1, the digits, as run's.")
 @click.option("--classes", type=click.IntRange(2), help="Default: 1000 (10 on small images).")

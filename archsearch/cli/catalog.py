@@ -2,6 +2,7 @@
 
 import click
 
+from archsearch.cli.completion import of_space
 from archsearch.cli.options import ImageSize, json_option, print_json, setting_option
 from archsearch.settings import SETTINGS
 
@@ -10,7 +11,7 @@ from archsearch.settings import SETTINGS
     epilog="Examples: archsearch spaces · archsearch spaces resnext --flops 20M · archsearch spaces vgg "
     "--flops 4G --input 224x224x3 --classes 1000 --relax channel-doubling --json"
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=of_space)
 @click.option("--flops", metavar="BUDGET", help="Show the space at this budget.")
 @click.option("--input", "size", type=ImageSize(), help="… on images of this size.")
 @click.option("--classes", type=click.IntRange(2), help="… for so many classes.")

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from archsearch.cli.completion import of_compared, of_rule, of_space
 from archsearch.cli.options import home_option, json_option, print_json, setting_option
 from archsearch.cli.run import watched
-from archsearch.comparison.asking import own_settings
+from archsearch.comparison.wanted import own_settings
 
 
 def _settings(*without: str) -> Callable[[Any], Any]:
@@ -33,7 +34,9 @@ def _watching(function: Any) -> Any:
     epilog="Examples: archsearch compare vgg resnet resnext wrn --flops 10M · archsearch compare "
     "resnext-20M-digits vgg-20M-digits --json"
 )
-@click.argument("names", nargs=-1, required=True, metavar="STUDY_OR_SPACE…")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="STUDY_OR_SPACE…", shell_complete=of_compared
+)
 @_settings("margin")
 @_watching
 def compare(
@@ -74,9 +77,12 @@ def compare(
     multiple=True,
     required=True,
     metavar="RULE",
+    shell_complete=of_rule,
     help="A design rule of the space, or all that it can free; repeatable.",
 )
-@click.option("--space", required=True, metavar="NAME", help="The design space.")
+@click.option(
+    "--space", required=True, metavar="NAME", shell_complete=of_space, help="The design space."
+)
 @click.option(
     "--pairs", type=click.IntRange(1, 5000), help="Pairs of networks a rule, at most; usual: 30."
 )

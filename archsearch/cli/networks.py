@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from archsearch import api
+from archsearch.cli.completion import of_checked, of_network, of_rule
 from archsearch.cli.options import ImageSize, home_option, json_option, print_json, say
 from archsearch.units import counted
 
@@ -14,7 +15,13 @@ from archsearch.units import counted
     "--classes 10 · archsearch profile vgg16 resnet50 resnext50_32x4d · archsearch profile "
     "mobilenet_v2 resnet50 --latency --batch 8 --device cpu"
 )
-@click.argument("names", nargs=-1, required=True, metavar="NAME|GRAPH.json|MODEL.keras…")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="NAME|GRAPH.json|MODEL.keras…",
+    shell_complete=of_network,
+)
 @click.option("--input", "size", type=ImageSize(), help="Image size; default: the network's own.")
 @click.option("--classes", type=click.IntRange(2), help="Classes; default: the network's own.")
 @click.option("--all", "every", is_flag=True, help="Show activations and normalisations too.")
@@ -75,9 +82,18 @@ def profile(
     "archsearch sample --space vgg --flops 20M --json | archsearch check -"
 )
 @click.argument(
-    "target", metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|STUDY|-"
+    "target",
+    metavar="NAME|GRAPH.json|MODEL.keras|SAVEDMODEL/|CANDIDATES.jsonl|STUDY|-",
+    shell_complete=of_checked,
 )
-@click.option("--rule", "names", multiple=True, metavar="RULE", help="Check only this; repeatable.")
+@click.option(
+    "--rule",
+    "names",
+    multiple=True,
+    metavar="RULE",
+    shell_complete=of_rule,
+    help="Check only this; repeatable.",
+)
 @click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
 @click.option("--trial", type=click.IntRange(0), metavar="N", help="Only this network of a STUDY.")
 @home_option

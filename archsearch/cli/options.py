@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from archsearch.cli.completion import OF_SETTINGS
 from archsearch.errors import UserError
 from archsearch.units import parse_image_size, printable_lines
 
@@ -64,6 +65,7 @@ def setting_option(setting: "Setting") -> Callable[[F], F]:
         metavar=said.metavar,
         multiple=said.repeatable,
         help=setting.help,
+        shell_complete=OF_SETTINGS.get(setting.name),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archsearch.cli.completion import of_study, of_trained
 from archsearch.cli.options import home_option, json_option, print_json, setting_option
 from archsearch.fields import as_shown
 from archsearch.settings import SETTINGS
@@ -75,7 +76,7 @@ def run(
 
 
 @click.command(epilog=_TRAININGS)
-@click.argument("network", required=False)
+@click.argument("network", required=False, shell_complete=of_trained)
 @_asked("train")
 @_watching
 def train(
@@ -123,7 +124,7 @@ def _run(
 
 
 @click.command(epilog="Example: archsearch resume resnext-20M-digits")
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @click.option("--max-time", metavar="T", help="A new bound, counted from now: 30min, 2h.")
 @home_option
 @_watching

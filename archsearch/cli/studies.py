@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archsearch import api
+from archsearch.cli.completion import of_study
 from archsearch.cli.options import home_option, json_option, print_json, say
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @click.option("--top", type=click.IntRange(1), help="Show only the best so many.")
 @home_option
 @json_option
@@ -32,7 +33,7 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: archsearch report resnext-20M-digits --out report.html")
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY…")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY…", shell_complete=of_study)
 @click.option(
     "--format",
     "form",
@@ -95,7 +96,7 @@ def studies(home: Path, as_json: bool) -> None:
     epilog="Examples: archsearch rerun resnext-20M-digits --trial 7 · archsearch rerun resnext-20M-digits "
     "--training final-0007-seed1"
 )
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @click.option("--trial", type=click.IntRange(0), metavar="N", help="A trial of the search.")
 @click.option("--training", "key", metavar="KEY", help="Any training: final-0007-seed1, say.")
 @home_option
@@ -125,7 +126,7 @@ def rerun(study: str, trial: int | None, key: str | None, home: Path, as_json: b
 
 
 @click.command(epilog="Example: archsearch track resnext-20M-digits")
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @home_option
 def track(study: str, home: Path) -> None:
     """Write to MLflow what it lacks of a study: it may have been out of reach while the study ran."""
@@ -141,7 +142,7 @@ def track(study: str, home: Path) -> None:
 
 
 @click.command(epilog="Example: archsearch delete resnext-20M-digits --yes")
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--keep-runs", is_flag=True, help="Leave its runs in MLflow, whose server may be gone."
@@ -160,7 +161,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 
 
 @click.command(epilog="Example: archsearch export resnext-20M-digits --format onnx --out net.onnx")
-@click.argument("study")
+@click.argument("study", shell_complete=of_study)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -200,7 +201,7 @@ def export(
 
 
 @click.command(epilog="Example: archsearch ui --port 5001")
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=of_study)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(

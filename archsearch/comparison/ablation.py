@@ -1,6 +1,6 @@
 """What a design rule is worth: the same networks with the rule held and freed, at equal FLOPs.
 
-Each rule has a study of pairs (`archsearch.strategy.samplers.pairs`), which ends once its effect is known or
+Each rule has a study of pairs (`archsearch.strategy.samplers.paired`), which ends once its effect is known or
 its bound is spent. What is read here is what the study's storage has.
 """
 
@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.comparison.asking import asked, given_by
-from archsearch.comparison.studies import brought_to_its_end, check_all
+from archsearch.comparison.members import brought_to_its_end, check_all
+from archsearch.comparison.spaces import accuracy_of
+from archsearch.comparison.wanted import asked, given_by
 from archsearch.errors import UserError
 from archsearch.plugins import unknown
 from archsearch.settings import RunSettings
@@ -156,7 +157,7 @@ def ablation_of(rule: str, result: StudyResult) -> Ablation:
             number=number,
             knobs=row.knobs,
             keeps=rule in row.obeys,
-            accuracy=row.val_accuracy if row.status == "complete" else None,
+            accuracy=accuracy_of(row, result.dataset),
         )
         for number, row in rows.items()
     )

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import kept_studies
-from archsearch.comparison.asking import asked, given_by
-from archsearch.comparison.studies import brought_to_its_end, check_all
+from archsearch.comparison.members import brought_to_its_end, check_all
+from archsearch.comparison.wanted import asked, given_by
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings, nearest
 from archsearch.space.registry import find_space, load_spaces

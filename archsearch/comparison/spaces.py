@@ -6,9 +6,13 @@ Which figures these are, and why, is said in `archsearch.statistics.distribution
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import prod
 from typing import Final
 
+from archsearch.archive.facts import DatasetFacts, StudyFacts
 from archsearch.archive.leaderboard import Row, StudyResult
+from archsearch.errors import UserError
+from archsearch.space.registry import find_space
 from archsearch.statistics.distributions import (
     Interval,
     KsTest,
@@ -22,6 +26,7 @@ from archsearch.statistics.distributions import (
     needed,
     quantile,
 )
+from archsearch.study.catalogue import request_of
 from archsearch.units import counted
 
 LEAST: Final = 3
@@ -39,11 +44,13 @@ class Distribution:
         n: networks that count.
         outside: networks left out, as others have none of their FLOPs.
         failed: networks without a result.
+        stalled: networks that learnt nothing, which count with what guessing gives.
         median: with its interval.
         lower, upper: the quartiles.
         best: error to expect of the best of k.
         worst: the largest.
         steps: error, and the weight of all errors up to it: the EDF.
+        settings: combinations of knobs that the space has at the budget; None: not known.
         chosen: why it is no random sample of its space; empty: it is one.
     """
 
@@ -52,12 +59,14 @@ class Distribution:
     n: int
     outside: int
     failed: int
+    stalled: int
     median: Interval
     lower: float
     upper: float
     best: Interval
     worst: float
     steps: tuple[tuple[float, float], ...]
+    settings: int | None
     chosen: str
 
 
@@ -136,15 +145,23 @@ def distributions(results: Sequence[StudyResult]) -> Distributions | None:
 
 def _counting(result: StudyResult) -> list[Row]:
     """Return the networks of a search that trained at the full length to their ends, the baseline aside."""
-    rows = [row for row in result.rows if row.origin == "search" and row.status == "complete"]
+    rows = [row for row in result.rows if row.origin == "search"]
+    rows = [row for row in rows if accuracy_of(row, result.dataset) is not None]
     top = max((row.rung for row in rows), default=0)
-    return [row for row in rows if row.rung == top and row.val_accuracy is not None]
+    return [row for row in rows if row.rung == top]
+
+
+def accuracy_of(row: Row, dataset: DatasetFacts) -> float | None:
+    """Return a trial's accuracy; that of guessing where it diverged: it would be favoured if left out."""
+    if row.status == "complete":
+        return row.val_accuracy
+    return (dataset.common_share or 0.0) if row.status == "failed" and row.stalled else None
 
 
 def _sample(result: StudyResult) -> Sample:
     rows = sorted(_counting(result), key=lambda row: row.name)
     return Sample(
-        errors=tuple(1 - (row.val_accuracy or 0.0) for row in rows),
+        errors=tuple(1 - (accuracy_of(row, result.dataset) or 0.0) for row in rows),
         flops=tuple(row.flops for row in rows),
     )
 
@@ -157,7 +174,11 @@ def _distribution(result: StudyResult, sample: Sample, k: int) -> Distribution:
         space=result.space,
         n=len(sample.errors),
         outside=len(_counting(result)) - len(sample.errors),
-        failed=sum(row.origin == "search" and row.status == "failed" for row in result.rows),
+        failed=sum(
+            row.origin == "search" and row.status == "failed" and not row.stalled
+            for row in result.rows
+        ),
+        stalled=sum(row.stalled for row in _counting(result)),
         median=interval(median, sample, seed=_SEED),
         lower=float(quantile(0.25)(values, weights)),
         upper=float(quantile(0.75)(values, weights)),
@@ -166,8 +187,21 @@ def _distribution(result: StudyResult, sample: Sample, k: int) -> Distribution:
         steps=tuple(
             (error, sum(w for _, w in steps[: i + 1])) for i, (error, _) in enumerate(steps)
         ),
+        settings=_combinations(result),
         chosen=_chosen(result),
     )
+
+
+def _combinations(result: StudyResult) -> int | None:
+    """Count the combinations of knobs that a study's space has at its budget; None: not known."""
+    if not result.dataset.input:  # an earlier version did not keep it
+        return None
+    try:
+        request = request_of(StudyFacts(settings=result.settings, dataset=result.dataset))
+        knobs = find_space(result.space).knobs(request)
+    except UserError:  # of a package that is not here
+        return None
+    return prod(len(knob.values()) for knob in knobs)
 
 
 def _chosen(result: StudyResult) -> str:
@@ -203,11 +237,13 @@ def _contrast(
         median=middle,
         best=interval(best_of(k), other[1], one[1], seed=_SEED),
         needed=wanted,
-        verdict=_verdict(one[0], told=told, middle=middle, wanted=wanted),
+        verdict=_verdict(one[0], other[0], told=told, middle=middle, wanted=wanted),
     )
 
 
-def _verdict(one: Distribution, *, told: bool, middle: Interval, wanted: int | None) -> str:
+def _verdict(
+    one: Distribution, other: Distribution, *, told: bool, middle: Interval, wanted: int | None
+) -> str:
     if told and middle.tells:
         return f"{one.study} errs less"
     if told:
@@ -216,6 +252,8 @@ def _verdict(one: Distribution, *, told: bool, middle: Interval, wanted: int | N
         return "no verdict: the medians are equal"
     if wanted <= one.n:
         return "no verdict: the medians differ, the distributions as a whole do not clearly"
+    if any(wanted > (each.settings or wanted) for each in (one, other)):
+        return "no verdict; at this budget there are too few networks to tell such a difference"
     return f"no verdict; about {wanted:,} networks a space would mostly tell such a difference"
 
 
@@ -226,9 +264,19 @@ def _cautions(members: Sequence[Distribution], *, few: int, apart: bool) -> list
         if one.chosen
     ]
     found += [
-        f"{one.study}: {counted(one.failed, 'network')} failed and count for nothing here"
+        f"{one.study}: {counted(one.failed, 'network')} failed, which is left out"
         for one in members
         if one.failed
+    ]
+    found += [
+        f"{one.study}: {counted(one.stalled, 'network')} learnt nothing, which is taken for guessing"
+        for one in members
+        if one.stalled
+    ]
+    found += [
+        f"{one.study}: {one.n} of the {one.settings} settings that its space has at this budget"
+        for one in members
+        if one.settings is not None and one.n > one.settings / 2
     ]
     found += [
         f"{one.study}: {counted(one.outside, 'network')} left out, of FLOPs that others have too few of"

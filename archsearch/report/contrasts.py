@@ -52,7 +52,7 @@ def _cells(one: Distribution) -> Sequence[str]:
 def _pairs(found: Distributions) -> RenderableType:
     """Return a row for each pair of studies, the one with the smaller median first."""
     table = new_table(
-        "errs less", "than", ">median", f">best of {found.k}", ">KS", ">p", "verdict",
+        "smaller median", "than", ">by", f">best of {found.k}", ">KS", ">p", "verdict",
         spare=("KS", f"best of {found.k}"),
     )  # fmt: skip
     for pair in found.contrasts:

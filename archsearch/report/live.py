@@ -213,38 +213,23 @@ class PlainView(View):
         return lines
 
 
-class LiveView(View):
-    """Bars for the study and for every network in training, redrawn in place."""
+class BarsView(View):
+    """Keeps bars for the study and for every network in training; subclasses show them."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self) -> None:
         self._clock = _Clock()
         self._board = Board()
         self._best = ""
-        self._live = BoardView(self._board, console=console, refresh_per_second=4, transient=True)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._live.__exit__(None, None, None)
 
     def __call__(self, event: Event) -> None:
         """Bring the bars up to date; print what should stay."""
         self._clock.note(event)
         self._update(event)
-        with _unwatched(cast(TextIO, self._console.file)):
-            self._show(event)
+        self._show(event)
 
     def _show(self, event: Event) -> None:
-        if isinstance(event, JobEnded):
-            self._print(f"{_named(event)}: {ended_text(event)}")
-        elif isinstance(event, Planned):
-            self._console.print(pairs(plan_rows(event.forecast)))
-        elif not isinstance(event, JobStarted | EpochDone | ExportStarted):
-            for line in event_lines(event):
-                self._print(line)
+        """Print what should stay of an event."""
+        raise NotImplementedError
 
     def _update(self, event: Event) -> None:
         if isinstance(event, Preparing):
@@ -296,8 +281,38 @@ class LiveView(View):
     def _note(self) -> str:
         return ", ".join(part for part in (self._best, self._clock.left()) if part)
 
-    def _print(self, text: str) -> None:
-        self._console.print(Text(text))
+
+class LiveView(BarsView):
+    """The bars in a terminal, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._live = BoardView(self._board, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def _show(self, event: Event) -> None:
+        with _unwatched(cast(TextIO, self._console.file)):
+            if isinstance(event, Planned):
+                self._console.print(pairs(plan_rows(event.forecast)))
+                return
+            for line in lasting_lines(event):
+                self._console.print(Text(line))
+
+
+def lasting_lines(event: Event) -> list[str]:
+    """Say what should stay where bars show the rest."""
+    if isinstance(event, JobEnded):
+        return [f"{_named(event)}: {ended_text(event)}"]
+    if isinstance(event, JobStarted | EpochDone | ExportStarted):
+        return []
+    return event_lines(event)
 
 
 def _named(event: JobStarted | JobEnded) -> str:

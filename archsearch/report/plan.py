@@ -81,8 +81,10 @@ def _training(found: Forecast) -> str:
     else:
         again = f"about {found.promotions}" if found.promotions else "none"
         told = f"{_shorts(found, trials)}, {again} of these networks anew for {full}"
-    splits = ", each seed validated on a split of its own" if found.folded else ""
-    return f"{told}, then {found.finals} from scratch{splits}; {format_count(flops)} FLOPs at most"
+    if found.finals:
+        splits = ", each seed validated on a split of its own" if found.folded else ""
+        told += f", then {found.finals} from scratch{splits}"
+    return f"{told}; {format_count(flops)} FLOPs at most"
 
 
 def _shorts(found: Forecast, trials: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from archsearch.ir.graph import Graph
 from archsearch.rules.patterns import View
-from archsearch.rules.registry import load_rules
+from archsearch.rules.registry import find_rule, load_rules
 from archsearch.rules.rule import Finding, Rule
 
 
@@ -28,6 +28,25 @@ def audit(graph: Graph, rules: Iterable[Rule] | None = None) -> tuple[Finding, .
     findings = [finding for rule in chosen for finding in rule.check_view(view)]
     place = {node.name: index for index, node in enumerate(graph.nodes)}
     return tuple(sorted(findings, key=lambda finding: place[finding.layer]))
+
+
+def audits(
+    networks: Iterable[tuple[str, Graph, Iterable[str] | None]], rules: Iterable[str] = ()
+) -> tuple[Audit, ...]:
+    """Return what is found in each of several networks.
+
+    Args:
+        networks: each with what it is called and the rules that it is to hold; None: all there are.
+        rules: the names of the rules to check in place of those.
+
+    Raises:
+        UserError: there is no rule of that name.
+    """
+    asked = [find_rule(rule) for rule in rules]
+    return tuple(
+        Audit(name, audit(graph, asked or (None if holds is None else map(find_rule, holds))))
+        for name, graph, holds in networks
+    )
 
 
 def rule_rows() -> tuple[dict[str, Any], ...]:

@@ -2,7 +2,7 @@
 
 Radosavovic, Johnson, Xie, Lo & Dollár 2019, "On network design spaces for visual recognition", arXiv
 1905.13214: a space is what its networks' errors are like, of which some are drawn by chance. Where these
-differ in FLOPs they are weighted to a common distribution first (section 3.3). Errors are shares of one.
+differ in FLOPs they are weighted to a common distribution first. Errors are shares of one.
 Arrays of errors are (…, n) and weights (n,), 1 in all.
 """
 
@@ -143,7 +143,7 @@ median: Final = quantile(0.5)
 def best_of(count: int) -> Statistic:
     """Return the statistic that gives the least error to expect of so many networks drawn by chance.
 
-    Dodge et al. 2019, "Show your work", arXiv 1909.03004, equation 2: of draws with replacement.
+    Dodge et al. 2019, "Show your work", arXiv 1909.03004: of draws with replacement.
     """
 
     def statistic(errors: Floats, weights: Floats) -> Floats:

@@ -3,8 +3,8 @@
 Whoever stops once an interval says what it should, and takes the interval of a fixed number, is wrong more
 often than the interval says. These hold at all times at once: with normal differences the chance that the
 true mean is ever outside is 5 %. They are the t-test's with a normal mixture over the effect in standard
-deviations (Lindon, Ham, Tingley & Bojinov 2022, "Anytime-valid inference in linear models", arXiv
-2210.08589, section 3; Lai 1976), at n = 20 two thirds wider than those of a fixed number.
+deviations (Wang & Ramdas 2023, "Anytime-valid t-tests and confidence sequences for Gaussian means with
+unknown variance", arXiv 2310.03722; after Lai 1976), at n = 20 two thirds wider than a fixed number's.
 """
 
 import math

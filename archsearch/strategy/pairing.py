@@ -56,12 +56,14 @@ def differences(pairs: Iterable[Pair]) -> list[float]:
     ]
 
 
-def accuracy_of(trial: Trial) -> float | None:
-    """Return the accuracy of a trial that trained to its end, also where it has learnt nothing."""
+def accuracy_of(trial: Trial, *, guessing: float) -> float | None:
+    """Return a trial's accuracy; `guessing` where it diverged: to leave it out would favour what does."""
     ended = trial.best_known
-    if ended is None or ended.outcome is None or ended.outcome.status != "complete":
+    if ended is None or ended.outcome is None:
         return None
-    return ended.outcome.val_accuracy
+    if ended.outcome.status == "complete":
+        return ended.outcome.val_accuracy
+    return guessing if ended.outcome.stalled else None
 
 
 def _rest(knobs: Knobs, freed: Collection[str]) -> dict[str, object]:

@@ -34,6 +34,7 @@ class Choices:
         val_images: that accuracies are of; None: it is not known.
         keeping: for each knob of a freed design rule, its values that keep the rule.
         margin: points of accuracy that count as no effect of a rule.
+        guessing: accuracy of whoever always names the most common class.
     """
 
     knobs: tuple[Knob, ...]
@@ -44,6 +45,7 @@ class Choices:
     val_images: int | None = None
     keeping: Mapping[str, tuple[KnobValue, ...]] = field(default_factory=dict)
     margin: float = 0.0
+    guessing: float = 0.0
 
     @property
     def startup(self) -> int:

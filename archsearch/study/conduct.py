@@ -128,6 +128,7 @@ def search_of(
         val_images=len(problem.dataset.val),
         keeping=space.keeping(request),
         margin=settings.margin,
+        guessing=store.facts.dataset.common_share or 0.0,
     )
     epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency

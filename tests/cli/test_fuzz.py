@@ -45,6 +45,10 @@ RUN_FLAGS = [
     "--baselines", "--seed", "--workers", "--name", "--config", "--set",
     "--val-fraction", "--test-fraction", "--sampler", "--fidelity", "--engine",
 ]  # fmt: skip
+COMPARED_FLAGS = [
+    "--data", "--input", "--trials", "--epochs", "--max-time", "--search-flops", "--recipe",
+    "--workers", "--name", "--set", "--seed", "--pairs", "--margin",
+]  # fmt: skip
 SWITCHES = ["--prune", "--no-export", "--strict", "--class-weights", "--quiet", "--json"]
 
 
@@ -153,6 +157,21 @@ def test_study_names(command, name, separated):
     more = ["--yes"] if command == "delete" else []
     status, said = run(command, *more, *(["--", name] if separated else [name]))
     assert status == 2 or "Usage" in said or name in {"-h", "--help"}
+
+
+@fuzz(20)
+@given(
+    st.sampled_from(["compare", "ablate"]),
+    WORDS,
+    st.lists(st.tuples(st.sampled_from(COMPARED_FLAGS), WORDS), max_size=3),
+    st.booleans(),
+)
+def test_flags_of_what_compares(command, word, flags, sound):
+    more = [piece for pair in flags for piece in pair]
+    given_flags = [*more, "--flops", "20M"] if sound else more
+    named = ["--space", "vgg", "--rule", word] if command == "ablate" else ["vgg", "--", word]
+    status, said = run(command, *given_flags, *named)
+    assert status == 2 or "Usage" in said or word in {"-h", "--help"}
 
 
 @fuzz(40)

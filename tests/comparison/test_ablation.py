@@ -82,6 +82,7 @@ def test_a_rule_that_brings_nothing_stays_open_or_is_little(tmp_path: Path):
     assert one.needed > 6
 
 
+@pytest.mark.slow  # the sampler's suite takes a search up anywhere, test_draws.py the studies
 def test_interrupted_the_same_command_comes_to_the_same(measured, tmp_path: Path):
     _, found = measured
     ended = iter(range(99))

@@ -9,8 +9,8 @@ import pytest
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.cli import main
-from archsearch.comparison.asking import DECIDED, asked, own_settings
 from archsearch.comparison.draws import results_of
+from archsearch.comparison.wanted import DECIDED, asked, own_settings
 from archsearch.errors import UserError
 from archsearch.report import contrasts, tables
 from archsearch.report.analysis import compare
@@ -83,7 +83,7 @@ def test_interrupted_it_goes_on_with_the_same_command(drawn, tmp_path: Path):
     _, _, results = drawn
     ended = iter(range(99))
     world = World(interrupt_at=lambda e: isinstance(e, JobEnded) and next(ended) == 7)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match="in compare-wrn-20M-digits; the same command goes on"):
         draw(world, tmp_path, "vgg", "wrn")
     assert len(world.engines) == 2  # in the second study
     after = World()
@@ -116,7 +116,7 @@ def test_the_figures_stand_above_the_table_of_studies(drawn, capsys):
     assert found.distributions is not None
     tables.show(*contrasts.distributions(found.distributions))
     shown = capsys.readouterr().out
-    assert shown.index(found.distributions.members[0].study) < shown.index("errs less")
+    assert shown.index(found.distributions.members[0].study) < shown.index("smaller median")
     assert main(["compare", *NAMES, "--home", str(home), "--json"]) == 0
     read = json.loads(capsys.readouterr().out)
     assert {one["study"] for one in read["standings"]} == set(NAMES)
@@ -125,7 +125,7 @@ def test_the_figures_stand_above_the_table_of_studies(drawn, capsys):
     assert {pair["one"], pair["other"]} == set(NAMES)
     assert main(["compare", *NAMES, "--home", str(home)]) == 0
     text = capsys.readouterr().out
-    assert text.index("errs less") < text.index("gain")
+    assert text.index("smaller median") < text.index("gain")
 
 
 def test_a_bound_is_that_of_all_studies_together():

@@ -11,9 +11,9 @@ from archsearch.comparison.spaces import distributions
 from archsearch.settings import RunSettings
 
 
-def study(name: str, errors, *, flops: int = 19_500_000, rows=(), **settings) -> StudyResult:
+def study(name: str, errors, *, each: int = 19_500_000, rows=(), **settings) -> StudyResult:
     asked = {"space": name, "flops": "20M", "sampler": "random", "fidelity": "none", **settings}
-    made = tuple(row(number, error, flops=flops) for number, error in enumerate(errors))
+    made = tuple(row(number, error, flops=each) for number, error in enumerate(errors))
     return StudyResult(
         study=f"s-{name}", status="complete", settings=RunSettings(**asked),
         dataset=DatasetFacts(name="digits"), rows=(*made, *rows),
@@ -84,10 +84,38 @@ def test_what_is_no_random_sample_is_said():
         "say what was tried",
         "s-c is no random sample of its space: 1 training that seemed hopeless stopped early; its figures "
         "say what was tried",
-        "s-c: 1 network failed and count for nothing here",
+        "s-c: 1 network failed, which is left out",
     )
     assert distributions([rungs]) is None  # one alone trained in full
     assert [one.n for one in found.members] == [6, 6]
+
+
+def test_what_diverged_counts_with_what_guessing_gives():
+    diverged = row(7, None, status="failed", stalled=True)
+    data = DatasetFacts(name="digits", common_share=0.11)
+    found = distributions([replace(study("a", errors(0, 5), rows=[diverged]), dataset=data)])
+    assert found is not None
+    (one,) = found.members
+    assert (one.n, one.failed, one.stalled) == (6, 0, 1)
+    assert one.worst == pytest.approx(0.89)
+    assert found.cautions == ("s-a: 1 network learnt nothing, which is taken for guessing",)
+
+
+def test_a_space_of_few_networks_says_how_many_it_has():
+    """At 9 M FLOPs on the digits the resnet space has 16 settings."""
+    data = DatasetFacts(name="digits", input=(32, 32, 1), classes=tuple("0123456789"))
+    small, large = (
+        study("resnet", errors(0, 10), flops="9M"),
+        study("vgg", errors(1, 10), flops="9M"),
+    )
+    found = distributions([replace(one, dataset=data) for one in (small, large)])
+    assert found is not None
+    few = next(one for one in found.members if one.space == "resnet")
+    assert few.settings == 16
+    assert found.cautions == ("s-resnet: 10 of the 16 settings that its space has at this budget",)
+    (pair,) = found.contrasts
+    assert pair.needed is not None
+    assert pair.verdict.startswith("no verdict; at this budget there are too few networks")
 
 
 def test_the_baseline_is_none_of_the_sample():
@@ -112,7 +140,7 @@ def test_budgets_that_differ_are_weighted_or_said():
     assert found.weighted
     assert [one.outside for one in found.members] == [10, 10]
     assert sum("left out" in caution for caution in found.cautions) == 2
-    found = distributions([study("a", errors(0, 9)), study("b", errors(1, 9), flops=50_000_000)])
+    found = distributions([study("a", errors(0, 9)), study("b", errors(1, 9), each=50_000_000)])
     assert found is not None
     assert not found.weighted
     assert "their FLOPs hardly overlap" in " ".join(found.cautions)

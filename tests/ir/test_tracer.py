@@ -1,6 +1,12 @@
 """Scopes, blocks and names."""
 
+import pytest
+
+from archsearch.errors import GraphError
+from archsearch.ir.channels import Channels
 from archsearch.ir.tracer import Tracer
+from archsearch.readings.cost import cost
+from archsearch.space.form import derive_form
 
 
 def _unit(net, x, filters, *, twice=False):
@@ -79,3 +85,21 @@ def test_auxiliary_scores_are_marked():
     net.auxiliary(net.dense(net.global_avg_pool(x), 7, name="aux"))
     graph = net.finish(net.dense(net.flatten(x), 7))
     assert [graph.nodes[i].name for i in graph.auxiliary] == ["aux"]
+
+
+def test_groups_of_one_width_follow_a_width_that_is_not_known():
+    """As many groups as the width asks for: the form has the FLOPs of any such number."""
+
+    def build(net, widths):
+        x = net.conv(net.input, widths["groups"] * 8, kernel=1)
+        x = net.conv(x, x.channels, kernel=3, groups=widths["groups"])
+        return net.dense(net.global_avg_pool(x), 10)
+
+    form = derive_form(build, (6, 6, 3), ["groups"])
+    for groups in (2, 5):
+        net = Tracer("known", (6, 6, 3))
+        assert (
+            form.value({"groups": groups}) == cost(net.finish(build(net, {"groups": groups}))).flops
+        )
+    with pytest.raises(GraphError, match=r"2·a is no multiple of a \+ 1"):
+        (Channels.named("a") * 2).times(Channels.named("a") + 1)

@@ -19,6 +19,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.dry_run import posed
 from archsearch.study.events import Event
+from archsearch.study.interrupt import Interrupted
 from archsearch.study.opening import located, stored_settings
 from archsearch.study.ports import Services, real_services
 
@@ -74,9 +75,12 @@ def brought_to_its_end(
     """
     name, home = str(settings.name), Path(settings.home)
     services = services or replace(real_services(settings), gauge=None)
-    if not StudyFolder(home, name).settings.is_file():
-        return driver.run(settings, on_event=on_event, services=services)
-    return driver.resume(name, home=home, on_event=on_event, services=services)
+    try:
+        if not StudyFolder(home, name).settings.is_file():
+            return driver.run(settings, on_event=on_event, services=services)
+        return driver.resume(name, home=home, on_event=on_event, services=services)
+    except Interrupted:
+        raise Interrupted(f"interrupted in {name}; the same command goes on from here") from None
 
 
 def check_same(stored: RunSettings, settings: RunSettings) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from archsearch.errors import UserError
 from archsearch.strategy.sampler import Choices, Sampler
-from archsearch.strategy.samplers.pairs import PairSampler
+from archsearch.strategy.samplers.paired import PairSampler
 from archsearch.testing.sampler_case import SamplerCase, nothing_known, searched
 from archsearch.testing.toy_space import toy_choices
 

@@ -93,5 +93,5 @@ class PairSampler:
             number=trial.number,
             knobs=trial.knobs,
             keeps=self._keeps(trial.knobs),
-            accuracy=accuracy_of(trial),
+            accuracy=accuracy_of(trial, guessing=self._choices.guessing),
         )
