@@ -107,10 +107,22 @@ def answer(name: str, folder: Path, places: Sequence[str]) -> None:
     """Load models of a format and keep what each answers to the validation images."""
     form, images = find_format(name), np.asarray(load(folder).val.images)
     for place in map(Path, places):
+        kept = place / f"{name}.answers.npy"
+        if kept.exists() or kept.with_name(f"{name}.failed").exists():
+            continue
         try:
-            np.save(place / f"{name}.answers.npy", form.call(place / file_name(form), images))
+            np.save(kept, form.call(place / file_name(form), images))
         except Exception as error:
             (place / f"{name}.failed").write_text(f"{type(error).__name__}: {str(error)[:80]}")
+
+
+def ask(name: str, folder: Path, places: Sequence[str]) -> None:
+    """Have a new process load models of a format; one that ends over a model goes on with the next."""
+    command = [sys.executable, __file__, "--answer", name, str(folder), *places]
+    while (status := subprocess.run(command, check=False).returncode) != 0:
+        told = (f"{name}.answers.npy", f"{name}.failed")
+        left = [p for p in map(Path, places) if not any((p / each).exists() for each in told)]
+        (left[0] / f"{name}.failed").write_text(f"its runtime ended with status {status}")
 
 
 def rows(
@@ -121,8 +133,7 @@ def rows(
     for form in forms:
         failed |= {(form.name, space): write(form, asked) for space, asked in requests.items()}
         places = [asked.out for asked in requests.values() if not failed[form.name, _of(asked)]]
-        command = [sys.executable, __file__, "--answer", form.name, str(folder), *places]
-        subprocess.run(command, check=True)
+        ask(form.name, folder, places)
     for space, asked in requests.items():
         known = read_trained(asked)
         wanted = trained_probabilities(known, np.asarray(known.sample))

@@ -49,6 +49,7 @@ _LENGTH: Final = {"ARCHSEARCH_TRIALS": "3", "ARCHSEARCH_EPOCHS": "1", "ARCHSEARC
 
 _LONG: Final = (
     "run", "resume", "train", "ui", "worker", "compare", "ablate", "rerun", "predict", "evaluate",
+    "visualize",
 )  # fmt: skip
 """Commands that are shown by their help alone, but for the first search: they train, serve or need images."""
 

@@ -46,7 +46,8 @@ def test_several_formats_and_what_each_loses(asked, capsys):
         }
     ]
     said = capsys.readouterr()
-    first, second = said.out.splitlines()
+    first, held, second, _ = said.out.splitlines()
+    assert held == "It holds a training that it does not name; its card is m/README.md"
     assert first == (
         "Exported s as onnx to m/onnx, 1.23 MB; on 100 validation images its probabilities differ by at "
         "most 2.5e-01 from the trained network's, the top class is the same on 90"

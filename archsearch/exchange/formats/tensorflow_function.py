@@ -26,7 +26,7 @@ def probabilities_function(trained: Trained, *, floats: bool = False) -> tuple[A
 
     from archsearch.exchange.formats.keras_network import keras_network
 
-    model = keras_network(trained, lowering="train")
+    model = keras_network(trained, lowering="integer" if floats else "train")
     shift, scale = trained.preprocessing()
 
     def answer(images: Any) -> dict[str, Any]:

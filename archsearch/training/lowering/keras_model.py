@@ -30,7 +30,7 @@ else:  # a model that was tuned on JAX loads here, too, where its layers are Ker
 
 _LOWEST_HALF: Final = -65504.0
 """The same in a process whose numbers have 16 bits."""
-Lowering: TypeAlias = Literal["plain", "train"]
+Lowering: TypeAlias = Literal["plain", "train", "integer"]
 
 BN_MOMENTUM = 0.9
 _MAPS: Final = {"data_format": "channels_last"}
@@ -53,8 +53,9 @@ def build_model(
     Args:
         graph: the network.
         lowering: `train` uses this package's faster layers; `plain` stock Keras layers alone, so
-            that a saved model loads without archsearch. Their weights are the same, in the same
-            order: `plain.set_weights(train.get_weights())`.
+            that a saved model loads without archsearch; `integer` is `train` for whoever rounds its
+            maps to 8 bits: no number is in it that is far from all others. Their weights are the same,
+            in the same order: `plain.set_weights(train.get_weights())`.
         seed: of the weights and of dropout. Weights are drawn by NumPy, so that both lowerings
             and all backends start equal.
         zero_init_residual: see Recipe.
@@ -100,7 +101,8 @@ class _Builder:
     """Adds nodes one by one; one method an op, found by its kind."""
 
     def __init__(self, lowering: Lowering, seed: int, names: LayerNames) -> None:
-        self.train = lowering == "train"
+        self.train = lowering != "plain"
+        self.mirrors = lowering == "integer"
         self.seed = seed
         self.names = names
         self.name = ""
@@ -306,6 +308,9 @@ class _Builder:
             return x, "same"
         if fill:
             pads = ((0, 0), rows, columns, (0, 0))
+            if self.mirrors and 2 * max(rows) <= reach[0] and 2 * max(columns) <= reach[1]:
+                # What is mirrored is in the same window already: the largest stays the largest.
+                return keras.ops.pad(x, pads, mode="symmetric"), "valid"
             if keras.backend.standardize_dtype(x.dtype) == "float16":
                 fill = max(fill, _LOWEST_HALF)
             return keras.ops.pad(x, pads, constant_values=fill), "valid"

@@ -179,3 +179,17 @@ def test_auxiliary_classifiers_are_built_for_training_only():
     assert len(plain.outputs) == 1
     with pytest.raises(ValueError, match="No such layer"):
         plain.get_layer("aux")
+
+
+@pytest.mark.keras
+def test_a_lowering_for_integers_pads_pools_with_what_is_in_their_windows():
+    net = Tracer("pools", (11, 12, 3))
+    x = net.max_pool(net.conv(net.input, 4, kernel=3), kernel=3, stride=2, padding=1)
+    x = net.max_pool(x, kernel=3, stride=2, padding=(0, 1, 0, 1))
+    graph = net.finish(net.dense(net.flatten(x), 5))
+    from archsearch.training.lowering.keras_model import build_model
+
+    images = np.random.default_rng(0).normal(-3, 1, (2, 11, 12, 3)).astype(np.float32)
+    ours, theirs = (build_model(graph, lowering=name) for name in ("integer", "train"))
+    np.testing.assert_array_equal(ours(images), theirs(images))
+    assert "Pad" in {type(layer).__name__ for layer in ours.operations}
