@@ -21,7 +21,7 @@ from archsearch.statistics.verdict import (
 
 
 def evidence_of(store: StudyStore, *, finals: bool = True) -> tuple[Evidence, ...]:
-    """Return what is known of a search's own networks, the best of the search first.
+    """Return what is known of a search's own networks and its classics, the best of the search first.
 
     Args:
         store: the study.
@@ -36,6 +36,10 @@ def evidence_of(store: StudyStore, *, finals: bool = True) -> tuple[Evidence, ..
             one = one.after(*_of_finals(one.name, store))
         if one.values:
             found.append(one)
+    for design in store.facts.baselines if finals else ():
+        if design.origin == "matched":
+            one = Evidence(name=design.name, values=()).after(*_of_finals(design.name, store))
+            found += [one] if one.values else []
     return tuple(sorted(found, key=lambda one: (-one.values[0], one.name)))
 
 
@@ -87,9 +91,12 @@ class Judge:
         )
 
     def _rival(self, winner: str) -> str | None:
-        """Return the matched baseline; the best of the others where there is none or it has won."""
+        """Return the best matched baseline; the best of the others where there is none or one has won."""
         others = [one.name for one in self.evidence if one.name != winner]
         matched = [name for name in others if self._design(name).origin == "matched"]
+        if self._design(winner).origin == "matched":  # what the search has found is its rival
+            others = [name for name in others if name not in matched] or others
+            matched = []
         expected = self.belief.expected
         return max(matched or others, key=lambda name: expected[name], default=None)
 
@@ -104,7 +111,8 @@ class Judge:
         )
 
     def _design(self, name: str) -> Design:
-        return next(trial.design for trial in self.store.trials if trial.design.name == name)
+        designs = (*(trial.design for trial in self.store.trials), *self.store.facts.baselines)
+        return next(design for design in designs if design.name == name)
 
 
 def _untrained(pair: Sequence[Contender], dataset: DatasetFacts) -> str:

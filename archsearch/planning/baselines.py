@@ -12,12 +12,28 @@ from archsearch.settings import RunSettings
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.registry import BASELINES, find_baseline
+from archsearch.space.solve import Candidate, solve
+from archsearch.space.space import Space
+from archsearch.space.union import UnionSpace
 from archsearch.units import format_size
 
 
 def wants_matched(settings: RunSettings) -> bool:
-    """Whether the space's classic, scaled to the budget, is the first trial."""
+    """Whether the space's classic, scaled to the budget, is trained: as the first trial, where it is one."""
     return bool({"matched", "all"} & set(settings.baseline_names()))
+
+
+def classics_of(settings: RunSettings, space: Space, request: Request) -> dict[str, Candidate]:
+    """Return the classics that are trained in the finals, by name: one for each family that was named.
+
+    None where there is one classic, which is the first trial: several would leave few trials to search.
+    """
+    if not wants_matched(settings) or not isinstance(space, UnionSpace) or not space.compared:
+        return {}
+    return {
+        f"classic-{family.name}": solve(family, family.classic_knobs(asked), asked)
+        for family, asked in space.within(request).items()
+    }
 
 
 def named_baselines(settings: RunSettings) -> list[Baseline]:

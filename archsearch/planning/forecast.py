@@ -46,6 +46,7 @@ class Forecast:
         train_on: the splits that are trained on.
         knobs: the values of each knob, in words.
         distinct: combinations of knob values.
+        classics: matched baselines that are no trials: each is trained in the finals, with every seed.
         budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
         resized: whether the image size was asked for (other images are resized to it).
         shares: how workers share the machine, in words.
@@ -80,6 +81,7 @@ class Forecast:
     knobs: Mapping[str, str] = field(default_factory=dict)
     distinct: int = 0
     folded: bool = False
+    classics: tuple[str, ...] = ()
     budget: tuple[int, int] = (0, 0)
     reach: tuple[int, int] = (0, 0)
     input: tuple[int, int, int]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
 from random import Random
@@ -16,7 +16,12 @@ from archsearch.data.prepare import prepare
 from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
-from archsearch.planning.baselines import named_baselines, published_networks, wants_matched
+from archsearch.planning.baselines import (
+    classics_of,
+    named_baselines,
+    published_networks,
+    wants_matched,
+)
 from archsearch.planning.going_on import Kept, recipe_of
 from archsearch.planning.sharing import Sharing, first_sharing, settled
 from archsearch.readings.workload import Workload, workload
@@ -179,12 +184,14 @@ class SearchProblem(Problem):
     Attributes:
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
+        classics: those that are trained in the finals, by name (see `classics_of`).
     """
 
     space: Space
     request: Request
     published: dict[str, Graph]
     classic: Candidate
+    classics: Mapping[str, Candidate] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:
@@ -198,8 +205,8 @@ class SearchProblem(Problem):
 
     @property
     def networks(self) -> Mapping[str, Graph]:
-        """The published networks to train, by name."""
-        return self.published
+        """The published networks and the classics to train, by name."""
+        return self.published | {name: found.graph for name, found in self.classics.items()}
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
@@ -213,9 +220,12 @@ class SearchProblem(Problem):
 
     @property
     def retrained(self) -> int:
-        """Networks of the search that are retrained: the best, and the classic; none without finalists."""
+        """Networks of the search that are retrained: the best, and the classic where it is a trial.
+
+        None without finalists.
+        """
         finalists = self.settings.finalists
-        return finalists and finalists + wants_matched(self.settings)
+        return finalists and finalists + (wants_matched(self.settings) and not self.classics)
 
     @property
     def fidelity(self) -> str:
@@ -239,16 +249,22 @@ class SearchProblem(Problem):
             "knobs": {knob.name: _range(knob.values()) for knob in knobs},
             "folded": bool(self.settings.fold(1, val_images=len(self.dataset.val))),
             "distinct": prod(len(knob.values()) for knob in knobs),
+            "classics": tuple(found.title for found in self.classics.values()),
             "budget": (self.request.budget.low, self.request.budget.high),
             "reach": self.space.reach(self.request),
         }
 
     def given(self) -> list[tuple[Design, Graph]]:
-        """Return the published networks to train."""
-        return [
+        """Return the published networks and the classics to train."""
+        published = [
             (published_design(name, graph, space=self.space, request=self.request), graph)
             for name, graph in self.published.items()
         ]
+        classics = [
+            (design_of(found, name=name, origin="matched"), found.graph)
+            for name, found in self.classics.items()
+        ]
+        return [*published, *classics]
 
     def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
         """Return the classic, or a candidate drawn by chance: depth costs time that FLOPs do not show."""
@@ -304,6 +320,7 @@ def pose(
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
+        classics=classics_of(settings, space, request),
         sharing=_sharing(settings, machine, request.budget, recipe),
         notes=(*dataset.notes, *said, *smaller, *space.remarks(request), *notes),
     )

@@ -28,8 +28,13 @@ def _searched(found: Forecast) -> list[tuple[str, str]]:
         ("knobs", _knobs(found)),
         ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
         ("budget", _budget(found)),
+        *([("classics", _classics(found))] if found.classics else []),
         *([("latency", _latency(found.max_latency))] if found.max_latency else []),
     ]
+
+
+def _classics(found: Forecast) -> str:
+    return f"{', '.join(found.classics)}: trained in the finals, with every seed; no trial goes into them"
 
 
 def plan_lines(found: Forecast) -> list[str]:

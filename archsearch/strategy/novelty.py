@@ -48,7 +48,7 @@ class Proposer:
         self._choices = choices
         self._sampler = sampler
         self._settings: set[_Setting] = set()
-        self._graphs: set[str] = set()
+        self._graphs: set[str] = set(choices.taken)
         for trial in trials:
             self.add(trial)
 

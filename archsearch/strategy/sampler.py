@@ -35,6 +35,7 @@ class Choices:
         keeping: for each knob of a freed design rule, its values that keep the rule.
         margin: points of accuracy that count as no effect of a rule.
         guessing: accuracy of whoever always names the most common class.
+        taken: content hashes of networks that are trained besides, which are no candidates.
     """
 
     knobs: tuple[Knob, ...]
@@ -46,6 +47,7 @@ class Choices:
     keeping: Mapping[str, tuple[KnobValue, ...]] = field(default_factory=dict)
     margin: float = 0.0
     guessing: float = 0.0
+    taken: frozenset[str] = frozenset()
 
     @property
     def startup(self) -> int:

@@ -119,6 +119,7 @@ def search_of(
     # The study's own, also where it is resumed with other workers: decisions depend on them.
     settings = store.facts.settings
     space, request = problem.space, problem.request
+    classics = [design for design in store.facts.baselines if design.origin == "matched"]
     choices = Choices(
         knobs=problem.knobs,
         solve=lambda knobs: solve(space, knobs, request),
@@ -129,6 +130,7 @@ def search_of(
         keeping=space.keeping(request),
         margin=settings.margin,
         guessing=store.facts.dataset.common_share or 0.0,
+        taken=frozenset(design.graph for design in classics),
     )
     epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency
@@ -144,7 +146,7 @@ def search_of(
         sampler=find_sampler(settings.sampler)(choices),
         fidelity=find_fidelity(chosen(settings.fidelity, epochs))(choices.startup),
         length=problem.length,
-        matched=wants_matched(settings),
+        matched=wants_matched(settings) and not classics,
         window=window_of(settings.workers or 1),
         prune=settings.prune,
         latency=latency,

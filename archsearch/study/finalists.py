@@ -60,7 +60,9 @@ def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
     known of them at that length.
     """
     searched = evidence_of(store, finals=False)
-    rows = [row for row in read_result(store).rows if row.status == "complete"]
+    trials = {trial.design.name for trial in store.trials}
+    found = (row for row in read_result(store).rows if row.name in trials)
+    rows = [row for row in found if row.status == "complete"]
     matched = next((row.name for row in rows if row.origin == "matched"), "")
     places = settings.finalists and settings.finalists + bool(matched)
     known = {one.name for one in searched}
