@@ -160,6 +160,8 @@ def design_record(design: Design) -> dict[str, Any]:
     if design.latency_fit is not None:
         found["latency_fit"] = asdict(design.latency_fit)
         found["budget_graph"] = design.budget_graph
+    if design.budget is not None:
+        found["budget"] = design.budget
     return found
 
 
@@ -181,6 +183,7 @@ def design_of_record(record: Mapping[str, Any]) -> Design:
         solved=solved,
         latency_fit=None if fit is None else _latency_fit(fit),
         budget_graph=record.get("budget_graph"),
+        budget=record.get("budget"),
     )
 
 

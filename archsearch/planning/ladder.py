@@ -35,7 +35,7 @@ class Ladder:
     Attributes:
         full: the full length.
         short: what trials begin with, where that is less; None: they begin with the full length.
-        flops: of a network, of one image.
+        flops: of a network, of one image, on average.
         scheme: says how many of so many trials train in full besides a short training.
         done: by an earlier process.
     """
@@ -49,10 +49,10 @@ class Ladder:
     @classmethod
     def of(cls, problem: Problem, done: Done) -> Self:
         """Return the ladder of what is left of a problem."""
-        full, scheme = problem.length(problem.flops), problem.scheme()
+        full, scheme = problem.length(problem.typical_flops), problem.scheme()
         rungs = (full,) if scheme is None else scheme.rungs(full)
         short = rungs[0] if len(rungs) > 1 else None
-        return cls(full=full, short=short, flops=problem.flops, scheme=scheme, done=done)
+        return cls(full=full, short=short, flops=problem.typical_flops, scheme=scheme, done=done)
 
     @property
     def full_flops(self) -> int:

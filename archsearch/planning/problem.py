@@ -1,12 +1,13 @@
 """The problem a study is to solve, all of it checked before anything is kept."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from archsearch.archive.design import Design, design_of, published_design
@@ -17,6 +18,7 @@ from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import (
+    Classic,
     classics_of,
     named_baselines,
     published_networks,
@@ -29,6 +31,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.seeds import derive_seed
 from archsearch.settings import RunSettings, default_study_name
 from archsearch.space.budget import Budget, Request
+from archsearch.space.budgets import knobs_of, slices_of
 from archsearch.space.knobs import Knob, draw
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
@@ -75,6 +78,11 @@ class Problem(ABC):
     @abstractmethod
     def flops(self) -> int:
         """FLOPs of the largest network that is asked for, of one image."""
+
+    @property
+    def typical_flops(self) -> int:
+        """FLOPs of the networks on average, of one image."""
+        return self.flops
 
     @property
     @abstractmethod
@@ -185,13 +193,26 @@ class SearchProblem(Problem):
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
         classics: those that are trained in the finals, by name (see `classics_of`).
+        slices: what is asked for at each of several budgets, the smallest first, `request` being the last;
+            empty: there is one budget.
     """
 
     space: Space
     request: Request
     published: dict[str, Graph]
     classic: Candidate
-    classics: Mapping[str, Candidate] = field(default_factory=dict)
+    classics: Mapping[str, Classic] = field(default_factory=dict)
+    slices: tuple[Request, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What is asked for at each budget, also where there is one."""
+        return self.slices or (self.request,)
+
+    @property
+    def typical_flops(self) -> int:
+        """FLOPs of the networks on average, of one image."""
+        return round(fmean(request.budget.high for request in self.requests))
 
     @property
     def flops(self) -> int:
@@ -206,12 +227,12 @@ class SearchProblem(Problem):
     @property
     def networks(self) -> Mapping[str, Graph]:
         """The published networks and the classics to train, by name."""
-        return self.published | {name: found.graph for name, found in self.classics.items()}
+        return self.published | {n: c.candidate.graph for n, c in self.classics.items()}
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
-        """The knobs of the space that are open for this budget."""
-        return self.space.knobs(self.request)
+        """The knobs of the space that are open for this budget, or for any of several."""
+        return knobs_of(self.space, self.requests)
 
     @property
     def trials(self) -> int:
@@ -224,8 +245,8 @@ class SearchProblem(Problem):
 
         None without finalists.
         """
-        finalists = self.settings.finalists
-        return finalists and finalists + (wants_matched(self.settings) and not self.classics)
+        candidates = self.settings.finalists * len(self.requests)
+        return candidates and candidates + (wants_matched(self.settings) and not self.classics)
 
     @property
     def fidelity(self) -> str:
@@ -243,14 +264,19 @@ class SearchProblem(Problem):
     def plan(self) -> dict[str, Any]:
         """Return the space, its knobs and the budget."""
         knobs = self.knobs
+        lowest, highest = self.requests[0].budget, self.requests[-1].budget
         return {
             "space": self.space.name,
             "title": self.space.title,
             "knobs": {knob.name: _range(knob.values()) for knob in knobs},
             "folded": bool(self.settings.fold(1, val_images=len(self.dataset.val))),
-            "distinct": prod(len(knob.values()) for knob in knobs),
-            "classics": tuple(found.title for found in self.classics.values()),
-            "budget": (self.request.budget.low, self.request.budget.high),
+            "distinct": sum(
+                prod(len(knob.values()) for knob in self.space.knobs(request))
+                for request in self.requests
+            ),
+            "classics": tuple(classic.candidate.title for classic in self.classics.values()),
+            "budget": (lowest.low, highest.high),
+            "slices": tuple(request.budget.high for request in self.slices),
             "reach": self.space.reach(self.request),
         }
 
@@ -260,10 +286,7 @@ class SearchProblem(Problem):
             (published_design(name, graph, space=self.space, request=self.request), graph)
             for name, graph in self.published.items()
         ]
-        classics = [
-            (design_of(found, name=name, origin="matched"), found.graph)
-            for name, found in self.classics.items()
-        ]
+        classics = [(classic.design, classic.candidate.graph) for classic in self.classics.values()]
         return [*published, *classics]
 
     def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
@@ -271,16 +294,19 @@ class SearchProblem(Problem):
         candidate = self.classic
         if number % 2:
             rng = Random(derive_seed(self.settings.seed, "pace", 1))
-            candidate = solve(self.space, draw(self.knobs, rng), self.request)
+            knobs = draw(self.space.knobs(self.request), rng)
+            candidate = solve(self.space, knobs, self.request)
         return design_of(candidate, name=name, origin="search"), candidate.graph
 
     def workloads(self) -> list[Workload]:
         """Return those of some candidates drawn by chance."""
         rng = Random(derive_seed(self.settings.seed, "workloads"))
         found = []
-        for _ in range(_DRAWN):
+        for number in range(_DRAWN):
+            request = self.requests[number % len(self.requests)]
             with suppress(UserError):  # not all settings have a network for every budget
-                found.append(solve(self.space, draw(self.knobs, rng), self.request).graph)
+                knobs = draw(self.space.knobs(request), rng)
+                found.append(solve(self.space, knobs, request).graph)
         return [workload(graph) for graph in found]
 
 
@@ -309,6 +335,9 @@ def pose(
     dataset = load(path := prepared(settings, kept, progress))
     recipe, smaller = of_one_batch(asked, dataset)
     request = _request(settings, recipe, dataset)
+    slices = slices_of(request, settings.budgets())
+    requests = slices or (request,)
+    remarks = _remarks(space, requests)
     return SearchProblem(
         settings=settings,
         machine=machine,
@@ -320,10 +349,16 @@ def pose(
         request=request,
         published=published_networks(settings, request),
         classic=solve(space, space.classic_knobs(request), request),
-        classics=classics_of(settings, space, request),
+        classics=classics_of(settings, space, requests),
+        slices=slices,
         sharing=_sharing(settings, machine, request.budget, recipe),
-        notes=(*dataset.notes, *said, *smaller, *space.remarks(request), *notes),
+        notes=(*dataset.notes, *said, *smaller, *_remarks(space, slices or (request,)), *notes),
     )
+
+
+def _remarks(space: Space, requests: Sequence[Request]) -> tuple[str, ...]:
+    """Return what a space has to say of any budget, each line once."""
+    return tuple(dict.fromkeys(line for asked in requests for line in space.remarks(asked)))
 
 
 def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Recipe) -> Sharing:
@@ -335,11 +370,17 @@ def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
-        budget=Budget.parse(str(settings.flops), dataset.input),
+        budget=largest_budget(settings, dataset.input),
         relax=settings.relaxed(),
     )
     _check_length(settings, recipe, dataset, request.budget)
     return request
+
+
+def largest_budget(settings: RunSettings, input: tuple[int, int, int]) -> Budget:
+    """Return the budget of a search, the largest of several."""
+    budgets = settings.budgets()
+    return Budget.cap(budgets[-1], input) if budgets else Budget.parse(str(settings.flops), input)
 
 
 def length_of(settings: RunSettings, flops: int, *, train_images: int, batch: int) -> Length:

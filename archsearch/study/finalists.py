@@ -54,13 +54,19 @@ def finals_of(
 
 
 def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
-    """Return who of a search may be retrained: all that trained to their ends at the full length.
+    """Return who of a search may be retrained, in each of its slices where it has several."""
+    budgets = store.facts.settings.budgets() or (None,)
+    return Contest.of([_contest(store, settings, budget) for budget in budgets])
+
+
+def _contest(store: StudyStore, settings: RunSettings, budget: int | None) -> Contest:
+    """Return who of a budget may be retrained: all that trained to their ends at the full length.
 
     Where these are fewer than are to be finalists, the best of the shorter trainings come on top: nothing is
     known of them at that length.
     """
-    searched = evidence_of(store, finals=False)
-    trials = {trial.design.name for trial in store.trials}
+    searched = evidence_of(store, budget, finals=False)
+    trials = {trial.design.name for trial in store.trials if trial.design.budget == budget}
     found = (row for row in read_result(store).rows if row.name in trials)
     rows = [row for row in found if row.status == "complete"]
     matched = next((row.name for row in rows if row.origin == "matched"), "")
