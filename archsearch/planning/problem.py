@@ -337,7 +337,6 @@ def pose(
     request = _request(settings, recipe, dataset)
     slices = slices_of(request, settings.budgets())
     requests = slices or (request,)
-    remarks = _remarks(space, requests)
     return SearchProblem(
         settings=settings,
         machine=machine,
@@ -347,13 +346,21 @@ def pose(
         folder=path.resolve(),
         dataset=dataset,
         request=request,
-        published=published_networks(settings, request),
-        classic=solve(space, space.classic_knobs(request), request),
-        classics=classics_of(settings, space, requests),
         slices=slices,
+        **_networks(settings, space, requests),
         sharing=_sharing(settings, machine, request.budget, recipe),
-        notes=(*dataset.notes, *said, *smaller, *_remarks(space, slices or (request,)), *notes),
+        notes=(*dataset.notes, *said, *smaller, *_remarks(space, requests), *notes),
     )
+
+
+def _networks(settings: RunSettings, space: Space, requests: Sequence[Request]) -> dict[str, Any]:
+    """Return the networks that a problem knows already, by its fields; the largest budget is the last."""
+    request = requests[-1]
+    return {
+        "published": published_networks(settings, request),
+        "classic": solve(space, space.classic_knobs(request), request),
+        "classics": classics_of(settings, space, requests),
+    }
 
 
 def _remarks(space: Space, requests: Sequence[Request]) -> tuple[str, ...]:
