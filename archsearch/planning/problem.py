@@ -334,9 +334,7 @@ def pose(
     asked, said = recipe_of(settings, kept)
     dataset = load(path := prepared(settings, kept, progress))
     recipe, smaller = of_one_batch(asked, dataset)
-    request = _request(settings, recipe, dataset)
-    slices = slices_of(request, settings.budgets())
-    requests = slices or (request,)
+    requests = _requests(settings, recipe, dataset)
     return SearchProblem(
         settings=settings,
         machine=machine,
@@ -345,10 +343,10 @@ def pose(
         recipe=recipe,
         folder=path.resolve(),
         dataset=dataset,
-        request=request,
-        slices=slices,
+        request=requests[-1],
+        slices=requests if len(requests) > 1 else (),
         **_networks(settings, space, requests),
-        sharing=_sharing(settings, machine, request.budget, recipe),
+        sharing=_sharing(settings, machine, requests[-1].budget, recipe),
         notes=(*dataset.notes, *said, *smaller, *_remarks(space, requests), *notes),
     )
 
@@ -373,7 +371,8 @@ def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Re
     return first_sharing(settings, machine, step_flops=step_flops)
 
 
-def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request:
+def _requests(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> tuple[Request, ...]:
+    """Return what is asked of the space at each budget, the smallest first; mostly there is one."""
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
@@ -381,7 +380,7 @@ def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request
         relax=settings.relaxed(),
     )
     _check_length(settings, recipe, dataset, request.budget)
-    return request
+    return slices_of(request, settings.budgets()) or (request,)
 
 
 def largest_budget(settings: RunSettings, input: tuple[int, int, int]) -> Budget:

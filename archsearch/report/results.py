@@ -118,7 +118,7 @@ def _winner_lines(result: StudyResult, winner: Row) -> list[str]:
     if any(one.best == winner.name and one.knee for one in result.slices):
         first = "Knee of the front"
     if winner.origin == "matched" and result.training is None:
-        first = "Best is the baseline"
+        first = f"{first} is the baseline"
     test = None if winner.stalled else winner.test
     accuracy = test and f", test accuracy {score_text(test)} % (n = {test.n})"
     speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""

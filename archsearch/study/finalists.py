@@ -131,13 +131,15 @@ def get_ready(gauge: Gauge, store: StudyStore, folder: StudyFolder, finals: Fina
 def unmeasured(store: StudyStore) -> list[Row]:
     """Return the networks that were retrained and have not been measured, the best first.
 
-    Of the search's candidates it is as many as there are to be finalists: measuring takes seconds each. Where
-    latency is bounded it is all of them, since it decides.
+    Of the search's candidates it is as many as there are to be finalists, of each budget: measuring takes
+    seconds each. Where latency is bounded it is all of them, since it decides.
     """
     rows, settings = [row for row in read_result(store).rows if row.retrained], store.facts.settings
     found = [row for row in rows if row.origin == "search"]
     if settings.max_latency is None:
-        found = found[: settings.finalists]
+        budgets = dict.fromkeys(row.budget for row in found)
+        each = ([row for row in found if row.budget == budget] for budget in budgets)
+        found = [row for rows in each for row in rows[: settings.finalists]]
     kept = {row.name for row in found}
     rows = [row for row in rows if row.origin != "search" or row.name in kept]
     return [row for row in rows if row.name not in store.latencies]

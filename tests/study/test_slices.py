@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from archsearch.archive.databases import MARK, default_url, opened
 from archsearch.archive.leaderboard import of_slice
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.errors import UserError
@@ -237,3 +238,23 @@ def test_a_range_without_slices_is_one_budget(tmp_path):
     assert {row.budget for row in found.rows} == {None}
     assert {row.name for row in found.rows if row.origin == "matched"} == {"trial-0000"}
     assert all(19_000_000 <= row.flops <= 20_000_000 for row in found.rows)
+
+
+def test_a_study_of_the_format_before_there_were_slices_goes_on(tmp_path):
+    asked = {"trials": 3, "finalists": 1, "epochs": 1, "sampler": "random"}
+    whole = Small(tmp_path / "whole").run(**asked)
+    other = Small(tmp_path / "other")
+
+    def die(event):
+        if isinstance(event, JobEnded) and event.order.key.name == "trial-0001":
+            raise Killed
+
+    with pytest.raises(Killed):
+        driver.run(settings_of(other.home, **asked), on_event=die, services=other.services())
+    with opened(default_url(other.home)) as storage:
+        study = storage.get_study_id_from_name("vgg-20M-digits")
+        mark = storage.get_study_user_attrs(study)[MARK]
+        assert "slices" not in mark["settings"]
+        storage.set_study_user_attr(study, MARK, {**mark, "format": 4})
+        assert all("budget" not in t.user_attrs for t in storage.get_all_trials(study))
+    assert table(other.resume("vgg-20M-digits")) == table(whole)
