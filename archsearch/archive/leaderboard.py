@@ -233,11 +233,7 @@ def read_result(store: StudyStore) -> StudyResult:
     judges = {budget: judge_of(store, budget) for budget in budgets or (None,)}
     rows = [_with_expected(row, judges.get(row.budget)) for row in rows]
     slices = _slices(rows, judges, finals) if budgets else ()
-    if budgets:
-        chosen = chosen_one(slices)
-        best = None if chosen is None else chosen.best
-    else:
-        best = _winner(rows) if facts.training is None else _trained(rows)
+    best = _best(rows, slices) if facts.training is None else _trained(rows)
     front = {one.best for one in slices if one.front}
     ranked = [replace(row, winner=row.name == best, front=row.name in front) for row in rows]
     ranked = in_order(ranked)
@@ -546,6 +542,14 @@ def of_slice(result: StudyResult, flops: int) -> StudyResult:
         best_test=one.best_test,
         slices=(),
     )
+
+
+def _best(rows: Sequence[Row], slices: Sequence[SliceResult]) -> str | None:
+    """Return the winner of a search: of several budgets that of the knee, or the most accurate."""
+    if not slices:
+        return _winner(rows)
+    chosen = chosen_one(slices)
+    return None if chosen is None else chosen.best
 
 
 def _trained(rows: Sequence[Row]) -> str | None:
