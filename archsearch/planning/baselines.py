@@ -52,7 +52,8 @@ def classics_of(
 ) -> dict[str, Classic]:
     """Return the classics that are trained in the finals, by name: of each family named, at each budget.
 
-    None where there is one classic, which is the first trial: several would leave few trials to search.
+    None where there is one classic, which is the first trial: several would leave few trials to search. And
+    none without finals of candidates, which they are to be compared with.
 
     Args:
         settings: say whether there are to be any.
@@ -60,7 +61,8 @@ def classics_of(
         requests: of each budget.
     """
     families = isinstance(space, UnionSpace) and space.compared
-    if not wants_matched(settings) or not (families or len(requests) > 1):
+    several = families or len(requests) > 1
+    if not (several and settings.finalists and wants_matched(settings)):
         return {}
     found = {}
     for request in requests:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
 from random import Random
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from archsearch.archive.design import Design, design_of, published_design
@@ -83,6 +82,11 @@ class Problem(ABC):
     def typical_flops(self) -> int:
         """FLOPs of the networks on average, of one image."""
         return self.flops
+
+    @property
+    def budgets(self) -> int:
+        """Budgets that a search fills."""
+        return 1
 
     @property
     @abstractmethod
@@ -210,9 +214,14 @@ class SearchProblem(Problem):
         return self.slices or (self.request,)
 
     @property
+    def budgets(self) -> int:
+        """Budgets that the search fills, each with networks of its own."""
+        return len(self.requests)
+
+    @property
     def typical_flops(self) -> int:
         """FLOPs of the networks on average, of one image."""
-        return round(fmean(request.budget.high for request in self.requests))
+        return sum(request.budget.high for request in self.requests) // self.budgets
 
     @property
     def flops(self) -> int:
@@ -245,7 +254,7 @@ class SearchProblem(Problem):
 
         None without finalists.
         """
-        candidates = self.settings.finalists * len(self.requests)
+        candidates = self.settings.finalists * self.budgets
         return candidates and candidates + (wants_matched(self.settings) and not self.classics)
 
     @property

@@ -135,7 +135,7 @@ def search_of(
         sampler=samplers_of(find_sampler(settings.sampler), choices),
         fidelity=find_fidelity(chosen(settings.fidelity, epochs))(choices.startup),
         length=problem.length,
-        matched=wants_matched(settings) and not choices.taken,
+        matched=wants_matched(settings) and not (choices.taken or choices.slices),
         window=window_of(settings.workers or 1),
         prune=settings.prune,
         latency=latency,

@@ -8,6 +8,7 @@ import pytest
 from archsearch.archive.databases import MARK, default_url, opened
 from archsearch.archive.leaderboard import of_slice
 from archsearch.archive.study_folder import StudyFolder
+from archsearch.cli import main
 from archsearch.errors import UserError
 from archsearch.ir.codec import content_hash
 from archsearch.report.fronts import front_lines
@@ -106,6 +107,21 @@ def test_a_slice_is_shown_as_a_study_of_it_alone(result, small):
         of_slice(result, 9_000_000)
     with pytest.raises(UserError, match="has one budget; leave --flops out"):
         of_slice(alone, 20_000_000)
+
+
+def test_the_commands_take_a_slice(result, small, capsys):
+    assert main(["leaderboard", NAME, "--home", str(small.home)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("knee: where more FLOPs") < shown.index("matched: the space's classic")
+    asked = ["leaderboard", NAME, "--home", str(small.home), "--json", "--flops"]
+    assert main([*asked, "40M"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["flops"] > 36_000_000 for row in told["rows"]} == {True}
+    assert main([*asked, "9M"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"archsearch: study {NAME!r} has no network of 9M FLOPs; its budgets are 10M, 20M, 40M"
+    ]
+    assert main([*asked, "many"]) == 2
 
 
 def test_the_report_has_the_front(result, small, tmp_path):
@@ -230,6 +246,15 @@ def test_families_and_budgets_together_have_a_classic_each(tmp_path):
     assert matched == {
         "classic-vgg-10M", "classic-resnext-10M", "classic-vgg-20M", "classic-resnext-20M",
     }  # fmt: skip
+
+
+def test_without_finals_there_is_nothing_to_compare_classics_with(tmp_path):
+    found = Small(tmp_path).run(
+        flops="10M,20M", trials=2, finalists=0, epochs=1, sampler="random", export=False
+    )
+    assert {row.origin for row in found.rows} == {"search"}
+    assert found.winner is None
+    assert [(one.best, one.front) for one in found.slices] == [(None, False)] * 2
 
 
 def test_a_range_without_slices_is_one_budget(tmp_path):
