@@ -54,12 +54,11 @@ def export_study(
         name: the study.
         home: where the study lies.
         forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file).
-        out: where the model goes, or the folder for several; None: into the study's folder, in place of
-            earlier ones there.
+        out: where the model goes, or the folder for several; None: into the study's folder.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.
         on_exported: hears of each model as soon as it is there.
-        flops: of several budgets the one whose best network is wanted; None: the winner of all.
+        flops: of several budgets the one whose best is wanted; None: the winner of all.
 
     Returns:
         What came of each: it has been reloaded and compared with the trained network.
@@ -70,15 +69,11 @@ def export_study(
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
+        folder = StudyFolder(home, name)
         return export_winner(
-            store,
-            StudyFolder(home, name),
-            forms=forms,
-            out=out,
-            overwrite=overwrite,
-            on_exported=on_exported,
-            flops=flops,
-        )
+            store, folder,
+            forms=forms, out=out, overwrite=overwrite, on_exported=on_exported, flops=flops,
+        )  # fmt: skip
 
 
 def export_winner(

@@ -195,11 +195,11 @@ def test_export_takes_a_slice(result, small, monkeypatch):
         folder.weights(key).write_text("weights")
     rows = {row.name: row for row in result.rows}
     for one in result.slices:
-        export_study(NAME, home=small.home, form="keras", flops=one.text)
+        export_study(NAME, home=small.home, forms=["keras"], flops=one.text)
         assert asked[-1].weights == str(folder.weights(one.best_key))
         assert asked[-1].graph == folder.read_graph(rows[one.best].graph)
     assert len({request.out for request in asked}) == 3
-    export_study(NAME, home=small.home, form="keras")
+    export_study(NAME, home=small.home, forms=["keras"])
     assert asked[-1].graph == folder.read_graph(result.winner.graph)
     assert set(load_result(NAME, home=small.home).exports) == {
         "keras", "keras, 10M", "keras, 20M", "keras, 40M",
