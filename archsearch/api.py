@@ -517,6 +517,7 @@ def export(
     form: str = "saved_model",
     home: str | Path = "mlruns",
     overwrite: bool = False,
+    flops: str | None = None,
 ) -> "Exported":
     """Write a study's best model, load it in a new process, and compare it with the trained one.
 
@@ -526,16 +527,17 @@ def export(
         form: the name of an installed format: `saved_model` is a folder, `onnx` a file.
         home: where the study lies.
         overwrite: replace what is at `out`.
+        flops: of several budgets the one whose best model is wanted; None: the best of all.
 
     Returns:
         Its `path`, and how its answers compare.
 
     Raises:
-        UserError: no such study or format, nothing trained to its end in it, `out` is there already, or a
-            package is missing.
+        UserError: no such study, budget or format, nothing trained to its end in it, `out` is there
+            already, or a package is missing.
         ArchsearchError: the export failed.
     """
-    [made] = export_all(study, forms=[form], out=out, home=home, overwrite=overwrite)
+    [made] = export_all(study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops)
     return made
 
 
@@ -547,6 +549,7 @@ def export_all(
     home: str | Path = "mlruns",
     overwrite: bool = False,
     on_exported: "Callable[[Exported], None] | None" = None,
+    flops: str | None = None,
 ) -> "tuple[Exported, ...]":
     """Write a study's best model in several formats, each as `export` does.
 
@@ -557,6 +560,7 @@ def export_all(
         home: where the study lies.
         overwrite: replace what is there.
         on_exported: hears of each as soon as it is there.
+        flops: as for `export`.
 
     Raises:
         UserError: as for `export`; nothing is written then.
@@ -571,6 +575,7 @@ def export_all(
         out=None if out is None else Path(out),
         overwrite=overwrite,
         on_exported=on_exported,
+        flops=flops,
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from archsearch.errors import UserError
-from archsearch.units import parse_flops, split_names
+from archsearch.units import parse_flops, parse_slices, split_names
 
 RESIZES: Final = ("crop", "squash")
 TRAINED_ON: Final = ("train", "train+val")
@@ -44,11 +44,13 @@ def check_space(text: str) -> None:
 
 
 def check_budget(text: str) -> None:
-    """Refuse what is no budget in FLOPs, `4G` or `3.8G:4.2G`.
+    """Refuse what is no budget in FLOPs, `4G` or `3.8G:4.2G`, and no list of them, `100M,200M`.
 
     Raises:
-        UserError: a bound is no number of FLOPs, or the lower one is the higher.
+        UserError: a bound is no number of FLOPs, the lower one is the higher, or two of a list are one.
     """
+    if parse_slices(text):
+        return
     low, colon, high = text.partition(":")
     if parse_flops(low) > parse_flops(high if colon else low):
         raise UserError(f"budget {text!r} starts above its end; write {high}:{low}")

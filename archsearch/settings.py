@@ -25,6 +25,7 @@ from archsearch.units import (
     parse_flops,
     parse_input,
     parse_latency,
+    parse_slices,
     split_names,
     training_flops,
 )
@@ -72,10 +73,23 @@ class RunSettings:
     flops: str | None = field(
         default=None,
         metadata=setting(
-            "4G: a cap to fill; 3.8G:4.2G: a range.", metavar="BUDGET", check=check_budget
+            "4G: a cap to fill; 3.8G:4.2G: a range; 100M,200M: several.",
+            metavar="BUDGET",
+            check=check_budget,
         ),
     )
     """Of a full training: of the classic of the space that `network` names, its matched baseline."""
+    slices: int | None = field(
+        default=None,
+        metadata=setting(
+            "Budgets between the ends of a range, for the best network of each.",
+            metavar="N",
+            least=2,
+            most=64,
+            commands=_RUN,
+        ),
+    )
+    """None: a range is one budget."""
     network: str | None = field(
         default=None,
         metadata=setting(
@@ -176,7 +190,7 @@ class RunSettings:
         default=None,  # type: ignore[assignment]  # is a number once made
         metadata=setting("Networks to try, baseline included.", least=1, commands=_RUN),
     )
-    """Not given: `DEFAULT_TRIALS`, or what fits under `max_time` or `search_flops`."""
+    """Not given: `DEFAULT_TRIALS` for each budget, or what fits under `max_time` or `search_flops`."""
     epochs: int | None = field(
         default=None,
         metadata=setting(
@@ -434,12 +448,15 @@ class RunSettings:
                 object.__setattr__(self, name, parts)
             elif value is not None or not known.optional:
                 object.__setattr__(self, name, known.take(value))
+        for name in ("flops", "slices"):  # how many trials are usual follows from these
+            SETTINGS[name].check(getattr(self, name))
         self._check_kind()
         if self.trials is None:
             object.__setattr__(self, "trials", self._usual_trials())
         if self.seeds is None:
             object.__setattr__(self, "seeds", DEFAULT_SEEDS if self.network is None else 1)
         self._check_rivals()
+        self._check_budgets()
         for name, known in SETTINGS.items():
             known.check(getattr(self, name))
         if self.val_fraction + self.test_fraction >= 1:
@@ -452,7 +469,7 @@ class RunSettings:
         if self.network is not None:
             return 1
         bounded = self.max_time is not None or self.search_flops is not None
-        return BOUNDED_TRIALS if bounded else DEFAULT_TRIALS
+        return BOUNDED_TRIALS if bounded else DEFAULT_TRIALS * max(1, len(self.budgets()))
 
     def _check_kind(self) -> None:
         """Refuse what is neither a search nor a full training, or something of both."""
@@ -468,6 +485,14 @@ class RunSettings:
                 raise UserError(
                     f"{name} {value} is for archsearch {other}, not for {self.command}; leave it out"
                 )
+
+    def _check_budgets(self) -> None:
+        """Refuse what goes with one budget only."""
+        if self.budgets() and self.max_latency is not None:
+            raise UserError(
+                f"max_latency {self.max_latency} and several budgets, {self.flops}, are both given; "
+                "what is made quick enough has another budget's FLOPs; give one budget"
+            )
 
     def _check_rivals(self) -> None:
         values = self.to_dict()
@@ -498,6 +523,12 @@ class RunSettings:
         if self.folds == "auto":
             return seed if 0 < val_images < FEW_IMAGES else 0
         return 1 + (seed - 1) % int(self.folds)
+
+    def budgets(self) -> tuple[int, ...]:
+        """Return the FLOPs of each of several budgets, the smallest first; none where there is one."""
+        if self.network is not None or self.flops is None:
+            return ()
+        return parse_slices(self.flops, self.slices)
 
     def relaxed(self) -> frozenset[str]:
         """Split `relax` at its commas."""

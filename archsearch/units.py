@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import pairwise
 
 from archsearch.errors import UserError
 
@@ -34,6 +35,41 @@ def parse_flops(text: str) -> int:
     if round(value) <= 0:
         raise UserError(f"{text!r} is no number of FLOPs; write one like 20M, 4G or 3.8G")
     return round(value)
+
+
+def parse_slices(text: str, count: int | None = None) -> tuple[int, ...]:
+    """Read `100M,200M,400M`, or `100M:1G` in so many slices, as FLOPs in rising order.
+
+    Those between the ends of a range grow by one factor, rounded to the digits they are written with.
+
+    Returns:
+        The caps; none where the text is one budget, `4G` or `3.8G:4.2G`.
+
+    Raises:
+        UserError: two are the same, or the count goes with no range.
+    """
+    low, colon, high = text.partition(":")
+    if "," in text:
+        if colon or count is not None:
+            raise UserError(
+                f"budgets {text!r} are slices already; write a range and --slices, or a list"
+            )
+        found = sorted(map(parse_flops, text.split(",")))
+    elif count is None:
+        return ()
+    elif not colon or count < 2:
+        raise UserError(
+            f"slices {count} go with a range like 100M:1G, 2 at least, not with {text!r}"
+        )
+    else:
+        least, most = parse_flops(low), parse_flops(high)
+        if least > most:
+            raise UserError(f"budget {text!r} starts above its end; write {high}:{low}")
+        inner = (least * (most / least) ** (step / (count - 1)) for step in range(1, count - 1))
+        found = [least, *(parse_flops(format_count(flops)) for flops in inner), most]
+    if any(flops >= after for flops, after in pairwise(found)):
+        raise UserError(f"the budgets of {text!r} are not all different; give fewer")
+    return tuple(found)
 
 
 def parse_duration(text: str) -> float:
@@ -145,6 +181,17 @@ def format_count(value: float, *, digits: int = 3) -> str:
             whole = len(str(int(abs(scaled) + 0.5 * 10 ** (1 - digits))))
             return f"{scaled:.{max(0, digits - whole)}f}{prefix}"
     return f"{value:g}"
+
+
+def budget_text(flops: int) -> str:
+    """Write FLOPs as short as `parse_flops` reads the very same back: `178M`, `1G`."""
+    exact = (
+        f"{flops / size:.9g}{prefix.upper()}"
+        for prefix, size in reversed(_PREFIX.items())
+        if flops >= size
+    )
+    texts = (text.replace("K", "k") for text in exact if "e" not in text)
+    return next((text for text in texts if parse_flops(text) == flops), str(flops))
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,9 +1,9 @@
 """A study's values as the storage holds them: JSON, written and read here and nowhere else.
 
-Format 4. Earlier ones are read all the same, and a study that goes on is written in format 4. Format 1, of
+Format 5. Earlier ones are read all the same, and a study that goes on is written in format 5. Format 1, of
 version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
 Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe and trainings
-that stalled.
+that stalled. Format 4 had one budget a study.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from archsearch.space.knobs import Knobs
 from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
-FORMAT: Final = 4
-READABLE: Final = (1, 2, 3, 4)
+FORMAT: Final = 5
+READABLE: Final = (1, 2, 3, 4, 5)
 _BEFORE: Final = {"fidelity": "median", "sampler": "tpe", "folds": "none"}
 """Settings of a search that was begun before there were these, where a default says another thing."""
 FINAL: Final = "final:"
@@ -160,6 +160,8 @@ def design_record(design: Design) -> dict[str, Any]:
     if design.latency_fit is not None:
         found["latency_fit"] = asdict(design.latency_fit)
         found["budget_graph"] = design.budget_graph
+    if design.budget is not None:
+        found["budget"] = design.budget
     return found
 
 
@@ -181,6 +183,7 @@ def design_of_record(record: Mapping[str, Any]) -> Design:
         solved=solved,
         latency_fit=None if fit is None else _latency_fit(fit),
         budget_graph=record.get("budget_graph"),
+        budget=record.get("budget"),
     )
 
 

@@ -84,6 +84,7 @@ class Design:
         solved: None for networks that were not solved for.
         latency_fit: None where there was no bound on latency.
         budget_graph: content hash of the network at the full budget, where latency made it smaller.
+        budget: FLOPs that it was solved to fill, where the study has several budgets; None: it has one.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Design:
     solved: Solved | None = None
     latency_fit: LatencyFit | None = None
     budget_graph: str | None = None
+    budget: int | None = None
 
     @property
     def role(self) -> Role:

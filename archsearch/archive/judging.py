@@ -20,28 +20,38 @@ from archsearch.statistics.verdict import (
 )
 
 
-def evidence_of(store: StudyStore, *, finals: bool = True) -> tuple[Evidence, ...]:
-    """Return what is known of a search's own networks, the best of the search first.
+def evidence_of(
+    store: StudyStore, budget: int | None = None, *, finals: bool = True
+) -> tuple[Evidence, ...]:
+    """Return what is known of a search's own networks and its classics, the best of the search first.
 
     Args:
         store: the study.
+        budget: FLOPs of the slice that is asked for; None: the study has one budget.
         finals: whether the values of the finals are among it.
     """
     top = max((t.order.key.rung for trial in store.trials for t in trial.trainings), default=0)
     found = []
-    for trial in store.trials:
+    for trial in _of_budget(store, budget):
         searched = _full_value(trial, top, store)
         one = Evidence(name=trial.design.name, values=searched)
         if finals:
             one = one.after(*_of_finals(one.name, store))
         if one.values:
             found.append(one)
+    for design in store.facts.baselines if finals else ():
+        if design.origin == "matched" and design.budget == budget:
+            one = Evidence(name=design.name, values=()).after(*_of_finals(design.name, store))
+            found += [one] if one.values else []
     return tuple(sorted(found, key=lambda one: (-one.values[0], one.name)))
 
 
-def judge_of(store: StudyStore) -> "Judge | None":
-    """Return what compares a study's networks; None before any has trained, and of a full training."""
-    evidence = evidence_of(store)
+def judge_of(store: StudyStore, budget: int | None = None) -> "Judge | None":
+    """Return what compares a study's networks, or those of one of its budgets.
+
+    None before any has trained, and of a full training.
+    """
+    evidence = evidence_of(store, budget)
     if not evidence or store.facts.training is not None:
         return None
     images = store.facts.dataset.splits.get("val", 0)
@@ -87,9 +97,12 @@ class Judge:
         )
 
     def _rival(self, winner: str) -> str | None:
-        """Return the matched baseline; the best of the others where there is none or it has won."""
+        """Return the best matched baseline; the best of the others where there is none or one has won."""
         others = [one.name for one in self.evidence if one.name != winner]
         matched = [name for name in others if self._design(name).origin == "matched"]
+        if self._design(winner).origin == "matched":  # what the search has found is its rival
+            others = [name for name in others if name not in matched] or others
+            matched = []
         expected = self.belief.expected
         return max(matched or others, key=lambda name: expected[name], default=None)
 
@@ -104,7 +117,8 @@ class Judge:
         )
 
     def _design(self, name: str) -> Design:
-        return next(trial.design for trial in self.store.trials if trial.design.name == name)
+        designs = (*(trial.design for trial in self.store.trials), *self.store.facts.baselines)
+        return next(design for design in designs if design.name == name)
 
 
 def _untrained(pair: Sequence[Contender], dataset: DatasetFacts) -> str:
@@ -116,6 +130,10 @@ def _untrained(pair: Sequence[Contender], dataset: DatasetFacts) -> str:
         if is_untrained(one.val, common=common, images=images):
             return untrained_text(one, common=common)
     return ""
+
+
+def _of_budget(store: StudyStore, budget: int | None) -> list[Trial]:
+    return [trial for trial in store.trials if trial.design.budget == budget]
 
 
 def _full_value(trial: Trial, top: int, store: StudyStore) -> tuple[float, ...]:

@@ -13,13 +13,15 @@ from archsearch.archive.judging import Judge, judge_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Spending, Spent, Trial
 from archsearch.archive.store import StudyStore
+from archsearch.errors import UserError
 from archsearch.exchange.latency import Latency
 from archsearch.recipes.recipe import Recipe
 from archsearch.settings import RunSettings
+from archsearch.statistics.pareto import Point, SliceResult, chosen_one, with_front
 from archsearch.statistics.score import Score
 from archsearch.statistics.verdict import Verdict
 from archsearch.training.job import Outcome
-from archsearch.units import counted, format_ms, parse_latency
+from archsearch.units import budget_text, counted, format_ms, parse_latency
 
 SPARE_LATENCY: Final = 1.1
 """Times the bound on latency that a finalist may take and still win: two measurements differ by as much."""
@@ -65,7 +67,8 @@ class Row:
         retried: its trainings that stalled at first and learnt at a share of the learning rate.
         rate_share: that share, if the trainings that count needed it.
         graph: content hash of the network.
-        seed: that the weights kept for export were trained with (the winner only).
+        budget: FLOPs of its slice, where the study has several budgets; None: it has one.
+        front: whether it is the best of its slice, and no network of a smaller one is as accurate.
     """
 
     rank: int | None = None
@@ -102,6 +105,8 @@ class Row:
     stalls: int = 0
     retried: int = 0
     rate_share: float = 1.0
+    budget: int | None = None
+    front: bool = False
     graph: str
 
     @property
@@ -120,6 +125,7 @@ class StudyResult:
         verdict: what it shows of the winner; None: there is no winner yet, or nothing to compare it with.
         best_key: key of the winner's training whose weights are kept for export.
         best_val, best_test: that training's own accuracies; None: there are none.
+        slices: what came of each of several budgets, the smallest first; empty: there is one.
         exports: folder or file by format.
         trials: how many trials were asked for.
         spending: training FLOPs that went into it, by what for.
@@ -139,6 +145,7 @@ class StudyResult:
     best_key: str | None = None
     best_val: float | None = None
     best_test: float | None = None
+    slices: tuple[SliceResult, ...] = ()
     exports: Mapping[str, str] = field(default_factory=dict)
     trials: int = 0
     train_s: float = 0.0
@@ -165,9 +172,16 @@ class StudyResult:
     def winner(self) -> Row | None:
         """The finalist of which most is expected; None before the finals.
 
+        Of several budgets it is that of the front's knee, or the most accurate one where there is no knee.
         Of a full training its network, once it has been trained.
         """
         return next((row for row in self.rows if row.winner), None)
+
+    @property
+    def kept_keys(self) -> tuple[str, ...]:
+        """Keys of the trainings whose weights are kept: the winner's, or the best one's of each budget."""
+        keys = [one.best_key for one in self.slices] if self.slices else [self.best_key]
+        return tuple(key for key in keys if key is not None)
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -215,14 +229,16 @@ def read_result(store: StudyStore) -> StudyResult:
     facts, finals = store.facts, store.finals
     spent = tuple(_spent(store))
     rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
-    judge = judge_of(store)
-    rows = [_with_expected(row, judge) for row in rows]
-    best = _winner(rows) if facts.training is None else _trained(rows)
-    ranked = []
-    for place, row in enumerate(sorted(rows, key=_order), start=1):
-        scored = any(score is not None for score in (row.final_val, row.val_accuracy, row.test))
-        ranks = scored and not row.stalled
-        ranked.append(replace(row, rank=place if ranks else None, winner=row.name == best))
+    budgets = facts.settings.budgets()
+    judges = {budget: judge_of(store, budget) for budget in budgets or (None,)}
+    rows = [_with_expected(row, judges.get(row.budget)) for row in rows]
+    slices = _slices(rows, judges, finals) if budgets else ()
+    best = _best(rows, slices) if facts.training is None else _trained(rows)
+    front = {one.best for one in slices if one.front}
+    ranked = [replace(row, winner=row.name == best, front=row.name in front) for row in rows]
+    ranked = in_order(ranked)
+    winner = next((row for row in ranked if row.winner), None)
+    judge = None if winner is None else judges.get(winner.budget)
     best_key = None if best is None else best_final_key(best, finals)
     kept = None if best_key is None else finals[best_key]
     return StudyResult(
@@ -231,7 +247,8 @@ def read_result(store: StudyStore) -> StudyResult:
         settings=facts.settings,
         dataset=facts.dataset,
         rows=tuple(ranked),
-        verdict=_verdict(ranked, judge),
+        verdict=None if best is None else _verdict(best, ranked, judge),
+        slices=slices,
         best_key=None if best_key is None else str(best_key),
         best_val=None if kept is None else kept.val_accuracy,
         best_test=None if kept is None else kept.test_accuracy,
@@ -362,6 +379,7 @@ def _row(design: Design, finals: Finals) -> Row:
         graph=design.graph,
         findings=design.findings,
         obeys=design.obeys,
+        budget=design.budget,
         bound_by="" if fit is None else fit.bound_by,
         trainings=sum(key.name == design.name for key in finals),
         final_val=Score.of([o.val_accuracy for o in mine if o.val_accuracy is not None]),
@@ -432,9 +450,8 @@ def _with_expected(row: Row, judge: Judge | None) -> Row:
     return row if row.final_val is None else replace(row, expected=row.final_val.mean)
 
 
-def _verdict(rows: Sequence[Row], judge: Judge | None) -> Verdict | None:
-    winner = next((row.name for row in rows if row.winner), None)
-    if winner is None or judge is None:
+def _verdict(winner: str, rows: Sequence[Row], judge: Judge | None) -> Verdict | None:
+    if judge is None:
         return None
     retrained = [row.name for row in rows if row.retrained and row.name in judge.belief.names]
     return judge.verdict(winner, retrained=retrained)
@@ -453,15 +470,98 @@ def _winner(rows: Sequence[Row]) -> str | None:
     return min(able, key=lambda row: (-(row.expected or 0), row.name)).name
 
 
+def _slices(
+    rows: Sequence[Row], judges: Mapping[int | None, Judge | None], finals: Finals
+) -> tuple[SliceResult, ...]:
+    """Return what came of each budget."""
+    found, points = [], dict[str, Point]()
+    for budget, judge in judges.items():
+        assert budget is not None
+        mine = [row for row in rows if row.budget == budget]
+        best = _winner(mine)
+        key = None if best is None else best_final_key(best, finals)
+        matched = [row for row in mine if row.origin == "matched"]
+        classic = max(matched, key=lambda row: row.expected or 0.0, default=None)
+        points |= {row.name: Point(row.flops, row.expected or 0.0) for row in mine}
+        found.append(
+            SliceResult(
+                budget=budget,
+                best=best,
+                classic=None if classic is None else classic.name,
+                verdict=None if best is None else _verdict(best, mine, judge),
+                best_key=None if key is None else str(key),
+                best_val=None if key is None else finals[key].val_accuracy,
+                best_test=None if key is None else finals[key].test_accuracy,
+            )
+        )
+    return with_front(found, points)
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Return rows as a leaderboard has them, with their places; slices one after the other."""
+    ranked = []
+    for place, row in enumerate(sorted(rows, key=_order), start=1):
+        scored = any(score is not None for score in (row.final_val, row.val_accuracy, row.test))
+        ranked.append(replace(row, rank=place if scored and not row.stalled else None))
+    return ranked
+
+
+def slice_within(slices: Sequence[SliceResult], flops: int, *, study: str) -> SliceResult:
+    """Return the slice of a budget; between two, that of the smaller one: its networks are within.
+
+    Raises:
+        UserError: the study has one budget, or none so small.
+    """
+    if not slices:
+        raise UserError(f"study {study!r} has one budget; leave --flops out")
+    within = [one for one in slices if one.budget <= flops]
+    if not within:
+        each = ", ".join(one.text for one in slices)
+        raise UserError(
+            f"study {study!r} has no network of {budget_text(flops)} FLOPs; its budgets are {each}"
+        )
+    return within[-1]
+
+
+def of_slice(result: StudyResult, flops: int) -> StudyResult:
+    """Return a study of several budgets as if it had been one of this budget alone.
+
+    Raises:
+        UserError: it has one budget, or none so small.
+    """
+    one = slice_within(result.slices, flops, study=result.study)
+    rows = [row for row in result.rows if row.budget == one.budget or row.origin == "published"]
+    rows = [replace(row, winner=row.name == one.best, front=False, budget=None) for row in rows]
+    return replace(
+        result,
+        settings=replace(result.settings, flops=one.text, slices=None),
+        rows=tuple(in_order(rows)),
+        verdict=one.verdict,
+        best_key=one.best_key,
+        best_val=one.best_val,
+        best_test=one.best_test,
+        slices=(),
+    )
+
+
+def _best(rows: Sequence[Row], slices: Sequence[SliceResult]) -> str | None:
+    """Return the winner of a search: of several budgets that of the knee, or the most accurate."""
+    if not slices:
+        return _winner(rows)
+    chosen = chosen_one(slices)
+    return None if chosen is None else chosen.best
+
+
 def _trained(rows: Sequence[Row]) -> str | None:
     """Return the network of a full training, once it has come to its end."""
     return next((row.name for row in rows if row.status == "complete"), None)
 
 
-def _order(row: Row) -> tuple[int, float, float, int, str]:
-    """Finalists first: one lucky trial must not stand above a mean over seeds."""
+def _order(row: Row) -> tuple[float, int, float, float, int, str]:
+    """Slices from small to large, finalists first: one lucky trial must not stand above a mean over seeds."""
+    budget = math.inf if row.budget is None else row.budget
     if row.final_val is not None and not row.stalled:
-        return (0, 0, -(row.expected or 0), 0, row.name)
+        return (budget, 0, 0, -(row.expected or 0), 0, row.name)
     group = 3 if row.stalled else {"complete": 1, "pruned": 2}.get(row.status, 4)
     accuracy = row.val_accuracy if row.val_accuracy is not None else -math.inf
-    return (group, -row.rung, -accuracy, -row.epochs, row.name)
+    return (budget, group, -row.rung, -accuracy, -row.epochs, row.name)

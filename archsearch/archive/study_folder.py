@@ -169,15 +169,14 @@ class StudyFolder:
         """Whether a network has begun to train in this study."""
         return any((self.path / "epochs").glob("*.jsonl"))
 
-    def keep_weights(self, key: str) -> Path | None:
-        """Remove all weights but one job's and return these; None, and all stay, where they are not there."""
-        kept = self.weights(key)
-        if not kept.exists():
-            return None
-        for path in kept.parent.glob("*.npz"):
-            if path != kept:
+    def keep_weights(self, keys: Collection[str]) -> None:
+        """Remove all weights but those of some jobs; all stay where some of these are not there."""
+        kept = [self.weights(key) for key in keys]
+        if not all(path.exists() for path in kept):
+            return
+        for path in self.weights("any").parent.glob("*.npz"):
+            if path not in kept:
                 path.unlink(missing_ok=True)
-        return kept
 
     def delete(self) -> None:
         """Remove the folder and all in it."""

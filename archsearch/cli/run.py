@@ -186,4 +186,4 @@ def _watch(
     from archsearch.study.opening import stored_settings
 
     uri = stored_settings(result.study, home).tracking_uri
-    tables.show(results.leaderboard(result), *results.ending(result, home=home, tracking_uri=uri))
+    tables.show(*results.tables(result), *results.ending(result, home=home, tracking_uri=uri))

@@ -13,23 +13,28 @@ from archsearch.cli.options import home_option, json_option, print_json, say
 if TYPE_CHECKING:
     from archsearch.exchange.checking.agreement import Exported
 
+_slice_option = click.option(
+    "--flops", metavar="F", help="Of several budgets, the best network within this one."
+)
+
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
 @click.argument("study", shell_complete=of_study)
 @click.option("--top", type=click.IntRange(1), help="Show only the best so many.")
+@_slice_option
 @home_option
 @json_option
-def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
+def leaderboard(study: str, top: int | None, flops: str | None, home: Path, as_json: bool) -> None:
     """Show how a study stands: its networks, best first."""
     from archsearch.study.catalogue import load_result
 
-    result = load_result(study, home=home)
+    result = load_result(study, home=home, flops=flops)
     if as_json:
         print_json(result.to_dict())
         return
     from archsearch.report import results, tables
 
-    tables.show(results.leaderboard(result, home=home, most=top))
+    tables.show(*results.tables(result, home=home, most=top))
 
 
 @click.command(epilog="Example: archsearch report resnext-20M-digits --out report.html")
@@ -47,10 +52,16 @@ def leaderboard(study: str, top: int | None, home: Path, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder, or an .html file; default: in the study, of several in the home.",
 )
+@_slice_option
 @home_option
 @json_option
 def report(
-    studies: tuple[str, ...], form: str, out: Path | None, home: Path, as_json: bool
+    studies: tuple[str, ...],
+    form: str,
+    out: Path | None,
+    flops: str | None,
+    home: Path,
+    as_json: bool,
 ) -> None:
     """Write a report: the verdict, accuracy against cost, learning curves, knobs, rules, all networks.
 
@@ -60,7 +71,7 @@ def report(
 
     names = tuple(dict.fromkeys(studies))
     write = write_html if form == "html" else write_markdown
-    path, lacking = write(names, home=home, out=out)
+    path, lacking = write(names, home=home, out=out, flops=flops)
     if lacking is not None:
         say(f"not logged to MLflow: {lacking}", error=True)
     if as_json:
@@ -177,10 +188,17 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
+@_slice_option
 @home_option
 @json_option
 def export(
-    study: str, out: Path | None, forms: tuple[str, ...], force: bool, home: Path, as_json: bool
+    study: str,
+    out: Path | None,
+    forms: tuple[str, ...],
+    force: bool,
+    flops: str | None,
+    home: Path,
+    as_json: bool,
 ) -> None:
     """Write a study's best model, load it in a new process and compare it with the trained one."""
     from archsearch.exchange.cards.beside import card_path
@@ -194,7 +212,9 @@ def export(
         if made.warning is not None:
             say(f"warning: {made.warning}", error=True)
 
-    made = api.export_all(study, forms=forms, out=out, home=home, overwrite=force, on_exported=tell)
+    made = api.export_all(
+        study, forms=forms, out=out, home=home, overwrite=force, on_exported=tell, flops=flops
+    )
     if as_json:
         exports = [{**asdict(each), "path": str(each.path)} for each in made]
         print_json({"study": study, "exports": exports})

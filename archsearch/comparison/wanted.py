@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from archsearch.errors import UserError
 from archsearch.fields import Setting, Value, as_shown
 from archsearch.gathering import ENVIRONMENT_PREFIX, gather
 from archsearch.settings import SETTINGS, RunSettings, default_study_name
@@ -17,7 +18,7 @@ DECIDED: Final[Mapping[str, Value]] = MappingProxyType(
 )  # fmt: skip
 """What all of them have: every network trains in full, once, and none is chosen."""
 _WITHOUT: Final = (
-    "space", "relax", "sampler", "max_latency", "seeds", "folds", "train_winner", *DECIDED,
+    "space", "relax", "slices", "sampler", "max_latency", "seeds", "folds", "train_winner", *DECIDED,
 )  # fmt: skip
 
 
@@ -48,6 +49,10 @@ def asked(
     ignored = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in _WITHOUT}
     left = {key: value for key, value in environ.items() if key not in ignored}
     found = gather({**flags, **DECIDED}, environ=left)
+    if found.budgets():
+        raise UserError(
+            f"networks are compared at one budget, not at {found.flops}; give one --flops"
+        )
     base = f"{purpose}-{default_study_name(found)}"
     if found.name is not None:
         rule = f"-{found.relax}" if found.relax else ""

@@ -46,7 +46,9 @@ class Forecast:
         train_on: the splits that are trained on.
         knobs: the values of each knob, in words.
         distinct: combinations of knob values.
+        classics: matched baselines that are no trials: each is trained in the finals, with every seed.
         budget, reach: FLOPs from and to: what is asked for, and what the space can meet.
+        slices: FLOPs of each of several budgets; empty: there is one.
         resized: whether the image size was asked for (other images are resized to it).
         shares: how workers share the machine, in words.
         backend, backend_why: what trains, and why it is this one.
@@ -80,7 +82,9 @@ class Forecast:
     knobs: Mapping[str, str] = field(default_factory=dict)
     distinct: int = 0
     folded: bool = False
+    classics: tuple[str, ...] = ()
     budget: tuple[int, int] = (0, 0)
+    slices: tuple[int, ...] = ()
     reach: tuple[int, int] = (0, 0)
     input: tuple[int, int, int]
     resized: bool

@@ -35,8 +35,9 @@ class Ladder:
     Attributes:
         full: the full length.
         short: what trials begin with, where that is less; None: they begin with the full length.
-        flops: of a network, of one image.
+        flops: of a network, of one image, on average.
         scheme: says how many of so many trials train in full besides a short training.
+        budgets: of the search; each promotes its own.
         done: by an earlier process.
     """
 
@@ -44,15 +45,23 @@ class Ladder:
     short: Length | None
     flops: int
     scheme: Fidelity | None
+    budgets: int = 1
     done: Done = field(default_factory=Done)
 
     @classmethod
     def of(cls, problem: Problem, done: Done) -> Self:
         """Return the ladder of what is left of a problem."""
-        full, scheme = problem.length(problem.flops), problem.scheme()
+        full, scheme = problem.length(problem.typical_flops), problem.scheme()
         rungs = (full,) if scheme is None else scheme.rungs(full)
         short = rungs[0] if len(rungs) > 1 else None
-        return cls(full=full, short=short, flops=problem.flops, scheme=scheme, done=done)
+        return cls(
+            full=full,
+            short=short,
+            flops=problem.typical_flops,
+            scheme=scheme,
+            budgets=problem.budgets,
+            done=done,
+        )
 
     @property
     def full_flops(self) -> int:
@@ -68,7 +77,9 @@ class Ladder:
         """Return how many full trainings so many more trials come with."""
         if self.scheme is None:
             return 0
-        promotions = self.scheme.promotions(self.done.trials + trials, self.full)
+        whole, rest = divmod(self.done.trials + trials, self.budgets)
+        of_one, of_more = (self.scheme.promotions(n, self.full) for n in (whole, whole + 1))
+        promotions = (self.budgets - rest) * of_one + rest * of_more
         return max(0, promotions - self.done.promotions)
 
     def spent(self, trials: int) -> int:

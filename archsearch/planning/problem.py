@@ -1,9 +1,9 @@
 """The problem a study is to solve, all of it checked before anything is kept."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
 from random import Random
@@ -16,7 +16,13 @@ from archsearch.data.prepare import prepare
 from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
 from archsearch.ir.graph import Graph
-from archsearch.planning.baselines import named_baselines, published_networks, wants_matched
+from archsearch.planning.baselines import (
+    Classic,
+    classics_of,
+    named_baselines,
+    published_networks,
+    wants_matched,
+)
 from archsearch.planning.going_on import Kept, recipe_of
 from archsearch.planning.sharing import Sharing, first_sharing, settled
 from archsearch.readings.workload import Workload, workload
@@ -24,6 +30,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.seeds import derive_seed
 from archsearch.settings import RunSettings, default_study_name
 from archsearch.space.budget import Budget, Request
+from archsearch.space.budgets import knobs_of, slices_of
 from archsearch.space.knobs import Knob, draw
 from archsearch.space.registry import find_space
 from archsearch.space.solve import Candidate, solve
@@ -70,6 +77,16 @@ class Problem(ABC):
     @abstractmethod
     def flops(self) -> int:
         """FLOPs of the largest network that is asked for, of one image."""
+
+    @property
+    def typical_flops(self) -> int:
+        """FLOPs of the networks on average, of one image."""
+        return self.flops
+
+    @property
+    def budgets(self) -> int:
+        """Budgets that a search fills."""
+        return 1
 
     @property
     @abstractmethod
@@ -179,12 +196,32 @@ class SearchProblem(Problem):
     Attributes:
         published: the published baselines to train, by name.
         classic: the space's classic, scaled to the budget.
+        classics: those that are trained in the finals, by name (see `classics_of`).
+        slices: what is asked for at each of several budgets, the smallest first, `request` being the last;
+            empty: there is one budget.
     """
 
     space: Space
     request: Request
     published: dict[str, Graph]
     classic: Candidate
+    classics: Mapping[str, Classic] = field(default_factory=dict)
+    slices: tuple[Request, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What is asked for at each budget, also where there is one."""
+        return self.slices or (self.request,)
+
+    @property
+    def budgets(self) -> int:
+        """Budgets that the search fills, each with networks of its own."""
+        return len(self.requests)
+
+    @property
+    def typical_flops(self) -> int:
+        """FLOPs of the networks on average, of one image."""
+        return sum(request.budget.high for request in self.requests) // self.budgets
 
     @property
     def flops(self) -> int:
@@ -198,13 +235,13 @@ class SearchProblem(Problem):
 
     @property
     def networks(self) -> Mapping[str, Graph]:
-        """The published networks to train, by name."""
-        return self.published
+        """The published networks and the classics to train, by name."""
+        return self.published | {n: c.candidate.graph for n, c in self.classics.items()}
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
-        """The knobs of the space that are open for this budget."""
-        return self.space.knobs(self.request)
+        """The knobs of the space that are open for this budget, or for any of several."""
+        return knobs_of(self.space, self.requests)
 
     @property
     def trials(self) -> int:
@@ -213,9 +250,12 @@ class SearchProblem(Problem):
 
     @property
     def retrained(self) -> int:
-        """Networks of the search that are retrained: the best, and the classic; none without finalists."""
-        finalists = self.settings.finalists
-        return finalists and finalists + wants_matched(self.settings)
+        """Networks of the search that are retrained: the best, and the classic where it is a trial.
+
+        None without finalists.
+        """
+        candidates = self.settings.finalists * self.budgets
+        return candidates and candidates + (wants_matched(self.settings) and not self.classics)
 
     @property
     def fidelity(self) -> str:
@@ -233,38 +273,49 @@ class SearchProblem(Problem):
     def plan(self) -> dict[str, Any]:
         """Return the space, its knobs and the budget."""
         knobs = self.knobs
+        lowest, highest = self.requests[0].budget, self.requests[-1].budget
         return {
             "space": self.space.name,
             "title": self.space.title,
             "knobs": {knob.name: _range(knob.values()) for knob in knobs},
             "folded": bool(self.settings.fold(1, val_images=len(self.dataset.val))),
-            "distinct": prod(len(knob.values()) for knob in knobs),
-            "budget": (self.request.budget.low, self.request.budget.high),
+            "distinct": sum(
+                prod(len(knob.values()) for knob in self.space.knobs(request))
+                for request in self.requests
+            ),
+            "classics": tuple(classic.candidate.title for classic in self.classics.values()),
+            "budget": (lowest.low, highest.high),
+            "slices": tuple(request.budget.high for request in self.slices),
             "reach": self.space.reach(self.request),
         }
 
     def given(self) -> list[tuple[Design, Graph]]:
-        """Return the published networks to train."""
-        return [
+        """Return the published networks and the classics to train."""
+        published = [
             (published_design(name, graph, space=self.space, request=self.request), graph)
             for name, graph in self.published.items()
         ]
+        classics = [(classic.design, classic.candidate.graph) for classic in self.classics.values()]
+        return [*published, *classics]
 
     def sampled(self, number: int, *, name: str) -> tuple[Design, Graph]:
         """Return the classic, or a candidate drawn by chance: depth costs time that FLOPs do not show."""
         candidate = self.classic
         if number % 2:
             rng = Random(derive_seed(self.settings.seed, "pace", 1))
-            candidate = solve(self.space, draw(self.knobs, rng), self.request)
+            knobs = draw(self.space.knobs(self.request), rng)
+            candidate = solve(self.space, knobs, self.request)
         return design_of(candidate, name=name, origin="search"), candidate.graph
 
     def workloads(self) -> list[Workload]:
         """Return those of some candidates drawn by chance."""
         rng = Random(derive_seed(self.settings.seed, "workloads"))
         found = []
-        for _ in range(_DRAWN):
+        for number in range(_DRAWN):
+            request = self.requests[number % len(self.requests)]
             with suppress(UserError):  # not all settings have a network for every budget
-                found.append(solve(self.space, draw(self.knobs, rng), self.request).graph)
+                knobs = draw(self.space.knobs(request), rng)
+                found.append(solve(self.space, knobs, request).graph)
         return [workload(graph) for graph in found]
 
 
@@ -292,7 +343,7 @@ def pose(
     asked, said = recipe_of(settings, kept)
     dataset = load(path := prepared(settings, kept, progress))
     recipe, smaller = of_one_batch(asked, dataset)
-    request = _request(settings, recipe, dataset)
+    requests = _requests(settings, recipe, dataset)
     return SearchProblem(
         settings=settings,
         machine=machine,
@@ -301,12 +352,27 @@ def pose(
         recipe=recipe,
         folder=path.resolve(),
         dataset=dataset,
-        request=request,
-        published=published_networks(settings, request),
-        classic=solve(space, space.classic_knobs(request), request),
-        sharing=_sharing(settings, machine, request.budget, recipe),
-        notes=(*dataset.notes, *said, *smaller, *space.remarks(request), *notes),
+        request=requests[-1],
+        slices=requests if len(requests) > 1 else (),
+        **_networks(settings, space, requests),
+        sharing=_sharing(settings, machine, requests[-1].budget, recipe),
+        notes=(*dataset.notes, *said, *smaller, *_remarks(space, requests), *notes),
     )
+
+
+def _networks(settings: RunSettings, space: Space, requests: Sequence[Request]) -> dict[str, Any]:
+    """Return the networks that a problem knows already, by its fields; the largest budget is the last."""
+    request = requests[-1]
+    return {
+        "published": published_networks(settings, request),
+        "classic": solve(space, space.classic_knobs(request), request),
+        "classics": classics_of(settings, space, requests),
+    }
+
+
+def _remarks(space: Space, requests: Sequence[Request]) -> tuple[str, ...]:
+    """Return what a space has to say of any budget, each line once."""
+    return tuple(dict.fromkeys(line for asked in requests for line in space.remarks(asked)))
 
 
 def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Recipe) -> Sharing:
@@ -314,15 +380,22 @@ def _sharing(settings: RunSettings, machine: Machine, budget: Budget, recipe: Re
     return first_sharing(settings, machine, step_flops=step_flops)
 
 
-def _request(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> Request:
+def _requests(settings: RunSettings, recipe: Recipe, dataset: Dataset) -> tuple[Request, ...]:
+    """Return what is asked of the space at each budget, the smallest first; mostly there is one."""
     request = Request(
         input=dataset.input,
         classes=len(dataset.classes),
-        budget=Budget.parse(str(settings.flops), dataset.input),
+        budget=largest_budget(settings, dataset.input),
         relax=settings.relaxed(),
     )
     _check_length(settings, recipe, dataset, request.budget)
-    return request
+    return slices_of(request, settings.budgets()) or (request,)
+
+
+def largest_budget(settings: RunSettings, input: tuple[int, int, int]) -> Budget:
+    """Return the budget of a search, the largest of several."""
+    budgets = settings.budgets()
+    return Budget.cap(budgets[-1], input) if budgets else Budget.parse(str(settings.flops), input)
 
 
 def length_of(settings: RunSettings, flops: int, *, train_images: int, batch: int) -> Length:

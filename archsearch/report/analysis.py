@@ -75,7 +75,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A network in the picture of accuracy against FLOPs; `seeds` is 0 where only its trial counts."""
+    """A network in the picture of accuracy against FLOPs; `seeds` is 0 where only its trial counts.
+
+    Those on the front of a study of several budgets say so.
+    """
 
     name: str
     label: str
@@ -86,6 +89,7 @@ class Point:
     sd: float | None
     seeds: int
     winner: bool
+    front: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,7 @@ def points(result: StudyResult) -> list[Point]:
                     sd=again.sd if again else None,
                     seeds=again.n if again else 0,
                     winner=row.winner,
+                    front=row.front,
                 )
             )
     return found
@@ -214,7 +219,8 @@ def _cautions(results: Sequence[StudyResult]) -> list[str]:
     """Say what differs that should not, where accuracies are compared."""
     # One budget may be written in several ways, `20M` and `20.0M`: the first stands for all.
     budgets = {
-        tuple(map(parse_flops, result.budget.split(":"))): result.budget
+        result.settings.budgets()
+        or tuple(map(parse_flops, result.budget.split(":"))): result.budget
         for result in reversed(results)
         if result.budget
     }

@@ -81,9 +81,12 @@ def legend(shown: Sequence[Column], rows: Sequence[Row]) -> str:
 def role_text(row: Row) -> str:
     """Return what a network is in its study: what won, what was retrained, what it is compared with."""
     if row.role == "baseline":
-        return f"{row.origin}, winner" if row.winner else row.origin
+        place = ", winner" if row.winner else ", front" if row.front else ""
+        return f"{row.origin}{place}"
     if row.winner:
         return "winner"
+    if row.front:
+        return "front"
     return "finalist" if row.retrained else "candidate"
 
 

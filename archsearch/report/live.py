@@ -355,10 +355,11 @@ def headline(event: StudyStarted) -> str:
     trials = counted(min(s.trials, event.distinct), "trial")
     if s.trials >= BOUNDED_TRIALS:
         trials = "as many trials as fit" if event.distinct > s.trials else f"at most {trials}"
+    slices = f" in {len(s.budgets())} slices" if s.budgets() else ""
     bounds = [f"within {bound}" for bound in (s.max_time, s.search_flops) if bound]
     return (
         f"Study {event.study}{goes_on}: {' '.join([trials, *bounds])} of {s.space} under "
-        f"{s.flops} FLOPs, {data}, "
+        f"{s.flops} FLOPs{slices}, {data}, "
         f"{event.distinct:,} distinct settings of the knobs"
     )
 

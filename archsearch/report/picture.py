@@ -40,6 +40,7 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     """
     figure, axes = _figure((8.0, 5.2), title)
     most = max((point.params for point in found), default=1)
+    _draw_front(axes, [point for point in found if point.front])
     _draw_bubbles(axes, sorted(found, key=lambda point: -point.params), most)
     if found:
         _scale_flops(axes, [point.flops for point in found])
@@ -50,6 +51,13 @@ def draw_complexity(found: Sequence[Point], path: Path, *, title: str) -> None:
     _legend(axes, found, most)
     _name(axes, found, most)
     _save(figure, path)
+
+
+def _draw_front(axes: Any, found: Sequence[Point]) -> None:
+    """Draw the front of several budgets as a line from its cheapest network to its most accurate one."""
+    ordered = sorted(found, key=lambda point: point.flops)
+    flops, percent = [point.flops for point in ordered], [100 * p.accuracy for p in ordered]
+    axes.plot(flops, percent, color="black", linewidth=1.0, alpha=0.6, zorder=0.5)
 
 
 def _draw_bubbles(axes: Any, found: Sequence[Point], most: int) -> None:
@@ -136,7 +144,7 @@ def _scale_percent(axes: Any) -> None:
 
 def _name(axes: Any, found: Sequence[Point], most: int) -> None:
     """Name the winner and the baselines, each where it meets no other name and no edge."""
-    named = [point for point in found if point.winner or point.origin != "search"][:_NAMED]
+    named = [p for p in found if p.winner or p.front or p.origin != "search"][:_NAMED]
     axes.figure.draw_without_rendering()  # only then is known what lies where
     plot, taken = axes.get_window_extent(), [_bubble(axes, point, most) for point in named]
     for point in sorted(named, key=lambda point: not point.winner):

@@ -28,8 +28,15 @@ def _searched(found: Forecast) -> list[tuple[str, str]]:
         ("knobs", _knobs(found)),
         ("candidates", f"{found.distinct:,} distinct settings of the knobs"),
         ("budget", _budget(found)),
+        *([("classics", _classics(found))] if found.classics else []),
         *([("latency", _latency(found.max_latency))] if found.max_latency else []),
     ]
+
+
+def _classics(found: Forecast) -> str:
+    count, classics = len(found.classics), ", ".join(dict.fromkeys(found.classics))
+    what = classics if count == 1 or not found.slices else f"{count}, of each budget: {classics}"
+    return f"{what}: trained in the finals, with every seed; no trial goes into them"
 
 
 def plan_lines(found: Forecast) -> list[str]:
@@ -47,6 +54,12 @@ def _knobs(found: Forecast) -> str:
 def _budget(found: Forecast) -> str:
     low, high = map(format_count, found.budget)
     first, last = map(format_count, found.reach)
+    if found.slices:
+        each = ", ".join(map(format_count, found.slices))
+        return (
+            f"{each} FLOPs an image, in turn, one model for all; the space reaches {first} to {last} on "
+            "these images"
+        )
     return f"{low} to {high} FLOPs an image; the space reaches {first} to {last} on these images"
 
 

@@ -24,6 +24,7 @@ from archsearch.report.columns import (
     stalled_text,
     without_guesses,
 )
+from archsearch.report.fronts import front_table
 from archsearch.report.tables import new_table
 from archsearch.study.catalogue import StudySummary
 from archsearch.units import counted, format_count, format_duration, ms_text
@@ -47,7 +48,7 @@ def leaderboard(
     for row in rows:
         cells = (column.cell(without_guesses(row)) for column in shown)
         table.add_row(*cells, style="bold" if row.winner else None)
-    verdict = () if result.verdict is None else result.verdict.lines
+    verdict = () if result.verdict is None or result.slices else result.verdict.lines
     captions = [
         *verdict,
         *filter(None, [origin_text(result), result.ended, freed_text(result.settings)]),
@@ -63,6 +64,14 @@ def leaderboard(
         captions.append(words)
     table.caption = "\n".join(captions) or None
     return table
+
+
+def tables(
+    result: StudyResult, *, home: Path = Path("mlruns"), most: int | None = None
+) -> tuple[Table, ...]:
+    """Return the tables of a study: of several budgets the front comes first."""
+    table = leaderboard(result, home=home, most=most)
+    return (front_table(result), table) if result.slices else (table,)
 
 
 def ending(
@@ -106,8 +115,10 @@ def _held(result: StudyResult) -> str:
 def _winner_lines(result: StudyResult, winner: Row) -> list[str]:
     """Say what won, what it costs and how it did on the test images."""
     first = "Best" if result.training is None else "Trained"
+    if any(one.best == winner.name and one.knee for one in result.slices):
+        first = "Knee of the front"
     if winner.origin == "matched" and result.training is None:
-        first = "Best is the baseline"
+        first = f"{first} is the baseline"
     test = None if winner.stalled else winner.test
     accuracy = test and f", test accuracy {score_text(test)} % (n = {test.n})"
     speed = f", {ms_text(winner.latency_ms)} ms a call" if winner.latency_ms is not None else ""
@@ -132,6 +143,13 @@ def _next(result: StudyResult, home: Path, tracking_uri: str | None) -> Table:
         (
             f"{command('export', result.study, home=home)} --out model/",
             "the best model, where you want it",
+        ),
+        *(
+            (
+                f"{command('export', result.study, home=home)} --flops {one.text}",
+                "that of this budget",
+            )
+            for one in result.slices[:1]
         ),
     )
     following = Table.grid(padding=(0, 3, 0, 0))

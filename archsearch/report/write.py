@@ -18,6 +18,7 @@ from archsearch.report.columns import (
     stalled_text,
     without_guesses,
 )
+from archsearch.report.fronts import front_markdown
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.statistics.score import Score
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
@@ -70,11 +71,14 @@ def markdown(result: StudyResult, *, pictured: bool) -> str:
     parts += [f"{as_markdown(line)}." for line in result.lost]
     if stalled := stalled_text(result):
         parts.append(f"{as_markdown(stalled)}.")
+    if result.slices:
+        parts += ["## Front", front_markdown(result)]
     if points(result):
         parts.append("![Accuracy against FLOPs](complexity.png)")
         parts.append(
             "The area of a bubble is the number of parameters. Bubbles with an edge are means over "
             "retrainings from scratch, with their standard deviation; the others are single trials."
+            + (" The line is the front." if result.slices else "")
         )
     if pictured:
         parts.append("![Learning curves](curves.png)")
@@ -114,9 +118,9 @@ def _summary(result: StudyResult, standing: Standing) -> str:
         lines.append(f"{spent[0].upper()}{spent[1:]}.")
     if (earlier := origin_text(result)) is not None:
         lines.append(f"{as_markdown(earlier)}.")
-    if result.verdict is not None:
+    if result.verdict is not None and not result.slices:
         lines += [as_markdown(line) for line in result.verdict.lines]
-    if standing.baseline and not _is_baseline(result.winner):
+    if standing.baseline and not result.slices and not _is_baseline(result.winner):
         gain = "" if standing.gain is None else f", the best {standing.gain:+.1f} points"
         lines.append(
             f"Matched baseline: {as_markdown(standing.baseline)}, test accuracy "

@@ -18,7 +18,7 @@ NAME = "report.html"
 
 
 def write_html(
-    names: Sequence[str], *, home: Path, out: Path | None = None
+    names: Sequence[str], *, home: Path, out: Path | None = None, flops: str | None = None
 ) -> tuple[Path, str | None]:
     """Write some studies' page, and log that of one to its run.
 
@@ -26,6 +26,7 @@ def write_html(
         names: of the studies.
         home: where they lie.
         out: a folder, or a file whose name ends in `.html`; None: the study's own, or of several the home.
+        flops: of several budgets the one that is told of, and not logged; None: all.
 
     Returns:
         Where it lies, and why it is not logged; None: it is, or there are several studies.
@@ -34,16 +35,17 @@ def write_html(
         UserError: there is no such study, none of its networks has an accuracy yet, or the file can't be
             written.
     """
-    materials = [read_material(name, home=home) for name in names]
+    materials = [read_material(name, home=home, flops=flops) for name in names]
     for material in materials:
         check_reportable(material.result)
     text = html(assemble(materials), written=datetime.now().astimezone())
-    path = write_page(text, _place(names, home=home, out=out))
-    return path, attach(names[0], {NAME: text}, home=home) if len(names) == 1 else None
+    path = write_page(text, _place(names, home=home, out=out, flops=flops))
+    logged = len(names) == 1 and flops is None
+    return path, attach(names[0], {NAME: text}, home=home) if logged else None
 
 
 def write_markdown(
-    names: Sequence[str], *, home: Path, out: Path | None = None
+    names: Sequence[str], *, home: Path, out: Path | None = None, flops: str | None = None
 ) -> tuple[Path, str | None]:
     """Write a study's report as Markdown with pictures into a folder (see `write_report`).
 
@@ -54,17 +56,17 @@ def write_markdown(
         raise UserError(
             f"--format md takes one study, not {len(names)}; --format html takes several"
         )
-    result = load_result(names[0], home=home)
-    return write_report(result, home=home, out=out or _own(names[0], home)), None
+    result = load_result(names[0], home=home, flops=flops)
+    return write_report(result, home=home, out=out or _own(names[0], home, flops)), None
 
 
-def _place(names: Sequence[str], *, home: Path, out: Path | None) -> Path:
+def _place(names: Sequence[str], *, home: Path, out: Path | None, flops: str | None) -> Path:
     if out is not None and out.suffix.lower() in (".html", ".htm"):
         return out
     if out is not None:
         return out / NAME
-    return (_own(names[0], home) if len(names) == 1 else home) / NAME
+    return (_own(names[0], home, flops) if len(names) == 1 else home) / NAME
 
 
-def _own(name: str, home: Path) -> Path:
-    return StudyFolder(home, name).path / "report"
+def _own(name: str, home: Path, flops: str | None) -> Path:
+    return StudyFolder(home, name).path / ("report" if flops is None else f"report-{flops}")

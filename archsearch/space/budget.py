@@ -32,6 +32,8 @@ class Budget:
         """
         if not isinstance(text, str):
             raise UserError(f"the budget is {text!r}; write a text like '20M', '4G' or '3.8G:4.2G'")
+        if "," in text:
+            raise UserError(f"{text!r} are several budgets; write one like '20M' or '3.8G:4.2G'")
         first, colon, last = text.partition(":")
         if not colon:
             return cls.cap(parse_flops(text), input)

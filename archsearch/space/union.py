@@ -37,10 +37,12 @@ class UnionSpace(Space):
 
     Attributes:
         usual: the family of the classic, where the budget can pay it.
+        compared: whether the families were named to be compared: each family's classic is trained, then.
         families: by name.
     """
 
     usual: ClassVar[str]
+    compared: ClassVar[bool] = False
     rules = ()
     words: ClassVar[Mapping[str, str]] = {
         "family": "the first word is the family; the rest is as in that family's own space"
@@ -93,6 +95,12 @@ class UnionSpace(Space):
         """Return the family these knobs choose."""
         return self.families[str(knobs["family"])]
 
+    def within(self, request: Request) -> dict[Space, Request]:
+        """Return the families that can meet the budget, each with the request as it concerns it."""
+        names = {knob.name: knob for knob in self.knobs(request)}["family"].values()
+        found = (self.families[str(name)] for name in names)
+        return {family: _asked(family, request) for family in found}
+
     def own_knobs(self, knobs: Knobs, request: Request) -> dict[str, KnobValue]:
         """Return the family's own knobs, as these choose them."""
         return dict(_own_knobs(self, tuple(knobs.items()), request))
@@ -134,22 +142,19 @@ class UnionSpace(Space):
 
     def left_out(self, request: Request) -> Mapping[str, tuple[KnobValue, ...]]:
         """Return, for each family's knob of a freed rule, its values that the budget cannot pay."""
-        families = {knob.name: knob for knob in self.knobs(request)}["family"].values()
-        chosen = [self.families[str(family)] for family in families]
-        found = ((family, _asked(family, request)) for family in chosen)
         return {
             f"{family.name} {name}": values
-            for family, asked in found
+            for family, asked in self.within(request).items()
             for name, values in family.left_out(asked).items()
         }
 
     def remarks(self, request: Request) -> tuple[str, ...]:
         """Return a line on the families that the budget does not reach, with what does."""
-        within = {knob.name: knob for knob in self.knobs(request)}["family"].values()
+        within = self.within(request)
         reaches = {
             name: family.reach(_asked(family, request))
             for name, family in self.families.items()
-            if name not in within
+            if family not in within
         }
         if not reaches:
             return ()
@@ -293,6 +298,7 @@ def union_of(families: tuple[Space, ...]) -> UnionSpace:
             "name": ",".join(names),
             "title": f"{', '.join(names[:-1])} and {names[-1]}, the family itself a knob",
             "usual": names[0],
+            "compared": True,
             **bounds_of(families),
         },
     )

@@ -3,7 +3,8 @@
 A function of what has been told: the finals ask it, and so does whoever simulates them.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,12 +28,25 @@ class Contest:
         matched: name of the matched baseline among them; empty: there is none.
         trainings: of the finals in all.
         images: that validate; 0: not known.
+        parts: contests that it is made of, which have a winner each; empty: it has one.
     """
 
     contestants: tuple[Evidence, ...]
     matched: str = ""
     trainings: int = 0
     images: int = 0
+    parts: "tuple[Contest, ...]" = ()
+
+    @classmethod
+    def of(cls, parts: "Sequence[Contest]") -> "Contest":
+        """Return some contests as one: their trainings are shared, each going where it tells most."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            contestants=tuple(one for part in parts for one in part.contestants),
+            trainings=sum(part.trainings for part in parts),
+            parts=tuple(parts),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +104,13 @@ class Allocation:
         """Return what is trained next; None: every network is given up.
 
         First the best candidate and the matched baseline, without which there is neither a winner nor a
-        claim; then whichever has the largest knowledge gradient, of those that are not given up.
+        claim; then whichever has the largest knowledge gradient, of those that are not given up. Of several
+        contests each comes to a winner before any has a further training.
         """
+        if self.contest.parts:
+            found = [Allocation(part, self.told).next() for part in self.contest.parts]
+            choices = [choice for choice in found if choice is not None]
+            return max(choices, key=_urgency, default=None)
         able = [one for one in self.contest.contestants if not self._of(one).given_up]
         if not able:
             return None
@@ -119,3 +138,7 @@ class Allocation:
     def _with_finals(self, one: Evidence) -> Evidence:
         told = self._of(one)
         return one.after(told.values, told.folds)
+
+
+def _urgency(choice: Choice) -> float:
+    return math.inf if choice.worth is None else choice.worth

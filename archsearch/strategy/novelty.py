@@ -31,6 +31,7 @@ class Proposal:
         graph: content hash of the network at the full budget; empty where there is none.
         skipped: proposals passed over as their network had been trained already.
         classic: whether it is the matched baseline.
+        budget: FLOPs of its slice; None: there is one budget.
     """
 
     knobs: Knobs
@@ -39,6 +40,7 @@ class Proposal:
     skipped: int = 0
     fault: str = ""
     classic: bool = False
+    budget: int | None = None
 
 
 class Proposer:
@@ -48,7 +50,7 @@ class Proposer:
         self._choices = choices
         self._sampler = sampler
         self._settings: set[_Setting] = set()
-        self._graphs: set[str] = set()
+        self._graphs: set[str] = set(choices.taken)
         for trial in trials:
             self.add(trial)
 
@@ -98,6 +100,7 @@ class Proposer:
             skipped=skipped,
             fault=fault,
             classic=classic,
+            budget=self._choices.budget,
         )
 
 

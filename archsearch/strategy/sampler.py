@@ -35,6 +35,10 @@ class Choices:
         keeping: for each knob of a freed design rule, its values that keep the rule.
         margin: points of accuracy that count as no effect of a rule.
         guessing: accuracy of whoever always names the most common class.
+        budget: FLOPs of this slice, one of several; None: there is one budget.
+        slices: the choices of each slice, the smallest first, where there are several; `knobs` have the
+            values of all then.
+        taken: content hashes of networks that are trained besides, which are no candidates.
     """
 
     knobs: tuple[Knob, ...]
@@ -46,11 +50,14 @@ class Choices:
     keeping: Mapping[str, tuple[KnobValue, ...]] = field(default_factory=dict)
     margin: float = 0.0
     guessing: float = 0.0
+    budget: int | None = None
+    slices: "tuple[Choices, ...]" = ()
+    taken: frozenset[str] = frozenset()
 
     @property
     def startup(self) -> int:
-        """Trials chosen by chance before a model of what is good proposes."""
-        return max(4, min(10, self.trials // 3))
+        """Trials chosen by chance, of each slice, before a model of what is good proposes."""
+        return max(4, min(10, self.trials // max(1, len(self.slices)) // 3))
 
     @property
     def combinations(self) -> int:

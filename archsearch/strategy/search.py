@@ -9,7 +9,7 @@ a slower one (see `window_of`).
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,9 +19,9 @@ from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.exchange.latency import Latency
 from archsearch.seeds import derive_seed
 from archsearch.strategy.bounds import Bounds
-from archsearch.strategy.fidelity import Fidelity, Outlook, Promotion
+from archsearch.strategy.fidelity import Fidelity, Promotion
 from archsearch.strategy.latency_fit import MEASURE_S, Fitting, LatencyBound
-from archsearch.strategy.novelty import Proposal, Proposer
+from archsearch.strategy.novelty import Proposal
 from archsearch.strategy.phase import (
     Abandon,
     Begin,
@@ -36,7 +36,8 @@ from archsearch.strategy.phase import (
     Stop,
     Verdict,
 )
-from archsearch.strategy.sampler import Choices, Known, Predictor, Sampler, Sequential
+from archsearch.strategy.sampler import Choices, Known, Sampler, Sequential
+from archsearch.strategy.slices import Samplers, Slices, view
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
@@ -59,7 +60,7 @@ class SearchPlan:
 
     Attributes:
         choices: what is chosen from.
-        sampler: chooses.
+        sampler: chooses; of several budgets one for each.
         fidelity: decides on lengths.
         length: the full length of a training, from a network's FLOPs.
         matched: whether the space's classic is the first trial.
@@ -69,7 +70,7 @@ class SearchPlan:
     """
 
     choices: Choices
-    sampler: Sampler
+    sampler: Sampler | Samplers
     fidelity: Fidelity
     length: Callable[[int], Length]
     matched: bool = True
@@ -80,7 +81,7 @@ class SearchPlan:
 
 @dataclass(slots=True)
 class _Running:
-    """A training that runs: what was known when it was ordered, and its accuracies since.
+    """A training that runs: what was known of its slice when it was ordered, and its accuracies since.
 
     Those are of one try; `before` are the epochs of a first one that stalled.
     """
@@ -123,12 +124,7 @@ class Search(Phase):
         self._plan = plan
         self._bounds = bounds
         self._trials = list(trials)
-        sampler = plan.sampler
-        self._outlook = Outlook(
-            length=plan.length,
-            predicted=sampler.predicted if isinstance(sampler, Predictor) else None,
-        )
-        self._proposer = Proposer(plan.choices, plan.sampler, self._trials)
+        self._slices = Slices(plan.choices, plan.sampler, self._trials)
         self._decisions: list[int] = []  # the trial each decision was about
         self._counts: list[int] = []  # trials there were after each
         for number in _decisions(self._trials):
@@ -179,25 +175,29 @@ class Search(Phase):
         if room < 1 or self._told <= decision - self._plan.window:
             return Rest.WAIT
         known = self._known(decision, self._plan.window)
-        promotion = self._plan.fidelity.promote(known, self._outlook)
-        if promotion is not None and self._admits(promotion):
-            return self._promoted(promotion, known)
+        for promotion in self._promotions(known):
+            if self._admits(promotion):
+                return self._promoted(promotion, known)
         if len(self._trials) < self._plan.choices.trials and not self._closed:
             return self._asked(known)
         if self._running or not self._trials:
             return Rest.WAIT
         # Nothing new is left to try: now everything that has ended may be known.
         known = self._known(decision, 0)
-        promotion = self._plan.fidelity.promote(known, self._outlook)
-        if promotion is not None and self._admits(promotion):
-            return self._promoted(promotion, known)
-        if promotion is None or self._closed:
+        promotions = list(self._promotions(known))
+        for promotion in promotions:
+            if self._admits(promotion):
+                return self._promoted(promotion, known)
+        if not promotions or self._closed:
             return Rest.DONE
         return self._closing(
             f"the search ends with trainings of part of the length: no longer one fits into "
             f"{self._bounds.text} with the finals",
             full=True,
         )
+
+    def _promotions(self, known: Known) -> Iterator[Promotion]:
+        return self._slices.promotions(self._plan.fidelity, known, self._plan.length)
 
     def _admits(self, promotion: Promotion) -> bool:
         """Whether a longer training fits; a new trial, which begins with a short one, still may."""
@@ -245,8 +245,8 @@ class Search(Phase):
     def _proposal(self, known: Known) -> Proposal | None:
         classic = self._plan.choices.classic
         if not self._trials and self._plan.matched and classic is not None:
-            return self._proposer.classic(classic)
-        return self._proposer.propose(known)
+            return self._slices.classic(classic)
+        return self._slices.propose(known)
 
     def _closing(self, why: str, *, full: bool = False) -> Close:
         self._closed = True
@@ -329,11 +329,11 @@ class Search(Phase):
         )
         self._trials.append(trial)
         self._note(number)
-        self._proposer.add(trial)
+        self._slices.add(trial)
         return number
 
     def _start(self, order: Order, number: int, known: Known) -> None:
-        self._running[order.key] = _Running(order, number, known)
+        self._running[order.key] = _Running(order, number, view(known, order.design.budget)[0])
         share = order.length.images / self._rungs(order.design)[-1].images
         self._bounds.started(str(order.key), order.flops, order.length.epochs, share=share)
 
@@ -356,6 +356,7 @@ class Search(Phase):
             label="no network" if full is None else full.title,
             origin=origin,
             graph=f"none-{len(self._trials)}",
+            budget=proposal.budget,
         )
         candidate = fitting.candidate if fitting else full
         if full is not None and candidate is not None and not (fitting and fitting.fault):
@@ -363,7 +364,7 @@ class Search(Phase):
             found = design_of(candidate, name=name, origin=origin, suffix=suffix)
             # A network that latency made smaller fills less of the study's budget.
             fill = full.fill * candidate.cost.flops / full.cost.flops
-            found = replace(found, fill=fill)
+            found = replace(found, fill=fill, budget=proposal.budget)
         if fitting is None:
             return found
         return replace(found, latency_fit=fitting.result, budget_graph=proposal.graph)

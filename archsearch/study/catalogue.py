@@ -18,7 +18,7 @@ from archsearch.archive.databases import (
 )
 from archsearch.archive.design import Design
 from archsearch.archive.facts import StudyFacts
-from archsearch.archive.leaderboard import StudyResult, read_result
+from archsearch.archive.leaderboard import StudyResult, of_slice, read_result
 from archsearch.archive.lock import holder, locked
 from archsearch.archive.orders import Trial
 from archsearch.archive.store import StudyStore
@@ -30,10 +30,12 @@ from archsearch.errors import ArchsearchError, DamagedError, UserError
 from archsearch.gathering import gather
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
+from archsearch.planning.problem import largest_budget
 from archsearch.settings import RunSettings
-from archsearch.space.budget import Budget, Request
+from archsearch.space.budget import Request
 from archsearch.space.registry import find_space
 from archsearch.study.opening import check_not_emptied
+from archsearch.units import parse_flops
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -95,15 +97,21 @@ def _true_status(status: str, folder: StudyFolder) -> str:
     return status
 
 
-def load_result(name: str, *, home: Path, storage: str | None = None) -> StudyResult:
+def load_result(
+    name: str, *, home: Path, storage: str | None = None, flops: str | None = None
+) -> StudyResult:
     """Read a study's result as it stands; another process may be driving it.
 
+    With `flops` it is that of one of several budgets, as if the study had this one alone.
+
     Raises:
-        UserError: there is no such study.
+        UserError: there is no such study, or no such budget of it.
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
         result = read_result(store)
+        if flops is not None:
+            result = of_slice(result, parse_flops(flops))
         return replace(result, status=_true_status(result.status, StudyFolder(home, name)))
 
 
@@ -325,7 +333,7 @@ def request_of(facts: StudyFacts) -> Request:
     """Return what a search asked of its space."""
     height, width, channels = facts.dataset.input
     size, classes = (height, width, channels), max(len(facts.dataset.classes), 2)
-    budget = Budget.parse(str(facts.settings.flops), size)
+    budget = largest_budget(facts.settings, size)
     return Request(size, classes, budget, facts.settings.relaxed())
 
 

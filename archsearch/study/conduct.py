@@ -1,7 +1,7 @@
 """Takes an open study through what is left of it: the search, the finals, measuring."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import Training
@@ -11,7 +11,7 @@ from archsearch.engines.engine import Engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.baselines import wants_matched
 from archsearch.planning.problem import Problem, SearchProblem
-from archsearch.space.budget import Budget
+from archsearch.space.budget import Budget, Request
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
 from archsearch.strategy.fidelity import chosen, find_fidelity
@@ -20,6 +20,7 @@ from archsearch.strategy.latency_fit import LatencyBound
 from archsearch.strategy.phase import Phase
 from archsearch.strategy.sampler import Choices, find_sampler
 from archsearch.strategy.search import Search, SearchPlan, window_of
+from archsearch.strategy.slices import samplers_of
 from archsearch.study.events import Event
 from archsearch.study.finalists import (
     announced,
@@ -75,8 +76,8 @@ class OpenStudy:
             self._search(loop, recorder, self.problem)
         self._finals(loop, recorder)
         self._latencies(loop)
-        best = read_result(self.store).best_key
-        if best is not None and not self.store.facts.left:  # another may yet be the best
+        best = read_result(self.store).kept_keys
+        if best and not self.store.facts.left:  # another may yet be the best
             self.folder.keep_weights(best)
 
     def _search(self, loop: Loop, recorder: StudyRecorder, problem: SearchProblem) -> None:
@@ -119,17 +120,7 @@ def search_of(
     # The study's own, also where it is resumed with other workers: decisions depend on them.
     settings = store.facts.settings
     space, request = problem.space, problem.request
-    choices = Choices(
-        knobs=problem.knobs,
-        solve=lambda knobs: solve(space, knobs, request),
-        classic=space.classic_knobs(request),
-        trials=problem.settings.trials,
-        seed=settings.seed,
-        val_images=len(problem.dataset.val),
-        keeping=space.keeping(request),
-        margin=settings.margin,
-        guessing=store.facts.dataset.common_share or 0.0,
-    )
+    choices = choices_of(store, problem)
     epochs = problem.length(problem.flops).epochs
     bound = problem.settings.max_latency
     latency = None
@@ -141,15 +132,42 @@ def search_of(
         )
     plan = SearchPlan(
         choices=choices,
-        sampler=find_sampler(settings.sampler)(choices),
+        sampler=samplers_of(find_sampler(settings.sampler), choices),
         fidelity=find_fidelity(chosen(settings.fidelity, epochs))(choices.startup),
         length=problem.length,
-        matched=wants_matched(settings),
+        matched=wants_matched(settings) and not (choices.taken or choices.slices),
         window=window_of(settings.workers or 1),
         prune=settings.prune,
         latency=latency,
     )
     return Search(plan, bounds=bounds, trials=store.trials, closed=bool(store.facts.ended))
+
+
+def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
+    """Return what the search of a study chooses from, in all slices together where there are several."""
+    requests = problem.requests
+    classics = [design for design in store.facts.baselines if design.origin == "matched"]
+
+    def of_slice(request: Request) -> Choices:
+        return Choices(
+            knobs=problem.space.knobs(request),
+            solve=lambda knobs: solve(problem.space, knobs, request),
+            classic=problem.space.classic_knobs(request),
+            trials=-(-problem.settings.trials // len(requests)),
+            # The study's own, also where it is resumed with other ones.
+            seed=store.facts.settings.seed,
+            val_images=len(problem.dataset.val),
+            keeping=problem.space.keeping(request),
+            margin=store.facts.settings.margin,
+            guessing=store.facts.dataset.common_share or 0.0,
+            taken=frozenset(design.graph for design in classics),
+        )
+
+    largest = of_slice(requests[-1])
+    if not problem.slices:
+        return largest
+    slices = tuple(replace(of_slice(asked), budget=asked.budget.high) for asked in requests)
+    return replace(largest, knobs=problem.knobs, trials=problem.settings.trials, slices=slices)
 
 
 def by_decision(store: StudyStore) -> Iterable[Training]:

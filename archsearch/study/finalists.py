@@ -54,13 +54,21 @@ def finals_of(
 
 
 def contest_of(store: StudyStore, settings: RunSettings) -> Contest:
-    """Return who of a search may be retrained: all that trained to their ends at the full length.
+    """Return who of a search may be retrained, in each of its slices where it has several."""
+    budgets = store.facts.settings.budgets() or (None,)
+    return Contest.of([_contest(store, settings, budget) for budget in budgets])
+
+
+def _contest(store: StudyStore, settings: RunSettings, budget: int | None) -> Contest:
+    """Return who of a budget may be retrained: all that trained to their ends at the full length.
 
     Where these are fewer than are to be finalists, the best of the shorter trainings come on top: nothing is
     known of them at that length.
     """
-    searched = evidence_of(store, finals=False)
-    rows = [row for row in read_result(store).rows if row.status == "complete"]
+    searched = evidence_of(store, budget, finals=False)
+    trials = {trial.design.name for trial in store.trials if trial.design.budget == budget}
+    found = (row for row in read_result(store).rows if row.name in trials)
+    rows = [row for row in found if row.status == "complete"]
     matched = next((row.name for row in rows if row.origin == "matched"), "")
     places = settings.finalists and settings.finalists + bool(matched)
     known = {one.name for one in searched}
@@ -123,13 +131,15 @@ def get_ready(gauge: Gauge, store: StudyStore, folder: StudyFolder, finals: Fina
 def unmeasured(store: StudyStore) -> list[Row]:
     """Return the networks that were retrained and have not been measured, the best first.
 
-    Of the search's candidates it is as many as there are to be finalists: measuring takes seconds each. Where
-    latency is bounded it is all of them, since it decides.
+    Of the search's candidates it is as many as there are to be finalists, of each budget: measuring takes
+    seconds each. Where latency is bounded it is all of them, since it decides.
     """
     rows, settings = [row for row in read_result(store).rows if row.retrained], store.facts.settings
     found = [row for row in rows if row.origin == "search"]
     if settings.max_latency is None:
-        found = found[: settings.finalists]
+        budgets = dict.fromkeys(row.budget for row in found)
+        each = ([row for row in found if row.budget == budget] for budget in budgets)
+        found = [row for rows in each for row in rows[: settings.finalists]]
     kept = {row.name for row in found}
     rows = [row for row in rows if row.origin != "search" or row.name in kept]
     return [row for row in rows if row.name not in store.latencies]

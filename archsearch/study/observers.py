@@ -26,7 +26,7 @@ from archsearch.study.events import (
 from archsearch.tracking.records import DatasetRecord, Ending, Role, Tracker, TrialRecord
 from archsearch.tracking.run_names import run_name
 from archsearch.training.job import EpochReport, Outcome
-from archsearch.units import format_count, ms_text
+from archsearch.units import budget_text, format_count, ms_text
 
 HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
 
@@ -169,6 +169,8 @@ def _tags(order: Order) -> dict[str, str]:
         "graph": design.graph,
         "design": design.name,
     }
+    if design.budget is not None:
+        found["slice"] = budget_text(design.budget)
     if order.key.rung:
         found["rung"] = str(order.key.rung)
     if design.findings:
@@ -238,6 +240,7 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
         "spent_measuring_flops": float(spent.measuring),
     }
     found |= {"stalls": float(result.stalls), "retried": float(result.retried)}
+    found |= _slice_metrics(result)
     winner, verdict = result.winner, result.verdict
     if verdict is not None:
         found |= {"verdict_probability": verdict.probability, "verdict_gain": verdict.gain}
@@ -252,10 +255,33 @@ def study_metrics(result: StudyResult) -> dict[str, float]:
     return found
 
 
+def _slice_metrics(result: StudyResult) -> dict[str, float]:
+    """Return the figures of each of several budgets, with the budget in their names."""
+    rows, found = {row.name: row for row in result.rows}, {}
+    for one in result.slices:
+        if one.best is not None:
+            found[f"best_expected_accuracy_{one.text}"] = rows[one.best].expected or 0.0
+        if one.verdict is not None:
+            found[f"verdict_probability_{one.text}"] = one.verdict.probability
+            found[f"verdict_gain_{one.text}"] = one.verdict.gain
+    return found
+
+
 def verdict_tags(result: StudyResult) -> dict[str, str]:
-    """Return what the study shows, in words, for the tags of its run."""
+    """Return what the study shows, in words, for the tags of its run: of several budgets the front, too."""
     verdict = result.verdict
-    return {} if verdict is None else {"verdict": " ".join(verdict.lines).removeprefix("Verdict: ")}
+    if verdict is None:
+        return {}
+    rows = {row.name: row for row in result.rows}
+    front = [(one, rows[one.best]) for one in result.slices if one.front and one.best is not None]
+    told = [f"{one.text}: {row.label} {100 * (row.expected or 0):.1f} %" for one, row in front]
+    found = {"verdict": " ".join(verdict.lines).removeprefix("Verdict: ")}
+    if told:
+        found["front"] = "; ".join(told)
+    for one in result.slices:
+        if one.knee:
+            found["knee"] = one.text
+    return found
 
 
 def dataset_record(facts: DatasetFacts, *, classes: int) -> DatasetRecord:

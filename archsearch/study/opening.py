@@ -1,6 +1,5 @@
 """Which study a run is: its name, the one that is there already, or a new one."""
 
-import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -235,7 +234,7 @@ def started(
         settings=settings,
         folder=str(folder.path),
         network=problem.what if isinstance(problem, TrainingProblem) else "",
-        distinct=math.prod(len(knob.values()) for knob in problem.knobs),
+        distinct=problem.plan().get("distinct") or 1,
         input=problem.dataset.input,
         classes=len(problem.dataset.classes),
         images={name: len(problem.dataset.split(name)) for name in SPLITS},

@@ -12,10 +12,10 @@ from archsearch.archive.store import StudyStore
 from archsearch.commands import command
 from archsearch.errors import MachineError, UserError
 from archsearch.fields import Value
+from archsearch.planning.problem import largest_budget
 from archsearch.recipes.kept import values_of
 from archsearch.recipes.named import written
 from archsearch.settings import PART, RunSettings
-from archsearch.space.budget import Budget
 from archsearch.space.registry import find_space
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.observers import (
@@ -27,7 +27,7 @@ from archsearch.study.observers import (
 )
 from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.tracking.run_names import study_note
-from archsearch.units import format_size
+from archsearch.units import format_count, format_size
 from archsearch.uris import shown_uri
 
 _PATIENCE_S: Final = 30.0
@@ -147,8 +147,10 @@ class Tracked:
         if settings.network is not None:
             what = {"network": settings.network, "trained on": settings.train_on}
         else:
-            budget = Budget.parse(str(settings.flops), (height, width, channels))
-            what = {"space": _title(str(settings.space)), "budget": str(budget)}
+            each = ", ".join(map(format_count, settings.budgets()))
+            one = largest_budget(settings, (height, width, channels))
+            budget = f"{each} FLOPs" if each else str(one)
+            what = {"space": _title(str(settings.space)), "budget": budget}
         return {
             **what,
             "data": f"{data.name}, {format_size(data.input)}",

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from archsearch.archive.keys import JobKey
-from archsearch.archive.leaderboard import read_result, why_no_winner
+from archsearch.archive.leaderboard import (
+    StudyResult,
+    of_slice,
+    read_result,
+    why_no_winner,
+)
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
@@ -21,6 +26,7 @@ from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.study.catalogue import opened_existing, rules_held
+from archsearch.units import parse_flops
 
 
 class Exporter(Protocol):
@@ -40,6 +46,7 @@ def export_study(
     overwrite: bool = False,
     storage: str | None = None,
     on_exported: Callable[[Exported], None] | None = None,
+    flops: str | None = None,
 ) -> tuple[Exported, ...]:
     """Export a study's winner: its best training by validation.
 
@@ -47,11 +54,11 @@ def export_study(
         name: the study.
         home: where the study lies.
         forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file).
-        out: where the model goes, or the folder for several; None: into the study's folder, in place of
-            earlier ones there.
+        out: where the model goes, or the folder for several; None: into the study's folder.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.
         on_exported: hears of each model as soon as it is there.
+        flops: of several budgets the one whose best is wanted; None: the winner of all.
 
     Returns:
         What came of each: it has been reloaded and compared with the trained network.
@@ -62,14 +69,11 @@ def export_study(
     """
     check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
+        folder = StudyFolder(home, name)
         return export_winner(
-            store,
-            StudyFolder(home, name),
-            forms=forms,
-            out=out,
-            overwrite=overwrite,
-            on_exported=on_exported,
-        )
+            store, folder,
+            forms=forms, out=out, overwrite=overwrite, on_exported=on_exported, flops=flops,
+        )  # fmt: skip
 
 
 def export_winner(
@@ -81,18 +85,25 @@ def export_winner(
     overwrite: bool = False,
     exporter: Exporter | None = None,
     on_exported: Callable[[Exported], None] | None = None,
+    flops: str | None = None,
 ) -> tuple[Exported, ...]:
     """Export the winner of an open study (see `export_study`).
 
     `exporter` has TensorFlow at hand already; None: a process of its own.
     """
-    requests = _requests(store, folder, forms=forms, out=out, overwrite=overwrite)
+    result = read_result(store)
+    of = ""
+    if flops is not None:
+        result = of_slice(result, parse_flops(flops))
+        of = result.budget
+    requests = _requests(store, result, folder, forms=forms, out=out, overwrite=overwrite, of=of)
     made: list[Exported] = []
     with _exporting(folder) if exporter is None else nullcontext(exporter) as process:
         for request in requests:
             made.append(process.export(request))
             if out is None:
-                exports = {**store.facts.exports, request.format: request.out}
+                what = f"{request.format}, {of}" if of else request.format
+                exports = {**store.facts.exports, what: request.out}
                 store.keep(replace(store.facts, exports=exports))
             if on_exported is not None:
                 on_exported(made[-1])
@@ -101,23 +112,25 @@ def export_winner(
 
 def _requests(
     store: StudyStore,
+    result: StudyResult,
     folder: StudyFolder,
     *,
     forms: Sequence[str],
     out: Path | None,
     overwrite: bool,
+    of: str,
 ) -> list[ExportRequest]:
-    """Return what is to be exported; every format and every place is checked before the first is written."""
+    """Return what is to be exported, `of` one of several budgets; all is checked before any is written."""
     found = [find_format(form) for form in dict.fromkeys(forms)]
-    graph, weights = _best_training(store, folder)
+    graph, weights = _best_training(result, folder)
     dataset = str(_dataset_folder(folder, store))
-    about = json.dumps(_about(store))
+    about = json.dumps(_about(store, result))
     requests = []
     for form in found:
         if (why := why_no_export(form)) is not None:
             again = command("export", store.name, home=folder.home)
             raise UserError(f"{why}, then {again}")
-        place = (folder.exports if out is None else out) / file_name(form)
+        place = (folder.exports / of if out is None else out) / file_name(form)
         request = ExportRequest(
             graph=folder.read_graph(graph),
             weights=str(weights),
@@ -153,29 +166,27 @@ def _log(folder: StudyFolder) -> Iterator[Path]:
         yield folder.models_log
 
 
-def _best_training(store: StudyStore, folder: StudyFolder) -> tuple[str, Path]:
+def _best_training(result: StudyResult, folder: StudyFolder) -> tuple[str, Path]:
     """Return the hash of the winner's network, and the weights of its best training.
 
     Raises:
         UserError: there is no winner yet.
         ArchsearchError: the weights are gone.
     """
-    result = read_result(store)
-    winner, key = result.winner, result.best_key
+    winner, key, study = result.winner, result.best_key, result.study
     if winner is None or key is None:
         if result.status == "failed":
-            raise UserError(f"study {store.name!r} has no winner: {why_no_winner(result)}")
-        resume = command("resume", store.name, home=folder.home)
-        raise UserError(f"study {store.name!r} has no winner yet; `{resume}` brings it to its end")
+            raise UserError(f"study {study!r} has no winner: {why_no_winner(result)}")
+        resume = command("resume", study, home=folder.home)
+        raise UserError(f"study {study!r} has no winner yet; `{resume}` brings it to its end")
     weights = folder.weights(key)
     if not weights.is_file():
-        raise ArchsearchError(f"the weights of {store.name!r} are gone: {weights} is not there")
+        raise ArchsearchError(f"the weights of {study!r} are gone: {weights} is not there")
     return winner.graph, weights
 
 
-def _about(store: StudyStore) -> dict[str, Any]:
+def _about(store: StudyStore, result: StudyResult) -> dict[str, Any]:
     """Return what a model is to say of its training, as JSON values: which one it is, what came of all."""
-    result = read_result(store)
     winner, facts = result.winner, store.facts
     assert winner is not None
     assert result.best_key is not None

@@ -78,12 +78,19 @@ class Model:
         )
         return Model(known, self._columns, self._fitted)
 
-    def most_promising_first(self, candidates: Points) -> npt.NDArray[np.intp]:
+    def most_promising_first(
+        self, candidates: Points, *, over: Points | None = None
+    ) -> npt.NDArray[np.intp]:
         """Return the numbers of candidates by expected improvement over the best of what is known.
 
         The best is what is expected of it at full length, not what was seen: noise flatters.
+
+        Args:
+            candidates: to be put in order.
+            over: of which the best is taken; None: of all that is known.
         """
-        best = float(self.expected(self._known.points.at_full_length()).max())
+        known = self._known.points if over is None else over
+        best = float(self.expected(known.at_full_length()).max())
         means, variances = self.predicted(candidates)
         promise = log_expected_improvement(means, UNSURE * variances, best)
         return np.argsort(-promise, kind="stable")

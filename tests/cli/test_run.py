@@ -18,6 +18,7 @@ BEFORE = [
 ]  # fmt: skip
 NEW = [
     "--resize",
+    "--slices",
     "--set",
     "--val-fraction",
     "--test-fraction",
@@ -84,7 +85,8 @@ def test_every_flag_sets_its_setting(name, asked):
         "resize": "squash", "folds": "5",
     }  # fmt: skip
     text = texts.get(name) or {int: "5", float: "0.25", str: "other"}[known.kind]
-    found = getattr(asked(known.flag, text), name)
+    goes_with = ["--flops", "20M:40M"] if name == "slices" else []
+    found = getattr(asked(*goes_with, known.flag, text), name)
     assert found != default
     assert str(found) == text or found == {"base_lr": 0.25}
 

@@ -99,6 +99,8 @@ def test_nothing_trains_where_one_of_them_is_refused(tmp_path: Path):
         draw(world, tmp_path, "wrn", "vg")
     with pytest.raises(UserError, match=r"vgg is a space: --flops says at which budget"):
         draw(world, tmp_path, "vgg", flops=None)
+    with pytest.raises(UserError, match="compared at one budget, not at 10M,20M; give one --flops"):
+        draw(world, tmp_path, "vgg", "wrn", flops="10M,20M")
     assert world.engines == []
     assert not (tmp_path / "studies").exists()
 

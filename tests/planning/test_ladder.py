@@ -1,5 +1,7 @@
 """How trials divide into short and full trainings, and what they take."""
 
+from dataclasses import replace
+
 import pytest
 
 from archsearch.archive.orders import Length
@@ -19,6 +21,11 @@ def test_short_trainings_pay_for_full_ones():
     expected = {0: 0, 11: 0, 12: 1, 36: 1, 37: 2, 73: 3, 109: 4}
     assert {trials: ladder().promotions(trials) for trials in expected} == expected
     assert ladder().spent(73) == 3 * 10 * (73 * 400 + 3 * 4800)
+
+
+def test_each_of_several_budgets_has_full_trainings_of_its_own():
+    two = replace(ladder(), budgets=2)
+    assert [two.promotions(trials) for trials in (22, 23, 24, 73, 74)] == [0, 1, 2, 3, 4]
 
 
 def test_what_an_earlier_process_did_is_not_done_again():

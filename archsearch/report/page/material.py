@@ -52,15 +52,19 @@ class Material:
         return next((row for row in self.result.rows if row.origin == "matched"), None)
 
 
-def read_material(name: str, *, home: Path) -> Material:
+def read_material(name: str, *, home: Path, flops: str | None = None) -> Material:
     """Read what a study's page is written from; another process may be driving it.
 
+    With `flops` it is of one of several budgets.
+
     Raises:
-        UserError: there is no such study.
+        UserError: there is no such study, or no such budget of it.
     """
-    result = load_result(name, home=home)
+    result = load_result(name, home=home, flops=flops)
+    names = {row.name for row in result.rows}
     with opened_existing(name, home=home) as store:
-        facts, trials = store.facts, store.trials
+        facts = store.facts
+        trials = tuple(trial for trial in store.trials if trial.design.name in names)
     return Material(
         home=home,
         result=result,
@@ -68,7 +72,8 @@ def read_material(name: str, *, home: Path) -> Material:
         curves=all_curves(result, home=home),
         profiles=_profiles(result, StudyFolder(home, name)),
         answers=answers_of(result, StudyFolder(home, name)),
-        influence=influence_of(facts, trials),
+        # Of several budgets more FLOPs would pass for a knob's doing.
+        influence=influence_of(facts, () if facts.settings.budgets() else trials),
     )
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log2
 from typing import Final
 
 from archsearch.errors import UserError
@@ -40,20 +41,27 @@ class Describer:
     Args:
         grid: of the settings.
         solve: from knobs to their network.
+        flops: whether FLOPs are a feature: networks of several budgets differ in them.
     """
 
-    def __init__(self, grid: Grid, solve: Callable[[Knobs], Candidate]) -> None:
-        self._grid, self._solve = grid, solve
+    def __init__(
+        self, grid: Grid, solve: Callable[[Knobs], Candidate], *, flops: bool = False
+    ) -> None:
+        self._grid, self._solve, self._flops = grid, solve, flops
         self._rules = tuple(load_rules().values())
         self.describe: Final = lru_cache(maxsize=REMEMBERED)(self._made)
 
     def _made(self, place: Place) -> Description | None:
         """Return a setting's description; None where it has no network."""
         try:
-            graph = self._solve(self._grid.knobs(place)).graph
+            candidate = self._solve(self._grid.knobs(place))
         except UserError:
             return None
-        return Description(content_hash(graph), {**features(graph), **findings(graph, self._rules)})
+        graph = candidate.graph
+        found = {**features(graph), **findings(graph, self._rules)}
+        if self._flops:
+            found["log_flops"] = log2(candidate.cost.flops)
+        return Description(content_hash(graph), found)
 
 
 def findings(graph: Graph, rules: tuple[Rule, ...]) -> Mapping[str, float]:

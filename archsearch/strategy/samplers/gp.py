@@ -82,6 +82,16 @@ class GpSampler:
         self._classic = None if choices.classic is None else self._grid.place(choices.classic)
         self._val_images = choices.val_images
         self._prior = prior
+        self._startup = STARTUP
+        self._describers = {
+            slice.budget: Describer(self._grid, slice.solve, flops=True) for slice in choices.slices
+        }
+
+    def of_slice(self, own: Choices) -> "GpSampler":
+        """Return what proposes networks of one of several budgets (see `OverSlices`)."""
+        from archsearch.strategy.samplers.gp_slice import SliceSampler
+
+        return SliceSampler(own, grid=self._grid, describers=self._describers)
 
     def propose(self, known: Known) -> Iterator[dict[str, KnobValue]]:
         """Yield networks that have not been tried, the one that promises most first."""
@@ -92,7 +102,7 @@ class GpSampler:
         reading = Reading(self._grid, [*tried.values(), *drawn], self._prior)
         found = [result for result in self._results(known) if result.trial in tried]
         ordered: Sequence[Entry]
-        if known.decision < STARTUP or len(found) < LEAST_KNOWN:
+        if known.decision < self._startup or len(found) < LEAST_KNOWN:
             ordered = self._started(known, reading, drawn)
         else:
             with one_thread():
@@ -164,20 +174,24 @@ class GpSampler:
         """Yield draws by chance: those of the decision before it, but for a few."""
         end = DRAWN + DRAWN_ANEW * known.decision
         for number in range(max(0, end - DRAWN_AT_MOST), end):
-            yield self._grid.drawn(Random(derive_seed(known.seed, "drawn", number)))
+            yield self._draw(Random(derive_seed(known.seed, "drawn", number)))
 
-    def _children(self, known: Known, parents: Sequence[int]) -> Iterator[Place]:
-        """Yield what differs from the classic and from some trials in a knob or two.
+    def _draw(self, rng: Random) -> Place:
+        return self._grid.drawn(rng)
+
+    def _change(self, place: Place, rng: Random, *, knobs: int) -> Place:
+        return self._grid.changed(place, rng, knobs=knobs)
+
+    def _children(self, known: Known, parents: Mapping[int, Place]) -> Iterator[Place]:
+        """Yield what differs from the classic and from some trials' settings in a knob or two.
 
         A trial has the same children whenever it is asked for them.
         """
-        classic = [] if self._classic is None else [("classic", self._classic)]
-        places = ((str(n), self._grid.place(known.trials[n].knobs)) for n in parents)
-        for name, place in (*classic, *places):
-            for number in range(CHILDREN if place is not None else 0):
+        classic = {} if self._classic is None else {"classic": self._classic}
+        for name, place in (*classic.items(), *((str(n), p) for n, p in parents.items())):
+            for number in range(CHILDREN):
                 rng = Random(derive_seed(known.seed, "child", name, number))
-                assert place is not None
-                yield self._grid.changed(place, rng, knobs=1 + number % 2)
+                yield self._change(place, rng, knobs=1 + number % 2)
 
     def _new(self, places: Iterable[Place], known: Iterable[Entry]) -> list[Entry]:
         """Return the networks at some places, each once, that are not among those known."""
@@ -194,7 +208,7 @@ class GpSampler:
 
     def _started(self, known: Known, reading: Reading, drawn: Sequence[Entry]) -> Sequence[Entry]:
         """Return draws in the order in which a search begins with them."""
-        if self._prior is None or known.decision < STARTUP // 2:
+        if self._prior is None or known.decision < self._startup // 2:
             # Each decision has draws of its own at the end, so that none has to be passed over.
             return drawn[::-1]
         order = np.argsort(-reading.points(drawn).means, kind="stable")
@@ -222,7 +236,7 @@ class GpSampler:
         model = self._model(reading, tried, found)
         points = reading.points([tried[result.trial] for result in found])
         best = [found[number].trial for number in model.best_first(points)]
-        parents = list(dict.fromkeys(best))[:PARENTS]
+        parents = {n: tried[n].place for n in list(dict.fromkeys(best))[:PARENTS]}
         children = self._new(self._children(known, parents), [*tried.values(), *drawn])
         candidates = [*drawn, *children]
         waiting = [tried[number] for number in running(known.trials) if number in tried]
