@@ -31,13 +31,13 @@ class Recipe(Augmentation):
     optimizer: Optimizer = "sgd"
     """Stochastic gradient descent with momentum, or AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), whose
     steps do not depend on the size of the gradients; its rates are a hundred times smaller."""
-    base_lr: float = 0.8
+    base_lr: float = 1.6
     """Peak learning rate for a batch of 256; scaled linearly with the batch (Goyal et al., 2017,
     arXiv:1706.02677), with `adamw` by its square root (Malladi et al. 2022, arXiv:2205.10287)."""
-    unnormalized_lr: float = 0.4
+    unnormalized_lr: float = 0.2
     """Share of the learning rate that networks without any normalization get: plain VGG stands
     still at the rates that normalized networks need to learn in a few epochs."""
-    unnormalized_head_lr: float = 0.4
+    unnormalized_head_lr: float = 0.2
     """The same of networks whose normalization ends before their last hidden layer: VGG with batch
     normalization in its convolutions and dense layers after them."""
     momentum: float = 0.9

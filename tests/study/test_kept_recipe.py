@@ -21,7 +21,7 @@ from archsearch.study.interrupt import Interrupted
 from tests.world import STUDY, World
 
 WAS = replace(Recipe(), base_lr=0.3)
-CHANGED = "recipe default was another when the study began (base_lr 0.3 there, 0.8 now)"
+CHANGED = "recipe default was another when the study began (base_lr 0.3 there, 1.6 now)"
 
 
 @pytest.fixture

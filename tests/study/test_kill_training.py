@@ -178,7 +178,7 @@ def test_a_killed_training_goes_on_from_its_last_epoch(home: Home, empty_store: 
     home.check_books()
 
 
-STALLING = {"trials": 1, "backend": "torch", "set": "recipe.base_lr=30"}
+STALLING = {"trials": 1, "backend": "torch", "set": "recipe.base_lr=150"}
 
 
 # In the quick run, tests/training/test_stalling.py stops at every epoch and tests/study/test_stalled.py

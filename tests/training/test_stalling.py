@@ -26,7 +26,7 @@ pytestmark = pytest.mark.keras
 EPOCHS = 4
 
 
-STALLS = Recipe(batch=16, base_lr=30.0)
+STALLS = Recipe(batch=16, base_lr=30.0, unnormalized_lr=0.4, unnormalized_head_lr=0.4)
 DIVERGES = replace(STALLS, clip_norm=None)
 HOPELESS = replace(STALLS, base_lr=1000.0)
 BREAKS = replace(HOPELESS, clip_norm=None)

@@ -132,7 +132,7 @@ def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_datase
 
 
 def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path):
-    recipe = Recipe(batch=16, base_lr=30.0)
+    recipe = Recipe(batch=16, base_lr=30.0, unnormalized_lr=0.4)
     given = job(dataset, deep(), recipe=recipe, images=4 * 96, weights=str(tmp_path / "w.npz"))
     reports, outcome, _ = trained(TWO, given, tmp_path / "two")
     assert (outcome.status, outcome.stalled, outcome.rate_share) == ("complete", False, 1 / 3)
