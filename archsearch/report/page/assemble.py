@@ -132,5 +132,5 @@ def _facts(material: Material, standing: Standing) -> list[tuple[str, str]]:
         ("latency", "" if ms is None else f"{format_ms(ms)} ms a call of one image"),
         ("compute", spent_text(result).removeprefix("spent: ")),
         ("took", format_duration(result.wall_s)),
-        ("begun", result.created),
+        ("begun", result.created.replace("T", " ")[:16]),
     ]  # fmt: skip
