@@ -82,6 +82,8 @@ def test_every_variable_sets_its_setting():
         environ = {f"ARCHSEARCH_{name.upper()}": text}
         kind = GIVEN if known.belongs_to("run") else {"network": "resnet20"}
         given = {key: value for key, value in kind.items() if key == "network" or key != name}
+        if name == "slices":
+            given["flops"] = "20M:40M"
         found = gather(given, environ=environ).to_dict()
         if known.declared.variable:
             assert str(found[name]) == {"yes": "True"}.get(value := environ.popitem()[1], value)

@@ -43,6 +43,7 @@ def test_several_formats_and_what_each_loses(asked, capsys):
             "out": Path("m"),
             "home": Path("mlruns"),
             "overwrite": True,
+            "flops": None,
         }
     ]
     said = capsys.readouterr()

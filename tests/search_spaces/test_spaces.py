@@ -306,7 +306,8 @@ def test_mobilenets_spatial_convolutions_are_depthwise():
 def test_the_union_reaches_every_family_and_records_its_knobs():
     space, asked = find_space("lecture"), request(224)
     knobs = {knob.name: knob for knob in space.knobs(asked)}
-    assert set(knobs["family"].values()) == set(SPACES) - {"lecture"}
+    later = {"regnet", "efficientnet"}  # than the lecture
+    assert set(knobs["family"].values()) == set(SPACES) - {"lecture"} - later
     for family in knobs["family"].values():
         chosen = {**space.classic_knobs(asked), "family": family}
         candidate = solve(space, chosen, asked)
