@@ -70,6 +70,8 @@ def ensemble(
     tables.show(model_tables.ensemble(found))
     said = f"validation: {found.val_images} images, which no member has trained on"
     say(f"{said}; chosen from {found.candidates} finalists by these")
+    if found.val < max(member.val for member in found.members):
+        say("validation does not speak for the ensemble: its best member alone is right more often")
     for made in found.exports:
         size = f"{made.size_bytes / 1e6:.2f} MB"
         say(f"Exported the ensemble as {made.format} to {made.path}, {size}; {made.sentence()}")

@@ -53,6 +53,13 @@ def test_the_table_and_what_is_not_known_yet(monkeypatch, capsys):
     assert told.err == "no weights are kept of vgg c\n"
 
 
+def test_an_ensemble_that_is_worse_than_a_member_is_told(monkeypatch, capsys):
+    _, told = said(monkeypatch, capsys, replace(FOUND, val=0.89))
+    assert "validation does not speak for the ensemble" in told.out
+    _, told = said(monkeypatch, capsys, FOUND)
+    assert "does not speak" not in told.out
+
+
 def test_one_network_stands_beside_it(monkeypatch, capsys):
     test = Score.of([0.8, 0.9])
     single = Single(study="s-single", flops=6_900_000, params=20, test=test)
