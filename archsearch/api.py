@@ -22,6 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
+    from archsearch.ensembles.ensembling import Ensemble
     from archsearch.exchange.checking.agreement import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation
@@ -577,6 +578,48 @@ def export_all(
         on_exported=on_exported,
         flops=flops,
     )
+
+
+def ensemble(
+    study: str,
+    *,
+    top: int = 3,
+    forms: Sequence[str] = ("saved_model",),
+    out: str | Path | None = None,
+    home: str | Path = "mlruns",
+    overwrite: bool = False,
+    flops: str | None = None,
+    single: bool = False,
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Ensemble":
+    """Average a study's finalists and export the mean as one model, as `archsearch ensemble` does.
+
+    Args:
+        study: its name.
+        top: members at most; they are chosen greedily on validation images (Caruana et al. 2004).
+        forms: names of installed formats.
+        out: where the model goes, or the folder for several formats; None: into the study's folder.
+        home: where the study lies.
+        overwrite: replace what is at `out`.
+        flops: of several budgets the one whose finalists are meant; None: those of all.
+        single: train one network of its FLOPs, too; then call this under `__main__`, as `search`.
+        on_event: told of that training.
+
+    Returns:
+        Members, total FLOPs, accuracies of the mean and of each member, and what was written.
+
+    Raises:
+        UserError: no such study, fewer than two finalists with weights, or `out` is taken.
+        ArchsearchError: something of the study is gone or damaged, or an export failed.
+    """
+    from archsearch.ensembles.ensembling import ensemble as assemble
+
+    place = None if out is None else Path(out)
+    with _watched(on_event) as tell:
+        return assemble(
+            study, home=Path(home), top=top, forms=forms, out=place, overwrite=overwrite, flops=flops,
+            single=single, on_event=tell,
+        )  # fmt: skip
 
 
 def predict(model: str | Path, images: Iterable[str | Path], *, top: int = 1) -> "list[Prediction]":

@@ -42,6 +42,7 @@ NEEDS_A_STUDY = {
     "resume",
     "ui",
     "export",
+    "ensemble",
     "leaderboard",
     "delete",
     "compare",
@@ -215,6 +216,7 @@ def test_commands_that_need_a_study_run_in_the_order_of_a_user(shell: Shell):
     shell(shown("check", "resnext-20M-digits"))
     shell(shown("track", "resnext-20M-digits"))
     shell(shown("export", "resnext-20M-digits"))
+    assert "ensemble of" in shell(shown("ensemble"))
     for use in ("rerun", "predict", "evaluate", "visualize"):
         shell(shown(use))
     worker = shown("worker")

@@ -169,11 +169,15 @@ class StudyFolder:
         """Whether a network has begun to train in this study."""
         return any((self.path / "epochs").glob("*.jsonl"))
 
-    def keep_weights(self, keys: Collection[str]) -> None:
-        """Remove all weights but those of some jobs; all stay where some of these are not there."""
+    def keep_weights(self, keys: Collection[str], *, besides: Collection[str] = ()) -> None:
+        """Remove all weights but those of some jobs, and those of others `besides`, if they are there.
+
+        All stay where some of the first are not there.
+        """
         kept = [self.weights(key) for key in keys]
         if not all(path.exists() for path in kept):
             return
+        kept += [self.weights(key) for key in besides]
         for path in self.weights("any").parent.glob("*.npz"):
             if path not in kept:
                 path.unlink(missing_ok=True)

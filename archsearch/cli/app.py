@@ -31,6 +31,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "worker": ("machines", "Train for runs with --engine shared, on this machine."),
         "ui": ("studies", "Compare the runs in the MLflow UI."),
         "export": ("studies", "Write a study's best model as a SavedModel."),
+        "ensemble": ("ensemble", "Average a study's finalists, as one model."),
         "predict": ("models", "Name the class of each image file."),
         "evaluate": ("models", "Show how well an exported model does."),
         "visualize": ("models", "Draw what a network sees in images."),

@@ -1,17 +1,18 @@
-"""What a trained network answers to the test images of its dataset, asked in a process of its own."""
+"""What trained networks answer to held-out images of their dataset, asked in a process of its own."""
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import load
+from archsearch.data.folds import refolded
 from archsearch.errors import ArchsearchError, one_line
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.training.devices import cores
@@ -31,24 +32,30 @@ class AnswersRequest:
     """File that a job left."""
     dataset: str
     """Folder of the prepared dataset."""
+    split: Literal["val", "test"] = "test"
+    fold: int = 0
+    """The split of training and validation images, as in `refolded`."""
+    every: bool = False
+    """Whether all images are asked about, also where they are more than MOST."""
 
 
 class Answered(NamedTuple):
-    """What was asked, by the images' numbers in the test split, and the probabilities, (images, classes)."""
+    """What was asked, by the images' numbers in their split, and the probabilities, (images, classes)."""
 
     images: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
 
 
-def ask_about_test(request: AnswersRequest) -> Answered:
-    """Ask about the test images, of more than MOST about evenly chosen ones, on this machine's processor.
+def ask(requests: Sequence[AnswersRequest]) -> list[Answered]:
+    """Ask networks about images, of more than MOST about evenly chosen ones, on this machine's processor.
 
     Raises:
         ArchsearchError: something is missing or damaged, or the process died.
     """
     leave_if_imported()
     with _log() as log:
-        child = start(_child, asdict(request), cores(), name="answers", log=log)
+        asked = [asdict(request) for request in requests]
+        child = start(_child, asked, cores(), name="answers", log=log)
         try:
             kind, found = child.pipe.recv()
         except (EOFError, OSError):
@@ -60,7 +67,7 @@ def ask_about_test(request: AnswersRequest) -> Answered:
             child.process.join()
     if kind != "done":
         raise ArchsearchError(str(found))
-    return Answered(*found)
+    return [Answered(*each) for each in found]
 
 
 @contextlib.contextmanager
@@ -70,8 +77,8 @@ def _log() -> Iterator[Path]:
         yield Path(place) / "answers.log"
 
 
-def _child(pipe: Connection, asked: dict[str, Any], threads: int, log: str) -> None:
-    """Send ("done", probabilities) or ("failed", text), and end."""
+def _child(pipe: Connection, asked: list[dict[str, Any]], threads: int, log: str) -> None:
+    """Send ("done", what each answers) or ("failed", text), and end."""
     from archsearch.training.setup import WorkerSetup
     from archsearch.training.worker import end_at_once, end_with_driver, redirect_output
 
@@ -79,7 +86,10 @@ def _child(pipe: Connection, asked: dict[str, Any], threads: int, log: str) -> N
     redirect_output(Path(log))
     WorkerSetup(threads=threads).apply()
     try:
-        answer: tuple[str, Any] = ("done", _answers(AnswersRequest(**asked)))
+        answer: tuple[str, Any] = (
+            "done",
+            [_answers(AnswersRequest(**each)) for each in asked],
+        )
     except Exception as error:  # of whatever library
         answer = ("failed", one_line(error))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -88,10 +98,18 @@ def _child(pipe: Connection, asked: dict[str, Any], threads: int, log: str) -> N
 
 
 def _answers(request: AnswersRequest) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    trained = read_trained(ExportRequest(**asdict(request), out=""))
-    images = load(Path(request.dataset)).test.images
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(MOST, len(images))).astype(np.int64))
+    import keras
+
+    keras.backend.clear_session()  # of the network that was asked before
+    network = ExportRequest(
+        graph=request.graph, weights=request.weights, dataset=request.dataset, out=""
+    )
+    trained = read_trained(network)
+    images = refolded(load(Path(request.dataset)), request.fold).split(request.split).images
+    most = len(images) if request.every else min(MOST, len(images))
+    chosen = np.unique(np.linspace(0, len(images) - 1, most).astype(np.int64))
     if not len(chosen):
         return chosen, np.zeros((0, len(trained.classes)))
-    sample = np.stack([np.asarray(images[index]) for index in chosen])
-    return chosen, trained_probabilities(trained, sample)
+    if len(chosen) < len(images):
+        images = np.stack([np.asarray(images[index]) for index in chosen])
+    return chosen, trained_probabilities(trained, images)

@@ -258,6 +258,10 @@ class Tracer:
         """Add a hard swish, x·relu6(x + 3)/6 (Howard et al. 2019, arXiv:1905.02244, section 5.2)."""
         return self.activation(x, "hard_swish", name=name)
 
+    def log(self, x: Tensor, *, least: float = 1e-7, name: str | None = None) -> Tensor:
+        """Add the natural logarithm of what is at least `least`: probabilities become scores again."""
+        return self._add(ops.Log(least), x, name=name)
+
     def dropout(
         self, x: Tensor, rate: float, *, channels: bool = False, name: str | None = None
     ) -> Tensor:

@@ -1,11 +1,14 @@
-"""What came of evaluating a model, as tables."""
+"""What came of evaluating a model, or of averaging several, as tables."""
 
 from rich.console import RenderableType
 
+from archsearch.ensembles.ensembling import Ensemble
 from archsearch.inference.evaluate import Evaluation
+from archsearch.report.columns import score_text
 from archsearch.report.tables import new_table
 from archsearch.statistics.classification import Classification
-from archsearch.units import counted, format_ms, printable
+from archsearch.statistics.score import Score
+from archsearch.units import counted, format_count, format_ms, printable
 
 _MISTAKES = 10
 
@@ -23,6 +26,29 @@ def evaluation(found: Evaluation, *, most_classes: int) -> tuple[RenderableType,
         _classes(found.scores),
         _matrix(found.scores) if few else _mistakes(found.scores),
     )
+
+
+def ensemble(found: Ensemble) -> RenderableType:
+    """Return a row for the ensemble, for each member as it was chosen, and for one network of that cost."""
+    table = new_table("network", ">FLOPs", ">params", ">val", ">test")
+
+    def add(name: str, flops: int, params: int, *accuracies: Score | None) -> None:
+        cells = (score_text(accuracy) or "–" for accuracy in accuracies)
+        table.add_row(printable(name), format_count(flops), format_count(params), *cells)
+
+    whole = f"ensemble of {len(found.members)}"
+    add(whole, found.flops, found.params, _one(found.val), _one(found.test))
+    for number, one in enumerate(found.members, start=1):
+        name = f"member {number}: {one.label}, {one.key}"
+        add(name, one.flops, one.params, _one(one.val), _one(one.test))
+    if (single := found.single) is not None:
+        # Its validation images are others where finalists have splits of their own.
+        add(f"one network: study {single.study}", single.flops, single.params, None, single.test)
+    return table
+
+
+def _one(accuracy: float | None) -> Score | None:
+    return None if accuracy is None else Score.of([accuracy])
 
 
 def _totals(found: Evaluation) -> RenderableType:

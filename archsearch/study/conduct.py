@@ -24,6 +24,7 @@ from archsearch.strategy.slices import samplers_of
 from archsearch.study.events import Event
 from archsearch.study.finalists import (
     announced,
+    contenders,
     ended_before,
     finals_of,
     get_ready,
@@ -76,9 +77,10 @@ class OpenStudy:
             self._search(loop, recorder, self.problem)
         self._finals(loop, recorder)
         self._latencies(loop)
-        best = read_result(self.store).kept_keys
-        if best and not self.store.facts.left:  # another may yet be the best
-            self.folder.keep_weights(best)
+        result = read_result(self.store)
+        if result.kept_keys and not self.store.facts.left:  # another may yet be the best
+            others = [str(key) for _, key in contenders(self.store, result)]
+            self.folder.keep_weights(result.kept_keys, besides=others)
 
     def _search(self, loop: Loop, recorder: StudyRecorder, problem: SearchProblem) -> None:
         store, gauge = self.store, self.gauge

@@ -1,10 +1,13 @@
 """The finals of a study: who is retrained, what is measured of them, and what is told."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from archsearch.archive.judging import evidence_of
-from archsearch.archive.leaderboard import Row, read_result
+from archsearch.archive.keys import JobKey
+from archsearch.archive.leaderboard import Row, StudyResult, best_final_key, read_result
 from archsearch.archive.orders import Length, Training, Trial
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
@@ -18,6 +21,9 @@ from archsearch.strategy.closing import READY
 from archsearch.strategy.finals import Entrant, Finals, FinalsPlan
 from archsearch.study.events import Event, FinalistsStarted, LatencyFound, Notice
 from archsearch.units import format_ms
+
+MOST_CONTENDERS: Final = 5
+"""Finalists of a budget whose weights are kept for an ensemble: each takes its place on the disk."""
 
 
 def finals_of(
@@ -143,6 +149,33 @@ def unmeasured(store: StudyStore) -> list[Row]:
     kept = {row.name for row in found}
     rows = [row for row in rows if row.origin != "search" or row.name in kept]
     return [row for row in rows if row.name not in store.latencies]
+
+
+def contenders(store: StudyStore, result: StudyResult) -> tuple[tuple[Row, JobKey], ...]:
+    """Return who may be in an ensemble: the best finalists of each budget, each with one training.
+
+    It is the network's best of those that were validated on the first seed's images: no member has trained
+    on these, so that the members can be chosen by them. Published networks are outside the budget.
+    """
+    settings, images = store.facts.settings, store.facts.dataset.splits.get("val", 0)
+    first = settings.fold(1, val_images=images)
+    able = {
+        key: outcome
+        for key, outcome in store.finals.items()
+        if settings.fold(key.seed, val_images=images) == first
+        and outcome.status == "complete"
+        and not outcome.stalled
+    }
+    trained = {key.name for key in able}
+    found: list[tuple[Row, JobKey]] = []
+    places: Counter[int | None] = Counter()
+    for row in result.rows if store.facts.training is None else ():
+        if row.name not in trained or row.origin == "published":
+            continue
+        if places[row.budget] < MOST_CONTENDERS:
+            places[row.budget] += 1
+            found.append((row, best_final_key(row.name, able)))
+    return tuple(found)
 
 
 def tell_latencies(before: Sequence[Row], store: StudyStore, emit: Callable[[Event], None]) -> None:

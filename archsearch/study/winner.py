@@ -98,7 +98,7 @@ def export_winner(
         of = result.budget
     requests = _requests(store, result, folder, forms=forms, out=out, overwrite=overwrite, of=of)
     made: list[Exported] = []
-    with _exporting(folder) if exporter is None else nullcontext(exporter) as process:
+    with exporting(folder) if exporter is None else nullcontext(exporter) as process:
         for request in requests:
             made.append(process.export(request))
             if out is None:
@@ -121,34 +121,58 @@ def _requests(
     of: str,
 ) -> list[ExportRequest]:
     """Return what is to be exported, `of` one of several budgets; all is checked before any is written."""
-    found = [find_format(form) for form in dict.fromkeys(forms)]
+    for form in forms:
+        find_format(form)  # an unknown one is told first
     graph, weights = _best_training(result, folder)
-    dataset = str(_dataset_folder(folder, store))
-    about = json.dumps(_about(store, result))
-    requests = []
-    for form in found:
-        if (why := why_no_export(form)) is not None:
-            again = command("export", store.name, home=folder.home)
-            raise UserError(f"{why}, then {again}")
-        place = (folder.exports / of if out is None else out) / file_name(form)
-        request = ExportRequest(
-            graph=folder.read_graph(graph),
-            weights=str(weights),
-            dataset=dataset,
-            out=str(place if out is None or len(found) > 1 else out),
-            format=form.name,
-            overwrite=overwrite or out is None,
-            about=about,
-        )
-        requests.append(request)
+    whole = ExportRequest(
+        graph=folder.read_graph(graph),
+        weights=str(weights),
+        dataset=str(dataset_folder(folder, store)),
+        out=str(folder.exports / of),
+        overwrite=overwrite,
+        about=json.dumps(_about(store, result)),
+    )
+    again = command("export", store.name, home=folder.home)
+    requests = in_formats(whole, forms, out=out, again=again)
     if len(requests) > 1:
         for request in requests:
             check_out(request)
     return requests
 
 
+def in_formats(
+    whole: ExportRequest, forms: Sequence[str], *, out: Path | None, again: str
+) -> list[ExportRequest]:
+    """Return one export in each of several formats.
+
+    Args:
+        whole: what is exported; its `out` is the folder where exports lie if nobody says where.
+        forms: names of formats.
+        out: where to, or the folder for several; None: nobody says, and what is there is replaced.
+        again: the command that does it once the packages are there.
+
+    Raises:
+        UserError: there is no such format, or a package for it is missing.
+    """
+    found = [find_format(form) for form in dict.fromkeys(forms)]
+    requests = []
+    for form in found:
+        if (why := why_no_export(form)) is not None:
+            raise UserError(f"{why}, then {again}")
+        place = (Path(whole.out) if out is None else out) / file_name(form)
+        request = replace(
+            whole,
+            out=str(place if out is None or len(found) > 1 else out),
+            format=form.name,
+            overwrite=whole.overwrite or out is None,
+        )
+        requests.append(request)
+    return requests
+
+
 @contextmanager
-def _exporting(folder: StudyFolder) -> Iterator[ModelProcess]:
+def exporting(folder: StudyFolder) -> Iterator[ModelProcess]:
+    """Give a process that exports; what libraries print goes into the study's folder, if it can."""
     with _log(folder) as log, ModelProcess(log=log) as process:
         yield process
 
@@ -217,7 +241,12 @@ def _about(store: StudyStore, result: StudyResult) -> dict[str, Any]:
     }
 
 
-def _dataset_folder(folder: StudyFolder, store: StudyStore) -> Path:
+def dataset_folder(folder: StudyFolder, store: StudyStore) -> Path:
+    """Return where the prepared images of a study lie.
+
+    Raises:
+        ArchsearchError: they are gone.
+    """
     path = folder.home / "data" / store.facts.dataset.digest
     if not path.is_dir():
         raise ArchsearchError(

@@ -8,7 +8,7 @@ import pytest
 from archsearch.data.dataset import load
 from archsearch.errors import ArchsearchError
 from archsearch.exchange import answers
-from archsearch.exchange.answers import AnswersRequest, ask_about_test
+from archsearch.exchange.answers import AnswersRequest, ask
 from archsearch.ir.codec import to_json
 from archsearch.training.weights import get_weights, save_weights
 from tests.networks import resnext_like
@@ -27,7 +27,7 @@ def test_every_test_image_is_answered_as_keras_does(colour_dataset, tmp_path, mo
     request = AnswersRequest(
         graph=to_json(graph), weights=str(weights), dataset=str(colour_dataset)
     )
-    asked, found = ask_about_test(request)
+    [(asked, found)] = ask([request])
     assert asked.tolist() == list(range(len(data.test)))
     x = (data.test.images - np.float32(data.mean)) / np.float32(data.std)
     powers = np.exp(np.asarray(model(x, training=False), np.float64))
@@ -42,4 +42,4 @@ def test_every_test_image_is_answered_as_keras_does(colour_dataset, tmp_path, mo
     ]
 
     with pytest.raises(ArchsearchError, match=r"gone\.npz"):
-        ask_about_test(replace(request, weights=str(tmp_path / "gone.npz")))
+        ask([replace(request, weights=str(tmp_path / "gone.npz"))])

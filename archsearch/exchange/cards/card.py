@@ -84,6 +84,14 @@ def _section(title: str, lines: Iterator[str]) -> str:
 
 def _which(about: Mapping[str, Any]) -> str:
     training = about.get("training")
+    if members := about.get("members"):
+        listed = ", ".join(f"`{key}`" for key in members["keys"])
+        val, test = (_percent(members[f"{split}_accuracy"]) for split in ("val", "test"))
+        return (
+            f"This averages the probabilities of trainings {listed} of study "
+            f"{as_markdown(members['study'])}. They were chosen one after the other by validation images "
+            f"(Caruana et al. 2004): accuracy on these is {val}, on test images {test}."
+        )
     if not training:
         return "Which training this is of is not known."
     val, test = (_percent(training[f"{split}_accuracy"]) for split in ("val", "test"))

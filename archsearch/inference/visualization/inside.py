@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from archsearch.data.dataset import Images
+from archsearch.errors import UserError
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.trunk import stage_ends
 
@@ -26,6 +27,7 @@ class Inside:
         ends: the nodes that are looked at; None: the end of each stage.
 
     Raises:
+        UserError: there is no such map, as in an ensemble.
         ArchsearchError: the weights are another network's.
     """
 
@@ -40,6 +42,11 @@ class Inside:
     ) -> None:
         self.graph = graph
         self.ends = tuple(stage_ends(graph) if ends is None else ends)
+        if not self.ends:
+            raise UserError(
+                "the network has no map through which all that it answers passes, as an ensemble has none; "
+                "visualize one network, such as `archsearch export` writes"
+            )
         self._shift, self._scale = shift, scale
         self._model = _model(graph, weights, self.ends)
         self._backwards = _model(graph, weights, self.ends, deconvnet=True)

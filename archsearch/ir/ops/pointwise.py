@@ -85,6 +85,20 @@ class Rescale(Free):
 
 
 @dataclass(frozen=True, slots=True)
+class Log(Free):
+    """The natural logarithm; what is below `least` counts as that: a probability of 0 has one, too."""
+
+    least: float = 1e-7
+    kind: ClassVar[str] = "log"
+    elementwise: ClassVar[bool] = True
+
+    def infer(self, *inputs: Shape) -> Shape:
+        if not self.least > 0:
+            raise GraphError(f"a logarithm is of numbers above 0, got a least one of {self.least}")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
 class LocalResponseNorm(Free):
     """AlexNet's local response normalisation over `size` neighbouring channels (2012, section 3.3)."""
 
@@ -100,4 +114,4 @@ class LocalResponseNorm(Free):
         return inputs[0]
 
 
-__all__ = ["Activation", "DropPath", "Dropout", "LocalResponseNorm", "Rescale"]
+__all__ = ["Activation", "DropPath", "Dropout", "LocalResponseNorm", "Log", "Rescale"]

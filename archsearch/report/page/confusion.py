@@ -13,7 +13,7 @@ from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.data.dataset import load, read_facts
 from archsearch.errors import ArchsearchError
-from archsearch.exchange.answers import AnswersRequest, ask_about_test
+from archsearch.exchange.answers import AnswersRequest, ask
 from archsearch.report.page.chart import (
     Block,
     Chart,
@@ -80,7 +80,7 @@ def answers_of(result: StudyResult, folder: StudyFolder) -> Answers | str:
             weights=str(folder.weights(key)),
             dataset=str(images),
         )
-        asked, test = ask_about_test(request), load(images).test
+        [asked], test = ask([request]), load(images).test
     except ArchsearchError as error:  # what is damaged costs this part alone
         return str(error)
     if not len(test):

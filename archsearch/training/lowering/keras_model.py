@@ -263,6 +263,9 @@ class _Builder:
     def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
         return layers.Rescaling(op.scale, offset=op.offset, name=self.name)(x)
 
+    def _log(self, node: Node, op: ops.Log, x: Any) -> Any:
+        return layers.Identity(name=self.name)(keras.ops.log(keras.ops.maximum(x, op.least)))
+
     def _pad_channels(self, node: Node, op: ops.PadChannels, x: Any) -> Any:
         # As columns: TensorFlow's CPU rewriting merges a padding with a convolution that reads it, and the
         # merged kernel pads no channels.

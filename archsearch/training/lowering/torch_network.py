@@ -383,6 +383,10 @@ class Network:
             scale, offset = scale.reshape(-1, 1, 1), offset.reshape(-1, 1, 1)
         return lambda x, training: x * scale + offset
 
+    def _log(self, node: Node, op: ops.Log, values: Sequence[Array]) -> Apply:
+        least = op.least
+        return lambda x, training: torch.log(x.clamp_min(least))
+
     def _pad_channels(self, node: Node, op: ops.PadChannels, values: Sequence[Array]) -> Apply:
         pads = (0, 0, 0, 0, known(op.before), known(op.after))
         return lambda x, training: F.pad(x, pads)

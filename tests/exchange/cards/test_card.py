@@ -97,6 +97,20 @@ def test_it_says_which_training_it_is_of_and_what_the_network_comes_to():
         assert said in text, said
 
 
+def test_of_an_ensemble_it_names_the_members():
+    members = {
+        "study": "s",
+        "keys": ["a-seed1", "b-seed1"],
+        "val_accuracy": 0.9,
+        "test_accuracy": 0.8,
+    }
+    about = {"network": "ensemble of 2 networks", "members": members}
+    text = card(replace(example(), about=about), KERAS_FILE, "model.keras", judged())
+    assert "averages the probabilities of trainings `a-seed1`, `b-seed1` of study s." in text
+    assert "accuracy on these is 90.0%, on test images 80.0%." in text
+    assert "is not known.\n\n## Intended" not in text
+
+
 def test_its_head_is_what_model_hubs_read():
     _, head, _ = card(example(), KERAS_FILE, "model.keras", judged()).split("---\n", 2)
     found = yaml.safe_load(head)

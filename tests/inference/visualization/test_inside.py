@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from archsearch.ensembles.averaged import averaged
+from archsearch.errors import UserError
 from archsearch.inference.visualization.inside import Inside
 from archsearch.inference.visualization.strongest import strongest_units
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.trunk import stage_ends
 from archsearch.training.weights import fresh_weights, get_weights
-from tests.networks import resnext_like
+from tests.networks import resnext_like, vgg_like
 
 pytestmark = pytest.mark.keras
 ONE = {"shift": np.zeros(1, np.float32), "scale": np.ones(1, np.float32)}
@@ -146,3 +148,9 @@ def test_on_an_object_in_a_corner_the_class_map_lies_on_it(finder):
         shares.append(quarter.sum() / one.sum())
     assert on_it >= 0.95 * len(images)
     assert np.mean(shares) > 0.7  # a quarter of the image has most of the map
+
+
+def test_networks_side_by_side_have_no_map_to_look_at():
+    graph = averaged([vgg_like(), vgg_like()], "e")
+    with pytest.raises(UserError, match="as an ensemble has none; visualize one network"):
+        Inside(graph, fresh_weights(graph), **ONE)

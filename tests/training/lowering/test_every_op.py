@@ -43,6 +43,7 @@ USES: dict[str, tuple[tuple[ops.Op, ...], ops.Op]] = {
     "local_response_norm": (TWO[:1], ops.LocalResponseNorm(3, 0.1)),
     "activation": (TWO[:1], ops.Activation("leaky_relu", 0.1)),
     "rescale": (TWO[:1], ops.Rescale((0.5, 1.0, 2.0, 3.0, 4.0, 5.0), 0.25)),
+    "log": (TWO[:1], ops.Log(0.01)),
     "dropout": (TWO[:1], ops.Dropout(0.5)),
     "drop_path": (TWO[:1], ops.DropPath(0.5)),
     "add": (TWO, ops.Add()),

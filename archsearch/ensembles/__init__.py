@@ -1,0 +1,1 @@
+"""Several finalists of a study as one model that averages their probabilities."""
