@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archsearch import api
-from archsearch.cli.completion import of_study
+from archsearch.cli.completion import of_format, of_study
 from archsearch.cli.options import home_option, json_option, print_json, say
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     "forms",
     metavar="NAME",
     multiple=True,
+    shell_complete=of_format,
     default=("saved_model",),
     show_default=True,
     help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",

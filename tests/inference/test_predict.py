@@ -131,6 +131,7 @@ def test_what_is_no_model_is_said_in_one_line(tmp_path):
         (tmp_path / damaged).write_bytes(b"PK")
     for name, why in (
         ("gone", r"no model at .*gone; `archsearch export STUDY --out"),
+        ("my model", r"archsearch export STUDY --out '.*my model'` writes"),
         ("folder", "a folder without a model that `archsearch export` wrote: no archsearch.json"),
         ("model.txt", r"no exported model: wanted a folder, or a file that ends in .*\.keras"),
         ("model.keras", "does not say which classes and images it is for"),

@@ -1,5 +1,6 @@
 """Exported models read back: of which format one is, what it says of itself, and what answers for it."""
 
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -65,8 +66,8 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise UserError(
-            f"no model at {printable(path)}; `archsearch export STUDY --out {printable(path)}` "
-            "writes a study's"
+            f"no model at {printable(path)}; `archsearch export STUDY --out "
+            f"{shlex.quote(printable(path))}` writes a study's"
         )
     form = _folder_format(path) if path.is_dir() else _file_format(path)
     if (why := why_unusable(form)) is not None:
