@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from archsearch import api
-from archsearch.cli.completion import of_study
+from archsearch.cli.completion import of_format, of_study
 from archsearch.cli.options import home_option, json_option, print_json, say
+from archsearch.units import counted
 
 if TYPE_CHECKING:
     from archsearch.exchange.checking.agreement import Exported
@@ -165,8 +166,10 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 
     count = count_networks(study, home=home)
     if not yes:
-        what = "it is damaged" if count is None else f"with its {count} networks"
-        click.confirm(f"Delete {study} ({what})?", abort=True, err=True)
+        what = "it is damaged" if count is None else f"with its {counted(count, 'network')}"
+        if not click.confirm(f"Delete {study} ({what})?", err=True):
+            say(f"kept {study}")
+            return
     delete_study(study, home=home, keep_runs=keep_runs)
     say(f"deleted {study}")
 
@@ -183,6 +186,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     "forms",
     metavar="NAME",
     multiple=True,
+    shell_complete=of_format,
     default=("saved_model",),
     show_default=True,
     help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",

@@ -286,5 +286,6 @@ def _cautions(members: Sequence[Distribution], *, few: int, apart: bool) -> list
     if apart:
         found.append("their FLOPs hardly overlap: what differs may be the budgets, not the spaces")
     if few:
-        found.append(f"{few} of the studies have fewer than {LEAST} networks and are left out here")
+        who = "1 study has" if few == 1 else f"{few} studies have"
+        found.append(f"{who} fewer than {LEAST} networks, too few for a line here")
     return found

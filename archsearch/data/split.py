@@ -9,6 +9,7 @@ from archsearch.data.class_names import plain_name
 from archsearch.data.dataset import SPLITS, Labels
 from archsearch.data.sources.items import FREE
 from archsearch.errors import DataError, UserError
+from archsearch.units import counted
 
 TRAIN, VAL, TEST = range(len(SPLITS))
 
@@ -91,7 +92,7 @@ def _too_few(
     alike = [other for other in classes if other != name and plain_name(other) == plain_name(name)]
     hint = f"; {alike[0]!r} is another class, by its spelling" if alike else ""
     return DataError(
-        f"class {name!r} has {images} images to train on, and at least {need} are "
+        f"class {name!r} has {counted(images, 'image')} to train on, and at least {need} are "
         f"needed for {_list([SPLITS[s] for s in (TRAIN, *shares)])}; add some or leave "
         f"the class out{hint}"
     )

@@ -19,7 +19,7 @@ from typing import Any, Final
 from archsearch.engines.engine import Machine, Message
 from archsearch.engines.local import LOCAL, LocalEngine, Main
 from archsearch.engines.pool import BEAT_S, VERSION, Beat, Parcel, Pool, Ticket
-from archsearch.errors import ArchsearchError
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.main_memory import main_memory
 from archsearch.training.job import Outcome
 from archsearch.training.setup import WorkerSetup
@@ -234,7 +234,17 @@ def serve(
         cores: that it may use; None: all.
         idle_s: seconds without a job after which it ends; None: it stays.
         tell: told what it does.
+
+    Raises:
+        UserError: no folder can be there.
     """
+    try:
+        Pool(home).create()
+    except OSError as error:
+        raise UserError(
+            f"no pool of jobs can be in {str(home)!r} ({error.strerror}); give the folder that runs are "
+            "kept in, like mlruns"
+        ) from error
     machine = LOCAL.machine(home)
     if cores is not None:
         machine = replace(machine, cores=cores)

@@ -16,6 +16,7 @@ from archsearch.exchange.cards.beside import write_card
 from archsearch.exchange.checking.agreement import Exported, compared, size_of
 from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
+from archsearch.exchange.formats.read_back import is_export
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.exchange.place import check_place, new_at
 from archsearch.ir.codec import from_json
@@ -179,4 +180,4 @@ def _check(form: Format, out: Path, *, overwrite: bool) -> None:
             )
     if (why := why_no_export(form)) is not None:
         raise UserError(why)
-    check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite, ours=Path.is_file if form.suffix else is_export)

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,12 +14,13 @@ from archsearch.errors import ArchsearchError, UserError
 _WILDCARDS: Final = frozenset("[]*?\\{}")
 
 
-def check_place(out: Path, *, overwrite: bool) -> None:
+def check_place(out: Path, *, overwrite: bool, ours: Callable[[Path], bool]) -> None:
     """Refuse a place where nothing can be written, or where something is; make the folder above.
 
     Args:
         out: a file or a folder; an empty folder is nothing.
         overwrite: what is there is going to be replaced.
+        ours: whether what is there is of the kind that is written now; nothing else is ever replaced.
 
     Raises:
         UserError: says what to try.
@@ -29,8 +30,14 @@ def check_place(out: Path, *, overwrite: bool) -> None:
             f"{out} can't become a model; give a folder of its own, like {out / 'model'}"
         )
     try:
-        if not overwrite and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise UserError(f"{out} exists; give another --out, or --force to replace it")
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            if not overwrite:
+                raise UserError(f"{out} exists; give another --out, or --force to replace it")
+            if not ours(out):  # a folder of photos, say: it would be gone
+                raise UserError(
+                    f"{out} holds what archsearch did not write, and --force leaves that alone; "
+                    "give another --out"
+                )
         _try_writing(out)
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"{out} can't be written: {out.parent} is no folder") from None

@@ -20,6 +20,7 @@ from archsearch.strategy.bounds import kept_for_finals
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import evaluation_count
 from archsearch.units import (
+    counted,
     format_count,
     format_duration,
     parse_duration,
@@ -239,6 +240,12 @@ def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
 def _notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield what a person should hear of a plan, one line each."""
     yield from _short_notes(found, problem)
+    if problem.trials < len(found.slices):  # budgets have their turn, so the last ones get none
+        count = len(found.slices)
+        yield (
+            f"{counted(problem.trials, 'trial')} for {count} budgets leave "
+            f"{count - problem.trials} without a network but the classic; --trials {count} gives each one"
+        )
     yield from _memory_notes(found, problem)
 
 

@@ -73,6 +73,10 @@ def test_the_home_of_the_environment_counts(offered, home, monkeypatch):
     assert offered("archsearch delete res") == ["plain,resnet-20M-digits"]
 
 
+def test_formats_are_offered(offered):
+    assert offered("archsearch export x --format on") == ["plain,onnx", "plain,onnx-int8"]
+
+
 def test_a_home_that_is_not_there_offers_nothing(offered, tmp_path):
     assert offered(f"archsearch leaderboard --home {tmp_path / 'none'} v") == []
 

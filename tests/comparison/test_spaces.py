@@ -150,4 +150,4 @@ def test_a_study_of_two_networks_says_nothing():
     assert distributions([study("a", errors(0, 2))]) is None
     found = distributions([study("a", errors(0, 2)), study("b", errors(1, 5))])
     assert found is not None
-    assert found.cautions == ("1 of the studies have fewer than 3 networks and are left out here",)
+    assert found.cautions == ("1 study has fewer than 3 networks, too few for a line here",)

@@ -14,6 +14,7 @@ import pytest
 
 from archsearch.engines.engine import Machine
 from archsearch.engines.pool import Beat, Parcel, Pool, Ticket
+from archsearch.engines.pool_worker import serve
 from archsearch.engines.shared import LOSSES, SHARED, SharedEngine
 from archsearch.errors import UserError
 from archsearch.recipes.recipe import Recipe
@@ -235,3 +236,14 @@ def test_what_is_no_job_is_left_alone(tmp_path: Path, text: str):
     (pool.jobs / "notes.txt").write_text("mine")
     assert pool.waiting() == [ticket]
     assert pool.peek(ticket) is None
+
+
+def test_a_worker_where_no_folder_can_be_ends_in_one_line(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    told: list[str] = []
+    with pytest.raises(
+        UserError, match=r"no pool .*notes.txt' \(Not a directory\); give"
+    ) as caught:
+        serve(tmp_path / "notes.txt", tell=told.append)
+    assert "\n" not in str(caught.value)
+    assert told == []

@@ -206,6 +206,29 @@ def test_what_exists_is_not_replaced(tmp_path):
     assert check_out(request(tmp_path / "model.v2")) == tmp_path / "model.v2"
 
 
+def test_force_replaces_exports_and_nothing_else(tmp_path):
+    def forced(out, form):
+        check_out(
+            ExportRequest(
+                graph="", weights="", dataset="", out=str(out), format=form, overwrite=True
+            )
+        )
+
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    (tmp_path / "photos" / "cats" / "1.jpg").write_text("")
+    (tmp_path / "photos.onnx").mkdir()
+    (tmp_path / "photos.onnx" / "1.jpg").write_text("")
+    (tmp_path / "notes").write_text("")
+    for name, form in (("photos", "python"), ("photos.onnx", "onnx"), ("notes", "saved_model")):
+        with pytest.raises(UserError, match="archsearch did not write, and --force leaves that"):
+            forced(tmp_path / name, form)
+    (tmp_path / "m.onnx").write_text("")
+    forced(tmp_path / "m.onnx", "onnx")
+    (tmp_path / "model" / "assets.extra").mkdir(parents=True)
+    (tmp_path / "model" / "assets.extra" / "archsearch.json").write_text("{}")
+    forced(tmp_path / "model", "python")
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     ("out", "message"),

@@ -199,6 +199,9 @@ def test_an_export_that_dies_leaves_what_was_there(gauge: ModelProcess, tmp_path
     assert (folder / "saved_model" / "fingerprint.pb").read_text() == "before"
     with pytest.raises(UserError, match="exists"):
         gauge.export(request("1"))
+    with pytest.raises(UserError, match="archsearch did not write, and --force leaves that alone"):
+        gauge.export(request("1", overwrite=True))
+    (folder / "saved_model" / "archsearch.json").write_text("{}")
     assert gauge.export(request("1", overwrite=True)).path == folder / "saved_model"
 
 

@@ -117,6 +117,15 @@ def test_a_small_folder_is_told_to_train_longer(settings: RunSettings, tmp_path:
     assert len(planned(replace(small, epochs=3)).notes) == 1
 
 
+def test_fewer_trials_than_budgets_are_said(settings: RunSettings):
+    sliced = replace(settings, flops="10M:40M", slices=3)
+    (note,) = planned(replace(sliced, trials=2)).notes
+    assert note == (
+        "2 trials for 3 budgets leave 1 without a network but the classic; --trials 3 gives each one"
+    )
+    assert planned(replace(sliced, trials=3)).notes == ()
+
+
 def test_a_step_larger_than_the_memory_is_said_with_a_batch_that_fits(settings: RunSettings):
     huge = replace(settings, flops="15G", input="256x256x3", batch_size=1000, workers=8)
     found = planned(huge)

@@ -1,11 +1,12 @@
 """Exported models read back: of which format one is, what it says of itself, and what answers for it."""
 
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from archsearch.errors import UserError
+from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.formats.format import FACTS_FILE, Format, why_unusable
 from archsearch.exchange.formats.registry import find_format, load_formats
 from archsearch.units import printable
@@ -65,8 +66,8 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise UserError(
-            f"no model at {printable(path)}; `archsearch export STUDY --out {printable(path)}` "
-            "writes a study's"
+            f"no model at {printable(path)}; `archsearch export STUDY --out "
+            f"{shlex.quote(printable(path))}` writes a study's"
         )
     form = _folder_format(path) if path.is_dir() else _file_format(path)
     if (why := why_unusable(form)) is not None:
@@ -84,11 +85,18 @@ def read_facts(form: Format, path: Path) -> str:
         if isinstance(form, HoldsFacts):
             return form.read_facts(path)
         return _facts_in_folder(path) if path.is_dir() else _facts_in_archive(path)
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except ArchsearchError:
+        raise
+    except Exception as error:  # libraries raise nearly every type there is
         raise UserError(
             f"{printable(path)} does not say which classes and images it is for "
             f"({type(error).__name__}); wanted a model that `archsearch export` wrote"
         ) from error
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds a model that `archsearch export` wrote."""
+    return folder.is_dir() and bool(_facts_files(folder))
 
 
 def answers_of(form: Format, path: Path) -> Answers:
@@ -125,10 +133,14 @@ def _folder_format(path: Path) -> Format:
 
 
 def _facts_in_folder(path: Path) -> str:
-    found = sorted((*path.glob(FACTS_FILE), *path.glob(f"*/{FACTS_FILE}")))
+    found = _facts_files(path)
     if not found:
         raise KeyError(FACTS_FILE)
     return found[0].read_text(encoding="utf-8")
+
+
+def _facts_files(folder: Path) -> list[Path]:
+    return sorted((*folder.glob(FACTS_FILE), *folder.glob(f"*/{FACTS_FILE}")))
 
 
 def _facts_in_archive(path: Path) -> str:

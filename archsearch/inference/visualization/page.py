@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ _STYLE: Final = (
     "img{display:block;max-width:100%;height:auto;image-rendering:pixelated}"
     "figcaption{font-size:.8rem;color:#555;overflow-wrap:anywhere;contain:inline-size}"
 )
+_MARKER: Final = '<meta name="generator" content="archsearch visualize">'
+_BEGINNING: Final = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARKER}'
 _READING: Final = (
     "Grad-CAM (Selvaraju et al. 2017): what speaks for the class at the end of each stage, from dark to "
     "yellow; early stages see edges, late ones objects, coarsely.",
@@ -41,12 +44,19 @@ _READING: Final = (
 )
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `page` wrote."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return _MARKER in file.read(len(_BEGINNING))
+
+
 def page(title: str, about: str, sections: Sequence[Section]) -> str:
     """Return the HTML."""
     reading = "".join(f"<li>{escape(line)}</li>" for line in _READING)
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'{_BEGINNING}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{escape(about)}</p>\n<ul>{reading}</ul>\n"
         + "\n".join(map(_section, sections))

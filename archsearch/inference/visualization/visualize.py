@@ -21,7 +21,7 @@ from archsearch.inference.predict import file_decoder
 from archsearch.inference.visualization import pictures
 from archsearch.inference.visualization.inside import Inside
 from archsearch.inference.visualization.occlusion import occlusion_map
-from archsearch.inference.visualization.page import Figure, Section, page
+from archsearch.inference.visualization.page import Figure, Section, is_page, page
 from archsearch.inference.visualization.strongest import strongest_units
 from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
@@ -80,12 +80,12 @@ def visualize(
 
     Raises:
         UserError: the model's format does not give weights back, there is no such class, or something is
-            at `out`.
+            at `out` (with `overwrite`: something else than such a folder).
         DataError: no image can be read.
         ArchsearchError: the model does not hold the weights of its own network.
     """
     wanted = wanted or Wanted()
-    check_place(out, overwrite=overwrite)
+    check_place(out, overwrite=overwrite, ours=lambda folder: is_page(folder / PAGE))
     number = _number(model, wanted.label)
     inside = _inside(model)
     images, names, bad = _images(model, files)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,3 +102,22 @@ def test_the_command_writes_a_page_with_all_its_pictures(
             picture.load()
     assert main(asked) == 2
     assert "exists; give another --out, or --force" in capsys.readouterr().err
+    again = [*asked, "--units", "1", "--shown", "1", "--force"]
+    assert main(again) == 0
+    assert len(list(out.glob("*.png"))) < len(named)
+
+
+def test_force_replaces_no_photos(saved_model, halves, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(WorkerSetup, "apply", lambda self: None)
+    photos = tmp_path / "photos"
+    shutil.copytree(halves, photos)
+    (photos / "index.html").write_text("<!doctype html><title>mine</title>")
+    before = sorted(photos.rglob("*"))
+    one = next(photos.rglob("*.png"))
+    for place in (photos, one):
+        command = ["visualize", str(saved_model), str(photos), "--out", str(place), "--force"]
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "archsearch did not write, and --force leaves that alone" in said
+        assert said.count("\n") == 1
+    assert sorted(photos.rglob("*")) == before
