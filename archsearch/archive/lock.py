@@ -36,11 +36,11 @@ def holder(path: Path) -> Holder | None:
 
 
 @contextmanager
-def locked(path: Path, *, study: str) -> Iterator[None]:
+def locked(path: Path, *, study: str, hint: str = "wait for it or end it") -> Iterator[None]:
     """Hold the lock at `path` while the block runs; a dead process's lock is taken over.
 
     The operating system's own lock decides, so that two drivers cannot both take over; what is
-    written in the file is for people.
+    written in the file is for people. `hint` says what to try where another process has it.
 
     Raises:
         UserError: another process drives the study; it is named. Or the lock can't be written.
@@ -51,10 +51,7 @@ def locked(path: Path, *, study: str) -> Iterator[None]:
         other = holder(path)
         if not _try_lock(file.fileno(), unsupported=other is None):
             who = f"process {other.pid} ({other.command})" if other else "another process"
-            raise UserError(
-                f"study {study!r} is being driven by {who}; wait for it, end it, "
-                "or give this run another --name"
-            )
+            raise UserError(f"study {study!r} is being driven by {who}; {hint}")
         try:
             words = map(shown_uri, sys.argv)  # the storage's password may be among them
             me = Holder(os.getpid(), psutil.Process().create_time(), " ".join(words)[:200])

@@ -255,6 +255,8 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+    if not (home / "studies").is_dir():
+        tell(f"{home} has no study yet: is it the folder that runs have as their --home?")
     tell(
         f"worker {worker.name}: waits for jobs in {worker.pool.home} (Ctrl-C puts back what it trains)"
     )

@@ -162,7 +162,8 @@ class _Run:
             settings = opening.named(self._settings, study_names(storage), base=problem.usual_name)
             folder = StudyFolder(self._home, str(settings.name))
             folder.create()
-            with locked(folder.lock, study=str(settings.name)):
+            hint = "wait for it, end it, or give this run another --name"
+            with locked(folder.lock, study=str(settings.name), hint=hint):
                 return self._run_locked(storage, settings, folder, problem)
 
     def _check(self) -> None:

@@ -50,3 +50,13 @@ def test_damaged_locks_are_taken_over(tmp_path: Path, text: str):
     path.write_text(text)
     with locked(path, study="s"):
         assert holder(path).pid == os.getpid()
+
+
+def test_what_to_try_is_said_by_whoever_wants_the_lock(tmp_path: Path):
+    path = tmp_path / "driver.lock"
+    with locked(path, study="s"):
+        with pytest.raises(UserError, match=r"; wait for it or end it$"), locked(path, study="s"):
+            pass
+        other = locked(path, study="s", hint="give another --name")
+        with pytest.raises(UserError, match=r"; give another --name$"), other:
+            pass

@@ -20,6 +20,7 @@ from archsearch.errors import UserError
 from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
+from tests.real_runs import CLI
 
 MACHINE = Machine(cores=2, memory_bytes=10**9)
 WORKER = """
@@ -247,3 +248,10 @@ def test_a_worker_where_no_folder_can_be_ends_in_one_line(tmp_path: Path):
         serve(tmp_path / "notes.txt", tell=told.append)
     assert "\n" not in str(caught.value)
     assert told == []
+
+
+def test_the_command_says_where_no_run_was_ever_and_leaves_when_idle(tmp_path: Path):
+    words = [*CLI, "worker", str(tmp_path / "typo"), "--idle", "0.1s"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "typo has no study yet: is it the folder that runs have as their --home?" in done.stderr
+    assert "no job for 0 s: leaves" in done.stderr

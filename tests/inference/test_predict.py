@@ -126,6 +126,8 @@ def test_files_are_found_once_in_order(tmp_path):
 
 def test_what_is_no_model_is_said_in_one_line(tmp_path):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.onnx").touch()
     (tmp_path / "model.txt").touch()
     for damaged in ("model.keras", "model.onnx", "model.pt2", "model.tflite"):
         (tmp_path / damaged).write_bytes(b"PK")
@@ -133,6 +135,7 @@ def test_what_is_no_model_is_said_in_one_line(tmp_path):
         ("gone", r"no model at .*gone; `archsearch export STUDY --out"),
         ("my model", r"archsearch export STUDY --out '.*my model'` writes"),
         ("folder", "a folder without a model that `archsearch export` wrote: no archsearch.json"),
+        ("models", r"`archsearch export` wrote: did you mean .*models/net\.onnx\?"),
         ("model.txt", r"no exported model: wanted a folder, or a file that ends in .*\.keras"),
         ("model.keras", "does not say which classes and images it is for"),
         ("model.onnx", "does not say which classes and images it is for"),

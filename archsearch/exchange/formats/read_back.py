@@ -107,16 +107,20 @@ def answers_of(form: Format, path: Path) -> Answers:
 
 
 def _file_format(path: Path) -> Format:
-    formats = load_formats()
-    fitting = [form for form in formats.values() if form.suffix and path.suffix == form.suffix]
+    fitting = [
+        form for form in load_formats().values() if path.suffix and path.suffix == form.suffix
+    ]
     if not fitting:
-        endings = sorted({form.suffix for form in formats.values() if form.suffix})
         raise UserError(
             f"{printable(path)} is no exported model: wanted a folder, or a file that ends in "
-            f"{' or '.join(endings)}"
+            f"{' or '.join(_suffixes())}"
         )
     # Formats that differ in numbers alone may share a suffix: whichever reads it calls it.
     return fitting[0]
+
+
+def _suffixes() -> list[str]:
+    return sorted({form.suffix for form in load_formats().values() if form.suffix})
 
 
 def _folder_format(path: Path) -> Format:
@@ -125,9 +129,10 @@ def _folder_format(path: Path) -> Format:
     try:
         name = json.loads(_facts_in_folder(path)).get("format", _FIRST_FOLDER)
     except (KeyError, OSError, ValueError, AttributeError) as error:
+        models = sorted(one for one in path.iterdir() if one.suffix in _suffixes())
+        why = f"did you mean {printable(models[0])}?" if models else f"no {FACTS_FILE} in it"
         raise UserError(
-            f"{printable(path)} is a folder without a model that `archsearch export` wrote: no "
-            f"{FACTS_FILE} in it"
+            f"{printable(path)} is a folder without a model that `archsearch export` wrote: {why}"
         ) from error
     return find_format(str(name))
 
