@@ -238,26 +238,32 @@ def serve(
     Raises:
         UserError: no folder can be there.
     """
-    try:
-        Pool(home).create()
-    except OSError as error:
-        raise UserError(
-            f"no pool of jobs can be in {str(home)!r} ({error.strerror}); give the folder that runs are "
-            "kept in, like mlruns"
-        ) from error
+    pool = _made_pool(home)
+    if not (home / "studies").is_dir():
+        tell(f"{home} has no study yet: is it the folder that runs have as their --home?")
     machine = LOCAL.machine(home)
     if cores is not None:
         machine = replace(machine, cores=cores)
-    worker = PoolWorker(pool=Pool(home), machine=machine, tell=tell, idle_s=idle_s)
+    worker = PoolWorker(pool=pool, machine=machine, tell=tell, idle_s=idle_s)
 
     def leave(number: int, frame: Any) -> None:
         worker.leave()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
-    if not (home / "studies").is_dir():
-        tell(f"{home} has no study yet: is it the folder that runs have as their --home?")
     tell(
         f"worker {worker.name}: waits for jobs in {worker.pool.home} (Ctrl-C puts back what it trains)"
     )
     worker.run()
+
+
+def _made_pool(home: Path) -> Pool:
+    pool = Pool(home)
+    try:
+        pool.create()
+    except OSError as error:
+        raise UserError(
+            f"no pool of jobs can be in {str(home)!r} ({error.strerror}); give the folder that runs are "
+            "kept in, like mlruns"
+        ) from error
+    return pool

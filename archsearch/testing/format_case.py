@@ -17,7 +17,7 @@ import pytest
 
 from archsearch.errors import UserError
 from archsearch.exchange.export import export_trained, trained_probabilities
-from archsearch.exchange.formats.format import Format, Need, Trained, file_name
+from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained, file_name
 from archsearch.exchange.place import clear_leftovers
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
@@ -149,19 +149,39 @@ class FormatCase:
         self, trained: Trained, tmp_path: Path
     ) -> None:
         out = tmp_path / file_name(self.form)
-        out.mkdir()
-        (out / "old.txt").write_text("old")
+        old = self._write_old(out)
         with pytest.raises(UserError, match="exists; give another --out, or --force"):
             export_trained(trained, self.form, out)
         with pytest.raises(KeyboardInterrupt):
             export_trained(trained, CutShort(self.form), out, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == [out.name]
-        assert (out / "old.txt").read_text() == "old"
+        assert old.read_text() == "old"
         part = tmp_path / f".{out.stem}.77.part{out.suffix}"
         part.write_text("what a killed export has left")
         export_trained(trained, self.form, out, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == [out.name]
-        assert not (out / "old.txt").exists()
+        assert not (old.is_file() and old.read_bytes() == b"old")
+
+    def test_what_others_have_written_is_never_replaced(
+        self, trained: Trained, tmp_path: Path
+    ) -> None:
+        out = tmp_path / file_name(self.form)
+        out.mkdir()
+        (out / "photo.jpg").write_text("mine")
+        with pytest.raises(UserError, match="holds what archsearch did not write"):
+            export_trained(trained, self.form, out, overwrite=True)
+        assert (out / "photo.jpg").read_text() == "mine"
+
+    def _write_old(self, out: Path) -> Path:
+        """Write what an earlier export may have left, and return a file of it."""
+        if self.form.suffix:
+            old = out
+        else:
+            out.mkdir()
+            (out / FACTS_FILE).write_text("{}")
+            old = out / "old.txt"
+        old.write_text("old")
+        return old
 
     def test_another_process_loads_it_and_is_killed_writing(
         self, trained: Trained, tmp_path: Path
