@@ -15,6 +15,7 @@ from archsearch.settings import RunSettings
 from archsearch.training.job import EpochReport
 from archsearch.units import counted
 from archsearch.uris import shown_uri
+from archsearch.whole_files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -100,14 +101,14 @@ class StudyFolder:
         addresses = (settings.storage or "", settings.tracking_uri or "")
         secret = any(shown_uri(address) != address for address in addresses)
         text = tomli_w.dumps(settings.to_tables())
-        _write(self.settings, text, mode=0o600 if secret else 0o666)
+        write_whole(self.settings, text, mode=0o600 if secret else 0o666)
 
     def write_graph(self, identity: str, text: str) -> None:
         """Keep a network by its content hash."""
         path = self._graph(identity)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, text)
+            write_whole(path, text)
 
     def read_graph(self, identity: str) -> str:
         """Return a kept network's JSON.
@@ -240,15 +241,3 @@ def _epoch_of(line: str) -> EpochReport | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _write(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a file that is there whole or not at all; `mode` less what the process masks."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # of a process that was killed: it keeps its mode
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

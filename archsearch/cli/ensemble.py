@@ -6,7 +6,7 @@ import click
 
 from archsearch import api
 from archsearch.cli.completion import of_study
-from archsearch.cli.options import home_option, json_option, print_json, say
+from archsearch.cli.options import exporting_options, home_option, json_option, print_json, say
 from archsearch.commands import command
 
 
@@ -23,21 +23,7 @@ from archsearch.commands import command
     is_flag=True,
     help="Train one network of the ensemble's FLOPs by the same recipe, to compare.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Where to, or the folder for several formats; default: in the study.",
-)
-@click.option(
-    "--format",
-    "forms",
-    metavar="NAME",
-    multiple=True,
-    default=("saved_model",),
-    show_default=True,
-    help="An installed format, as for `export`; repeatable.",
-)
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@exporting_options
 @click.option("--flops", metavar="F", help="Of several budgets, finalists of this one alone.")
 @home_option
 @json_option

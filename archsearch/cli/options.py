@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from archsearch.cli.completion import OF_SETTINGS
+from archsearch.cli.completion import OF_SETTINGS, of_format
 from archsearch.errors import UserError
 from archsearch.units import parse_image_size, printable_lines
 
@@ -77,3 +77,24 @@ home_option = click.option(
     show_default=True,
     help="Where runs are kept.",
 )
+
+
+def exporting_options(function: F) -> F:
+    """Add the options of a command that writes models: where to, in which formats, over what is there."""
+    out = click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Where to, or the folder for several formats; default: in the study.",
+    )
+    forms = click.option(
+        "--format",
+        "forms",
+        metavar="NAME",
+        multiple=True,
+        shell_complete=of_format,
+        default=("saved_model",),
+        show_default=True,
+        help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
+    )
+    force = click.option("--force", is_flag=True, help="Replace an export that is at --out.")
+    return out(forms(force(function)))

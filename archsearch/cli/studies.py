@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from archsearch import api
-from archsearch.cli.completion import of_format, of_study
-from archsearch.cli.options import home_option, json_option, print_json, say
+from archsearch.cli.completion import of_study
+from archsearch.cli.options import exporting_options, home_option, json_option, print_json, say
 from archsearch.units import counted
 
 if TYPE_CHECKING:
@@ -176,22 +176,7 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
 
 @click.command(epilog="Example: archsearch export resnext-20M-digits --format onnx --out net.onnx")
 @click.argument("study", shell_complete=of_study)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Where to, or the folder for several formats; default: in the study.",
-)
-@click.option(
-    "--format",
-    "forms",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=of_format,
-    default=("saved_model",),
-    show_default=True,
-    help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
-)
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@exporting_options
 @_slice_option
 @home_option
 @json_option

@@ -130,7 +130,7 @@ class LocalEngine:
         for job in self._queue:
             if job.key == key:
                 self._queue.remove(job)
-                self._ready.append(Outcome(key=key, status="pruned", reason="had not begun"))
+                self._ready.append(Outcome.not_begun(key))
                 return
         for worker in self._workers:
             if worker.job is not None and worker.job.key == key:
@@ -259,7 +259,7 @@ class LocalEngine:
             self._renew(worker)
         else:
             if worker.job is not None and worker.job.key in self._stopping:
-                self._end(Outcome(key=worker.job.key, status="pruned", reason="had not begun"))
+                self._end(Outcome.not_begun(worker.job.key))
             elif worker.job is not None:  # which is hardly to blame
                 self._queue.appendleft(worker.job)
             self._start_again(worker, why)

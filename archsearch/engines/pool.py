@@ -26,6 +26,7 @@ from typing import Final, Literal, Self, TypeAlias
 from archsearch.engines.engine import Machine, Message
 from archsearch.training.job import Job, from_json, to_json
 from archsearch.training.setup import WorkerSetup
+from archsearch.whole_files import write_whole
 
 BEAT_S: Final = 5.0
 """Seconds from one beat of a worker to the next."""
@@ -321,10 +322,3 @@ def names_in(folder: Path) -> Iterator[str]:
     """Give the names of a folder's files that are whole."""
     with suppress(OSError), os.scandir(folder) as entries:
         yield from [entry.name for entry in entries if not entry.name.startswith(".")]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

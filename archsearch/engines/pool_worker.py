@@ -159,10 +159,11 @@ class PoolWorker:
         """Pass on what a job's processes say, and what the driver says of it."""
         ticket = slot.ticket
         assert ticket is not None
-        if not self.pool.has(ticket, self.name) or self.pool.word(ticket) == "end":
+        word = self.pool.word(ticket)
+        if word == "end" or not self.pool.has(ticket, self.name):
             self._let_go(slot, ticket)
             return
-        if not slot.stopping and self.pool.word(ticket) == "stop":
+        if word == "stop" and not slot.stopping:
             slot.stopping = True
             slot.engine.stop(slot.key)
         try:

@@ -22,6 +22,8 @@ from archsearch.training.setup import WorkerSetup
 LOSSES: Final = 3
 """Workers that may be lost with one job, the last of which is taken to be the job's fault."""
 _POLL_S: Final = 0.1
+_LOOK_S: Final = 1.0
+"""Seconds from one look at the workers' beats to the next: each of them is a file."""
 _ALONE_S: Final = 2 * SILENT_S
 """Seconds without any worker after which the user is told, once."""
 
@@ -69,6 +71,7 @@ class SharedEngine:
         self._ready: deque[Message] = deque()
         self._beats: dict[str, tuple[int, float]] = {}
         self._seen_s = time.monotonic()
+        self._looked_s = float("-inf")
         self._missed = False
         self._closed = False
         self.workers = len(setups)
@@ -85,13 +88,13 @@ class SharedEngine:
         for job in self._queue:
             if job.key == key:
                 self._queue.remove(job)
-                self._ready.append(Outcome(key=key, status="pruned", reason="had not begun"))
+                self._ready.append(Outcome.not_begun(key))
                 return
         placed = self._placed.get(key)
         if placed is None:
             return
         if not placed.reported and self._pool.withdraw(placed.ticket):
-            self._end(Outcome(key=key, status="pruned", reason="had not begun"))
+            self._end(Outcome.not_begun(key))
         else:
             self._pool.say(placed.ticket, "stop")
 
@@ -195,7 +198,9 @@ class SharedEngine:
 
     def _present(self, now: float) -> set[str]:
         """Return the workers that have beaten lately, by this process's own clock."""
-        for beat in self._pool.beats():
+        fresh = now - self._looked_s < _LOOK_S
+        for beat in () if fresh else self._pool.beats():
+            self._looked_s = now
             count, since = self._beats.get(beat.worker, (-1, now))
             self._beats[beat.worker] = (beat.count, now if beat.count != count else since)
         return {
@@ -209,6 +214,7 @@ class SharedEngine:
             return
         if holder in present or not self._pool.put_back(placed.ticket, holder):
             return
+        self._pool.leave(holder)  # it says that it is there again, if it ever is
         placed.lost += 1
         why = f"worker {holder} said nothing for {self._silent_s:.0f} s"
         if placed.lost < LOSSES and (placed.job.checkpoint or not placed.reported):

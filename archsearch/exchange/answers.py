@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from archsearch.data.dataset import load
 from archsearch.data.folds import refolded
+from archsearch.data.spreading import spread
 from archsearch.errors import ArchsearchError, one_line
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.training.devices import cores
@@ -106,8 +107,7 @@ def _answers(request: AnswersRequest) -> tuple[npt.NDArray[np.int64], npt.NDArra
     )
     trained = read_trained(network)
     images = refolded(load(Path(request.dataset)), request.fold).split(request.split).images
-    most = len(images) if request.every else min(MOST, len(images))
-    chosen = np.unique(np.linspace(0, len(images) - 1, most).astype(np.int64))
+    chosen = spread(len(images), len(images) if request.every else MOST)
     if not len(chosen):
         return chosen, np.zeros((0, len(trained.classes)))
     if len(chosen) < len(images):

@@ -12,6 +12,7 @@ from archsearch.augmentation.transforms import draw
 from archsearch.data.dataset import Images
 from archsearch.data.sources.decode import pillow
 from archsearch.data.sources.items import BadImageError, Items
+from archsearch.data.spreading import spread
 from archsearch.errors import DataError, UserError
 from archsearch.units import printable
 
@@ -103,11 +104,7 @@ def _pictures(
     items: Items, members: "np.ndarray[tuple[int], np.dtype[np.intp]]", most: int
 ) -> list[Images]:
     """Decode up to `most` of the members, spread evenly over them."""
-    chosen = (
-        members[np.unique(np.linspace(0, len(members) - 1, num=most).astype(int))]
-        if len(members)
-        else members
-    )
+    chosen = members[spread(len(members), most)]
     pictures = []
     for index in chosen.tolist():
         try:

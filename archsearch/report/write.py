@@ -1,6 +1,5 @@
 """A study's report as a folder: Markdown, and pictures beside it."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from archsearch.report.fronts import front_markdown
 from archsearch.report.picture import draw_complexity, draw_curves
 from archsearch.statistics.score import Score
 from archsearch.units import as_markdown, format_count, format_duration, format_ms, format_size
+from archsearch.whole_files import write_whole
 
 
 def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
@@ -41,9 +41,7 @@ def write_report(result: StudyResult, *, home: Path, out: Path) -> Path:
         if trained:
             draw_curves(trained, out / "curves.png", title=f"{result.study}: finalists, first seed")
         path = out / "report.md"
-        partial = out / ".report.md.partial"
-        partial.write_text(markdown(result, pictured=bool(trained)), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, markdown(result, pictured=bool(trained)))
     except OSError as error:
         raise UserError(
             f"{str(out)!r} can't be written ({error.strerror}); choose another --out"

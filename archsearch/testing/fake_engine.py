@@ -103,9 +103,7 @@ class FakeEngine:
             self._stopped.add(key)
         elif key in self._jobs:
             del self._jobs[key]
-            self._ready.append(
-                self._tell(Outcome(key=key, status="pruned", reason="had not begun"))
-            )
+            self._ready.append(self._tell(Outcome.not_begun(key)))
 
     def events(self, timeout_s: float) -> list[Message]:
         """Move one job on by an epoch, or to its end."""

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from archsearch.recipes.recipe import Precision, Recipe
 
@@ -160,6 +160,11 @@ class Outcome:
     """Images evaluated a second (the same jobs)."""
     device: str = ""
     """What was trained on; empty for the processor (the same jobs)."""
+
+    @classmethod
+    def not_begun(cls, key: str) -> Self:
+        """Return the outcome of a job that was stopped before it had begun."""
+        return cls(key=key, status="pruned", reason="had not begun")
 
     @property
     def learnt(self) -> bool:

@@ -35,6 +35,7 @@ from archsearch.data.sources.items import (
     Size,
     array_size,
 )
+from archsearch.data.spreading import spread
 from archsearch.errors import DataError
 from archsearch.units import printable
 
@@ -253,7 +254,7 @@ def _look_at_some(files: Sequence[ImageFile], where: str) -> tuple[list[tuple[in
     grey = True
     reason = ""
     with pillow():
-        for index in np.unique(np.linspace(0, len(files) - 1, num=_SAMPLED).astype(int)):
+        for index in spread(len(files), _SAMPLED).tolist():
             try:
                 with open_image(files[index].path) as image:
                     width, height = upright_size(image)

@@ -1,6 +1,5 @@
 """Where a card lies: in a model's folder, or beside its file, and never in the place of another text."""
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +7,7 @@ from archsearch.data.dataset import Split
 from archsearch.exchange.cards.card import card, marker
 from archsearch.exchange.cards.judged import judge
 from archsearch.exchange.formats.format import Format, Trained
+from archsearch.whole_files import write_whole
 
 NAME: Final = "README.md"
 """What model hubs show."""
@@ -20,12 +20,7 @@ def write_card(trained: Trained, form: Format, out: Path, test: Split) -> Path:
     # Inside a folder it is loaded from the folder itself.
     name = "." if out.is_dir() else out.name
     text = card(trained, form, name, judge(form, out, test, trained.classes))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, text)
     return path
 
 

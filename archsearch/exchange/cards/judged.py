@@ -10,6 +10,7 @@ import numpy as np
 
 from archsearch.data.dataset import Split
 from archsearch.data.decoding import chunk_length
+from archsearch.data.spreading import spread
 from archsearch.exchange.formats.format import Format
 from archsearch.exchange.formats.read_back import Answers, Loads, answers_of
 from archsearch.exchange.latency import Latency, LatencyRequest, measure
@@ -51,8 +52,8 @@ def judge(form: Format, out: Path, test: Split, classes: Sequence[str]) -> Judge
     """
     answers, size = answers_of(form, out), test.images.shape[1:]
     step = chunk_length(size)
-    most = min(MOST if isinstance(form, Loads) else _CALLS * step, len(test))
-    chosen = np.unique(np.linspace(0, len(test) - 1, num=most).astype(int))
+    most = MOST if isinstance(form, Loads) else _CALLS * step
+    chosen = spread(len(test), most)
     scores = None
     if len(test):
         parts = [

@@ -1,7 +1,6 @@
 """The page as one HTML file: template, style sheet, script and libraries, all in it; nothing is fetched."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -14,6 +13,7 @@ from archsearch.errors import UserError
 from archsearch.report.page.assemble import Page
 from archsearch.report.page.chart import BRUSH, PICKED, Chart
 from archsearch.report.page.roster import FACTS
+from archsearch.whole_files import write_whole
 
 LIBRARIES: Final = ("vega", "vega-lite", "vega-embed")
 """In the order in which they need one another."""
@@ -45,11 +45,9 @@ def write_page(text: str, path: Path) -> Path:
     Raises:
         UserError: it can't be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, text)
     except OSError as error:
         raise UserError(
             f"{str(path)!r} can't be written ({error.strerror}); choose another --out"

@@ -238,8 +238,30 @@ class GpSampler:
         best = [found[number].trial for number in model.best_first(points)]
         parents = {n: tried[n].place for n in list(dict.fromkeys(best))[:PARENTS]}
         children = self._new(self._children(known, parents), [*tried.values(), *drawn])
-        candidates = [*drawn, *children]
+        return self._promising(known, model, reading, tried, [*drawn, *children])
+
+    def _promising(
+        self,
+        known: Known,
+        model: Model,
+        reading: Reading,
+        tried: Mapping[int, Entry],
+        candidates: list[Entry],
+        *,
+        over: Sequence[Entry] | None = None,
+    ) -> list[Entry]:
+        """Return candidates in the order of the improvement that is expected of them.
+
+        Args:
+            known: whose trials that run are taken to end as the model expects.
+            model: of the results.
+            reading: of all these networks.
+            tried: networks of the trials.
+            candidates: in any order.
+            over: networks whose best is to be improved on; None: those of all results.
+        """
         waiting = [tried[number] for number in running(known.trials) if number in tried]
         model = model.believing(reading.points(waiting))
-        order = model.most_promising_first(reading.points(candidates))
+        best = None if over is None else reading.points(over)
+        order = model.most_promising_first(reading.points(candidates), over=best)
         return [candidates[number] for number in order]

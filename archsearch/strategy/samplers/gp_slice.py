@@ -11,7 +11,7 @@ from random import Random
 from archsearch.seeds import derive_seed
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
-from archsearch.strategy.samplers.evidence import Result, running
+from archsearch.strategy.samplers.evidence import Result
 from archsearch.strategy.samplers.gp import PARENTS, STARTUP, GpSampler
 from archsearch.strategy.samplers.grid import Grid, Place
 from archsearch.strategy.samplers.reading import Entry, Reading
@@ -84,9 +84,5 @@ class SliceSampler(GpSampler):
         known_here = [*tried.values(), *drawn]
         others = self._new((*parents.values(), *self._children(known, parents)), known_here)
         candidates = [*drawn, *others]
-        waiting = [tried[number] for number in running(known.trials) if number in tried]
-        model = model.believing(reading.points(waiting))
         mine = [tried[n] for n in tried if known.trials[n].design.budget == self._budget]
-        over = reading.points(mine or candidates)
-        order = model.most_promising_first(reading.points(candidates), over=over)
-        return [candidates[number] for number in order]
+        return self._promising(known, model, reading, tried, candidates, over=mine or candidates)
