@@ -1,10 +1,11 @@
 """Commands about exported models: predict, evaluate, visualize."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -40,7 +41,7 @@ def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> in
 
     files = image_files(images)
     opened = _opened(model)
-    with progress_bar("images") as progress:
+    with _quiet() as terminal, progress_bar("images", stream=terminal) as progress:
         found = list(predict(opened, files, top=top, progress=progress))
     bad = [one for one in found if one.reason]
     if as_json:
@@ -83,7 +84,7 @@ def evaluate(model: Path, data: str, split: str | None, home: Path, as_json: boo
     from archsearch.report.live import progress_bar
 
     opened = _opened(model)
-    with progress_bar("images") as progress:
+    with _quiet() as terminal, progress_bar("images", stream=terminal) as progress:
         found = evaluate(opened, data, home=home, split=split, progress=progress)
     if as_json:
         print_json(found.to_dict())
@@ -134,7 +135,7 @@ def visualize(
 
     wanted = Wanted(shown=shown, units=units, label=label)
     files, opened = image_files(images), _opened(model)
-    with progress_bar("pictures") as progress:
+    with _quiet() as terminal, progress_bar("pictures", stream=terminal) as progress:
         made = draw(opened, files, out, wanted=wanted, overwrite=force, progress=progress)
     if as_json:
         bad = [{"file": name, "reason": reason} for name, reason in made.bad]
@@ -164,17 +165,18 @@ def _opened(path: Path) -> "Model":
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep off the terminal what libraries write to it as they load: TensorFlow 2.21 heeds no setting."""
+def _quiet() -> Iterator[TextIO]:
+    """Keep what libraries write off the terminal: TensorFlow 2.21 heeds no setting. Gives a way there."""
     try:
         kept = os.dup(2)
     except OSError:  # closed by whoever started this: nobody reads it
-        yield
+        yield sys.stderr
         return
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        yield
+        with open(kept, "w", encoding="utf-8", errors="replace", closefd=False) as terminal:
+            yield terminal
     finally:
         os.dup2(kept, 2)
         os.close(kept)

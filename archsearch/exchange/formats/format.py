@@ -173,8 +173,9 @@ def why_unusable(form: Format, *, others: tuple[Need, ...] = ()) -> str | None:
         return None
     modules = list(dict.fromkeys(need.module for need in missing))
     are = "is" if len(modules) == 1 else "are"
+    *first, last = modules
+    named = f"{', '.join(first)} and {last}" if first else last
     install = " ".join(shlex.quote(name) for name in dict.fromkeys(n.install for n in missing))
     return (
-        f"exporting as {form.name} needs {' and '.join(modules)}, which {are} not installed: "
-        f"pip install {install}"
+        f"exporting as {form.name} needs {named}, which {are} not installed: pip install {install}"
     )
