@@ -1,75 +1,202 @@
-"""Accuracy of networks under changed recipes: what one part of a recipe is worth, family by family.
+"""Accuracy under the default recipe, under a grid of rates of two optimizers, and by a plain loop.
 
-A network is a family's classic at a budget (its matched baseline), or a draw of its space. Each is trained
-by the default recipe and by each change of it, with each seed, on PyTorch and one thread. Trainings are kept
-in a file, a line each, so that an interrupted measurement goes on, and processes share one (`--part`).
+A network is a family's classic at a budget (its matched baseline), or a draw of its space (`vgg:1`). Each is
+trained by every *update* asked for, with each seed, on PyTorch and one thread: `sgd:0.8` and `adamw:0.004`
+are the default recipe at this peak rate for 256 images, `default` is the rate that it gives this network,
+`plain:onecycle` and `plain:adamw` are a plain PyTorch loop (plain_training.py). Trainings are kept in a file,
+a line each, so that an interrupted measurement goes on, and processes share one (`--part`).
 
-    python benchmarks/recipe.py --images cifar10_jpeg.npz --out recipe.jsonl --spaces vgg nin --seeds 3 \
-        --change dropout_epochs=none --change base_lr=0.2,clip_norm=none
+    python benchmarks/recipe.py --images cifar10_jpeg.npz --out recipe.jsonl --networks vgg nin nin:1 \
+        --updates default sgd:0.4 sgd:0.8 adamw:0.004 plain:onecycle
+    python benchmarks/recipe.py --images digits --out recipe.jsonl --networks vgg --epochs 10
     python benchmarks/recipe.py --out recipe.jsonl --table
 """
 
 import argparse
+import math
 import statistics
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from measure import machine, versions
-from trainings import add_options, keep, kept, left, measured, trained
+from trainings import keep, kept, left, trained, write_images
 
-SIZE = (32, 32, 3)
 OTHER_BUDGETS = {"inception_resnet": "12M"} | dict.fromkeys(
     ("resnet", "resnext", "se", "preact", "stochastic_depth", "inception"), "10M"
 )  # whose classics are no smaller
 BUDGET = "5M"
+CHOSEN_ON = (
+    "vgg",
+    "resnet",
+    "wrn",
+    "densenet",
+    "mobilenet",
+    "inception",
+    "nin",
+    "lenet",
+    "squeezenet",
+)
+"""Spaces that the default was chosen on: their figures are shown and prove nothing."""
 
 
-def network(name: str) -> tuple[str, str]:
-    """Return the label and the Graph JSON of `vgg` (its classic) or `vgg:3` (a draw with that seed)."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that is trained: its label, its Graph JSON, its own share of the recipe's rate."""
+
+    label: str
+    graph: str
+    share: float
+
+
+@cache
+def network(name: str, size: tuple[int, int, int]) -> Network:
+    """Return `vgg` (its classic) or `vgg:3` (a draw with that seed) for images of a size and ten classes."""
     from archsearch.ir.codec import to_json
+    from archsearch.readings.normalization import normalized_part
+    from archsearch.recipes.recipe import Recipe
     from archsearch.space.budget import Budget, Request
     from archsearch.space.registry import find_space
     from archsearch.space.solve import sample, solve
 
     space, _, seed = name.partition(":")
     found = find_space(space)
-    request = Request(SIZE, 10, Budget.parse(OTHER_BUDGETS.get(space, BUDGET), SIZE))
+    request = Request(size, 10, Budget.parse(OTHER_BUDGETS.get(space, BUDGET), size))
     if seed:
         candidate = next(sample(found, request, 1, seed=int(seed)))
     else:
         candidate = solve(found, found.classic_knobs(request), request)
-    return candidate.label, to_json(candidate.graph)
+    share = Recipe().rate_share(normalized_part(candidate.graph))
+    return Network(candidate.label, to_json(candidate.graph), share)
 
 
-def measure(options: argparse.Namespace) -> None:
+def measure(options: argparse.Namespace, folder: Path) -> None:
     """Train what is not in the file yet."""
-    asked = [
-        {"network": name, "changes": changes, "seed": seed, "epochs": options.epochs, "train": options.train}
-        for seed in range(options.seeds)
-        for name in options.spaces
-        for changes in ("", *options.change)
-    ]  # fmt: skip
+    from archsearch.data.dataset import load
+    from archsearch.recipes.recipe import Recipe
+
+    data = load(folder)
+    size = data.input
+    asked = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for update in options.updates:
+            for name in options.networks:
+                rate = Recipe().base_lr * network(name, size).share
+                asked.append({
+                    "network": name, "update": f"sgd:{rate:g}" if update == "default" else update,
+                    "changes": options.change, "batch": options.batch, "seed": seed, "epochs": options.epochs,
+                    "data": Path(options.images).stem, "train": len(data.train.images),
+                })  # fmt: skip
     for one in left(asked, options.out, options.part):
-        label, graph = network(one["network"])
-        found = trained(
-            graph, options.folder, changes=one["changes"], seed=one["seed"],
-            images=options.train * options.epochs, val_every=options.epochs,
-        )  # fmt: skip
-        keep(options.out, {**one, "label": label, **found})
+        found = network(one["network"], size)
+        result = _trained(found, one, folder)
+        result["loss"] = result["loss"][-1] if result["loss"] else None
+        keep(options.out, {**one, "label": found.label, "share": found.share, **result})
 
 
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Give the lines of a Markdown table: validation accuracy in percent, mean ± sd (n)."""
-    cells: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def _trained(found: Network, one: Any, folder: Path) -> dict[str, Any]:
+    images = one["epochs"] * one["train"]
+    kind, _, rate = one["update"].partition(":")
+    if kind == "plain":
+        from plain_training import plainly_trained
+
+        return plainly_trained(found.graph, folder, update=rate, seed=one["seed"], images=images)
+    # One rate for every kind of network: what the rule gives is one of the grid.
+    parts = [f"optimizer={kind}", f"base_lr={rate}", "unnormalized_lr=1", "unnormalized_head_lr=1"]
+    parts += [f"batch={one['batch']}", *filter(None, [one["changes"]])]
+    result = trained(
+        found.graph,
+        folder,
+        changes=",".join(parts),
+        seed=one["seed"],
+        images=images,
+        val_every=one["epochs"],
+    )
+    return {name: result[name] for name in ("status", "val", "loss", "train_s")}
+
+
+Row = dict[str, Any]
+
+
+def tables(rows: Sequence[Row]) -> Iterator[str]:
+    """Give the lines of Markdown tables: one for each data, length and batch."""
+    settings: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        key = (f"{row['network']} ({row['label']})", f"{row['epochs']} × {row['train']}")
-        cells[key][row["changes"]].append(100 * (row["val"] or 0.0))
-    columns = sorted({changes for found in cells.values() for changes in found})
-    yield f"| network | epochs × images | {' | '.join(c or 'default' for c in columns)} |"
-    yield "|---" * (2 + len(columns)) + "|"
-    for (name, length), found in sorted(cells.items()):
-        yield f"| {name} | {length} | {' | '.join(_score(found[c]) for c in columns)} |"
+        settings[row["data"], row["train"], row["epochs"], row["batch"], row["changes"]].append(row)
+    for (data, train, epochs, batch, changes), found in sorted(settings.items()):
+        more = f", {changes}" if changes else ""
+        yield f"\n**{data}, {train} images × {epochs} epochs, batch {batch}{more}**\n"
+        yield from _table(found)
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    """Validation accuracy in percent, mean ± sd (n); what the default is short of the best of the grid."""
+    by_network: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_network[row["network"]].append(row)
+    updates = sorted({row["update"] for row in rows}, key=_order)
+    yield f"| network | {' | '.join(updates)} | default | default − best |"
+    yield "|---" * (len(updates) + 3) + "|"
+    judged: dict[str, tuple[float, float]] = {}
+    for name, found in sorted(by_network.items()):
+        scores = {update: [r for r in found if r["update"] == update] for update in updates}
+        default = _default(found[0])
+        pair = _default_and_best(scores, default)
+        if pair is not None:
+            judged[name] = pair
+        cells = " | ".join(_score([100 * (r["val"] or 0) for r in scores[u]]) for u in updates)
+        shown = "| | " if pair is None else f"| {pair[0]:.1f} | {pair[0] - pair[1]:+.1f} "
+        yield f"| {name} {found[0]['label']} | {cells} {shown}|"
+    yield from _summary(judged)
+
+
+def _default(row: Row) -> str:
+    from archsearch.recipes.recipe import Recipe
+
+    return f"sgd:{Recipe().base_lr * row['share']:g}"
+
+
+def _default_and_best(scores: dict[str, list[Row]], default: str) -> tuple[float, float] | None:
+    """Return the default's mean and the grid's best mean over the seeds that both have."""
+    seeds = {row["seed"] for row in scores.get(default, ())}
+    means = {
+        update: statistics.mean(100 * (row["val"] or 0) for row in found if row["seed"] in seeds)
+        for update, found in scores.items()
+        if not update.startswith("plain") and seeds and seeds <= {row["seed"] for row in found}
+    }  # fmt: skip
+    return (means[default], max(means.values())) if len(means) > 1 else None
+
+
+def _summary(judged: dict[str, tuple[float, float]]) -> Iterator[str]:
+    groups = {
+        "chosen on": {n: p for n, p in judged.items() if n in CHOSEN_ON},
+        "not chosen on": {n: p for n, p in judged.items() if n not in CHOSEN_ON},
+        "all": judged,
+    }
+    for title, pairs in groups.items():
+        if len(pairs) < 2:
+            continue
+        short = [default - best for default, best in pairs.values()]
+        tau = _kendall([p[0] for p in pairs.values()], [p[1] for p in pairs.values()])
+        yield (
+            f"\n{title}: {len(pairs)} networks, default − best median {statistics.median(short):+.1f}, "
+            f"worst {min(short):+.1f}, Kendall's tau between default and best {tau:.2f}"
+        )
+
+
+def _kendall(a: Sequence[float], b: Sequence[float]) -> float:
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(a, b).statistic)
+
+
+def _order(update: str) -> tuple[str, float, str]:
+    kind, _, rate = update.partition(":")
+    return ({"sgd": "0"}.get(kind, kind), math.inf if kind == "plain" else float(rate), rate)
 
 
 def _score(values: list[float]) -> str:
@@ -79,24 +206,51 @@ def _score(values: list[float]) -> str:
     return f"{statistics.mean(values):.1f}{spread} ({len(values)})"
 
 
-def main() -> None:
-    """Measure, then print the table."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    add_options(parser)
+    parser.add_argument("--images", help="packed images (trainings.py), or digits")
+    parser.add_argument("--out", type=Path, required=True, help="what was trained, a line each")
+    parser.add_argument("--train", type=int, default=6000, help="images")
+    parser.add_argument("--val", type=int, default=4000, help="images")
     parser.add_argument(
-        "--spaces", nargs="+", default=["vgg"], help="vgg: its classic; vgg:3: a draw"
+        "--part", type=int, nargs=2, default=(0, 1), help="this process, of how many"
+    )
+    parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
+    parser.add_argument(
+        "--networks", nargs="+", default=["vgg"], help="vgg: its classic; vgg:3: a draw"
     )
     parser.add_argument(
-        "--change", action="append", default=[], help="parts of the recipe: base_lr=0.4,warmup=0"
+        "--updates", nargs="+", default=["default"], help="sgd:0.8 adamw:0.004 plain:onecycle"
     )
+    parser.add_argument(
+        "--change", default="", help="other parts of the recipe: dropout_epochs=none"
+    )
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=6)
-    options = parser.parse_args()
-    measured(options, measure)
-    print(f"{machine()}; {versions(('torch', 'numpy'))}; mean ± sd (n)\n")
-    print("\n".join(table(kept(options.out))))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, then print the tables."""
+    from archsearch.data.prepare import prepare
+
+    options = _options()
+    if not options.table:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as home:
+            if Path(options.images).suffix:
+                folder = write_images(
+                    Path(options.images), Path(home) / "data", train=options.train, val=options.val
+                )
+            else:
+                folder = prepare(options.images, home=Path(home))
+            measure(options, folder)
+    print(f"{machine()}; {versions(('torch', 'numpy'))}; validation accuracy in %, mean ± sd (n)")
+    print("\n".join(tables(kept(options.out))))
 
 
 if __name__ == "__main__":
