@@ -31,25 +31,45 @@ def plainly_trained(
         images: seen in all.
     """
     import torch
-    from torch.nn import functional
 
     from archsearch.data.dataset import load
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    data, net = load(folder), _network(graph)
+    began = time.perf_counter()
+    loss = _train(net, data, update, max(1, round(images / BATCH)), np.random.default_rng(seed))
+    seconds = time.perf_counter() - began
+    right = _right(net, data) if np.isfinite(loss) else 0.0
+    return {
+        "status": "complete", "val": right, "loss": [round(loss, 4)], "train_s": round(seconds, 1),
+    }  # fmt: skip
+
+
+def _network(graph: str) -> Any:
+    """Return a network as PyTorch's own layers would start it."""
+    import torch
+
     from archsearch.ir.codec import from_json
     from archsearch.training.initial import initial_weights
     from archsearch.training.lowering.torch_network import Network
 
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    data, ir = load(folder), from_json(graph)
+    ir = from_json(graph)
     net = Network(ir, initial_weights(ir, seed=0), auxiliary=False, device=torch.device("cpu"))
-    trained = [*net.kernels, *net.others]
     with torch.no_grad():
-        for kernel in net.kernels:  # as nn.Conv2d and nn.Linear start
+        for kernel in net.kernels:  # as nn.Conv2d and nn.Linear do
             kernel.uniform_(-1, 1).div_(kernel[0].numel() ** 0.5)
-    steps = max(1, round(images / BATCH))
-    optimizer, schedule = _optimizer(update, trained, steps)
-    began, loss = time.perf_counter(), torch.zeros(())
-    for batch, labels in _batches(data, steps, np.random.default_rng(seed)):
+    return net
+
+
+def _train(net: Any, data: Any, update: str, steps: int, rng: np.random.Generator) -> float:
+    """Take all steps; return the last loss."""
+    import torch
+    from torch.nn import functional
+
+    optimizer, schedule = _optimizer(update, [*net.kernels, *net.others], steps)
+    loss = torch.zeros(())
+    for batch, labels in _batches(data, steps, rng):
         logits = net(_tensor(batch, data), training=True)[0]
         loss = functional.cross_entropy(logits, torch.tensor(labels), label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
@@ -58,15 +78,7 @@ def plainly_trained(
         schedule.step()
         if net.moving:
             torch._foreach_lerp_(net.moving, net.latest, 0.1)
-    seconds = time.perf_counter() - began
-    last = float(loss.detach())
-    right = _right(net, data) if np.isfinite(last) else 0.0
-    return {
-        "status": "complete",
-        "val": right,
-        "loss": [round(last, 4)],
-        "train_s": round(seconds, 1),
-    }
+    return float(loss.detach())
 
 
 def _optimizer(update: str, trained: list[Any], steps: int) -> tuple[Any, Any]:

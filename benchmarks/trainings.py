@@ -84,8 +84,14 @@ def changed(changes: str) -> Any:
     from archsearch.recipes.recipe import Recipe, with_parts
 
     parts = dict(part.split("=", 1) for part in changes.split(",") if part)
-    values = {name: text if text.isalpha() else float(text) for name, text in parts.items()}
+    values = {name: _number(text) for name, text in parts.items()}
     return with_parts(Recipe(), values)
+
+
+def _number(text: str) -> object:
+    if text.isalpha():
+        return text
+    return int(text) if text.isdigit() else float(text)
 
 
 def trained(

@@ -13,10 +13,8 @@ from archsearch.training.backends.choice import (
     choose_backend,
     choose_compiled,
     choose_precision,
-    choose_spreading,
     gpus_for,
     rivals,
-    spreads,
 )
 from archsearch.training.setup import WorkerSetup
 from archsearch.units import counted
@@ -228,10 +226,7 @@ def _sharing(
     devices = _devices(settings, machine, able, workers)
     setups = worker_setups(workers, cores=machine.cores, gpus=able, devices=devices)
     threads = setups[0].threads
-    if devices > 1:
-        backend = choose_spreading(settings.backend)
-    else:
-        backend = choose_backend(settings.backend, threads=threads, gpus=machine.gpus)
+    backend = choose_backend(settings.backend, threads=threads, gpus=machine.gpus)
     return Sharing(
         setups=tuple(replace(setup, backend=backend.name) for setup in setups),
         backend_why=backend.why,
@@ -246,13 +241,12 @@ def _devices(settings: RunSettings, machine: Machine, gpus: tuple[str, ...], wor
     """Return how many processes a training is spread over: as asked for, or the GPUs there are.
 
     Raises:
-        UserError: more are asked for than the machine has, or the backend spreads none.
+        UserError: more are asked for than the machine has.
     """
     if settings.network is None:
         return 1
     if settings.devices is None:
-        spare = len(gpus) // workers
-        return spare if spare > 1 and spreads(settings.backend) else 1
+        return max(1, len(gpus) // workers)
     places, what = (len(gpus), "GPU") if gpus else (machine.cores, "core")
     if settings.devices > 1 and settings.compile:
         raise UserError(

@@ -13,7 +13,7 @@ from archsearch.augmentation.transforms import draw
 from archsearch.data.dataset import Dataset
 from archsearch.training.backends.base import Steps
 from archsearch.training.job import Job
-from archsearch.training.team import ALONE, Team, share
+from archsearch.training.teams.team import ALONE, Team, share
 
 
 class Batch(NamedTuple):

@@ -8,7 +8,7 @@ from archsearch.augmentation.crops import ten_crops
 from archsearch.data.balance import balanced_accuracy
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import Steps
-from archsearch.training.team import ALONE, Team
+from archsearch.training.teams.team import ALONE, Team
 
 _EVALUATION_BATCH = 256  # on a GPU,
 _PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches

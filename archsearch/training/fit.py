@@ -22,7 +22,7 @@ from archsearch.training.evaluation import evaluate, evaluate_crops, evaluation_
 from archsearch.training.job import EpochReport, Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
 from archsearch.training.stalling import loss_weights, why_stalled
-from archsearch.training.team import ALONE, Team
+from archsearch.training.teams.team import ALONE, Team
 from archsearch.training.weights import save_weights
 
 _UPDATE_RATE = 0.1  # of the moving statistics, once they average over enough steps

@@ -12,7 +12,7 @@ from archsearch.training.evaluation import evaluate
 from archsearch.training.fit import train_steps
 from archsearch.training.job import Job, Outcome
 from archsearch.training.resident import peak_rss_bytes, reset_peak_rss
-from archsearch.training.team import ALONE, Team
+from archsearch.training.teams.team import ALONE, Team
 
 FIRST_STEP_FLOPS: Final = 24_000_000_000
 """A first step is at most so large: seconds even on a slow processor."""

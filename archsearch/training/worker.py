@@ -21,7 +21,7 @@ from archsearch.training.faults import cause_of
 from archsearch.training.job import Cause, EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.resident import held_bytes
 from archsearch.training.setup import WorkerSetup
-from archsearch.training.team import Team, join
+from archsearch.training.teams.team import Team, join
 
 JOB: Final = "job"
 STOP: Final = "stop"

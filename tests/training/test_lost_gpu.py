@@ -6,7 +6,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.training import fit, worker
 from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import Job
-from archsearch.training.team import ALONE
+from archsearch.training.teams.team import ALONE
 
 pytestmark = pytest.mark.keras
 

@@ -21,13 +21,27 @@ from archsearch.training.setup import WorkerSetup
 from archsearch.training.weights import load_weights
 from tests.networks import deep, resnext_like
 
-pytestmark = [
-    pytest.mark.keras,
-    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed"),
-]
+pytestmark = pytest.mark.keras
 
-END_S = 120
-TWO = WorkerSetup(backend="torch", devices=2)
+END_S = 240
+
+
+def two_of(backend: str, *, slow: bool = False):
+    """Return a worker of two processes on a backend, as a parameter of a test."""
+    absent = importlib.util.find_spec(backend) is None
+    marks = [pytest.mark.skipif(absent, reason=f"{backend} is not installed")]
+    setup = WorkerSetup(backend=backend, devices=2)
+    return pytest.param(setup, id=backend, marks=marks + slow * [pytest.mark.slow])
+
+
+# Each process imports a framework anew: what one more backend adds is slow.
+EVERY = pytest.mark.parametrize(
+    "two", [two_of("torch"), two_of("tensorflow"), two_of("jax", slow=True)]
+)
+EVERY_SLOWLY = pytest.mark.parametrize(
+    "two", [two_of("torch"), two_of("tensorflow", slow=True), two_of("jax", slow=True)]
+)
+TORCH = pytest.mark.parametrize("two", [two_of("torch")])
 
 
 def with_dropout() -> Graph:
@@ -39,7 +53,7 @@ def with_dropout() -> Graph:
 def job(dataset: Path, graph: Graph, **changes) -> Job:
     given = Job(
         key="final-net-seed1", graph=to_json(graph), dataset=str(dataset),
-        recipe=Recipe(batch=16, ema=0.9), images=3 * 96, seed=0, backend="torch", test=True,
+        recipe=Recipe(batch=16, ema=0.9), images=3 * 96, seed=0, test=True,
     )  # fmt: skip
     return replace(given, **changes)
 
@@ -48,7 +62,7 @@ def trained(setup: WorkerSetup, given: Job, logs: Path, watch=lambda engine, mes
     """Train a job and return its reports, its outcome and what else was said."""
     engine, reports, others = LocalEngine([setup], logs=logs), [], []
     try:
-        engine.submit(given)
+        engine.submit(replace(given, backend=setup.backend))
         end = time.monotonic() + END_S
         while time.monotonic() < end:
             for message in engine.events(0.2):
@@ -67,14 +81,16 @@ def figures(reports: list[EpochReport], outcome: Outcome) -> np.ndarray:
     return np.array([*found, [outcome.test_loss, outcome.test_accuracy, 0, 0]])
 
 
-def test_two_processes_train_as_one_does(colour_dataset, tmp_path):
-    # An epoch: rounding, which differs, grows from step to step.
-    given = job(colour_dataset, resnext_like(), images=96)
+@EVERY
+def test_two_processes_train_as_one_does(colour_dataset, tmp_path, two):
+    # An epoch in small steps: rounding, which differs, grows from step to step.
+    recipe = Recipe(batch=16, ema=0.9, base_lr=0.4)
+    given = job(colour_dataset, resnext_like(), images=96, recipe=recipe)
     jobs = {n: replace(given, weights=str(tmp_path / f"{n}.npz")) for n in (1, 2)}
-    one = trained(replace(TWO, devices=1), jobs[1], tmp_path / "one")
-    two = trained(TWO, jobs[2], tmp_path / "two")
-    assert two[1].status == "complete", two[1].reason
-    np.testing.assert_allclose(figures(*two[:2]), figures(*one[:2]), rtol=1e-4)
+    alone = trained(replace(two, devices=1), jobs[1], tmp_path / "one")
+    shared = trained(two, jobs[2], tmp_path / "two")
+    assert shared[1].status == "complete", shared[1].reason
+    np.testing.assert_allclose(figures(*shared[:2]), figures(*alone[:2]), rtol=1e-4)
     whole, spread = (load_weights(tmp_path / f"{count}.npz") for count in (1, 2))
     assert whole.keys() == spread.keys()
     for name, values in whole.items():  # moving statistics of the batch normalizations, too
@@ -94,15 +110,16 @@ def kill_a_peer(which: int):
     return watch, killed
 
 
+@EVERY_SLOWLY
 def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
-    colour_dataset, tmp_path
+    colour_dataset, tmp_path, two
 ):
     given = job(colour_dataset, with_dropout(), images=6 * 96)
-    calm = trained(TWO, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
-    for which in (0, 1):
+    calm = trained(two, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
+    for which in (0, 1) if two.backend == "torch" else (1,):
         watch, killed = kill_a_peer(which)
         again = replace(given, checkpoint=str(tmp_path / f"b{which}"))
-        reports, outcome, others = trained(TWO, again, tmp_path / f"killed{which}", watch)
+        reports, outcome, others = trained(two, again, tmp_path / f"killed{which}", watch)
         assert [type(message) for message in others] == [WorkerLost]
         assert "SIGKILL" in others[0].why
         assert outcome.status == "complete"
@@ -111,11 +128,13 @@ def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figur
         assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
 
 
-def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path):
-    engine = LocalEngine([TWO], logs=tmp_path)
+@TORCH
+def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path, two):
+    engine = LocalEngine([two], logs=tmp_path)
+    given = job(colour_dataset, with_dropout(), backend=two.backend)
     try:
-        engine.submit(job(colour_dataset, with_dropout(), images=10**6))
-        engine.submit(job(colour_dataset, with_dropout(), key="final-other-seed1"))
+        engine.submit(replace(given, images=10**6))
+        engine.submit(replace(given, key="final-other-seed1"))
         ended: dict[str, Outcome] = {}
         end = time.monotonic() + END_S
         while len(ended) < 2 and time.monotonic() < end:
@@ -131,10 +150,11 @@ def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_datase
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path):
+@TORCH
+def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path, two):
     recipe = Recipe(batch=16, base_lr=30.0, unnormalized_lr=0.4)
     given = job(dataset, deep(), recipe=recipe, images=4 * 96, weights=str(tmp_path / "w.npz"))
-    reports, outcome, _ = trained(TWO, given, tmp_path / "two")
+    reports, outcome, _ = trained(two, given, tmp_path / "two")
     assert (outcome.status, outcome.stalled, outcome.rate_share) == ("complete", False, 1 / 3)
     assert [(r.before, r.epoch) for r in reports] == [(b, e) for b in (0, 4) for e in range(1, 5)]
     assert outcome.images == 2 * 4 * 96

@@ -13,7 +13,7 @@ from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.ir.graph import Graph
 from archsearch.recipes.recipe import Precision, Recipe
-from archsearch.training.team import ALONE, Team
+from archsearch.training.teams.team import ALONE, Team
 from archsearch.training.weights import Weights
 
 AUXILIARY_WEIGHT: Final = 0.3

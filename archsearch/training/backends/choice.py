@@ -18,8 +18,6 @@ NAMES: Final = ("tensorflow", "jax", "torch")
 _ON_ONE_THREAD: Final = ("torch", "tensorflow", "jax")
 _ON_THREADS: Final = ("tensorflow", "torch", "jax")
 _ON_GPU: Final = ("torch", "jax", "tensorflow")
-_SPREADING: Final = ("torch",)
-"""Those that spread a training over several devices."""
 _NO_CUDA: Final = (
     "none of them can use this machine's GPU; "
     "pip install 'tensorflow[and-cuda]', or a torch that is built for CUDA"
@@ -77,36 +75,6 @@ def _asked_for(wanted: str, installed: list[str]) -> Choice:
     raise UserError(
         f"backend {wanted} is not installed; pip install {what}, "
         f"or take {' or '.join(installed) or 'another'}"
-    )
-
-
-def spreads(wanted: str, *, found: Callable[[str], Path | None] | None = None) -> bool:
-    """Tell whether a backend, or with `auto` an installed one, spreads a training over several devices."""
-    place = found or _place
-    return any(wanted in (AUTO, name) and place(name) is not None for name in _SPREADING)
-
-
-def choose_spreading(
-    wanted: str = AUTO, *, found: Callable[[str], Path | None] | None = None
-) -> Choice:
-    """Choose a backend that spreads a training over several devices.
-
-    Args:
-        wanted: a name, or `auto`.
-        found: as in `choose_backend`.
-
-    Raises:
-        UserError: the one asked for trains on one device, or none that does more is installed.
-    """
-    choice = choose_backend(wanted, found=found)
-    if spreads(wanted, found=found):
-        why = "spreads a training over several devices"
-        return choice if wanted in _SPREADING else Choice(_SPREADING[0], why)
-    able = " or ".join(_SPREADING)
-    what = "no backend installed" if wanted == AUTO else f"backend {wanted} does not"
-    raise UserError(
-        f"{what} spread{'s' if wanted == AUTO else ''} a training over several devices; "
-        f"take --backend {able} (pip install 'archsearch[{_SPREADING[0]}]'), or --devices 1"
     )
 
 

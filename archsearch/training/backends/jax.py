@@ -24,6 +24,7 @@ from archsearch.training.backends.base import (
 )
 from archsearch.training.backends.jax_update import MEANS, moved
 from archsearch.training.backends.keras_task import keras_model, moving_statistics, scope_of
+from archsearch.training.teams.jax_team import JaxTeam, own
 from archsearch.training.weights import Weights, get_weights
 
 
@@ -43,7 +44,8 @@ class JaxSteps:
     """A network on JAX with its optimizer's state (see base.Steps)."""
 
     def __init__(self, task: Task) -> None:
-        device = jax.devices()[0]
+        device = jax.local_devices()[0]
+        self._team = task.team if isinstance(task.team, JaxTeam) else None
         self.device = "" if device.platform == "cpu" else str(device.device_kind)
         untrained = keras_model(task)
         self._model, self._graph = untrained.model, task.graph
@@ -61,7 +63,7 @@ class JaxSteps:
                 self._model.non_trainable_variables,
             )
         )
-        self._values = _Values(
+        values = _Values(
             trained,
             kept,
             [
@@ -71,13 +73,15 @@ class JaxSteps:
             ],
             [] if task.recipe.ema is None else [jnp.array(value) for value in trained],
         )
-        self._train = jax.jit(self._train_step, donate_argnums=0)
+        self._values = self._placed(values)
+        everywhere = {} if self._team is None else {"out_shardings": self._team.everywhere}
+        self._train = jax.jit(self._train_step, donate_argnums=0, **everywhere)
         self._evaluate = jax.jit(self._evaluate_step)
         self._probable = jax.jit(self._probable_step)
 
     def hold(self, split: Split, policy: Policy) -> Held | None:
         """Put images on a GPU that has room for them."""
-        stats = jax.devices()[0].memory_stats() or {}
+        stats = jax.local_devices()[0].memory_stats() or {}
         free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
         if not self.device or 2 * split.images.nbytes > free * HELD_SHARE:
             return None
@@ -85,6 +89,8 @@ class JaxSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
+        if self._team is not None:
+            images, labels = self._team.joined(images), self._team.joined(labels)
         self._values, result = self._train(self._values, images, labels, rates.numbers())
         return result
 
@@ -108,16 +114,16 @@ class JaxSteps:
 
     def evaluate(self, images: Images, labels: Labels) -> tuple[float, Labels]:
         """Return the summed cross-entropy and the answers."""
-        total, answers = self._evaluate(self._values, images, labels)
+        total, answers = self._evaluate(self._own(), images, labels)
         return float(total), np.asarray(answers, np.int64)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Return the probability of every class."""
-        return np.asarray(self._probable(self._values, images))
+        return np.asarray(self._probable(self._own(), images))
 
     def weights(self) -> Weights:
         """Copy the weights."""
-        with scope_of(self._pairs(self._values)):
+        with scope_of(self._pairs(self._own())):
             return get_weights(self._model, self._graph)
 
     def state(self) -> list[npt.NDArray[Any]]:
@@ -127,9 +133,21 @@ class JaxSteps:
     def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
         """Put back what `state` returned."""
         left = iter(state)
-        self._values = _Values(
-            *([jnp.asarray(next(left)) for _ in values] for values in self._values)
+        self._values = self._placed(
+            _Values(*([jnp.asarray(next(left)) for _ in values] for values in self._values))
         )
+
+    def _placed(self, values: _Values) -> _Values:
+        """Put values where steps are taken: on this process's device, or on all processes'."""
+        if self._team is None:
+            return values
+        return _Values(*([self._team.same(value) for value in one] for one in values))
+
+    def _own(self) -> _Values:
+        """Return the values on this process's device."""
+        if self._team is None:
+            return self._values
+        return _Values(*([own(value) for value in one] for one in self._values))
 
     def _pairs(self, values: _Values) -> list[tuple[Any, Any]]:
         """Pair the model's variables with these values."""

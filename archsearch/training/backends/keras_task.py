@@ -35,7 +35,7 @@ def keras_model(task: Task) -> Untrained:
     """Build a task's model in its precision; what the process's last task left behind goes.
 
     Its batch normalizations leave the latest batch's statistics in `moving_statistics`, for the caller
-    to average.
+    to average; those are the whole batch's where processes share it.
     """
     keras.backend.clear_session()  # collects garbage, too
     before = keras.config.dtype_policy()
@@ -52,6 +52,7 @@ def keras_model(task: Task) -> Untrained:
             )
         for layer in _batch_norms(model):
             layer.keeps_latest = True
+            layer.processes = task.team.size
         return Untrained(model, scope)
     finally:
         keras.config.set_dtype_policy(before)

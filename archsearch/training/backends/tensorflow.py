@@ -36,6 +36,7 @@ from archsearch.training.backends.tensorflow_images import HeldImages
 from archsearch.training.backends.tensorflow_loss import Loss, hits
 from archsearch.training.backends.tensorflow_update import UPDATES
 from archsearch.training.devices import gpu_memory_bytes
+from archsearch.training.teams.tensorflow_team import TensorFlowTeam, mean_of_all, total_of_all
 from archsearch.training.weights import Weights, get_weights
 
 _GPU: Final = "GPU:0"
@@ -66,6 +67,7 @@ class TensorFlowSteps:
 
     def __init__(self, task: Task) -> None:
         self.device = _device()
+        self._team = task.team if isinstance(task.team, TensorFlowTeam) else None
         untrained = keras_model(task)
         self._model, self._graph = untrained.model, task.graph
         self._recipe = task.recipe
@@ -90,11 +92,16 @@ class TensorFlowSteps:
             for variable in self._model.non_trainable_variables
             if id(variable) not in moving
         ]
+        self._differ()
         size, rates = task.graph.input, tf.TensorSpec((5,), tf.float32)
-        batch, any_count = _batch_of(task.recipe.batch, size), _batch_of(None, size)
+        own = task.recipe.batch // task.team.size
+        batch, any_count = _batch_of(own, size), _batch_of(None, size)
         if task.recipe.mixes:
-            batch = (batch[0], tf.TensorSpec((task.recipe.batch, 2), tf.int64))
-        self._train = _traced(self._train_step, *batch, rates, compiled=task.compiled)
+            batch = (batch[0], tf.TensorSpec((own, 2), tf.int64))
+        step = self._train_step
+        if self._team is not None:
+            step = self._team.over_all(step)
+        self._train = _traced(step, *batch, rates, compiled=task.compiled)
         self._evaluate = _traced(self._evaluate_step, *any_count, compiled=False)
         self._probable = _traced(self._probable_step, any_count[0], compiled=False)
 
@@ -151,6 +158,13 @@ class TensorFlowSteps:
         """Put back what `state` returned."""
         for variable, value in zip(self._kept(), state, strict=True):
             variable.assign(value)
+        self._differ()
+
+    def _differ(self) -> None:
+        """Have each of several processes drop out what no other does; checkpoints have the first one's."""
+        if self._team is not None:
+            for _, state in self._chance:
+                state.assign(state + tf.cast([self._team.rank, 0], state.dtype))
 
     def _kept(self) -> list[Any]:
         chance = [state for _, state in self._chance]
@@ -186,11 +200,14 @@ class TensorFlowSteps:
             tape.watch(weights)
             (logits, *others), changed = self._logits(weights, images, training=True)
             loss = self._loss(logits, labels, share)
-            total = loss
+            objective = loss
             for other in others:
-                total += AUXILIARY_WEIGHT * self._loss(other, labels, share)
+                objective += AUXILIARY_WEIGHT * self._loss(other, labels, share)
+        correct = hits(logits, labels, share)
         none = tf.UnconnectedGradients.ZERO  # a network may have kernels alone
-        gradients = tape.gradient(total, weights, unconnected_gradients=none)
+        gradients = tape.gradient(objective, weights, unconnected_gradients=none)
+        if self._team is not None:
+            loss, correct, *gradients = self._of_all(loss, correct, gradients)
         self._update(weights, gradients, learning_rate, step)
         moving = self._moving.vector
         latest = _concatenated([changed.get_current_value(v) for v in self._moving.variables])
@@ -199,7 +216,7 @@ class TensorFlowSteps:
             state.assign(changed.get_current_value(variable))
         for joined, average in zip(self._weights, self._averages, strict=bool(self._averages)):
             average.assign_add(average_rate * (joined.vector - average))
-        return tf.stack([loss, hits(logits, labels, share)])
+        return tf.stack([loss, correct])
 
     def _evaluate_step(self, images: Any, labels: Any) -> Any:
         (logits, *_), _ = self._logits(self._vectors(), images, training=False)
@@ -209,6 +226,12 @@ class TensorFlowSteps:
     def _probable_step(self, images: Any) -> Any:
         (logits, *_), _ = self._logits(self._vectors(), images, training=False)
         return tf.nn.softmax(logits)
+
+    @staticmethod
+    def _of_all(loss: Any, correct: Any, gradients: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the mean of all processes' losses, the sum of their hits, the mean of their gradients."""
+        loss, *means = mean_of_all([loss, *gradients])
+        return loss, total_of_all(correct), *means
 
     def _update(
         self, weights: Sequence[Any], gradients: Sequence[Any], rate: Any, step: Any

@@ -33,11 +33,11 @@ from archsearch.training.backends.base import (
 from archsearch.training.backends.torch_images import HeldImages, SentImages
 from archsearch.training.backends.torch_loss import Loss, hits
 from archsearch.training.backends.torch_recorded import Recorded, Step
-from archsearch.training.backends.torch_team import TorchTeam
 from archsearch.training.backends.torch_update import UPDATES
 from archsearch.training.initial import initial_weights
 from archsearch.training.lowering.torch_network import Network
 from archsearch.training.resident import keep_freed_memory
+from archsearch.training.teams.torch_team import TorchTeam
 from archsearch.training.weights import Weights
 
 keep_freed_memory()

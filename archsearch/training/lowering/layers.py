@@ -21,9 +21,12 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
         keeps_latest: whether the latest batch's statistics take the place of the moving ones, for a
             training loop that averages them itself: a short trial cannot wait for statistics that
             start at (0, 1) to be forgotten, so the first steps are averaged alike.
+        processes: how many share a training batch on TensorFlow, each with this layer (JAX sees
+            the whole batch).
     """
 
     keeps_latest = False
+    processes = 1
 
     def __init__(self, **settings: Any) -> None:
         # Statistics are float32 always, whatever the images come in.
@@ -47,12 +50,18 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
     def _by_one_kernel(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:
         import tensorflow as tf
 
+        from archsearch.training.teams.tensorflow_team import normalize_whole
+
         channels = inputs.shape[-1]
         flat = len(inputs.shape) == 2
         x = tf.reshape(inputs, (-1, 1, 1, channels)) if flat else inputs
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
-        if batch and _slow_fused(x):
+        if batch and self.processes > 1:
+            y, mean, variance = normalize_whole(
+                x, gamma, beta, epsilon=self.epsilon, processes=self.processes
+            )
+        elif batch and _slow_fused(x):
             y, mean, variance = normalize_by_products(x, gamma, beta, epsilon=self.epsilon)
         else:
             nothing = tf.constant((), tf.float32)

@@ -20,8 +20,8 @@ from archsearch.ir import ops
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
-from archsearch.training.backends.torch_team import TorchTeam, whole_batch_norm
 from archsearch.training.lowering.windows import used_padding, window_cells
+from archsearch.training.teams.torch_team import TorchTeam, whole_batch_norm
 
 Array = npt.NDArray[np.float32]
 Apply = Callable[..., Tensor]

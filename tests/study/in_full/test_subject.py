@@ -174,7 +174,6 @@ def fives(folder: Path) -> Path:
         ),
         ({"network": "vgg", "flops": "1"}, "vgg reaches"),
         ({"network": "lenet5", "recipe": "resnet15"}, "did you mean resnet2015?"),
-        ({"network": "lenet5", "devices": 2, "backend": "tensorflow"}, "take --backend torch"),
         ({"network": "lenet5", "devices": 64}, "this machine has"),
         ({"network": "lenet5", "max_time": "1ms"}, "is no duration"),
     ],

@@ -52,9 +52,17 @@ def join(setup: WorkerSetup) -> Team:
     """Wait for the other processes of a worker, if it has any, and return what they are together."""
     if setup.meeting is None:
         return ALONE
-    from archsearch.training.backends.torch_team import TorchTeam
+    if setup.backend == "torch":
+        from archsearch.training.teams.torch_team import TorchTeam
 
-    return TorchTeam(setup)
+        return TorchTeam(setup)
+    if setup.backend == "jax":
+        from archsearch.training.teams.jax_team import JaxTeam
+
+        return JaxTeam(setup)
+    from archsearch.training.teams.tensorflow_team import TensorFlowTeam
+
+    return TensorFlowTeam(setup)
 
 
 def share(count: int, team: Team) -> slice:

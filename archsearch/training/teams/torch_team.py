@@ -21,7 +21,7 @@ _PATIENCE: Final = timedelta(hours=2)
 
 
 class TorchTeam:
-    """The processes of one worker, met (see archsearch.training.team.Team)."""
+    """The processes of one worker, met (see archsearch.training.teams.team.Team)."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.rank, self.size = setup.rank, setup.devices
