@@ -1,7 +1,12 @@
 """A PyTorch program, as `torch.export` writes it: it loads with PyTorch alone, on any device of its."""
 
+import os
+import re
 import warnings
+import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -9,8 +14,49 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.errors import UserError
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
 from archsearch.exchange.formats.read_back import Answers
+from archsearch.units import printable
+
+_PLAIN: Final = re.compile(
+    r"[^/]+/("
+    r"data/(weights|constants)/((weight|tensor)_\d+|\w+_config\.json)|data/sample_inputs/\w+\.pt"
+    r"|models/\w+\.json|extra/[\w.-]+|\.data/[\w.-]+|archive_format|archive_version|byteorder|version)"
+)
+"""What a program consists of that is tensors and text alone."""
+
+
+def _refuse_objects(out: Path) -> None:
+    """Refuse a program with pickled objects or compiled code in it, which run as they are read.
+
+    Raises:
+        UserError: it has some, or is no program.
+    """
+    try:
+        with zipfile.ZipFile(out) as archive:
+            other = [name for name in archive.namelist() if not _PLAIN.fullmatch(name)]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{out} is no program of torch.export's: {error}") from error
+    if other:
+        raise UserError(
+            f"{out} has more in it than tensors and text ({printable(other[0])}), which may run code "
+            "when it is read; export the network again"
+        )
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Have torch.load refuse pickled objects, though torch.export asks for them, while the block runs."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 class TorchProgram:
@@ -58,7 +104,9 @@ with torch.no_grad():
         """Load the file likewise; its module answers."""
         import torch
 
-        module = torch.export.load(out).module()
+        _refuse_objects(out)
+        with _tensors_only():
+            module = torch.export.load(out).module()
 
         def answer(images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
             with torch.no_grad():
