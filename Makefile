@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install install-dev demo test test-slow format check docs clean
+.PHONY: install install-dev demo test test-slow test-faults format check docs clean
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev  # the tests' tools, and the other backends
@@ -40,6 +40,9 @@ test: check
 
 test-slow: install-dev
 	$(BIN)/pytest -q -m slow
+
+test-faults: install-dev  # the slow ones, too: some twenty minutes
+	$(BIN)/pytest -q -n 2 --dist worksteal -m faults
 
 format: install-dev
 	$(BIN)/ruff format

@@ -8,6 +8,8 @@ import pytest
 from archsearch.archive.lock import holder, locked
 from archsearch.errors import UserError
 
+pytestmark = pytest.mark.faults
+
 
 def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path: Path, toys):
     path = tmp_path / "driver.lock"

@@ -23,6 +23,8 @@ from tests.archive.test_store import FACTS
 from tests.bench import Bench, table
 from tests.small_study import NAME, Small, settings_of
 
+pytestmark = pytest.mark.faults
+
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 NO_SERVER = BINARIES is None and shutil.which("initdb") is None
 NO_DRIVER = all(importlib.util.find_spec(name) is None for name in ("psycopg", "psycopg2"))

@@ -16,6 +16,8 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 
+pytestmark = pytest.mark.faults
+
 
 def job(key: str, what: str = "ok", checkpoint: Path | None = None, epochs: int = 2) -> Job:
     return Job(

@@ -22,6 +22,8 @@ from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 from tests.real_runs import CLI
 
+pytestmark = pytest.mark.faults
+
 MACHINE = Machine(cores=2, memory_bytes=10**9)
 WORKER = """
 import sys

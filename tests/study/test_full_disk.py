@@ -17,6 +17,8 @@ from archsearch.study.events import EpochDone
 from tests.bench import table
 from tests.small_study import NAME, Small, settings_of
 
+pytestmark = pytest.mark.faults
+
 
 @contextmanager
 def disk(place: Path, size: str) -> Iterator[Path]:

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 PROGRAM = """
 import sys, time
 from pathlib import Path

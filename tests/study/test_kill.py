@@ -11,6 +11,8 @@ from archsearch.study import catalogue as studies
 from tests.bench import table
 from tests.world import STUDY
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.images import write_three
 from tests.real_runs import BACKEND, CLI, UNMEASURED
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.faults, pytest.mark.keras]
 
 STUDY = "killed"
 EPOCHS = 3

@@ -21,6 +21,8 @@ from archsearch.tracking.mlflow_tracker import MlflowTracker
 from tests.bench import table
 from tests.small_study import NAME, Small
 
+pytestmark = pytest.mark.faults
+
 
 class Deaf(MemoryTracker):
     """Keeps nothing that counts: its store is out of reach."""

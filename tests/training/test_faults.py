@@ -6,6 +6,8 @@ import pytest
 from archsearch.errors import DataError, GraphError
 from archsearch.training.faults import cause_of, disk_fails, gpu_is_lost
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize(
     ("error", "cause"),

@@ -8,7 +8,7 @@ from archsearch.training.faults import gpu_is_lost
 from archsearch.training.job import Job
 from archsearch.training.teams.team import ALONE
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.faults, pytest.mark.keras]
 
 
 def of_torch(text: str) -> Exception:

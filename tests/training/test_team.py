@@ -21,7 +21,7 @@ from archsearch.training.setup import WorkerSetup
 from archsearch.training.weights import load_weights
 from tests.networks import deep, resnext_like
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.faults, pytest.mark.keras]
 
 END_S = 240
 

@@ -16,7 +16,7 @@ import pytest
 from tests.images import write_three
 from tests.real_runs import BACKEND, CLI, UNMEASURED
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.faults, pytest.mark.keras]
 
 NAME = "killed"
 TWICE = ["seed1: epoch 2/4", "seed2: epoch 3/4"]
