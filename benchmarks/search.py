@@ -35,10 +35,14 @@ from archsearch.training.job import Outcome
 RIVALS = ("tpe", "evolution", "local")
 """The methods that the sampler has to beat."""
 LENGTH = Length(1, 1)
+TAUGHT = 12
+"""Networks of each other table that a prior is learnt from: as a short study has."""
 
 
-def replay(method: str, table: Table, *, seed: int, trials: int) -> list[float]:
-    """Return the regret after each of `trials` trainings, in points."""
+def replay(
+    method: str, table: Table, *, seed: int, trials: int, teachers: Sequence[Table] = ()
+) -> list[float]:
+    """Return the regret after each of `trials` trainings, in points; a prior is learnt from `teachers`."""
     rng = random.Random(seed)
     seen = [rng.choice(values) for values in table.values]
     numbers = {place: number for number, place in enumerate(table.places)}
@@ -50,7 +54,10 @@ def replay(method: str, table: Table, *, seed: int, trials: int) -> list[float]:
         chance = rivals.STARTS.get(method, trials)
         sampler = None
         if chance < trials:
-            sampler = rivals.make(method, table, seed=seed, trials=trials, folder=folder)
+            prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
+            sampler = rivals.make(
+                method, table, seed=seed, trials=trials, folder=folder, prior=prior
+            )
         grid = tables.Grid(table.knobs)
         for decision in range(trials):
             known = Known(decision=decision, trials=tuple(made), seed=seed)
@@ -83,7 +90,11 @@ def measure(options: argparse.Namespace, found: Sequence[Table]) -> None:
         for table in found:
             for method in options.methods:
                 if (method, table.name, seed) not in done:
-                    regret = replay(method, table, seed=seed, trials=options.trials)
+                    teachers = [one for one in found if one.name != table.name]
+                    regret = replay(
+                        method, table, seed=seed, trials=options.trials,
+                        teachers=teachers if method in rivals.LED else (),
+                    )  # fmt: skip
                     row = {"method": method, "table": table.name, "seed": seed, "regret": regret}
                     with options.out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")

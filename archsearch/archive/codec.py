@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, FullTraining, Learnt, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training, of_last_try
 from archsearch.exchange.latency import Latency
@@ -74,6 +74,8 @@ def mark_of(facts: StudyFacts) -> dict[str, Any]:
         mark["recipe"] = values_of(facts.recipe)
     if facts.training is not None:
         mark["training"] = asdict(facts.training)
+    if facts.learnt is not None:
+        mark["learnt"] = asdict(facts.learnt)
     return mark
 
 
@@ -109,6 +111,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
+        learnt=Learnt(**attributes["learnt"]) if "learnt" in attributes else None,
         **changing,
     )
 
