@@ -5,10 +5,11 @@ taken up decides as before. The same command as before asks the same question: t
 the first one learnt from, so that a run repeats itself.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -62,26 +63,42 @@ def learnt_from(
     if settings.network is not None or not settings.prior or not heeds_prior(settings.sampler):
         return None
     found = dict(_of_space(storage, settings))
-    asked = _question(problem.settle(settings))
-    for facts in found.values():
-        if facts.dataset.digest == problem.dataset.digest and _question(facts.settings) == asked:
-            return facts.learnt
-    tasks: dict[str, Sequence[Task]] = {}
-    for name in reversed(found):
-        try:
-            taught = _tasks(StudyStore.open(storage, name), StudyFolder(_home(settings), name))
-        except (ArchsearchError, OSError) as error:
-            tell(f"study {name!r} teaches nothing: {one_line(error)}")
-            continue
-        if taught:
-            tasks[name] = taught
-        if len(tasks) == MOST_STUDIES:
-            break
+    questions = {
+        name: _question(each.settings, each.dataset.digest) for name, each in found.items()
+    }
+    asked = _question(problem.settle(settings), problem.dataset.digest)
+    for name, question in questions.items():
+        if question == asked:
+            return found[name].learnt
+    tasks = dict(_taught(storage, _home(settings), questions, tell=tell))
     prior = learnt([task for those in tasks.values() for task in those])
     if prior is None:
         return None
     counts = {name: sum(len(task.values) for task in those) for name, those in tasks.items()}
     return Learnt(studies=counts, weights=prior.weights)
+
+
+def _taught(
+    storage: "BaseStorage",
+    home: Path,
+    questions: Mapping[str, str],
+    *,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[str, Sequence[Task]]]:
+    """Yield what each study teaches, by its name, the newest first; `questions` has the oldest first."""
+    answered: set[str] = set()
+    for name, question in reversed(list(questions.items())):
+        # What repeats another study has nothing to add, and would bear that one out.
+        if question in answered or len(answered) == MOST_STUDIES:
+            continue
+        try:
+            found = _tasks(StudyStore.open(storage, name), StudyFolder(home, name))
+        except (ArchsearchError, OSError) as error:
+            tell(f"study {name!r} teaches nothing: {one_line(error)}")
+            continue
+        if found:
+            answered.add(question)
+            yield name, found
 
 
 def told(learnt: Learnt | None) -> tuple[str, ...]:
@@ -114,9 +131,10 @@ def _space(home: Path, name: str) -> str | None:
     return gather({}, config=StudyFolder(home, name).settings).space
 
 
-def _question(settings: RunSettings) -> Mapping[str, Any]:
-    """Return the settings that a study's table follows from."""
-    return {k: v for k, v in kept_settings(settings).items() if k not in _ELSEWHERE}
+def _question(settings: RunSettings, images: str) -> str:
+    """Return what a study's table follows from: its settings, and the digest of its images."""
+    asked = {k: v for k, v in kept_settings(settings).items() if k not in _ELSEWHERE}
+    return json.dumps([asked, images], sort_keys=True)
 
 
 def _tasks(store: StudyStore, folder: StudyFolder) -> list[Task]:
