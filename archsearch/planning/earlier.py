@@ -20,7 +20,7 @@ from archsearch.archive.orders import Trial
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, kept_studies
 from archsearch.archive.tally import read_facts
-from archsearch.errors import ArchsearchError, one_line
+from archsearch.errors import ArchsearchError, DamagedError, one_line
 from archsearch.gathering import gather
 from archsearch.ir.codec import from_json
 from archsearch.planning.problem import Problem
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 LEAST_NETWORKS: Final = 8
 """Networks of one budget that teach anything: of fewer, chance decides which feature looks good."""
 MOST_STUDIES: Final = 8
-"""Studies that teach at most, the newest: each of their networks is read, which takes milliseconds."""
+"""Studies that teach at most, the newest: each of their networks takes some milliseconds to read."""
+MOST_NETWORKS: Final = 100
+"""Networks of one budget of a study that are read, the first: a search begins more widely than it ends."""
 _ELSEWHERE: Final = frozenset(
     {"name", "workers", "workers_per_gpu", "backend", "precision", "compile"}
 )
@@ -62,7 +64,7 @@ def learnt_from(
     """
     if settings.network is not None or not settings.prior or not heeds_prior(settings.sampler):
         return None
-    found = dict(_of_space(storage, settings))
+    found = dict(_of_space(storage, settings, tell))
     questions = {
         name: _question(each.settings, each.dataset.digest) for name, each in found.items()
     }
@@ -94,7 +96,7 @@ def _taught(
         try:
             found = _tasks(StudyStore.open(storage, name), StudyFolder(home, name))
         except (ArchsearchError, OSError) as error:
-            tell(f"study {name!r} teaches nothing: {one_line(error)}")
+            tell(_lost(name, error))
             continue
         if found:
             answered.add(question)
@@ -113,17 +115,25 @@ def _home(settings: RunSettings) -> Path:
     return Path(settings.home)
 
 
-def _of_space(storage: "BaseStorage", settings: RunSettings) -> Iterator[tuple[str, StudyFacts]]:
-    """Yield the other searches of the space by name, the oldest first; what can't be read is none."""
+def _of_space(
+    storage: "BaseStorage", settings: RunSettings, tell: Callable[[str], None]
+) -> Iterator[tuple[str, StudyFacts]]:
+    """Yield the other searches of the space by name, the oldest first; those of other versions are none."""
     there = set(study_names(storage)) - {settings.name}
     found = []
     for name in kept_studies(_home(settings)):
         try:
             if name in there and _space(_home(settings), name) == settings.space:
                 found.append((name, read_facts(storage, name)))
+        except DamagedError as error:
+            tell(_lost(name, error))
         except (ArchsearchError, OSError):
             continue
     yield from sorted(found, key=lambda each: (each[1].created, each[0]))
+
+
+def _lost(name: str, error: Exception) -> str:
+    return f"study {name!r} teaches nothing: {one_line(error)}"
 
 
 def _space(home: Path, name: str) -> str | None:
@@ -154,6 +164,7 @@ def _task(trials: Sequence[Trial], folder: StudyFolder) -> Task | None:
     trained = _trained(trials)
     # Of each network its longest training, the last; all are on one scale.
     values = {each.trial: each.accuracy for each in results(trials) if each.trial in trained}
+    values = dict(list(values.items())[:MOST_NETWORKS])
     if len(values) < LEAST_NETWORKS or len(set(values.values())) < 2:
         return None
     rules = tuple(load_rules().values())
