@@ -11,7 +11,7 @@ import pytest
 from archsearch.ir.codec import content_hash, from_json
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("cells", "measure", "trainings", "own_table", "tables", "make_table")
+NAMES = ("cells", "measure", "trainings", "own_table", "tables", "make_table", "teaching")
 
 
 @pytest.fixture
@@ -130,3 +130,25 @@ def test_rows_are_json_of_few_digits(bench, options, trained):
     trainings = [row for row in rows if "of" in row]
     assert trainings[0]["loss"] == [1.235]
     assert all(value for row in rows if "features" in row for value in row["features"].values())
+
+
+def test_what_a_slice_teaches_is_told_by_who_was_left_out(bench):
+    def networks(space, flops, count):
+        for number in range(count):
+            depth = float(number * 7 % count)
+            features = {"depth": depth, "size": float(len(flops))}
+            accuracies = {4: {0: 0.2}, 12: {0: 0.3 + 0.01 * depth}}
+            yield bench.own_table.Network(space, flops, number, {}, features, accuracies)
+
+    keys = [("nin", "3M"), ("nin", "10M"), ("lenet", "3M"), ("lecture", "3M")]
+    found = {key: list(networks(*key, 9)) for key in keys}
+    lines = [line.split(" | ") for line in bench.teaching.table(found)][2:]
+    assert {(line[0].strip("| "), line[2], line[3]) for line in lines} == {
+        ("nin 3M", "the same space, other budgets", "9"),
+        ("nin 3M", "other spaces, this budget", "9"),
+        ("nin 10M", "the same space, other budgets", "9"),
+        ("nin 10M", "other spaces, other budgets", "9"),
+        ("lenet 3M", "other spaces, this budget", "9"),
+        ("lenet 3M", "other spaces, other budgets", "9"),
+    }
+    assert all(line[4].startswith("+1.00 (+1.00 to +1.00)") for line in lines)
