@@ -83,17 +83,17 @@ def trial(number: int, knobs: dict, accuracy: float) -> Trial:
     return Trial(number=number, knobs=knobs, design=design, state="complete", trainings=(training,))
 
 
-def measure(options: argparse.Namespace, found: Sequence[Table]) -> None:
+def measure(options: argparse.Namespace, found: Sequence[Table], teachers: Sequence[Table]) -> None:
     """Replay what is not in the file yet; all methods and tables of a repetition before the next one."""
     done = {(row["method"], row["table"], row["seed"]) for row in kept(options.out)}
     for seed in range(options.repetitions):
         for table in found:
             for method in options.methods:
                 if (method, table.name, seed) not in done:
-                    teachers = [one for one in found if one.name != table.name]
+                    others = [one for one in teachers if one.name != table.name]
                     regret = replay(
                         method, table, seed=seed, trials=options.trials,
-                        teachers=teachers if method in rivals.LED else (),
+                        teachers=others if method in rivals.LED else (),
                     )  # fmt: skip
                     row = {"method": method, "table": table.name, "seed": seed, "regret": regret}
                     with options.out.open("a", encoding="utf-8") as file:
@@ -210,6 +210,9 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="+", default=["cifar100:even"])
     parser.add_argument(
+        "--teachers", nargs="+", help="tables that a prior is learnt from; default: the other ones"
+    )
+    parser.add_argument(
         "--methods", nargs="+", choices=rivals.METHODS, default=list(rivals.METHODS)
     )
     parser.add_argument("--repetitions", type=int, default=20, help="on each table")
@@ -223,7 +226,7 @@ def main() -> None:
     options = parser.parse_args()
     found = tables.chosen(options.tables, options.cache)
     if not options.table:
-        measure(options, found)
+        measure(options, found, tables.chosen(options.teachers or options.tables, options.cache))
     print(f"{machine()}; {versions(('numpy', 'scipy', 'optuna'))}\n")
     print("\n".join(f"{table.name}: {len(table.places)} networks" for table in found) + "\n")
     regrets = collected(options, found)
