@@ -13,7 +13,7 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState
 
-from archsearch.optuna import Sampler
+from archsearch.optuna import Sampler, Task, learnt
 from archsearch.optuna.axes import Axes, Axis
 from archsearch.surrogate.prior import LinearPrior
 
@@ -161,6 +161,20 @@ def test_a_prior_chooses_half_of_the_start():
         study, space = led_study(sign, known=[(0.4, 1.0), (0.5, 1.0)])
         x = study.ask(space).params["x"]
         assert x < 0.05 if sign < 0 else x > 0.95
+
+
+def test_a_prior_is_learnt_from_other_studies():
+    # Another study, of other values at another level: the smaller, the better.
+    sizes = np.linspace(2, 5, 10)
+    prior = learnt([Task([{"size": size} for size in sizes], 7 - sizes)])
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=Sampler(seed=0, features=lambda params: {"size": params["x"]}, prior=prior),
+    )
+    space = {"x": FloatDistribution(0, 1)}
+    for x in (0.4, 0.5):
+        study.add_trial(optuna.create_trial(params={"x": x}, distributions=space, value=1.0))
+    assert study.ask(space).params["x"] < 0.05
 
 
 def test_a_prior_counts_as_far_as_trials_bear_it_out():
