@@ -3,7 +3,7 @@
 Format 5. Earlier ones are read all the same, and a study that goes on is written in format 5. Format 1, of
 version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
 Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe and trainings
-that stalled. Format 4 had one budget a study.
+that stalled. Format 4 had one budget a study and learnt from none.
 """
 
 from collections.abc import Mapping

@@ -210,11 +210,17 @@ class GpSampler:
 
     def _started(self, known: Known, drawn: Sequence[Entry]) -> Sequence[Entry]:
         """Return draws in the order in which a search begins with them."""
-        if self._prior is None or known.decision < self._startup // 2:
+        if self._prior is None or not self._led(known.decision):
             # Each decision has draws of its own at the end, so that none has to be passed over.
             return drawn[::-1]
         expected = self._prior.expected([entry.description.features for entry in drawn])
         return [drawn[number] for number in np.argsort(-expected, kind="stable")]
+
+    def _led(self, decision: int) -> bool:
+        """Whether a prior decides: the second half of the start, and every other one while results wait."""
+        if decision < self._startup:
+            return decision >= self._startup // 2
+        return decision % 2 == 1
 
     def _reading(
         self, entries: Sequence[Entry], tried: Mapping[int, Entry], found: Sequence[Result]

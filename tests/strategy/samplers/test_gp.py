@@ -195,6 +195,20 @@ def test_a_prior_is_asked_before_anything_is_known():
     assert asked["led"] > asked["plain"]
 
 
+def test_where_many_workers_wait_for_results_chance_keeps_its_half():
+    choices = choices_of("lenet")
+    plain, led = GpSampler(choices), GpSampler(replace(choices, prior=MOST_ACTIVATIONS))
+
+    def alike(decision: int) -> bool:
+        known = Known(decision=decision, trials=(), seed=0)
+        return next(plain.propose(known)) == next(led.propose(known))
+
+    assert [alike(decision) for decision in range(8)] == [True, True, False, False] + [
+        True,
+        False,
+    ] * 2
+
+
 @pytest.mark.parametrize("window", [1, 4])
 def test_what_was_made_for_one_decision_changes_no_other(window):
     choices = choices_of("resnext", trials=12)
