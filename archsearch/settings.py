@@ -409,13 +409,20 @@ class RunSettings:
             commands=_RUN,
         ),
     )
+    prior: bool = field(
+        default=True,
+        metadata=setting(
+            "Learn from earlier studies of the space, or don't.", after="sampler", commands=_RUN
+        ),
+    )
+    """Of those in the home, as far as it bears out; of the sampler `gp`."""
     margin: float = field(
         default=0.5,
         metadata=setting(
             "An ablation's effect of so many points counts as none: {default} (default).",
             metavar="POINTS",
             within=(0, 100),
-            after="sampler",
+            after="prior",
             commands=_RUN,
         ),
     )

@@ -1,126 +1,147 @@
 """A table of networks at equal FLOPs, each trained in several lengths: what searches are replayed on.
 
-Candidates of each space are drawn by chance at one budget, its classic first, and trained on PyTorch and one
-thread for each length with a finished schedule of its own; the first few with further seeds, for the noise.
-Every length has its curve. Trainings are kept in a file, a line each, candidates in turn over spaces and
-lengths: wherever it is interrupted, it is a table, and it goes on. Processes share one file (`--part`).
+Candidates of each space are drawn by chance at each budget, the space's classic first, and trained on PyTorch
+and one thread for each length with a finished schedule of its own; some of them with further seeds, for the
+noise. A file holds one table: a line of what all of it shares, then a line for each network and for each
+training. Wherever it is interrupted it is a table, and it goes on: spaces take turns, all trainings of a
+network follow one another. Processes share a file (`--part`).
 
-    python benchmarks/make_table.py --images cifar10_jpeg.npz --out benchmarks/tabular/cifar10_5M.jsonl \
-        --spaces lecture vgg nin --flops 5M --candidates 100 --epochs 4 16 --seeds 3 --repeated 20
-    python benchmarks/make_table.py --out benchmarks/tabular/cifar10_5M.jsonl --table
+    python benchmarks/make_table.py --images cifar10_jpeg.npz --out benchmarks/tabular/cifar10.jsonl
+    python benchmarks/make_table.py --out benchmarks/tabular/cifar10.jsonl --table
 """
 
 import argparse
-import statistics
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from measure import machine, versions
-from trainings import add_options, keep, kept, left, measured, trained
+from own_table import SIZE, Slice, summary
+from trainings import add_options, keep, kept, measured, trained
 
-SIZE = (32, 32, 3)
-
-
-def candidates(space: str, flops: str, count: int) -> list[Any]:
-    """Return the classic of a space and draws by chance, no network twice, `count` in all."""
-    from archsearch.ir.codec import content_hash
-    from archsearch.space.budget import Budget, Request
-    from archsearch.space.registry import find_space
-    from archsearch.space.solve import sample, solve
-
-    found = find_space(space)
-    request = Request(SIZE, 10, Budget.parse(flops, SIZE))
-    chosen = {}
-    classic = solve(found, found.classic_knobs(request), request)
-    for candidate in (classic, *sample(found, request, 20 * count)):
-        chosen.setdefault(content_hash(candidate.graph), candidate)
-        if len(chosen) == count:
-            break
-    return list(chosen.values())
+VAL_EVERY = 2
+"""Epochs from one validation of a curve to the next: each costs a sixth of an epoch and more."""
+LATER = 2
+"""Networks of the first budget for each further one of the second, which costs more and tells less."""
 
 
-def asked_for(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what is to be trained, in its order."""
-    return [
-        {
-            "space": space, "flops": options.flops, "number": number, "epochs": epochs, "seed": seed,
-            "train": options.train,
-        }
+class Place(NamedTuple):
+    """One network of the table: of a space, at a budget, and which of those drawn; 0 is the classic."""
+
+    space: str
+    flops: str
+    number: int
+
+
+def places(options: argparse.Namespace) -> list[Place]:
+    """Return the networks in their order: spaces in turn, the first budget well ahead of the others."""
+    every = [
+        (number * (1 + LATER * (rank > 0)), rank, order, Place(space, flops, number))
         for number in range(options.candidates)
-        for space in options.spaces
-        for epochs in options.epochs
-        for seed in range(options.seeds if number < options.repeated else 1)
-    ]  # fmt: skip
+        for rank, flops in enumerate(options.flops)
+        for order, space in enumerate(options.spaces)
+    ]
+    return [place for *_, place in sorted(every)]
+
+
+def shared(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what all trainings of a table have in common."""
+    from dataclasses import asdict
+
+    from archsearch.recipes.recipe import Recipe
+
+    recipe = json.dumps(asdict(Recipe()), sort_keys=True)
+    return {
+        "images": options.images.stem, "train": options.train, "val": options.val,
+        "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:16], "val_every": VAL_EVERY,
+        "size": list(SIZE), "backend": "torch", "parts": json.loads(recipe),
+    }  # fmt: skip
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Write what the table has in common, or see that it still is what it was."""
+    asked = shared(options)
+    with suppress(FileExistsError), options.out.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(asked) + "\n")
+    there = kept(options.out)[0]
+    changed = [name for name in asked if there.get(name) != asked[name] and name != "parts"]
+    if changed:
+        raise SystemExit(
+            f"{options.out} was made with another {' and '.join(changed)}; give another --out"
+        )
 
 
 def measure(options: argparse.Namespace) -> None:
     """Train what is not in the file yet."""
-    from archsearch.ir.codec import to_json
-
-    drawn = {
-        space: candidates(space, options.flops, options.candidates) for space in options.spaces
-    }
-    for one in left(asked_for(options), options.out, options.part):
-        if one["number"] >= len(drawn[one["space"]]):  # the space has no more
-            continue
-        candidate = drawn[one["space"]][one["number"]]
-        found = trained(
-            to_json(candidate.graph), options.folder, seed=one["seed"],
-            images=options.train * one["epochs"], val_every=1,
-        )  # fmt: skip
-        facts = {
-            "label": candidate.label, "knobs": dict(candidate.knobs), "cost": candidate.cost.flops,
-            "params": candidate.cost.params, "activation_bytes": candidate.cost.activation_bytes,
-        }  # fmt: skip
-        keep(options.out, {**one, **facts, **found})
+    begin(options)
+    part, parts = options.part
+    slices = {(s, f): Slice(s, f) for s in options.spaces for f in options.flops}
+    drawn = {key: one.drawn(options.candidates) for key, one in slices.items()}
+    for place in places(options)[part::parts]:
+        those = drawn[place.space, place.flops]
+        if place.number < len(those):  # the space may have no more
+            _network(options, place, slices[place.space, place.flops], those[place.number])
 
 
-def tau(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return Kendall's rank correlation (τ-b)."""
-    from scipy.stats import kendalltau
+def _network(options: argparse.Namespace, place: Place, own: Slice, candidate: Any) -> None:
+    """Train one network in all lengths and with all seeds that the file lacks."""
+    from archsearch.ir.codec import content_hash, to_json
 
-    return float(kendalltau(one, other).statistic)
+    rows, graph = kept(options.out), content_hash(candidate.graph)[:16]
+    if not any(row.items() >= place._asdict().items() for row in rows):
+        keep(options.out, {**place._asdict(), "graph": graph, **_facts(own, candidate)})
+    done = {(row["of"], row["epochs"], row["seed"]) for row in rows if "of" in row}
+    repeated = place.number % options.repeated == 0
+    for epochs in options.epochs:
+        for seed in range(options.seeds if repeated else 1):
+            if (graph, epochs, seed) not in done:
+                found = trained(
+                    to_json(candidate.graph), options.folder, seed=seed,
+                    images=options.train * epochs, val_every=VAL_EVERY,
+                )  # fmt: skip
+                found.pop("test")
+                keep(options.out, {"of": graph, "epochs": epochs, "seed": seed, **_short(found)})
 
 
-def table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Give the lines of a Markdown table: spread and noise of each length, and its ranking."""
-    found: dict[tuple[str, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[row["space"], row["epochs"]][row["number"]].append(100 * (row["val"] or 0.0))
-    yield "| space | epochs | networks | best | mean | sd | sd of seeds | τ with the longest |"
-    yield "|---" * 8 + "|"
-    for (space, epochs), values in sorted(found.items()):
-        means = {number: statistics.mean(those) for number, those in values.items()}
-        longest = found[space, max(e for s, e in found if s == space)]
-        both = sorted(set(means) & set(longest))
-        noise = [statistics.variance(those) for those in values.values() if len(those) > 1]
-        cells = (
-            space, epochs, len(means), f"{max(means.values()):.1f}",
-            f"{statistics.mean(means.values()):.1f}",
-            f"{statistics.stdev(means.values()):.1f}" if len(means) > 1 else "",
-            f"{statistics.mean(noise) ** 0.5:.1f} ({len(noise)})" if noise else "",
-            f"{tau([means[n] for n in both], [longest[n][0] for n in both]):.2f}" if len(both) > 2 else "",
-        )  # fmt: skip
-        yield f"| {' | '.join(map(str, cells))} |"
+def _facts(own: Slice, candidate: Any) -> dict[str, Any]:
+    """Return what is known of a network before it trains; features that are 0 are left out."""
+    described = own.describe(own.grid.place(candidate.knobs))
+    return {
+        "label": candidate.label, "knobs": dict(candidate.knobs), "cost": candidate.cost.flops,
+        "params": candidate.cost.params,
+        "features": {name: _rounded(x) for name, x in described.features.items() if x},
+    }  # fmt: skip
+
+
+def _short(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training's row with accuracies and losses of four digits."""
+    lists = {name: [_rounded(x) for x in found[name]] for name in ("curve", "loss")}
+    return {**found, "val": None if found["val"] is None else _rounded(found["val"]), **lists}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def main() -> None:
-    """Train, then print the table."""
+    """Train, then print what there is."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add_options(parser)
-    parser.add_argument("--spaces", nargs="+", default=["lecture", "vgg", "nin"])
-    parser.add_argument("--flops", default="5M")
-    parser.add_argument("--candidates", type=int, default=100, help="of each space")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[4, 16], help="lengths")
+    parser.set_defaults(train=2000, val=2500)
+    parser.add_argument("--spaces", nargs="+", default=["lecture", "nin", "lenet", "mobilenet"])
+    parser.add_argument("--flops", nargs="+", default=["3M", "6M"], help="the first most often")
+    parser.add_argument("--candidates", type=int, default=100, help="of each space and budget")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[4, 12], help="lengths")
     parser.add_argument("--seeds", type=int, default=3, help="of the repeated ones")
-    parser.add_argument("--repeated", type=int, default=20, help="candidates with all seeds")
+    parser.add_argument("--repeated", type=int, default=6, help="every how many with all seeds")
     options = parser.parse_args()
     measured(options, measure)
     print(f"{machine()}; {versions(('torch', 'numpy'))}\n")
-    print("\n".join(table(kept(options.out))))
+    print("\n".join(summary(options.out)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ for all.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from archsearch.strategy.samplers.grid import Place
 from archsearch.strategy.samplers.known_tpe import KnownTpe
 from archsearch.strategy.samplers.local_search import LocalSampler
 from archsearch.strategy.samplers.tpe import TpeSampler
+from archsearch.surrogate.prior import LinearPrior, Task, learnt
 
 STARTS = {
     "tpe": 10,
@@ -31,6 +33,8 @@ STARTS = {
     "local": 4,
     "gp": 4,
     "gp-knobs": 4,
+    "gp-prior": 2,
+    "gp-wrong": 2,
     "optuna-gp": 10,
     "smac": 10,
 }
@@ -155,24 +159,62 @@ class Smac:
         yield dict(self._smac.ask().config)
 
 
-METHODS = ("random", "tpe", "evolution", "local", "gp", "gp-knobs", "optuna-gp", "smac")
-"""`gp-knobs` is our sampler without features."""
+METHODS = (
+    "random", "tpe", "evolution", "local", "gp", "gp-knobs", "gp-prior", "gp-wrong", "optuna-gp",
+    "smac",
+)  # fmt: skip
+"""`gp-knobs` is our sampler without features, `gp-prior` with what the other tables teach, `gp-wrong` with
+the opposite of it."""
+
+LED = ("gp-prior", "gp-wrong")
+"""Those that a prior leads."""
 
 
-def make(method: str, table: Table, *, seed: int, trials: int, folder: str) -> Sampler:
-    """Return a method for one replay."""
+def make(
+    method: str,
+    table: Table,
+    *,
+    seed: int,
+    trials: int,
+    folder: str,
+    prior: LinearPrior | None = None,
+) -> Sampler:
+    """Return a method for one replay; `prior` is what other tables teach."""
     grid = MembersGrid(table)
     choices = Choices(knobs=table.knobs, solve=_unsolved, trials=trials, seed=seed, val_images=None)
+    described = MembersDescriber(table)
+
+    def ours(prior: LinearPrior | None = None) -> Sampler:
+        return GpSampler(choices, grid=grid, describer=described, prior=prior)
+
     makers: dict[str, Callable[[], Sampler]] = {
         "tpe": lambda: MembersTpe(choices, table, grid),
         "evolution": lambda: EvolutionSampler(choices, grid=grid),
         "local": lambda: LocalSampler(choices, grid=grid),
-        "gp": lambda: GpSampler(choices, grid=grid, describer=MembersDescriber(table)),
+        "gp": ours,
+        "gp-prior": lambda: ours(prior),
+        "gp-wrong": lambda: ours(opposite(prior)),
         "gp-knobs": lambda: GpSampler(choices, grid=grid, describer=MembersDescriber(bare(table))),
         "optuna-gp": lambda: OptunaGp(table, grid, seed),
         "smac": lambda: Smac(table, grid, seed, trials, folder),
     }
     return makers[method]()
+
+
+def taught(tables: Sequence[Table], *, networks: int, seed: int) -> LinearPrior | None:
+    """Return what some networks of each table teach, drawn by chance, one training of each."""
+    rng = Random(seed)
+    tasks = []
+    for table in tables:
+        which = rng.sample(range(len(table.places)), min(networks, len(table.places)))
+        values = np.array([rng.choice(table.values[number]) for number in which])
+        tasks.append(Task([table.described[table.places[n]].features for n in which], values))
+    return learnt(tasks)
+
+
+def opposite(prior: LinearPrior | None) -> LinearPrior | None:
+    """Return a prior that expects most of what the given one expects least."""
+    return None if prior is None else LinearPrior({n: -w for n, w in prior.weights.items()})
 
 
 def bare(table: Table) -> Table:

@@ -35,10 +35,14 @@ from archsearch.training.job import Outcome
 RIVALS = ("tpe", "evolution", "local")
 """The methods that the sampler has to beat."""
 LENGTH = Length(1, 1)
+TAUGHT = 12
+"""Networks of each other table that a prior is learnt from: as a short study has."""
 
 
-def replay(method: str, table: Table, *, seed: int, trials: int) -> list[float]:
-    """Return the regret after each of `trials` trainings, in points."""
+def replay(
+    method: str, table: Table, *, seed: int, trials: int, teachers: Sequence[Table] = ()
+) -> list[float]:
+    """Return the regret after each of `trials` trainings, in points; a prior is learnt from `teachers`."""
     rng = random.Random(seed)
     seen = [rng.choice(values) for values in table.values]
     numbers = {place: number for number, place in enumerate(table.places)}
@@ -50,7 +54,10 @@ def replay(method: str, table: Table, *, seed: int, trials: int) -> list[float]:
         chance = rivals.STARTS.get(method, trials)
         sampler = None
         if chance < trials:
-            sampler = rivals.make(method, table, seed=seed, trials=trials, folder=folder)
+            prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
+            sampler = rivals.make(
+                method, table, seed=seed, trials=trials, folder=folder, prior=prior
+            )
         grid = tables.Grid(table.knobs)
         for decision in range(trials):
             known = Known(decision=decision, trials=tuple(made), seed=seed)
@@ -76,14 +83,18 @@ def trial(number: int, knobs: dict, accuracy: float) -> Trial:
     return Trial(number=number, knobs=knobs, design=design, state="complete", trainings=(training,))
 
 
-def measure(options: argparse.Namespace, found: Sequence[Table]) -> None:
+def measure(options: argparse.Namespace, found: Sequence[Table], teachers: Sequence[Table]) -> None:
     """Replay what is not in the file yet; all methods and tables of a repetition before the next one."""
     done = {(row["method"], row["table"], row["seed"]) for row in kept(options.out)}
     for seed in range(options.repetitions):
         for table in found:
             for method in options.methods:
                 if (method, table.name, seed) not in done:
-                    regret = replay(method, table, seed=seed, trials=options.trials)
+                    others = [one for one in teachers if one.name != table.name]
+                    regret = replay(
+                        method, table, seed=seed, trials=options.trials,
+                        teachers=others if method in rivals.LED else (),
+                    )  # fmt: skip
                     row = {"method": method, "table": table.name, "seed": seed, "regret": regret}
                     with options.out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
@@ -199,6 +210,9 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="+", default=["cifar100:even"])
     parser.add_argument(
+        "--teachers", nargs="+", help="tables that a prior is learnt from; default: the other ones"
+    )
+    parser.add_argument(
         "--methods", nargs="+", choices=rivals.METHODS, default=list(rivals.METHODS)
     )
     parser.add_argument("--repetitions", type=int, default=20, help="on each table")
@@ -212,7 +226,7 @@ def main() -> None:
     options = parser.parse_args()
     found = tables.chosen(options.tables, options.cache)
     if not options.table:
-        measure(options, found)
+        measure(options, found, tables.chosen(options.teachers or options.tables, options.cache))
     print(f"{machine()}; {versions(('numpy', 'scipy', 'optuna'))}\n")
     print("\n".join(f"{table.name}: {len(table.places)} networks" for table in found) + "\n")
     regrets = collected(options, found)

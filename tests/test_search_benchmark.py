@@ -76,6 +76,23 @@ def test_all_methods_begin_alike_and_ours_is_sooner_there(bench):
     assert regrets["gp"].sum() < regrets["random"].sum()
 
 
+def test_a_right_prior_is_sooner_there_and_one_of_the_wrong_sign_is_found_out(bench):
+    table = made_up(bench.tables)
+    regrets = {
+        method: np.mean(
+            [
+                bench.search.replay(method, table, seed=s, trials=20, teachers=[table])
+                for s in range(4)
+            ],
+            axis=0,
+        )
+        for method in ("gp", "gp-prior", "gp-wrong")
+    }
+    assert regrets["gp-prior"][3] < regrets["gp"][3]  # the start: half of it is the prior's
+    assert regrets["gp-prior"].sum() < regrets["gp"].sum()
+    assert regrets["gp-wrong"][-1] <= regrets["gp"][-1] + 1
+
+
 def test_changes_stay_within_the_table(bench):
     table, rng = made_up(bench.tables), random.Random(0)
     grid = bench.tables.MembersGrid(table)

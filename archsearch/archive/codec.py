@@ -3,7 +3,7 @@
 Format 5. Earlier ones are read all the same, and a study that goes on is written in format 5. Format 1, of
 version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
 Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe and trainings
-that stalled. Format 4 had one budget a study.
+that stalled. Format 4 had one budget a study and learnt from none.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, FullTraining, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, FullTraining, Learnt, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training, of_last_try
 from archsearch.exchange.latency import Latency
@@ -74,6 +74,8 @@ def mark_of(facts: StudyFacts) -> dict[str, Any]:
         mark["recipe"] = values_of(facts.recipe)
     if facts.training is not None:
         mark["training"] = asdict(facts.training)
+    if facts.learnt is not None:
+        mark["learnt"] = asdict(facts.learnt)
     return mark
 
 
@@ -109,6 +111,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         training=_training(attributes.get("training")),
+        learnt=Learnt(**attributes["learnt"]) if "learnt" in attributes else None,
         **changing,
     )
 

@@ -51,6 +51,19 @@ class FullTraining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a study learnt from earlier ones as it began; what becomes of those changes nothing of it.
+
+    Attributes:
+        studies: how many networks of each, by its name, the newest first.
+        weights: what a unit of each feature is worth, by its name, in standard deviations of accuracy.
+    """
+
+    studies: Mapping[str, int]
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoreTime:
     """A bound on time that a study was given later, and the seconds it had taken until then."""
 
@@ -68,6 +81,7 @@ class StudyFacts:
         recipe: all of it, as it was asked for, whatever its name comes to mean; None: an earlier version
             did not keep it.
         training: of a full training, which searches nothing; None: it is a search.
+        learnt: from earlier studies; None: nothing.
         published: networks that are trained as they are: a search's published baselines, the one of a full
             training; None: not known yet.
         status: of the last process that drove it.
@@ -86,6 +100,7 @@ class StudyFacts:
     created: str = ""
     recipe: Recipe | None = None
     training: FullTraining | None = None
+    learnt: Learnt | None = None
     published: tuple[Design, ...] | None = None
     status: StudyStatus = "running"
     wall_s: float = 0.0

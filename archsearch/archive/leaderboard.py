@@ -133,6 +133,7 @@ class StudyResult:
         untold: whether the tracker may lack something of it.
         recipe: with which it trains, all of it; None: an earlier version did not keep it.
         training: of a full training, where its network is from; None: it is a search.
+        learnt_from: how many networks of each earlier study it learnt from, by the study's name.
         trained: the full training of its winner that `train_winner` asked for; None: it has not begun.
     """
 
@@ -156,6 +157,7 @@ class StudyResult:
     untold: bool = False
     recipe: Recipe | None = None
     training: FullTraining | None = None
+    learnt_from: Mapping[str, int] = field(default_factory=dict)
     trained: "StudyResult | None" = None
 
     @property
@@ -262,6 +264,7 @@ def read_result(store: StudyStore) -> StudyResult:
         untold=facts.untold,
         recipe=facts.recipe,
         training=facts.training,
+        learnt_from={} if facts.learnt is None else facts.learnt.studies,
     )
 
 

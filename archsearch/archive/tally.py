@@ -72,6 +72,19 @@ def read_tally(storage: "BaseStorage", name: str) -> Tally:
     return Tally(facts=facts, done=done, best_val=best)
 
 
+def read_facts(storage: "BaseStorage", name: str) -> StudyFacts:
+    """Return what a study says of itself; none of its trials is read.
+
+    Raises:
+        UserError: there is no such study, or this version does not read it.
+        DamagedError: it can't be read.
+    """
+    with troubles():
+        kept = read_attributes(storage, find_study(storage, name), name)
+    with readable(name, "attributes"):
+        return codec.facts_of(kept)
+
+
 def _best_mean(finals: Mapping[str, Outcome]) -> float | None:
     """Return the best mean accuracy of a network's retrainings; None where none came to its end.
 

@@ -5,23 +5,22 @@ the search (`surrogate/model.py`).
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from archsearch.optuna.axes import Axes
+from archsearch.optuna.trial_values import Result, results_of
 from archsearch.surrogate.algebra import Floats, one_thread
-from archsearch.surrogate.cut_short import carried_on
 from archsearch.surrogate.fitting import Hyperpriors
 from archsearch.surrogate.kernel import Columns, Points
 from archsearch.surrogate.model import Model, Observations, model_of
-from archsearch.surrogate.prior import Prior
+from archsearch.surrogate.prior import Prior, Weighed, weighed
 from archsearch.surrogate.targets import Scale
 
 Features: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, float] | None]
@@ -60,8 +59,9 @@ class Sampler(BaseSampler):
     Args:
         seed: of all that is random; None: another one each time.
         features: what is known of a setting before it is tried.
-        prior: what is expected by features, before anything is known.
-        n_startup: trials by chance before the model proposes.
+        prior: what is expected by features before anything is known; later it counts as far as trials bear
+            it out.
+        n_startup: trials before the model proposes: by chance, or half of them as the prior has it.
     """
 
     def __init__(
@@ -113,9 +113,7 @@ class Sampler(BaseSampler):
         if not search_space:
             return {}
         trials = study.get_trials(deepcopy=False)
-        results = _results(trials, study.direction)
-        if not results or len(results) < self._startup:
-            return {}
+        results = results_of(trials, study.direction)
         running = [
             setting
             for other in trials
@@ -123,15 +121,35 @@ class Sampler(BaseSampler):
             if (setting := _setting(other)) and search_space.keys() & setting.keys()
         ]
         rng = np.random.default_rng([self._seed, trial.number])
-        with one_thread():
-            proposed = self._proposed(search_space, results, running, rng)
-        _keep(study, trial, proposed)
+        if not results or len(results) < self._startup:
+            proposed = self._started(search_space, results, rng)
+        else:
+            with one_thread():
+                proposed = self._proposed(search_space, results, running, rng)
+        if proposed:
+            _keep(study, trial, proposed)
         return proposed
+
+    def _started(
+        self,
+        space: Mapping[str, BaseDistribution],
+        results: Sequence[Result],
+        rng: np.random.Generator,
+    ) -> dict[str, Any]:
+        """Return the draw of which the prior expects most; nothing where chance is to decide."""
+        if self._prior is None or 2 * len(results) < self._startup:
+            return {}
+        axes = Axes(space, [result.params for result in results])
+        drawn = self._rows(axes, [axes.drawn(rng) for _ in range(self._count(_DRAWN))])
+        if not drawn:
+            return {}
+        expected = self._prior.expected([row.features for row in drawn])
+        return axes.whole(drawn[int(np.argmax(expected))].numbers)
 
     def _proposed(
         self,
         space: Mapping[str, BaseDistribution],
-        results: Sequence["_Result"],
+        results: Sequence[Result],
         running: Sequence[Mapping[str, Any]],
         rng: np.random.Generator,
     ) -> dict[str, Any]:
@@ -140,9 +158,13 @@ class Sampler(BaseSampler):
         drawn = self._rows(axes, [axes.drawn(rng) for _ in range(self._count(_DRAWN))])
         if not told or not drawn:
             return axes.whole(axes.drawn(rng))
-        reading = _Reading(axes, [*(row for _, row in told), *drawn], self._prior)
         values = np.array([result.value for result, _ in told])
         scale = Scale(values)
+        prior = None
+        if self._prior is not None:
+            features = [row.features for _, row in told]
+            prior = weighed(self._prior, features, scale.standardized(values))
+        reading = _Reading(axes, [*(row for _, row in told), *drawn], prior)
         noise = _NOISE + np.array([result.variance for result, _ in told]) / scale.unit**2
         points = reading.points([row for _, row in told])
         evidence = Observations(points, scale.standardized(values), noise)
@@ -199,7 +221,7 @@ class Sampler(BaseSampler):
 class _Reading:
     """Reads rows as points; features are in standard deviations of those it is made of."""
 
-    def __init__(self, axes: Axes, rows: Sequence[_Row], prior: Prior | None) -> None:
+    def __init__(self, axes: Axes, rows: Sequence[_Row], prior: Weighed | None) -> None:
         self._prior = prior
         self._names = tuple(dict.fromkeys(name for row in rows for name in row.features))
         features = self._features(rows)
@@ -232,51 +254,6 @@ class _Reading:
             return points
         means, variances = self._prior.predict([row.features for row in rows])
         return Points(points.rows, points.lengths, means, variances)
-
-
-# --- what trials say ------------------------------------------------------------------------------
-
-
-class _Result(NamedTuple):
-    """What a trial came to, the more the better, and the variance of a guess at it."""
-
-    params: Mapping[str, Any]
-    value: float
-    variance: float = 0.0
-
-
-def _results(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[_Result]:
-    sign = -1.0 if direction is StudyDirection.MINIMIZE else 1.0
-    complete = [
-        t for t in trials if t.state is TrialState.COMPLETE and not math.isnan(t.value or 0.0)
-    ]
-    finite = [sign * t.value for t in complete if t.value is not None and math.isfinite(t.value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    found = []
-    for trial in complete:
-        assert trial.value is not None
-        value = min(high, max(low, sign * trial.value))
-        breaks = any(excess > 0 for excess in trial.constraints.values())
-        found.append(_Result(trial.params, low if breaks else value))
-    for trial in trials:
-        if trial.state is TrialState.PRUNED and (cut := _cut_short(trial, complete, sign)):
-            found.append(_Result(trial.params, *cut))
-    return found
-
-
-def _cut_short(
-    trial: FrozenTrial, complete: Sequence[FrozenTrial], sign: float
-) -> tuple[float, float] | None:
-    """Return what a pruned trial would have come to, and the variance of that guess."""
-    if not trial.intermediate_values:
-        return None
-    step, value = max(trial.intermediate_values.items())
-    there = [t for t in complete if math.isfinite(t.intermediate_values.get(step, math.nan))]
-    ends = [sign * t.value for t in there if t.value is not None]
-    then = [sign * t.intermediate_values[step] for t in there]
-    if not (math.isfinite(value) and all(map(math.isfinite, ends))):
-        return None
-    return carried_on(sign * value, then, ends)
 
 
 def _keep(study: Study, trial: FrozenTrial, params: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from archsearch.plugins import find
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import Knob, Knobs, KnobValue
 from archsearch.space.solve import Candidate
+from archsearch.surrogate.prior import Prior
 
 GROUP: Final = "archsearch.samplers"
 
@@ -39,6 +40,7 @@ class Choices:
         slices: the choices of each slice, the smallest first, where there are several; `knobs` have the
             values of all then.
         taken: content hashes of networks that are trained besides, which are no candidates.
+        prior: what earlier studies teach; None: nothing.
     """
 
     knobs: tuple[Knob, ...]
@@ -53,6 +55,7 @@ class Choices:
     budget: int | None = None
     slices: "tuple[Choices, ...]" = ()
     taken: frozenset[str] = frozenset()
+    prior: Prior | None = None
 
     @property
     def startup(self) -> int:
@@ -165,6 +168,11 @@ class Sequential(Protocol):
 
 
 SamplerFactory: TypeAlias = Callable[[Choices], Sampler]
+
+
+def heeds_prior(name: str) -> bool:
+    """Whether the sampler of that name goes by `Choices.prior`: its class has a true `heeds_prior` then."""
+    return bool(getattr(find_sampler(name), "heeds_prior", False))
 
 
 def find_sampler(name: str) -> SamplerFactory:

@@ -35,6 +35,7 @@ from archsearch.study.finalists import (
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.loop import Loop
 from archsearch.study.recorder import StudyRecorder
+from archsearch.surrogate.prior import LinearPrior
 from archsearch.units import parse_latency
 
 
@@ -149,6 +150,8 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
     """Return what the search of a study chooses from, in all slices together where there are several."""
     requests = problem.requests
     classics = [design for design in store.facts.baselines if design.origin == "matched"]
+    earlier = store.facts.learnt
+    prior = None if earlier is None else LinearPrior(earlier.weights)
 
     def of_slice(request: Request) -> Choices:
         return Choices(
@@ -163,6 +166,7 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
             margin=store.facts.settings.margin,
             guessing=store.facts.dataset.common_share or 0.0,
             taken=frozenset(design.graph for design in classics),
+            prior=prior,
         )
 
     largest = of_slice(requests[-1])

@@ -156,7 +156,7 @@ class _Run:
         url = self._settings.storage or default_url(self._home)
         patience = self._services.patience(
             stopped=lambda: self._interrupts.requested,
-            tell=lambda text: self._emit(Notice(text=text)),
+            tell=self._notify,
         )
         with self._interrupts, opened(url, patience=patience) as storage:
             settings = opening.named(self._settings, study_names(storage), base=problem.usual_name)
@@ -202,7 +202,8 @@ class _Run:
             folder.write_settings(settings)
         if self._store is not None and self._more_time:
             opening.give_more_time(self._store, settings)
-        self._emit(opening.started(settings, self._store, folder, problem))
+        learnt = opening.learnt(storage, self._store, settings, problem, tell=self._notify)
+        self._emit(opening.started(settings, self._store, folder, problem, learnt))
         with calibrated(
             problem, folder, self._services, self._interrupts, self._emit,
             began=self._clock.began_s, store=self._store,
@@ -210,7 +211,7 @@ class _Run:
             settings = found.problem.settle(settings)
             bounds = bounds_of(settings, found.forecast, self._store, self._clock)
             if self._store is None:
-                self._store = opening.create(storage, settings, folder, found.problem)
+                self._store = opening.create(storage, settings, folder, found.problem, learnt)
             result = Session(
                 settings=settings,
                 store=self._store,
@@ -224,6 +225,9 @@ class _Run:
             ).run()
         self._emit(StudyEnded(result=result))
         return result
+
+    def _notify(self, text: str) -> None:
+        self._emit(Notice(text=text))
 
     def _leave_no_study(
         self, storage: "BaseStorage", folder: StudyFolder, error: BaseException

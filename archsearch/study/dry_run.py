@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from archsearch.archive.databases import default_url, missing, opened
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.engines.engine import Engine
 from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated, Calibration
+from archsearch.planning.earlier import learnt_from, told
 from archsearch.planning.forecast import Forecast
 from archsearch.planning.full_training import pose_training
 from archsearch.planning.going_on import Kept
@@ -58,7 +60,18 @@ def plan(
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
-    return replace(found, notes=(*problem.notes, *found.notes))
+    return replace(found, notes=(*problem.notes, *_learns(settings, problem), *found.notes))
+
+
+def _learns(settings: RunSettings, problem: Problem) -> tuple[str, ...]:
+    """Return from which studies a run would learn; of those that can't be read a line, too."""
+    url = settings.storage or default_url(Path(settings.home))
+    if missing(url):
+        return ()
+    said: list[str] = []
+    with opened(url) as storage:
+        learnt = learnt_from(storage, settings, problem, tell=said.append)
+    return (*said, *told(learnt))
 
 
 def posed(

@@ -1,5 +1,6 @@
 """Which study a run is: its name, the one that is there already, or a new one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from archsearch.archive.databases import (
     study_names,
 )
 from archsearch.archive.design import Design
-from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, Learnt, MoreTime, StudyFacts
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
 from archsearch.commands import command
@@ -26,6 +27,7 @@ from archsearch.errors import DamagedError, UserError
 from archsearch.exchange.network_files import is_stored
 from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
+from archsearch.planning.earlier import learnt_from, told
 from archsearch.planning.full_training import TrainingProblem
 from archsearch.planning.going_on import Kept
 from archsearch.planning.problem import Problem
@@ -167,8 +169,26 @@ def check_not_emptied(folder: StudyFolder, storage: str | None) -> None:
         )
 
 
+def learnt(
+    storage: Any,
+    store: StudyStore | None,
+    settings: RunSettings,
+    problem: Problem,
+    *,
+    tell: Callable[[str], None],
+) -> Learnt | None:
+    """Return what a study learnt from earlier ones as it began; a new one, what it learns from them now."""
+    if store is not None:
+        return store.facts.learnt
+    return learnt_from(storage, settings, problem, tell=tell)
+
+
 def create(
-    storage: Any, settings: RunSettings, folder: StudyFolder, problem: Problem
+    storage: Any,
+    settings: RunSettings,
+    folder: StudyFolder,
+    problem: Problem,
+    learnt: Learnt | None,
 ) -> StudyStore:
     """Make a study in the storage and its folder's run.toml; return it."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -177,6 +197,7 @@ def create(
         dataset=dataset_facts(problem.dataset),
         created=created,
         recipe=problem.asked,
+        learnt=learnt,
     )
     if isinstance(problem, TrainingProblem):
         facts = replace(facts, training=problem.subject.training)
@@ -224,6 +245,7 @@ def started(
     store: StudyStore | None,
     folder: StudyFolder,
     problem: Problem,
+    learnt: Learnt | None,
 ) -> StudyStarted:
     """Return what is told of a study as it begins or goes on."""
     if store is not None:  # as it began, but for where things are
@@ -239,7 +261,7 @@ def started(
         classes=len(problem.dataset.classes),
         images={name: len(problem.dataset.split(name)) for name in SPLITS},
         done=0 if store is None else sum(trial.tried for trial in store.trials),
-        notes=problem.notes,
+        notes=(*problem.notes, *told(learnt)),
     )
 
 

@@ -49,7 +49,15 @@ COMPARED_FLAGS = [
     "--data", "--input", "--trials", "--epochs", "--max-time", "--search-flops", "--recipe",
     "--workers", "--name", "--set", "--seed", "--pairs", "--margin",
 ]  # fmt: skip
-SWITCHES = ["--prune", "--no-export", "--strict", "--class-weights", "--quiet", "--json"]
+SWITCHES = [
+    "--prune",
+    "--no-prior",
+    "--no-export",
+    "--strict",
+    "--class-weights",
+    "--quiet",
+    "--json",
+]
 
 
 MORE = int(os.environ.get("FUZZ_TIMES", "1"))

@@ -28,6 +28,7 @@ NEW = [
     "--fidelity",
     "--train-winner",
     "--margin",
+    "--prior",
 ]
 OWN = {name: s for name, s in SETTINGS.items() if "run" in s.declared.commands}
 

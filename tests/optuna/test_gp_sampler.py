@@ -13,8 +13,9 @@ from optuna.testing.pytest_samplers import (
 )
 from optuna.trial import TrialState
 
-from archsearch.optuna import Sampler
+from archsearch.optuna import Sampler, Task, learnt
 from archsearch.optuna.axes import Axes, Axis
+from archsearch.surrogate.prior import LinearPrior
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -143,19 +144,48 @@ def test_a_failed_trial_and_infinite_values_do_no_harm():
     assert 0 <= study.ask(space).params["x"] <= 1
 
 
-class PreferSmall:
-    def predict(self, features):
-        size = np.array([each["size"] for each in features])
-        return -(size - 0.5) * 3, np.full(len(size), 0.1)
-
-
-def test_a_prior_leads_where_little_is_known():
+def led_study(sign, *, known):
+    """A study whose prior prefers small or large x, and what has been tried."""
     space = {"x": FloatDistribution(0, 1)}
-    sampler = Sampler(seed=0, features=lambda params: {"size": params["x"]}, prior=PreferSmall())
+    sampler = Sampler(
+        seed=0, features=lambda params: {"size": params["x"]}, prior=LinearPrior({"size": sign})
+    )
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for x in (0.4, 0.5, 0.6, 0.55):
+    for x, value in known:
+        study.add_trial(optuna.create_trial(params={"x": x}, distributions=space, value=value))
+    return study, space
+
+
+def test_a_prior_chooses_half_of_the_start():
+    for sign in (-1.0, 1.0):
+        study, space = led_study(sign, known=[(0.4, 1.0), (0.5, 1.0)])
+        x = study.ask(space).params["x"]
+        assert x < 0.05 if sign < 0 else x > 0.95
+
+
+def test_a_prior_is_learnt_from_other_studies():
+    # Another study, of other values at another level: the smaller, the better.
+    sizes = np.linspace(2, 5, 10)
+    prior = learnt([Task([{"size": size} for size in sizes], 7 - sizes)])
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=Sampler(seed=0, features=lambda params: {"size": params["x"]}, prior=prior),
+    )
+    space = {"x": FloatDistribution(0, 1)}
+    for x in (0.4, 0.5):
         study.add_trial(optuna.create_trial(params={"x": x}, distributions=space, value=1.0))
-    assert study.ask(space).params["x"] < 0.3
+    assert study.ask(space).params["x"] < 0.05
+
+
+def test_a_prior_counts_as_far_as_trials_bear_it_out():
+    # Six trials of which the smaller are the better; then the other end is as far from all of them.
+    known = [(0.4 + 0.04 * i, 1.0 - 0.1 * i) for i in range(6)]
+    asked = {}
+    for sign in (-1.0, 1.0):
+        study, space = led_study(sign, known=known)
+        asked[sign] = study.ask(space).params["x"]
+    assert asked[-1.0] < 0.4
+    assert asked[1.0] < 0.4  # it is wrong, and does not lead away
 
 
 @pytest.mark.parametrize(

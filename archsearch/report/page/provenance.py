@@ -12,7 +12,7 @@ from archsearch.recipes.kept import values_of
 from archsearch.recipes.named import written
 from archsearch.report.page.chart import Block, Listing, Numbers, Passage, Section, cells
 from archsearch.settings import PART, SETTINGS, RunSettings
-from archsearch.units import format_size
+from archsearch.units import counted, format_size
 
 _PACKAGES: Final = (
     "archsearch",
@@ -28,12 +28,16 @@ _PACKAGES: Final = (
 
 def provenance(result: StudyResult) -> Section:
     """Return the part that says how to come to the same figures."""
+    where = ", in the home that has it" if result.learnt_from else ""
     blocks: list[Block] = [
-        Passage(lines=("The command that repeats it:",)),
+        Passage(lines=(f"The command that repeats it{where}:",)),
         Listing(text=repeating(result.settings)),
         _pairs("Settings", kept_settings(result.settings)),
         _pairs("Data", _data(result)),
     ]
+    if result.learnt_from:
+        networks = {name: counted(n, "network") for name, n in result.learnt_from.items()}
+        blocks.append(_pairs("Earlier studies that it learnt from", networks))
     if result.recipe is not None:
         values = values_of(result.recipe)
         parts = {n: written(tuple(v) if isinstance(v, list) else v) for n, v in values.items()}

@@ -58,13 +58,14 @@ class Describer:
         except UserError:
             return None
         graph = candidate.graph
-        found = {**features(graph), **findings(graph, self._rules)}
+        found = described(graph, self._rules)
         if self._flops:
             found["log_flops"] = log2(candidate.cost.flops)
         return Description(content_hash(graph), found)
 
 
-def findings(graph: Graph, rules: tuple[Rule, ...]) -> Mapping[str, float]:
-    """Return how often a network departs from each rule."""
+def described(graph: Graph, rules: tuple[Rule, ...]) -> dict[str, float]:
+    """Return a network's features, and how often it departs from each rule."""
     found = Counter(finding.rule for finding in audit(graph, rules))
-    return {f"departs from {rule.name}": float(found[rule.name]) for rule in rules}
+    departures = {f"departs from {rule.name}": float(found[rule.name]) for rule in rules}
+    return {**features(graph), **departures}

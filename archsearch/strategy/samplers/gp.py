@@ -22,7 +22,7 @@ from archsearch.strategy.samplers.reading import Entry, Reading
 from archsearch.surrogate.algebra import one_thread
 from archsearch.surrogate.fitting import Hyperpriors
 from archsearch.surrogate.model import Model, Observations, model_of
-from archsearch.surrogate.prior import Prior
+from archsearch.surrogate.prior import Prior, weighed
 from archsearch.surrogate.targets import Scale
 
 STARTUP: Final = 4
@@ -66,8 +66,10 @@ class GpSampler:
         choices: what is chosen from.
         grid: of the knobs; another one than all their settings where not all may be tried.
         describer: of their settings; another one where networks are known without being solved for.
-        prior: what is expected of networks beforehand.
+        prior: what is expected of networks beforehand; None: what the choices have of it.
     """
+
+    heeds_prior: Final = True
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class GpSampler:
         self._describer = describer or Describer(self._grid, choices.solve)
         self._classic = None if choices.classic is None else self._grid.place(choices.classic)
         self._val_images = choices.val_images
-        self._prior = prior
+        self._prior = prior or choices.prior
         self._startup = STARTUP
         self._describers = {
             slice.budget: Describer(self._grid, slice.solve, flops=True) for slice in choices.slices
@@ -99,12 +101,12 @@ class GpSampler:
         drawn = self._new(self._drawn(known), tried.values())
         if not drawn:
             return
-        reading = Reading(self._grid, [*tried.values(), *drawn], self._prior)
         found = [result for result in self._results(known) if result.trial in tried]
         ordered: Sequence[Entry]
         if known.decision < self._startup or len(found) < LEAST_KNOWN:
-            ordered = self._started(known, reading, drawn)
+            ordered = self._started(known, drawn)
         else:
+            reading = self._reading([*tried.values(), *drawn], tried, found)
             with one_thread():
                 ordered = self._modelled(known, reading, drawn, tried, found)
         for entry in ordered[:PROPOSALS]:
@@ -116,7 +118,7 @@ class GpSampler:
         found = [result for result in self._results(known) if result.trial in tried]
         if len(found) < LEAST_KNOWN:
             return {}
-        reading = Reading(self._grid, list(tried.values()), self._prior)
+        reading = self._reading(list(tried.values()), tried, found)
         numbers = sorted({result.trial for result in found})
         with one_thread():
             model = self._model(reading, tried, found)
@@ -139,7 +141,7 @@ class GpSampler:
         peers = [tried[result.trial].place for result in best]
         settings = self._grid.one_by_one(peers)
         made = {place: self._entry(place) for places in settings.values() for place in places}
-        reading = Reading(self._grid, [*tried.values(), *filter(None, made.values())], self._prior)
+        reading = self._reading([*tried.values(), *filter(None, made.values())], tried, found)
         expected: dict[str, list[Expected]] = {}
         with one_thread():
             model = self._model(reading, tried, found)
@@ -206,13 +208,30 @@ class GpSampler:
 
     # --- what is best -------------------------------------------------------------------------------
 
-    def _started(self, known: Known, reading: Reading, drawn: Sequence[Entry]) -> Sequence[Entry]:
+    def _started(self, known: Known, drawn: Sequence[Entry]) -> Sequence[Entry]:
         """Return draws in the order in which a search begins with them."""
-        if self._prior is None or known.decision < self._startup // 2:
+        if self._prior is None or not self._led(known.decision):
             # Each decision has draws of its own at the end, so that none has to be passed over.
             return drawn[::-1]
-        order = np.argsort(-reading.points(drawn).means, kind="stable")
-        return [drawn[number] for number in order]
+        expected = self._prior.expected([entry.description.features for entry in drawn])
+        return [drawn[number] for number in np.argsort(-expected, kind="stable")]
+
+    def _led(self, decision: int) -> bool:
+        """Whether a prior decides: the second half of the start, and every other one while results wait."""
+        if decision < self._startup:
+            return decision >= self._startup // 2
+        return decision % 2 == 1
+
+    def _reading(
+        self, entries: Sequence[Entry], tried: Mapping[int, Entry], found: Sequence[Result]
+    ) -> Reading:
+        """Return what reads entries; a prior counts as far as the results bear it out."""
+        if self._prior is None:
+            return Reading(self._grid, entries)
+        values = np.array([result.accuracy for result in found])
+        features = [tried[result.trial].description.features for result in found]
+        standardized = Scale(values).standardized(values)
+        return Reading(self._grid, entries, weighed(self._prior, features, standardized))
 
     def _model(
         self, reading: Reading, tried: Mapping[int, Entry], found: Sequence[Result]

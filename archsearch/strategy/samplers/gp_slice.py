@@ -59,6 +59,12 @@ class SliceSampler(GpSampler):
         own = self._own.place(self._grid.knobs(place))
         return place if own is None else self._jointly(self._own.changed(own, rng, knobs=knobs))
 
+    def _reading(
+        self, entries: Sequence[Entry], tried: Mapping[int, Entry], found: Sequence[Result]
+    ) -> Reading:
+        """Return what reads entries; the prior, which was learnt within budgets, can't compare several."""
+        return Reading(self._grid, entries)
+
     def _jointly(self, own: Place) -> Place:
         """Return the place on the grid of all slices."""
         place = self._grid.place(self._own.knobs(own))

@@ -9,7 +9,7 @@ from archsearch.strategy.samplers.descriptions import Description
 from archsearch.strategy.samplers.grid import Grid, Place
 from archsearch.surrogate.algebra import Floats
 from archsearch.surrogate.kernel import Columns, Points
-from archsearch.surrogate.prior import Prior
+from archsearch.surrogate.prior import Weighed
 
 _SAME: Final = 1e-9
 """The deviation below which a feature says nothing, as all networks have the same."""
@@ -28,10 +28,10 @@ class Reading:
     Args:
         grid: of the settings.
         entries: of which features are to differ by about 1; one at least.
-        prior: what is expected of them.
+        prior: what is expected of them, with its weight.
     """
 
-    def __init__(self, grid: Grid, entries: Sequence[Entry], prior: Prior | None = None) -> None:
+    def __init__(self, grid: Grid, entries: Sequence[Entry], prior: Weighed | None = None) -> None:
         self._grid, self._prior = grid, prior
         features = _features(entries)
         self._means, deviations = features.mean(0), features.std(0)

@@ -1,4 +1,5 @@
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,3 +57,13 @@ def test_settings_data_recipe_and_versions_are_told():
     assert told["train images"] == "100"
     assert told["digest"] == "abc"
     assert {"optuna", "Python", "archsearch"} <= set(told)
+
+
+def test_a_study_that_learnt_from_others_is_repeated_where_it_lies():
+    led = replace(result(), learnt_from={"vgg-10M-digits": 18})
+    blocks = provenance(led).blocks
+    (passage,) = (block for block in blocks if block.kind == "passage")
+    assert passage.lines == ("The command that repeats it, in the home that has it:",)
+    tables = [block for block in blocks if block.kind == "numbers"]
+    told = {row[0].text: row[1].text for table in tables for row in table.rows}
+    assert told["vgg-10M-digits"] == "18 networks"

@@ -21,6 +21,7 @@ from archsearch.strategy.samplers.chance import RandomSampler
 from archsearch.strategy.samplers.gp import GpSampler
 from archsearch.strategy.search import Search, SearchPlan
 from archsearch.surrogate import fitting, model
+from archsearch.surrogate.prior import LinearPrior
 from archsearch.testing.sampler_case import after_trials, hash_share, nothing_known
 from archsearch.testing.simulation import Simulation
 from archsearch.testing.toy_space import toy_choices
@@ -179,21 +180,33 @@ def test_settings_without_a_network_are_passed_over():
     assert all(knobs["kernel"] != 3 for knobs in proposals)
 
 
-class MostActivations:
-    def predict(self, features):
-        found = np.array([each["log_activation_bytes"] for each in features])
-        return found - found.mean(), np.full(len(features), 0.5)
+MOST_ACTIVATIONS = LinearPrior({"log_activation_bytes": 1.0})
 
 
 def test_a_prior_is_asked_before_anything_is_known():
     choices = choices_of("lecture")
     known = Known(decision=2, trials=(), seed=0)
-    plain, led = GpSampler(choices), GpSampler(choices, prior=MostActivations())
+    plain = GpSampler(choices)
+    led = GpSampler(replace(choices, prior=MOST_ACTIVATIONS))
     asked = {
         which: choices.solve(next(sampler.propose(known))).cost.activation_bytes
         for which, sampler in (("plain", plain), ("led", led))
     }
     assert asked["led"] > asked["plain"]
+
+
+def test_where_many_workers_wait_for_results_chance_keeps_its_half():
+    choices = choices_of("lenet")
+    plain, led = GpSampler(choices), GpSampler(replace(choices, prior=MOST_ACTIVATIONS))
+
+    def alike(decision: int) -> bool:
+        known = Known(decision=decision, trials=(), seed=0)
+        return next(plain.propose(known)) == next(led.propose(known))
+
+    assert [alike(decision) for decision in range(8)] == [True, True, False, False] + [
+        True,
+        False,
+    ] * 2
 
 
 @pytest.mark.parametrize("window", [1, 4])
