@@ -143,25 +143,6 @@ class Page:
             name,
         )
 
-    def plot(self, metric: str) -> None:
-        """Choose a metric as the last axis, and the colour, of the compare page's plot."""
-        from selenium.webdriver.common.keys import Keys
-
-        boxes = self.driver.find_elements("css selector", "[role=combobox]")
-        box = boxes[1]  # the first one chooses params
-        box.click()
-        for _ in range(50):
-            chosen = self.script(
-                "return document.getElementById(arguments[0].getAttribute("
-                "'aria-activedescendant'))?.getAttribute('aria-label')",
-                box,
-            )
-            if chosen == metric:
-                box.send_keys(Keys.ENTER)
-                break
-            box.send_keys(Keys.ARROW_DOWN)
-        box.send_keys(Keys.ESCAPE)
-
     def fold_sidebar(self) -> None:
         """Give the page the width of the menu at its left."""
         toggle = "[data-component-id='mlflow_header.toggle_sidebar_button']"
@@ -240,7 +221,7 @@ def main() -> None:
     parser.add_argument("--study", default="resnext-20M")
     parser.add_argument("--out", type=Path, default=Path("docs/mlflow-compare.png"))
     parser.add_argument("--runs-out", type=Path, help="also save the list of runs here")
-    parser.add_argument("--select", nargs="*", help="runs to compare (default: best and baselines)")
+    parser.add_argument("--select", nargs="*", help="runs to compare (default: the first six)")
     parser.add_argument("--height", type=int, default=2100, help="of the compare page, px")
     options = parser.parse_args()
     if problem := missing():
@@ -263,13 +244,9 @@ def main() -> None:
         print("columns:", page.columns())
         if options.runs_out:
             page.shoot(options.runs_out)
-        baselines = [name for name in names if name.startswith("baseline")][:2]
-        finalists = [name for name in names if name.startswith("final")][:1]
-        others = [n for n in names if n not in {*baselines, *finalists, options.study}]
-        page.select(options.select or [*finalists, *others[: 4 - len(finalists)], *baselines])
+        page.select(options.select or names[:6])
         page.compare()
         page.fold_sidebar()
-        page.plot("val_accuracy")
         page.unfold_metrics()
         page.shoot(options.out, height=options.height)
 
