@@ -77,7 +77,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Fill in what a page leaves to the code, and lead its links to pages of the site."""
     for link, target in _MOVED.items():
         markdown = markdown.replace(f"]({link}", f"]({target}")
-    if "<!-- spaces -->" in markdown:
+    if "<!-- spaces -->" in markdown and "<!-- /spaces -->" not in markdown:
         markdown = markdown.replace("<!-- spaces -->", spaces_markdown(space_rows(load_spaces())))
     return markdown.replace("<!-- notebook -->", notebook_markdown())
 

@@ -68,7 +68,7 @@ def _freed(rule: str, spaces: Sequence[str]) -> Iterator[Example]:
 
 
 def picture(example: Example) -> str:
-    """Return the picture as SVG: the rule broken at the left, followed at the right; what differs in colour."""
+    """Return the picture as SVG: the rule broken, and followed at the right; what differs in colour."""
     with own_style(svg__fonttype="none", svg__hashsalt="archsearch", font__size=9):
         return _drawn(example)
 
