@@ -9,7 +9,7 @@ from pathlib import Path
 import browser
 import numpy as np
 import pytest
-from believable import DIGITS, tell_study
+from believable import BEST, DIGITS, tell_study
 
 from archsearch.report.page.assemble import assemble
 from archsearch.report.page.html import html
@@ -46,24 +46,21 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     (home / "saved_model" / "saved_model.pb").write_bytes(b"-")
     report = html(assemble([material()]), written=datetime(2026, 1, 2, 3, 4))
     with MlflowTracker(home) as tracker:
-        training = tell_study(tracker, STUDY, report=report)
+        tell_study(tracker, STUDY, report=report, model=_model(home / "saved_model"))
         assert tracker.close(600) is None
         experiment = tracker.experiment_id
-    with MlflowTracker(home) as again:
-        tell_study(again, STUDY, report=report, model=_model(training, home / "saved_model"))
-        assert again.close(600) is None
     client = open_client(store_uri(home))
     [run] = client.search_runs([experiment], filter_string="tags.level = 'study'")
     with start_ui(home, port=0) as server:
         yield Served(server.url, experiment, run.info.run_id)
 
 
-def _model(training: str, folder: Path) -> ModelRecord:
+def _model(folder: Path) -> ModelRecord:
     height, width, channels = DIGITS.input
     example = np.full((1, height, width, channels), 7, np.uint8)
     names = tuple(map(str, range(DIGITS.classes)))
     return ModelRecord(
-        training=training, folder=folder, input=DIGITS.input, classes=names, example=example
+        training=BEST, folder=folder, input=DIGITS.input, classes=names, example=example
     )
 
 
@@ -72,61 +69,62 @@ def _networks(page: browser.Page) -> list[str]:
     return page.until("networks", lambda: (n := page.names()) and n[0].startswith("★") and n)
 
 
-def test_the_winner_and_its_accuracy_are_in_sight_of_a_small_window(served: Served) -> None:
+@pytest.fixture(scope="module")
+def page() -> Iterator[browser.Page]:
     with browser.browser(width=1400, height=900, chat=True) as page:
-        page.driver.get(served.view)
-        names = _networks(page)
-        page.until("MLflow's chat", lambda: "MLflow Assistant" in page.text())
-        assert len(names) == 10  # a row a network, not a training
-        assert "published resnet20_cifar · 40.8M" in names
-        shown = page.columns()
-        assert shown.index("val_accuracy") < shown.index("role") < len(shown)
-        right = page.script(
-            """const grid = document.querySelector('.ag-root').getBoundingClientRect();
-               const cell = [...document.querySelectorAll('.ag-header-cell')].find(
-                 cell => cell.innerText.trim() === 'val_accuracy').getBoundingClientRect();
-               return grid.right - cell.right"""
-        )
-        assert right >= 0
-        roles = page.script(
-            """return [...document.querySelectorAll('.ag-row')]
-                 .sort((a, b) => a.getAttribute('row-index') - b.getAttribute('row-index'))
-                 .map(row => row.querySelector("[col-id*='role']")?.innerText).filter(role => role)"""
-        )
-        assert roles[0] == "winner"
-        assert set(roles) <= {"winner", "candidate", "published"}
+        yield page
 
 
-def test_networks_are_compared_and_unfolded_and_the_report_is_read(served: Served) -> None:
-    with browser.browser(width=2200, height=1300) as page:
-        page.driver.get(served.view)
-        names = _networks(page)
-        wanted = ["val_accuracy", "test_accuracy", "role", "flops", "params", "fill"]
-        assert [column for column in page.columns() if column in wanted] == wanted
-        chosen = [names[0], "published resnet20_cifar · 40.8M", names[1]]
-        page.select(chosen)
-        text = page.compare()
-        assert "Comparing 3 Runs from 1 Experiment" in text
-        for name in chosen:
-            assert name in text
-        for figure in ("40813184", "272474", "val_accuracy_sd"):
-            assert figure in text, figure
-        _check_axes(page)
-        _check_levels(page, served)
-        _check_report(page, served)
-        _check_registry(page, served)
+def test_the_winner_and_its_accuracy_are_in_sight_of_a_small_window(
+    served: Served, page: browser.Page
+) -> None:
+    page.driver.get(served.view)
+    names = _networks(page)
+    page.until("MLflow's chat", lambda: "MLflow Assistant" in page.text())
+    assert len(names) == 10  # a row a network, not a training
+    assert "published resnet20_cifar · 40.8M" in names
+    shown = page.columns()
+    assert shown.index("val_accuracy") < shown.index("role") < len(shown)
+    right = page.script(
+        """const grid = document.querySelector('.ag-root').getBoundingClientRect();
+           const cell = [...document.querySelectorAll('.ag-header-cell')].find(
+             cell => cell.innerText.trim() === 'val_accuracy').getBoundingClientRect();
+           return grid.right - cell.right"""
+    )
+    assert right >= 0
+    roles = page.script(
+        """return [...document.querySelectorAll('.ag-row')]
+             .sort((a, b) => a.getAttribute('row-index') - b.getAttribute('row-index'))
+             .map(row => row.querySelector("[col-id*='role']")?.innerText).filter(role => role)"""
+    )
+    assert roles[0] == "winner"
+    assert set(roles) <= {"winner", "candidate", "published"}
 
 
-def _check_axes(page: browser.Page) -> None:
-    """The first plots say what differs: FLOPs are equal by construction."""
+def test_networks_are_compared(served: Served, page: browser.Page) -> None:
+    page.driver.set_window_size(2600, 1300)
+    page.driver.get(served.view)
+    names = _networks(page)
+    wanted = ["val_accuracy", "test_accuracy", "role", "flops", "params", "fill"]
+    page.until("columns", lambda: [c for c in page.columns() if c in wanted] == wanted)
+    chosen = [names[0], "published resnet20_cifar · 40.8M", names[1]]
+    page.select(chosen)
+    text = page.compare()
+    assert "Comparing 3 Runs from 1 Experiment" in text
+    for name in chosen:
+        assert name in text
+    for figure in ("40813184", "272474", "val_accuracy_sd"):
+        assert figure in text, figure
+    # The first plots say what differs: FLOPs are equal by construction.
     assert page.until("coordinates", lambda: page.axes("parcoords"))[-1] == "val_accuracy"
     page.tab("Scatter Plot")
     across, up = page.until("scatter", lambda: page.axes("scatter"))
     assert (across, up) == ("cardinality", "expected_accuracy")
 
 
-def _check_levels(page: browser.Page, served: Served) -> None:
-    """Study, network, training: each unfolds into the next in MLflow's own order."""
+def test_a_study_unfolds_into_networks_and_these_into_trainings(
+    served: Served, page: browser.Page
+) -> None:
     page.driver.get(f"{served.base}/#/experiments/{served.experiment}/runs")
     page.until("study alone", lambda: page.names() == [STUDY])
     page.unfold(STUDY)
@@ -137,8 +135,7 @@ def _check_levels(page: browser.Page, served: Served) -> None:
     assert sum(name.startswith("final") for name in names) == 2
 
 
-def _check_report(page: browser.Page, served: Served) -> None:
-    """The report's scripts run in the frame where MLflow shows it."""
+def test_the_reports_scripts_run_where_mlflow_shows_it(served: Served, page: browser.Page) -> None:
     page.driver.get(
         f"{served.base}/#/experiments/{served.experiment}/runs/{served.run}/artifacts/report.html"
     )
@@ -148,8 +145,9 @@ def _check_report(page: browser.Page, served: Served) -> None:
     page.driver.switch_to.default_content()
 
 
-def _check_registry(page: browser.Page, served: Served) -> None:
-    """The version has its alias, its schema and the way to its training."""
+def test_the_winners_version_has_its_alias_and_schema_and_leads_to_its_training(
+    served: Served, page: browser.Page
+) -> None:
     page.driver.get(f"{served.base}/#/models/{registered_name(STUDY)}/versions/1")
     text = page.until("schema", lambda: "Outputs (3)" in (text := page.text()) and text)
     assert "champion" in text

@@ -1,18 +1,23 @@
 """What a tracker is told of a study's networks."""
 
-from pathlib import Path
+import copy
 
 import pytest
 
 from archsearch.archive.leaderboard import StudyResult
+from archsearch.study import retelling
 from archsearch.study.telling.network_runs import network_records
 from archsearch.testing.memory_tracker import MemoryTracker
-from tests.small_study import Small
+from tests.small_study import NAME, Small
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, MemoryTracker]:
-    small = Small(tmp_path_factory.mktemp("home"))
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return Small(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def ended(small: Small) -> tuple[StudyResult, MemoryTracker]:
     return small.run(seeds=3), small.trackers[0]
 
 
@@ -67,10 +72,11 @@ def test_an_accuracy_is_the_first_axis_of_mlflows_plots(
         assert min(record.metrics) == "expected_accuracy"  # by the alphabet
 
 
-def test_what_is_told_again_is_the_same(tmp_path: Path) -> None:
-    small = Small(tmp_path)
-    small.run()
-    before = small.trackers[0].networks
-    small.tracker = lambda settings, warn: MemoryTracker(small.trackers[0])
-    small.resume(max_time="1h")
-    assert small.trackers[-1].networks == before
+def test_what_is_told_again_is_the_same(
+    small: Small, ended: tuple[StudyResult, MemoryTracker]
+) -> None:
+    before = copy.deepcopy(ended[1].networks)
+    small.tracker = lambda settings, warn: MemoryTracker(ended[1])
+    retelling.track(NAME, home=small.home, services=small.services())
+    assert len(small.trackers) == 2
+    assert small.trackers[1].networks == before
