@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from archsearch.inference.evaluate import Evaluation
     from archsearch.inference.predict import Prediction
     from archsearch.inference.visualization.visualize import Visualized
+    from archsearch.repetition import Repetition
     from archsearch.report.analysis import Comparison
     from archsearch.report.notebook.loaded import Study
     from archsearch.rules.audit import Audit
@@ -97,6 +98,37 @@ def resume(
 
     with _watched(on_event) as tell:
         return driver.resume(study, home=Path(home), max_time=max_time, on_event=tell)
+
+
+def rerun(
+    study: str,
+    *,
+    trial: int | None = None,
+    training: str | None = None,
+    home: str | Path = "mlruns",
+    on_event: "Callable[[Event], None] | None" = None,
+) -> "Repetition":
+    """Train a network of a study once more and compare every figure, as `archsearch rerun` does.
+
+        archsearch.rerun("resnext-20M-digits", trial=3).differences  # (): all are the same
+
+    Nothing of the study changes. Call this, as `search`, under `if __name__ == "__main__":`.
+
+    Args:
+        study: its name.
+        trial: number of a trial of the search; its longest training that has ended is meant.
+        training: key of one training in place of that: `final-0007-seed1`.
+        home: where the study lies.
+        on_event: told that it begins, and of every epoch.
+
+    Raises:
+        UserError: there is no such study or training, it has not ended, or its images have changed.
+        ArchsearchError: it could not be trained.
+    """
+    from archsearch import repetition
+
+    with _watched(on_event) as tell:
+        return repetition.rerun(study, home=Path(home), trial=trial, key=training, on_event=tell)
 
 
 @contextmanager

@@ -14,8 +14,10 @@ def check_study_name(name: str) -> None:
     """Refuse a study name that is no safe file name, or hard to type in a shell.
 
     Raises:
-        UserError: the name is empty, too long, or has characters that do not work.
+        UserError: the name is empty, too long, no text at all, or has characters that do not work.
     """
+    if not isinstance(name, str):
+        raise UserError(f"{name!r} is no study's name; give a text, such as 'resnext-20M-digits'")
     bad = sorted({c for c in name if c in "/\\'\"`" or not c.isprintable()})
     if bad:
         fault = f"has {' '.join(map(repr, bad))} in it"

@@ -16,6 +16,7 @@ _LATENCY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(us|µs|ms|s)\s*\Z",
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _BREAKS = re.compile(r"([\n\t])")
+_LARGE = re.compile(r"\s*\d+(?:[x×]\d+){0,2}\s*\Z", re.IGNORECASE | re.ASCII)
 _SIZE = re.compile(
     r"\s*(\d{1,5})(?:[x×](\d{1,5})(?:[x×](\d{1,4}))?)?\s*\Z", re.IGNORECASE | re.ASCII
 )
@@ -117,6 +118,11 @@ def parse_input(text: str) -> tuple[int, int, int | None]:
     """
     found = _SIZE.match(text)
     if not found:
+        if _LARGE.match(text):
+            raise UserError(
+                f"image size {text!r} is too large: a side has at most 99,999 pixels, and an image 9,999 "
+                "channels; 224x224x3 is a usual one"
+            )
         raise UserError(f"{text!r} is no image size; write height x width x channels: 224x224x3")
     height, width = int(found[1]), int(found[2] or found[1])
     channels = int(found[3] or 3) if found[2] else None

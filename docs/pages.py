@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,15 @@ from archsearch.report.catalog import (
     space_rows,
     spaces_markdown,
 )
-from archsearch.rules.audit import audit
-from archsearch.rules.rule import Finding
 from archsearch.space.registry import load_baselines, load_spaces
 from archsearch.units import format_count, format_size
 
+sys.path.insert(0, str(Path(__file__).parent))  # MkDocs runs this file without its folder
+from rule_pictures import Example, examples, picture
+
 ROOT: Final = Path(__file__).parent.parent
+PICTURES: Final = "pictures"
+"""The folder of the rules' pictures on the site."""
 NOTEBOOK: Final = ROOT / "docs" / "notebook.ipynb"
 
 _MOVED: Final = {
@@ -37,12 +41,6 @@ _MOVED: Final = {
     "docs/": "",
 }
 """How links between files of the project begin, and the page or place each is on the site."""
-
-_KNOWN: Final = (
-    "alexnet", "vgg16", "googlenet", "resnet50", "resnet110_cifar", "resnext101_32x8d", "densenet40_12",
-    "squeezenet1_0", "mobilenet_v2", "regnetx_006",
-)  # fmt: skip
-"""Networks that findings are shown on first: those that people know."""
 
 _LENGTH: Final = {"ARCHSEARCH_TRIALS": "3", "ARCHSEARCH_EPOCHS": "1", "ARCHSEARCH_SEEDS": "1"}
 """What a study takes on the page of commands, so that the site is built in minutes."""
@@ -64,16 +62,22 @@ def on_files(files: Files, config: Any) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "results.md": (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8"),
     }
+    pages |= {f"{PICTURES}/{rule}.svg": picture(one) for rule, one in _examples().items()}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+@cache
+def _examples() -> dict[str, Example]:
+    return examples()
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Fill in what a page leaves to the code, and lead its links to pages of the site."""
     for link, target in _MOVED.items():
         markdown = markdown.replace(f"]({link}", f"]({target}")
-    if "<!-- spaces -->" in markdown:
+    if "<!-- spaces -->" in markdown and "<!-- /spaces -->" not in markdown:
         markdown = markdown.replace("<!-- spaces -->", spaces_markdown(space_rows(load_spaces())))
     return markdown.replace("<!-- notebook -->", notebook_markdown())
 
@@ -88,16 +92,20 @@ def rules_page() -> str:
         "# Design rules",
         "What papers taught of good networks, as checks. `archsearch check NETWORK` asks all of them; every "
         "candidate of a space holds those that the space lists. What following a rule saves is counted on "
-        "the rewritten network.",
+        "the rewritten network. In a picture every bar is a layer, as wide as it has channels; coloured are "
+        "the layers that differ.",
     ]
     for row in rule_rows(load_spaces()):
         parts += _rule(row, examples.get(row["name"]))
     return "\n\n".join(parts)
 
 
-def _rule(row: dict[str, Any], example: tuple[str, Finding] | None) -> Iterator[str]:
+def _rule(row: dict[str, Any], example: Example | None) -> Iterator[str]:
     yield f"## {row['name']}"
     yield row["statement"]
+    if example is not None:
+        seen = f"{example.name}: {example.finding.found}; {example.finding.wanted}"
+        yield f"![{seen}]({PICTURES}/{row['name']}.svg)"
     facts = [f"**Source.** {row['source']}"]
     if row["formula"]:
         facts.append(f"**Equation.** {row['formula']}")
@@ -108,22 +116,11 @@ def _rule(row: dict[str, Any], example: tuple[str, Finding] | None) -> Iterator[
             f"**Freed** by `--relax {row['name']}` in the spaces {', '.join(row['freed_in'])}"
         )
     yield from facts
-    if example is None:
+    if example is None or not example.command:
         yield "No published network here breaks it."
         return
-    name, finding = example
-    yield f"**What breaks it.** `archsearch check {name} --rule {row['name']}`:"
-    yield f"```text\n{finding.message}\n```"
-
-
-def _examples() -> dict[str, tuple[str, Finding]]:
-    """Return a finding for every rule that some published network breaks."""
-    baselines = load_baselines()
-    found: dict[str, tuple[str, Finding]] = {}
-    for name in (*_KNOWN, *(n for n in sorted(baselines) if n not in _KNOWN)):
-        for finding in audit(baselines[name].build()):
-            found.setdefault(finding.rule, (name, finding))
-    return found
+    yield f"**What breaks it.** `{example.command}`:"
+    yield f"```text\n{example.finding.message}\n```"
 
 
 def baselines_page() -> str:

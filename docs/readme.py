@@ -1,4 +1,4 @@
-"""Write the tables of README.md (spaces, rules) and recipes.md from what is installed.
+"""Write the tables of tables.md (spaces, rules) and recipes.md from what is installed.
 
 python docs/readme.py
 """
@@ -10,7 +10,7 @@ from archsearch.recipes.named import recipes_markdown
 from archsearch.report.catalog import rule_rows, rules_markdown, space_rows, spaces_markdown
 from archsearch.space.registry import load_spaces
 
-README = Path(__file__).parent.parent / "README.md"
+TABLES = Path(__file__).parent / "tables.md"
 RECIPES = Path(__file__).parent / "recipes.md"
 
 
@@ -29,5 +29,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in (README, RECIPES):
+    for page in (TABLES, RECIPES):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -22,7 +22,17 @@ def test_everything_named_is_there_and_says_what_it_raises():
 
 def test_help_lists_the_functions_and_the_tab_key_finds_them():
     page = pydoc.render_doc(archsearch, renderer=pydoc.plaintext)
-    for name in ("search", "train", "resume", "load_study", "profile", "sample", "check", "export"):
+    for name in (
+        "search",
+        "train",
+        "resume",
+        "rerun",
+        "load_study",
+        "profile",
+        "sample",
+        "check",
+        "export",
+    ):
         assert f"\n    {name}(" in page
     assert "class RunSettings" in page
     assert set(archsearch.__all__) <= set(dir(archsearch))
@@ -113,3 +123,8 @@ def test_build_gives_a_stock_keras_model(tmp_path):
     assert model.output.shape == (None, 3)
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
     assert isinstance(model, keras.Model)
+
+
+def test_a_study_is_named_by_a_text():
+    with pytest.raises(UserError, match="3 is no study's name; give a text"):
+        archsearch.load_study(3)

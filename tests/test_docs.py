@@ -69,11 +69,37 @@ def test_a_rule_is_said_with_what_breaks_it(pages):
         **{"tolerance": "none", "held_by": ["squeezenet"], "freed_in": ["squeezenet"]},
     }
     (finding, *_) = load_rules()["3x3-stacks"].check(archsearch.network("alexnet"))
-    text = "\n".join(pages["_rule"](row, ("alexnet", finding)))
+    example = pages["Example"](
+        "alexnet",
+        archsearch.network("alexnet"),
+        finding,
+        "archsearch check alexnet --rule fire-module",
+    )
+    text = "\n".join(pages["_rule"](row, example))
+    assert "](pictures/fire-module.svg)" in text
     assert "## fire-module" in text
     assert "`archsearch check alexnet --rule fire-module`" in text
     assert finding.message in text
     assert "No published network here breaks it." in "\n".join(pages["_rule"](row, None))
+
+
+def test_a_rule_is_drawn_broken_and_followed(pages):
+    graph = archsearch.network("alexnet")
+    finding = load_rules()["3x3-stacks"].check(graph)[0]
+    drawn = pages["picture"](pages["Example"]("alexnet", graph, finding))
+    assert "conv1: conv 11×11 /4" in drawn
+    assert "conv1.conv3: conv 3×3 /2" in drawn  # the same place with the rule followed
+    assert "#c0392b" in drawn
+    assert "#2e7d4f" in drawn
+
+
+@pytest.mark.slow
+def test_every_rule_has_its_picture(pages):
+    found = pages["examples"]()
+    assert set(found) == set(load_rules())
+    for rule, example in found.items():
+        assert example.finding.rule == rule
+        assert pages["picture"](example).count("<path") > 4, rule
 
 
 def test_the_notebook_uses_what_the_package_has():

@@ -25,6 +25,7 @@ from archsearch.data.prepare import prepare
 from archsearch.data.sources.npz import array_items
 from archsearch.data.sources.published import KerasSet
 from archsearch.errors import UserError
+from archsearch.space.registry import load_spaces
 from archsearch.study import driver
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +64,15 @@ def needs_a_study(command: str) -> bool:
 
 def test_the_tables_are_what_is_installed():
     filled = runpy.run_path(str(ROOT / "docs" / "readme.py"))["filled"]
-    assert filled(TEXT) == TEXT, "run: python docs/readme.py"
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert "<!-- spaces -->" in text
+    assert "<!-- rules -->" in text
+    assert filled(text) == text, "run: python docs/readme.py"
+
+
+def test_it_names_every_space():
+    [named] = re.findall(r"The spaces are ([^.]+)\.", TEXT)
+    assert re.findall(r"`(\w+)`", named) == sorted(load_spaces())
 
 
 def test_it_shows_both_commands_and_every_subcommand():

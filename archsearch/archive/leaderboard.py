@@ -114,6 +114,18 @@ class Row:
         """Whether a retraining came to its end."""
         return self.final_val is not None or self.test is not None
 
+    @property
+    def part(self) -> str:
+        """What it is in its study: what won, what was retrained, what it is compared with."""
+        if self.role == "baseline":
+            place = ", winner" if self.winner else ", front" if self.front else ""
+            return f"{self.origin}{place}"
+        if self.winner:
+            return "winner"
+        if self.front:
+            return "front"
+        return "finalist" if self.retrained else "candidate"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResult:

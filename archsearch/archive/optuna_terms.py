@@ -1,7 +1,7 @@
 """Knobs and states in Optuna's terms, and Optuna without its chatter."""
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from archsearch.archive.orders import State
 from archsearch.space.knobs import IntKnob, Knob, KnobValue
@@ -9,6 +9,9 @@ from archsearch.space.knobs import IntKnob, Knob, KnobValue
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import TrialState
+
+METRIC_NAMES: Final = "study:metric_names"
+"""The attribute from which Optuna and its dashboard take what a study's values are called."""
 
 
 def distributions(knobs: tuple[Knob, ...]) -> "dict[str, BaseDistribution]":

@@ -14,7 +14,7 @@ from archsearch.archive.attributes import by_prefix, find_study, read_attributes
 from archsearch.archive.databases import MARK, troubles
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
-from archsearch.archive.optuna_terms import distributions, states
+from archsearch.archive.optuna_terms import METRIC_NAMES, distributions, states
 from archsearch.archive.orders import Order, State, Training, Trial, of_last_try
 from archsearch.archive.stored_trials import StoredTrial, read_trials
 from archsearch.errors import ArchsearchError, UserError
@@ -72,6 +72,7 @@ class StudyStore:
                     ) from None
             # All in one, so that a study has all of it or is not made yet.
             storage.set_study_user_attr(study_id, MARK, codec.mark_of(facts))
+            storage.set_study_system_attr(study_id, METRIC_NAMES, ["val_accuracy"])
             return cls(storage, study_id, name)
 
     @classmethod

@@ -7,7 +7,7 @@ import click
 
 from archsearch import api
 from archsearch.cli.completion import of_space
-from archsearch.cli.options import ImageSize, setting_option
+from archsearch.cli.options import ImageSize, WholeNumber, setting_option
 from archsearch.ir.codec import to_dict
 from archsearch.settings import SETTINGS
 from archsearch.space.solve import Candidate
@@ -28,8 +28,8 @@ from archsearch.space.solve import Candidate
 )
 @click.option("--flops", required=True, metavar="BUDGET", help="4G: filled; 3.8G:4.2G: a range.")
 @click.option("--input", "size", type=ImageSize(), help="Default: 32x32x1, the digits, as run's.")
-@click.option("--classes", type=click.IntRange(2), help="Default: 1000 (10 on small images).")
-@click.option("-n", "count", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--classes", type=WholeNumber(2), help="Default: 1000 (10 on small images).")
+@click.option("-n", "count", type=WholeNumber(1), default=10, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @setting_option(SETTINGS["relax"])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

@@ -3,7 +3,7 @@
 import click
 
 from archsearch.cli.completion import of_space
-from archsearch.cli.options import ImageSize, json_option, print_json, setting_option
+from archsearch.cli.options import ImageSize, WholeNumber, json_option, print_json, setting_option
 from archsearch.settings import SETTINGS
 
 
@@ -14,7 +14,7 @@ from archsearch.settings import SETTINGS
 @click.argument("name", required=False, shell_complete=of_space)
 @click.option("--flops", metavar="BUDGET", help="Show the space at this budget.")
 @click.option("--input", "size", type=ImageSize(), help="… on images of this size.")
-@click.option("--classes", type=click.IntRange(2), help="… for so many classes.")
+@click.option("--classes", type=WholeNumber(2), help="… for so many classes.")
 @setting_option(SETTINGS["relax"])
 @json_option
 def spaces(

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from archsearch.cli.completion import of_compared, of_rule, of_space
-from archsearch.cli.options import home_option, json_option, print_json, setting_option
+from archsearch.cli.completion import of_ablated, of_compared, of_space
+from archsearch.cli.options import WholeNumber, home_option, json_option, print_json, setting_option
 from archsearch.cli.run import watched
 from archsearch.comparison.wanted import own_settings
 
@@ -77,14 +77,14 @@ def compare(
     multiple=True,
     required=True,
     metavar="RULE",
-    shell_complete=of_rule,
+    shell_complete=of_ablated,
     help="A design rule of the space, or all that it can free; repeatable.",
 )
 @click.option(
     "--space", required=True, metavar="NAME", shell_complete=of_space, help="The design space."
 )
 @click.option(
-    "--pairs", type=click.IntRange(1, 5000), help="Pairs of networks a rule, at most; usual: 30."
+    "--pairs", type=WholeNumber(1, 5000), help="Pairs of networks a rule, at most; usual: 30."
 )
 @_settings("trials")
 @_watching

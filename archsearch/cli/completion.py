@@ -63,6 +63,15 @@ def rule_names(ctx: Context) -> Iterable[str]:
     return load_rules()
 
 
+def freed_names(ctx: Context) -> Iterable[str]:
+    """Return the rules that the space can free; where none is named yet, those that any can."""
+    from archsearch.space.registry import find_space, load_spaces
+
+    named = ctx.params.get("space")
+    spaces = [find_space(named)] if named else load_spaces().values()
+    return {rule for space in spaces for rule in space.relaxable}
+
+
 def _recipe_names(ctx: Context) -> Iterable[str]:
     from archsearch.recipes.named import recipe_names
 
@@ -75,6 +84,8 @@ of_study: Final = completing(study_names)
 of_compared: Final = completing(study_names, SPACES)
 of_space: Final = completing(SPACES, listed=True)
 of_rule: Final = completing(rule_names)
+of_freed: Final = completing(freed_names)
+of_ablated: Final = completing(freed_names, lambda ctx: ("all",))
 of_format: Final = completing(installed("archsearch.formats"))
 of_network: Final = completing(baseline_names, files=True)
 of_checked: Final = completing(baseline_names, study_names, files=True)
@@ -82,7 +93,7 @@ of_trained: Final = completing(baseline_names, study_names, SPACES, files=True)
 
 OF_SETTINGS: Final[Mapping[str, Completer]] = {
     "space": of_space,
-    "relax": of_rule,
+    "relax": of_freed,
     "data": completing(lambda ctx: ("digits",), files=True),
     "recipe": completing(_recipe_names),
     "sampler": completing(installed("archsearch.samplers")),

@@ -6,7 +6,14 @@ import click
 
 from archsearch import api
 from archsearch.cli.completion import of_study
-from archsearch.cli.options import exporting_options, home_option, json_option, print_json, say
+from archsearch.cli.options import (
+    WholeNumber,
+    exporting_options,
+    home_option,
+    json_option,
+    print_json,
+    say,
+)
 from archsearch.commands import command
 
 
@@ -15,9 +22,7 @@ from archsearch.commands import command
     "resnext-20M-digits --single --format onnx --out ensemble.onnx"
 )
 @click.argument("study", shell_complete=of_study)
-@click.option(
-    "--top", type=click.IntRange(2), default=3, show_default=True, help="Members at most."
-)
+@click.option("--top", type=WholeNumber(2), default=3, show_default=True, help="Members at most.")
 @click.option(
     "--single",
     is_flag=True,

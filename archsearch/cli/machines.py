@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from archsearch.cli.options import say
+from archsearch.cli.options import WholeNumber, say
 from archsearch.units import parse_duration
 
 
@@ -13,7 +13,7 @@ from archsearch.units import parse_duration
     "srun --ntasks=4 --cpus-per-task=8 archsearch worker /shared/mlruns --idle 10min"
 )
 @click.argument("home", type=click.Path(path_type=Path), default="mlruns", envvar="ARCHSEARCH_HOME")
-@click.option("--cores", type=click.IntRange(1), metavar="N", help="Cores to use; default: all.")
+@click.option("--cores", type=WholeNumber(1), metavar="N", help="Cores to use; default: all.")
 @click.option("--idle", metavar="T", help="Leave after so long without a job: 30min, 2h.")
 def worker(home: Path, cores: int | None, idle: str | None) -> None:
     """Train for runs with --engine shared on this machine, from their folder HOME.

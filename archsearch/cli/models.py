@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from archsearch.cli.options import home_option, json_option, print_json, say
+from archsearch.cli.options import WholeNumber, home_option, json_option, print_json, say
 from archsearch.units import counted, printable
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ _MOST_BAD = 10
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES…")
-@click.option(
-    "--top", type=click.IntRange(1), default=1, show_default=True, help="Classes to name."
-)
+@click.option("--top", type=WholeNumber(1), default=1, show_default=True, help="Classes to name.")
 @json_option
 def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> int:
     """Name the class of each image file, with its probability; folders give all of theirs.
@@ -107,11 +105,9 @@ def evaluate(model: Path, data: str, split: str | None, home: Path, as_json: boo
 )
 @click.option("--class", "label", metavar="NAME", help="Explain this class; default: the answer.")
 @click.option(
-    "--shown", type=click.IntRange(1), default=8, show_default=True, help="Images with maps."
+    "--shown", type=WholeNumber(1), default=8, show_default=True, help="Images with maps."
 )
-@click.option(
-    "--units", type=click.IntRange(1), default=6, show_default=True, help="Units a stage."
-)
+@click.option("--units", type=WholeNumber(1), default=6, show_default=True, help="Units a stage.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 @json_option
 def visualize(

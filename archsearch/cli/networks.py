@@ -6,7 +6,7 @@ import click
 
 from archsearch import api
 from archsearch.cli.completion import of_checked, of_network, of_rule
-from archsearch.cli.options import ImageSize, home_option, json_option, print_json, say
+from archsearch.cli.options import ImageSize, WholeNumber, home_option, json_option, print_json, say
 from archsearch.units import counted
 
 
@@ -23,7 +23,7 @@ from archsearch.units import counted
     shell_complete=of_network,
 )
 @click.option("--input", "size", type=ImageSize(), help="Image size; default: the network's own.")
-@click.option("--classes", type=click.IntRange(2), help="Classes; default: the network's own.")
+@click.option("--classes", type=WholeNumber(2), help="Classes; default: the network's own.")
 @click.option("--all", "every", is_flag=True, help="Show activations and normalisations too.")
 @click.option(
     "--plot",
@@ -33,7 +33,7 @@ from archsearch.units import counted
 @click.option(
     "--latency", is_flag=True, help="Measure what a call takes, exported, on this machine."
 )
-@click.option("--batch", type=click.IntRange(1), help="Images a call, for --latency; default: 1.")
+@click.option("--batch", type=WholeNumber(1), help="Images a call, for --latency; default: 1.")
 @click.option(
     "--device", metavar="D", help="For --latency: cpu, gpu or gpu:1; default: a GPU, if any."
 )
@@ -95,7 +95,7 @@ def profile(
     help="Check only this; repeatable.",
 )
 @click.option("--input", "size", type=ImageSize(), help="Image size, for a baseline.")
-@click.option("--trial", type=click.IntRange(0), metavar="N", help="Only this network of a STUDY.")
+@click.option("--trial", type=WholeNumber(0), metavar="N", help="Only this network of a STUDY.")
 @home_option
 @json_option
 def check(

@@ -32,6 +32,19 @@ class ImageSize(click.ParamType[tuple[int, int, int]]):
             self.fail(str(error), param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number between bounds; what is none is told in our words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number, or fail with the reason."""
+        try:
+            int(value)
+        except ValueError:
+            usual = max(self.min or 0, 1)
+            self.fail(f"{value!r} is no whole number; write one, like {usual}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def json_option(function: F) -> F:
     """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")(
@@ -57,7 +70,7 @@ def setting_option(setting: "Setting") -> Callable[[F], F]:
     if setting.kind is bool:
         switch = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(switch, setting.name, default=None, help=setting.help)
-    kind = {int: click.IntRange(said.least), float: click.FLOAT}.get(setting.kind, click.STRING)
+    kind = {int: WholeNumber(said.least), float: click.FLOAT}.get(setting.kind, click.STRING)
     return click.option(
         flag,
         setting.name,

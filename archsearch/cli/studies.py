@@ -1,5 +1,6 @@
 """Commands about studies that are there: leaderboard, studies, delete, export, ui."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,15 @@ import click
 
 from archsearch import api
 from archsearch.cli.completion import of_study
-from archsearch.cli.options import exporting_options, home_option, json_option, print_json, say
+from archsearch.cli.options import (
+    WholeNumber,
+    exporting_options,
+    home_option,
+    json_option,
+    print_json,
+    say,
+)
+from archsearch.errors import UserError
 from archsearch.units import counted
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ _slice_option = click.option(
 
 @click.command(epilog="Example: archsearch leaderboard resnext-20M-digits --json")
 @click.argument("study", shell_complete=of_study)
-@click.option("--top", type=click.IntRange(1), help="Show only the best so many.")
+@click.option("--top", type=WholeNumber(1), help="Show only the best so many.")
 @_slice_option
 @home_option
 @json_option
@@ -109,7 +118,7 @@ def studies(home: Path, as_json: bool) -> None:
     "--training final-0007-seed1"
 )
 @click.argument("study", shell_complete=of_study)
-@click.option("--trial", type=click.IntRange(0), metavar="N", help="A trial of the search.")
+@click.option("--trial", type=WholeNumber(0), metavar="N", help="A trial of the search.")
 @click.option("--training", "key", metavar="KEY", help="Any training: final-0007-seed1, say.")
 @home_option
 @json_option
@@ -167,11 +176,29 @@ def delete(study: str, yes: bool, keep_runs: bool, home: Path) -> None:
     count = count_networks(study, home=home)
     if not yes:
         what = "it is damaged" if count is None else f"with its {counted(count, 'network')}"
-        if not click.confirm(f"Delete {study} ({what})?", err=True):
+        if not _confirmed(f"Delete {study} ({what})?"):
             say(f"kept {study}")
             return
     delete_study(study, home=home, keep_runs=keep_runs)
     say(f"deleted {study}")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask, and return the answer.
+
+    Raises:
+        UserError: nobody answers.
+    """
+    nobody = UserError("nobody answers, as standard input is closed; --yes deletes without asking")
+    if sys.stdin is None:
+        raise nobody
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            say("", error=True)  # ends the line of the question
+            raise nobody from None
+        raise
 
 
 @click.command(epilog="Example: archsearch export resnext-20M-digits --format onnx --out net.onnx")
@@ -211,7 +238,7 @@ def export(
 
 @click.command(epilog="Example: archsearch ui --port 5001")
 @click.argument("study", required=False, shell_complete=of_study)
-@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
+@click.option("--port", type=WholeNumber(0, 65535), default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option(
     "--tracking-uri",

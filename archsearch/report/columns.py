@@ -78,18 +78,6 @@ def legend(shown: Sequence[Column], rows: Sequence[Row]) -> str:
     return "; ".join(told)
 
 
-def role_text(row: Row) -> str:
-    """Return what a network is in its study: what won, what was retrained, what it is compared with."""
-    if row.role == "baseline":
-        place = ", winner" if row.winner else ", front" if row.front else ""
-        return f"{row.origin}{place}"
-    if row.winner:
-        return "winner"
-    if row.front:
-        return "front"
-    return "finalist" if row.retrained else "candidate"
-
-
 def score_text(score: Score | None) -> str:
     """Return an accuracy in percent, with its standard deviation where there is one."""
     if score is None:
@@ -216,7 +204,7 @@ _MEANINGS = {
 _ALL = (
     Column("", lambda row: "" if row.rank is None else str(row.rank)),
     Column("network", lambda row: row.label, right=False),
-    Column("role", role_text, right=False, spare=12),
+    Column("role", lambda row: row.part, right=False, spare=12),
     Column("FLOPs", lambda row: format_count(row.flops), spare=7),
     Column("fill", lambda row: f"{row.fill:.1%}", spare=1),
     Column("params", lambda row: format_count(row.params), spare=5),

@@ -38,6 +38,9 @@ def find_space(name: str) -> Space:
     """
     names = [part.strip() for part in name.split(",")]
     if len(names) > 1:
+        if not all(names):
+            given = ",".join(filter(None, names)) or "vgg,resnext"
+            raise UserError(f"spaces {name!r} have a comma too many; write {given}")
         return union_of(tuple(_families(names)))
     space: Space = plugins.find(SPACES, name, what="space", kind=Space)
     return space

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from archsearch.archive.design import Design
 from archsearch.archive.judging import evidence_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import Row, StudyResult, best_final_key, read_result
@@ -20,7 +21,7 @@ from archsearch.strategy.bounds import Bounds
 from archsearch.strategy.closing import READY
 from archsearch.strategy.finals import Entrant, Finals, FinalsPlan
 from archsearch.study.events import Event, FinalistsStarted, LatencyFound, Notice
-from archsearch.units import format_ms
+from archsearch.units import budget_text, format_ms
 
 MOST_CONTENDERS: Final = 5
 """Finalists of a budget whose weights are kept for an ensemble: each takes its place on the disk."""
@@ -94,15 +95,22 @@ def _contest(store: StudyStore, settings: RunSettings, budget: int | None) -> Co
 def announced(store: StudyStore, finals: Finals) -> FinalistsStarted:
     """Return what is told as the finals begin."""
     plan = finals.plan
-    fixed = [entrant.design.label for entrant in plan.entrants]
+    fixed = [_named(entrant.design) for entrant in plan.entrants]
     matched = plan.contestants.get(plan.contest.matched)
     return FinalistsStarted(
         rows=read_result(store).rows,
         full=store.facts.training is not None,
-        entrants=(*([matched.design.label] if matched else []), *fixed),
+        entrants=(*([_named(matched.design)] if matched else []), *fixed),
         candidates=len(plan.contestants) - (matched is not None),
         jobs=plan.asked,
         done=finals.done,
+    )
+
+
+def _named(design: Design) -> str:
+    """Return a network's label, of several budgets with its own: their classics may be called alike."""
+    return (
+        design.label if design.budget is None else f"{design.label} at {budget_text(design.budget)}"
     )
 
 

@@ -1,7 +1,8 @@
 """Passes what happens in a study on to the tracker."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,18 @@ from archsearch.study.events import (
     JobStarted,
     LatencyFound,
 )
-from archsearch.tracking.records import DatasetRecord, Ending, Role, Tracker, TrialRecord
+from archsearch.study.telling.network_runs import ENDED, network_record, network_tags, of_order
+from archsearch.tracking.records import (
+    DatasetRecord,
+    Ending,
+    NetworkStatus,
+    Role,
+    Tracker,
+    TrialRecord,
+)
 from archsearch.tracking.run_names import run_name
 from archsearch.training.job import EpochReport, Outcome
-from archsearch.units import budget_text, format_count, ms_text
+from archsearch.units import format_count, ms_text
 
 HEADER: Final = ("design", "FLOPs", "params", "ms", "val", "test", "n")
 
@@ -51,6 +60,7 @@ class TrackingObserver:
         self._folder = folder
         self._tags = dict(tags)
         self._known: set[JobKey] = set()
+        self._open: Counter[str] = Counter()  # trainings of each network
 
     def __call__(self, event: Event) -> None:
         """Take note of what happened."""
@@ -61,11 +71,14 @@ class TrackingObserver:
                 self._epoch(event.report)
             case JobEnded():
                 self._end(event.order, event.outcome)
+                self._end_network(event.order, event.outcome)
             case JobRecalled():
-                self._start(event.order)
+                status = ENDED.get(event.outcome.status, "interrupted")
+                self._start(event.order, status=status)
                 for report in event.reports:
                     self._epoch(report)
                 self._end(event.order, event.outcome)
+                self._open[event.order.design.name] -= 1
             case LatencyFound():
                 for key in event.keys:
                     if key in self._known:
@@ -73,21 +86,37 @@ class TrackingObserver:
             case _:
                 pass  # of no interest to a tracker
 
-    def _start(self, order: Order) -> None:
+    def _start(self, order: Order, *, status: NetworkStatus = "running") -> None:
         self._known.add(order.key)
-        design, role = order.design, role_of(order)
+        self._open[order.design.name] += 1
+        design, role, files = order.design, role_of(order), self._artifacts(order.design)
+        self._tracker.network(
+            network_record(of_order(order), tags=self._tags, status=status, artifacts=files)
+        )
         name = run_name(design.label, flops=design.flops, role=role, seed=order.key.seed)
         self._tracker.start_trial(
             TrialRecord(
                 key=str(order.key),
+                network=design.name,
                 label=name,
                 role=role,
                 knobs=dict(order.knobs),
                 metrics=_metrics(order),
                 tags={**self._tags, **_tags(order)},
-                artifacts=self._artifacts(design),
+                artifacts=files,
             )
         )
+
+    def _end_network(self, order: Order, outcome: Outcome | None) -> None:
+        """Tell what its network has come to: of the finals, which are told together, only that they end."""
+        self._open[order.design.name] -= 1
+        if self._open[order.design.name]:
+            return
+        row = of_order(order)
+        if order.key.purpose != "final" and outcome is not None and not outcome.stalled:
+            row = replace(row, val_accuracy=outcome.val_accuracy)
+        status = ENDED.get("" if outcome is None else outcome.status, "interrupted")
+        self._tracker.network(network_record(row, tags=self._tags, status=status))
 
     def _artifacts(self, design: Design) -> dict[str, str | bytes]:
         text = self._folder.read_graph(design.graph)
@@ -162,23 +191,13 @@ def study_tags(settings: RunSettings) -> dict[str, str]:
 
 
 def _tags(order: Order) -> dict[str, str]:
-    design = order.design
     found = {
+        **network_tags(of_order(order)),
         "stage": order.key.purpose,
-        "origin": design.origin,
-        "graph": design.graph,
-        "design": design.name,
+        "design": order.design.name,
     }
-    if design.budget is not None:
-        found["slice"] = budget_text(design.budget)
     if order.key.rung:
         found["rung"] = str(order.key.rung)
-    if design.findings:
-        found["rules_broken"] = ", ".join(sorted({finding.rule for finding in design.findings}))
-    if design.obeys:
-        found["obeys_freed"] = ", ".join(design.obeys)
-    if design.latency_fit is not None:
-        found["bound_by"] = design.latency_fit.bound_by
     return found
 
 

@@ -138,14 +138,23 @@ def existing(
     return store
 
 
+_CHOSEN: Final = (
+    "workers", "workers_per_gpu", "devices", "backend", "precision", "compile", "fidelity",
+)  # fmt: skip
+"""Settings that a plan writes down where they were left open."""
+
+
 def refuse_taken(store: StudyStore, settings: RunSettings) -> NoReturn:
     """Say that there is a study of that name already, and how to go on with it.
 
     Raises:
         UserError: always.
     """
-    asked = kept_settings(settings)
-    other = "; ".join(differences(kept_settings(store.facts.settings), asked))
+    there, asked = kept_settings(store.facts.settings), kept_settings(settings)
+    # What the plan chooses is open as long as there is none: it differs from nothing.
+    left_open = [name for name in _CHOSEN if asked.get(name) in (None, "auto")]
+    asked |= {name: there[name] for name in left_open if name in there}
+    other = "; ".join(differences(there, asked))
     how = f"with other settings ({other})" if other else "with the same settings"
     raise UserError(
         f"there is a study {store.name!r} already, {how}; "

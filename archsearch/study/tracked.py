@@ -9,6 +9,7 @@ from typing import Final
 from archsearch.archive.facts import StudyStatus
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.store import StudyStore
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.commands import command
 from archsearch.errors import MachineError, UserError
 from archsearch.fields import Value
@@ -23,8 +24,11 @@ from archsearch.study.observers import (
     dataset_record,
     note_rows,
     study_metrics,
+    study_tags,
     verdict_tags,
 )
+from archsearch.study.telling.champion import model_record
+from archsearch.study.telling.network_runs import network_records
 from archsearch.tracking.records import Ending, StudyRecord, Tracker
 from archsearch.tracking.run_names import study_note
 from archsearch.units import format_count, format_size
@@ -101,6 +105,11 @@ class Tracked:
         """Close the study in the tracker; return what it lacks, or None where it has all."""
         result = read_result(self.store)
         assert status != "running"
+        for network in network_records(result, study_tags(self.settings)):
+            self.tracker.network(network)
+        folder = StudyFolder(Path(self.settings.home), self.store.name)
+        if (model := model_record(result, folder)) is not None:
+            self.tracker.register(model)
         self.tracker.end_study(
             Ending(status=status, metrics=study_metrics(result), tags=verdict_tags(result)),
             description=study_note(

@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from archsearch.tracking.ledger import Ledger, check_artifacts
-from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
+from archsearch.tracking.records import (
+    Ending,
+    ModelRecord,
+    NetworkRecord,
+    StudyRecord,
+    TrialRecord,
+)
 
 
 @dataclass(slots=True)
@@ -18,6 +24,7 @@ class MemoryRun:
         status: `running`, then what it ended as.
         metrics: last figure of each metric.
         history: metric → epoch → value.
+        network: key of the network it is a training of; empty: none was told.
     """
 
     name: str
@@ -26,6 +33,7 @@ class MemoryRun:
     metrics: dict[str, float] = field(default_factory=dict)
     history: dict[str, dict[int, float]] = field(default_factory=dict)
     artifacts: dict[str, str | bytes] = field(default_factory=dict)
+    network: str = ""
 
     def end(self, ending: Ending) -> None:
         """Note how it ended."""
@@ -36,7 +44,7 @@ class MemoryRun:
 
 
 class MemoryTracker:
-    """Keeps a study's runs in `study` and `trials`, in the order they began.
+    """Keeps a study's runs in `study`, `networks` and `trials`, in the order they began; models in `models`.
 
     Args:
         before: the tracker of a process that is dead now; its study is taken up.
@@ -47,6 +55,8 @@ class MemoryTracker:
         self.study_record: StudyRecord | None = None
         self.trial_records: dict[str, TrialRecord] = {} if before is None else before.trial_records
         self.trials: dict[str, MemoryRun] = {} if before is None else before.trials
+        self.networks: dict[str, MemoryRun] = {} if before is None else before.networks
+        self.models: dict[str, ModelRecord] = {} if before is None else before.models
         self.description = ""
         self.closed = False
         self._ledger = Ledger()
@@ -59,14 +69,25 @@ class MemoryTracker:
         self.study_record = study
         self.description = study.description
         self.study = MemoryRun(study.name, tags=dict(study.tags), artifacts=dict(study.artifacts))
-        for run in self.trials.values():
+        for run in (*self.trials.values(), *self.networks.values()):
             if run.status == "running":
                 run.status = "interrupted"
+
+    def network(self, network: NetworkRecord) -> None:
+        """Open a network, or bring it up to date."""
+        check_artifacts(network.artifacts)
+        self._ledger.network(network.key)
+        with self._lock:
+            run = self.networks.setdefault(network.key, MemoryRun(network.label))
+            run.name, run.status = network.label, network.status
+            run.tags |= {**network.tags, "role": network.role}
+            run.metrics |= network.metrics
+            run.artifacts |= network.artifacts
 
     def start_trial(self, trial: TrialRecord) -> None:
         """Open a trial."""
         check_artifacts(trial.artifacts)
-        self._ledger.start_trial(trial.key)
+        self._ledger.start_trial(trial.key, network=trial.network)
         with self._lock:
             if trial.key in self.trials:
                 run = self.trials[trial.key]
@@ -79,6 +100,7 @@ class MemoryTracker:
                 tags={**trial.tags, "role": trial.role},
                 metrics=dict(trial.metrics),
                 artifacts=dict(trial.artifacts),
+                network=trial.network,
             )
 
     def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -105,11 +127,18 @@ class MemoryTracker:
         with self._lock:
             run.metrics.update({n: v for n, v in metrics.items() if n not in run.metrics})
 
+    def register(self, model: ModelRecord) -> None:
+        """Keep a model, by the key of its training."""
+        self._ledger.check_known(model.training)
+        self.models[model.training] = model
+
     def end_study(self, ending: Ending, *, description: str = "") -> None:
-        """Close the study; trials still open end as interrupted."""
+        """Close the study; trials and networks still open end as interrupted."""
         check_artifacts(ending.artifacts)
         for key in self._ledger.end_study(ending.status):
             self.trials[key].status = "interrupted"
+        for run in self.networks.values():
+            run.status = "interrupted" if run.status == "running" else run.status
         self.description = description or self.description
         assert self.study is not None  # the ledger has just said so
         self.study.end(ending)

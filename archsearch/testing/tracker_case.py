@@ -3,14 +3,21 @@
 import dataclasses
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from archsearch.testing.memory_tracker import MemoryRun
-from archsearch.tracking.records import DatasetRecord, Ending, StudyRecord, Tracker, TrialRecord
+from archsearch.tracking.records import (
+    DatasetRecord,
+    Ending,
+    NetworkRecord,
+    StudyRecord,
+    Tracker,
+    TrialRecord,
+)
 
 PATIENCE_S: Final = 60.0
 EPOCH: Final = {"loss": 1.0, "val_loss": 1.1, "accuracy": 0.5, "val_accuracy": 0.4}
@@ -36,15 +43,27 @@ TRIAL: Final = TrialRecord(
 )
 
 
+NETWORK: Final = NetworkRecord(
+    key="trial-0000",
+    label="resnext 3-4-6-3 G8 · 19.8M",
+    role="candidate",
+    knobs={"depth_1": 3, "cardinality": 8},
+    tags={"graph": "00ff"},
+    artifacts={"graph.json": "{}"},
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStudy:
     """What a store holds of a study: of a run its status, last figures, epochs, tags and artifacts.
 
-    Names may differ from what was told where the store takes fewer characters.
+    A trial's `MemoryRun.network` is the key of the network it is kept with.
     """
 
     study: MemoryRun
     trials: Mapping[str, MemoryRun]
+    """By key."""
+    networks: Mapping[str, MemoryRun] = field(default_factory=dict)
     """By key."""
 
 
@@ -174,6 +193,41 @@ class TrackerCase:
         assert {"asked": "by a test", "why": "x"}.items() <= found.study.tags.items()
         assert found.study.metrics["best"] == pytest.approx(0.6)
         assert _bytes(found.study)["run.toml"] == b"space = 'resnext'\n"
+
+    def test_trainings_are_kept_with_their_network(self, home: Path) -> None:
+        def tell(*, role: str, val_accuracy: float) -> KeptStudy:
+            with self.open(home) as tracker:
+                tracker.start_study(STUDY)
+                with pytest.raises(ValueError, match="network 'lost'"):
+                    tracker.start_trial(dataclasses.replace(TRIAL, network="lost"))
+                tracker.network(NETWORK)
+                for key in (TRIAL.key, "final-0000-seed1"):
+                    tracker.start_trial(dataclasses.replace(TRIAL, key=key, network=NETWORK.key))
+                    tracker.end_trial(key, Ending(status="complete"))
+                tracker.network(
+                    dataclasses.replace(
+                        NETWORK,
+                        role=role,
+                        status="complete",
+                        metrics={"val_accuracy": val_accuracy, "val_accuracy_n": 2},
+                    )
+                )
+                tracker.network(dataclasses.replace(NETWORK, key="left"))
+                tracker.end_study(Ending(status="complete"))
+                assert tracker.close(PATIENCE_S) is None
+            return self.kept(home, STUDY.name)
+
+        tell(role="finalist", val_accuracy=0.9)
+        found = tell(role="winner", val_accuracy=0.8)
+        assert {run.network for run in found.trials.values()} == {NETWORK.key}
+        assert set(found.networks) == {NETWORK.key, "left"}
+        assert found.networks["left"].status == "interrupted"  # the study ended before it did
+        run = found.networks[NETWORK.key]
+        assert run.status == "complete"
+        assert {"role": "winner", "graph": "00ff"}.items() <= run.tags.items()
+        assert run.metrics["val_accuracy"] == pytest.approx(0.8)  # what is told later counts
+        assert run.metrics["val_accuracy_n"] == 2
+        assert _bytes(run)["graph.json"] == b"{}"
 
     def test_a_study_whose_process_died_is_taken_up(self, home: Path) -> None:
         dead = self.open(home)

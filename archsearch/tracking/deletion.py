@@ -12,15 +12,16 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from archsearch.tracking import connect
+from archsearch.tracking.registry.versions import forget
 from archsearch.tracking.runs import PARENT, all_runs
 
 
 def delete_study(home: Path, study: str, *, tracking_uri: str | None = None) -> int:
     """Remove a study's runs, so that its name is free again.
 
-    In a home the runs and their artifacts are gone for good. On a server they go to its trash,
-    as `mlflow gc` empties it; an experiment of that name that this project did not make keeps
-    everything else that is in it.
+    In a home the runs, their artifacts and the registered model are gone for good. On a server the runs
+    go to its trash, as `mlflow gc` empties it, and the model, for which there is no trash, stays. An
+    experiment of that name that this project did not make keeps everything else that is in it.
 
     Returns:
         How many runs were removed.
@@ -35,6 +36,9 @@ def delete_study(home: Path, study: str, *, tracking_uri: str | None = None) -> 
         own = [run for run in runs if run.data.tags.get("study") == study]
         for run in sorted(own, key=lambda run: PARENT not in run.data.tags):  # the parent last
             client.delete_run(run.info.run_id)
+        uri = connect.store_uri(home, tracking_uri)
+        if uri.startswith("sqlite:"):
+            forget(client, study)
         if experiment.tags.get("archsearch.study") != study or len(own) < len(runs):
             return len(own)
         # MLflow keeps the name of a deleted experiment taken for ever.
@@ -43,7 +47,6 @@ def delete_study(home: Path, study: str, *, tracking_uri: str | None = None) -> 
             f"{study[:400]} (deleted {time.strftime('%Y-%m-%d %H:%M:%S')})",
         )
         client.delete_experiment(experiment.experiment_id)
-    uri = connect.store_uri(home, tracking_uri)
     if uri.startswith("sqlite:"):
         _purge(uri, experiment.experiment_id)
         _remove_artifacts(home, experiment.artifact_location)

@@ -15,6 +15,7 @@ class Ledger:
         self._study: str | None = None
         self._ended = False
         self._shut = False
+        self._networks: set[str] = set()
         self._open: set[str] = set()
         self._closed: set[str] = set()
 
@@ -26,10 +27,18 @@ class Ledger:
                 raise ValueError(f"study {self._study!r} is tracked already; make another tracker")
             self._study = name
 
-    def start_trial(self, key: str) -> None:
-        """Note that a trial began."""
+    def network(self, key: str) -> None:
+        """Note that a network was told of."""
         with self._lock:
             self._need_study()
+            self._networks.add(key)
+
+    def start_trial(self, key: str, *, network: str = "") -> None:
+        """Note that a trial began, of a network if it has one."""
+        with self._lock:
+            self._need_study()
+            if network and network not in self._networks:
+                raise ValueError(f"network {network!r} of trial {key!r} was never told")
             if key in self._open or key in self._closed:
                 raise ValueError(f"trial {key!r} was started before; keys are unique in a study")
             self._open.add(key)

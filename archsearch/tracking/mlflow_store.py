@@ -1,22 +1,26 @@
-"""A study's runs in an MLflow store: one parent run, one nested run a trial. Blocks; one thread."""
+"""A study's runs in an MLflow store: study → network → training, nested. Blocks; one thread."""
 
-import json
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from archsearch.tracking import connect
 from archsearch.tracking.curves import learning_curves_png
-from archsearch.tracking.records import Ending, Scalar, StudyRecord, TrialRecord
+from archsearch.tracking.mlflow_networks import NetworkRuns
+from archsearch.tracking.records import (
+    Ending,
+    ModelRecord,
+    NetworkRecord,
+    StudyRecord,
+    TrialRecord,
+)
+from archsearch.tracking.registry.versions import register
 from archsearch.tracking.run_names import one_line
-from archsearch.tracking.runs import NOTE, PARENT, all_runs, end_run, figure, plain_key, user
+from archsearch.tracking.run_writer import KnownRun, MetricRow, RunWriter
+from archsearch.tracking.runs import LEVEL, NOTE, PARENT, all_runs, end_run, figure, plain_key
 from archsearch.tracking.saved_view import TAG, saved_view
-
-_MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
-_MAX_DIGEST = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,26 +33,6 @@ class EpochPoint:
     metrics: Mapping[str, float]
 
 
-@dataclass(slots=True)
-class _Run:
-    """What is known of a trial's run.
-
-    Attributes:
-        history: metric → step → value, what the store holds or is about to; step 0 is what holds
-            for the whole run.
-        kept: the status an earlier process ended it with, until something new is told of it.
-    """
-
-    run_id: str
-    name: str
-    params: set[str] = field(default_factory=set)
-    history: dict[str, dict[int, float]] = field(default_factory=dict)
-    kept: str = ""
-
-
-_Row = tuple[Mapping[str, float], int, int]  # metrics, step, time in milliseconds
-
-
 class MlflowStore:
     """Writes one study. Every method may be repeated after a failure without doing it twice."""
 
@@ -57,11 +41,14 @@ class MlflowStore:
         self.experiment_id = ""
         self._uri = uri
         self._home = home
+        self._write = RunWriter(self.client)
+        self._networks = NetworkRuns(self._write)
         self._study: StudyRecord | None = None
         self._parent = ""
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, KnownRun] = {}
         self._begun: set[str] = set()
         self._knobs: tuple[str, ...] = ()
+        self._shown: object = None  # in MLflow's page
 
     def ping(self) -> None:
         """Raise if the store does not answer."""
@@ -71,12 +58,13 @@ class MlflowStore:
         """Open or take up the parent run; end what a dead process left running."""
         self._study = study
         self.experiment_id = self._experiment(study.name)
-        parent, trials = self._existing(study.name)
+        parent, inner = self._existing(study.name)
         tags = {
             **study.tags,
             "study": study.name,
             "space": study.space,
             "budget": study.budget,
+            LEVEL: "study",
             "role": "study",
             "status": "running",
         }
@@ -93,20 +81,23 @@ class MlflowStore:
             self.client.update_run(parent.info.run_id, status="RUNNING")
         self._parent = parent.info.run_id
         settings = {name: v for name, v in study.settings.items() if plain_key(name) not in known}
-        self._send(self._parent, params=settings, tags=tags)
-        self._log_dataset(self._parent)
-        self._put(self._parent, study.artifacts)
+        self._write.send(self._parent, params=settings, tags=tags)
+        self._write.log_dataset(self._parent, study.dataset)
+        self._write.put(self._parent, study.artifacts)
         self._describe(study.description)
-        self._show(())
-        for run in trials:
-            kept = "interrupted"
-            if run.info.status == "RUNNING":
-                end_run(self.client, run.info.run_id, kept, at_ms)
-            else:
-                kept = run.data.tags.get("status", kept)
-            self._runs[run.data.tags.get("key", "")] = _Run(
-                run.info.run_id, run.info.run_name, set(run.data.params), kept=kept
-            )
+        self._take_up(inner, at_ms)
+        self._show(self._networks.knobs)
+
+    def network(self, network: NetworkRecord, at_ms: int) -> None:
+        """Open a network's run, or bring it up to date."""
+        self._networks.tell(
+            network,
+            study=self._need_study(),
+            experiment_id=self.experiment_id,
+            parent=self._parent,
+            at_ms=at_ms,
+        )
+        self._show(plain_key(name) for name in network.knobs)
 
     def start_trial(self, trial: TrialRecord, at_ms: int) -> None:
         """Open or take up a trial's run."""
@@ -116,58 +107,62 @@ class MlflowStore:
             "study": study.name,
             "space": study.space,
             "budget": study.budget,
+            LEVEL: "training",
             "role": trial.role,
             "status": "running",
             "key": trial.key,
         }
+        parent = self._networks.run_id(trial.network) or self._parent
         # To look through all runs takes longer the more there are: only where this failed before.
         again = trial.key in self._begun
         self._begun.add(trial.key)
         run = self._runs.get(trial.key) or (self._find(trial.key) if again else None)
         if run is None:
             name = one_line(trial.label)
-            made = self._create(name, tags={**tags, PARENT: self._parent}, at_ms=at_ms)
-            run = _Run(made.info.run_id, name)
+            made = self._create(name, tags={**tags, PARENT: parent}, at_ms=at_ms)
+            run = KnownRun(made.info.run_id, name, parent)
         elif run.kept:
-            run.history = self._history(run.run_id)
+            run.history = self._write.read_history(run.run_id)
+        if run.parent != parent:  # an earlier version knew no networks
+            self._write.send(run.run_id, tags={PARENT: parent, LEVEL: "training"})
+            run.parent = parent
         self._runs[trial.key] = run
         self._show(plain_key(name) for name in trial.knobs)
         if run.kept not in {"", "interrupted"}:
             # It ended before, and everything was written before its end was: the driver tells it
             # once more, to be sure. The first news of it reopen it.
             return
-        self._reopen(run)
-        knobs = {name: v for name, v in trial.knobs.items() if plain_key(name) not in run.params}
-        rows = [(_news(run, trial.metrics, 0), 0, at_ms)]
-        self._send(run.run_id, rows, params=knobs, tags=tags)
-        _note(run, rows)
-        self._log_dataset(run.run_id)
-        self._put(run.run_id, trial.artifacts)
+        self._write.reopen(run)
+        rows = [(run.news(trial.metrics, 0), 0, at_ms)]
+        self._write.send(run.run_id, rows, params=run.new_params(trial.knobs), tags=tags)
+        run.note(rows)
+        self._write.log_dataset(run.run_id, study.dataset)
+        self._write.put(run.run_id, trial.artifacts)
 
     def epochs(self, points: Iterable[EpochPoint]) -> None:
         """Keep epochs of any trials, one request a trial; those kept or told before are left out."""
-        wanted: dict[str, dict[int, _Row]] = {}
+        wanted: dict[str, dict[int, MetricRow]] = {}
         for point in points:
             steps = wanted.setdefault(point.key, {})
             told, _, at_ms = steps.get(point.step, ({}, point.step, point.at_ms))
-            news = _news(self._runs[point.key], point.metrics, point.step)
+            news = self._runs[point.key].news(point.metrics, point.step)
             steps[point.step] = ({**news, **told}, point.step, at_ms)
         for key, steps in wanted.items():
             rows = [row for row in steps.values() if row[0]]
             if not rows:
                 continue
             run = self._runs[key]
-            self._reopen(run)
-            self._send(run.run_id, rows)
-            _note(run, rows)
+            self._write.reopen(run)
+            self._write.send(run.run_id, rows)
+            run.note(rows)
 
     def end_trial(self, key: str, end: Ending, at_ms: int) -> None:
         """Close a trial's run: last figures, learning curves, state."""
         run = self._runs[key]
         if run.kept == end.status:
-            self._send(run.run_id, tags=end.tags)
+            self._write.send(run.run_id, tags=end.tags)
             return
-        self._reopen(run)
+        self._write.reopen(run)
         # Where a metric was kept by epoch, its last figure belongs to the last epoch: MLflow shows
         # the one with the highest step. One that says the same again is left out.
         rows: dict[int, dict[str, float]] = {}
@@ -178,8 +173,8 @@ class MlflowStore:
                 rows.setdefault(last, {})[name] = value
         # Later than the epoch's own, even if both came in the same millisecond.
         last_rows = [(row, step, at_ms + 1) for step, row in rows.items()]
-        self._send(run.run_id, last_rows, tags=end.tags)
-        _note(run, last_rows)
+        self._write.send(run.run_id, last_rows, tags=end.tags)
+        run.note(last_rows)
         files = dict(end.artifacts)
         curves = {
             name: {step: value for step, value in points.items() if step > 0}
@@ -188,15 +183,20 @@ class MlflowStore:
         if any(curves.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")):
             picture = learning_curves_png(curves, title=run.name)
             files.setdefault("learning_curves.png", picture)
-        self._put(run.run_id, files)
+        self._write.put(run.run_id, files)
         end_run(self.client, run.run_id, end.status, at_ms)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
         run = self._runs[key]
-        rows = [(_news(run, metrics, 0), 0, at_ms)]
-        self._send(run.run_id, rows)
-        _note(run, rows)
+        rows = [(run.news(metrics, 0), 0, at_ms)]
+        self._write.send(run.run_id, rows)
+        run.note(rows)
+
+    def register(self, model: ModelRecord) -> None:
+        """Have the winner in the Model Registry, once, as a version of the study's model."""
+        run = self._runs[model.training]
+        register(self.client, self._need_study().name, model, run_id=run.run_id)
 
     def end_study(self, end: Ending, description: str, at_ms: int) -> None:
         """Close the parent run."""
@@ -207,9 +207,10 @@ class MlflowStore:
             for name, value in end.metrics.items()
             if kept.get(plain_key(name)) != figure(value)
         }
-        self._send(self._parent, [(news, 0, at_ms)], tags={**end.tags, **note})
+        self._write.send(self._parent, [(news, 0, at_ms)], tags={**end.tags, **note})
         self._describe(description)
-        self._put(self._parent, end.artifacts)
+        self._write.put(self._parent, end.artifacts)
+        self._networks.end_open(at_ms)
         end_run(self.client, self._parent, end.status, at_ms)
 
     def _need_study(self) -> StudyRecord:
@@ -239,7 +240,7 @@ class MlflowStore:
         )
 
     def _existing(self, study: str) -> tuple[Any, list[Any]]:
-        """Return the study's parent run, if there is one, and its trials' runs."""
+        """Return the study's parent run, if there is one, and the runs nested in it, at any depth."""
         runs = list(all_runs(self.client, self.experiment_id))
         parents = [
             run
@@ -251,129 +252,51 @@ class MlflowStore:
         if not parents:
             return None, []
         parent = min(parents, key=lambda run: run.info.start_time)
-        return parent, [r for r in runs if r.data.tags.get(PARENT) == parent.info.run_id]
+        inner = [run for run in runs if run.data.tags.get(PARENT) == parent.info.run_id]
+        ids = {run.info.run_id for run in inner}
+        return parent, [*inner, *(run for run in runs if run.data.tags.get(PARENT) in ids)]
 
-    def _find(self, key: str) -> _Run | None:
+    def _find(self, key: str) -> KnownRun | None:
         """Return a trial's run that an earlier, failed attempt may have made."""
-        for run in all_runs(self.client, self.experiment_id, parent=self._parent):
-            if run.data.tags.get("key") == key:
-                return _Run(run.info.run_id, run.info.run_name, set(run.data.params))
+        study = self._need_study().name
+        for run in all_runs(self.client, self.experiment_id):
+            if run.data.tags.get("key") == key and run.data.tags.get("study") == study:
+                return _known(run)
         return None
 
+    def _take_up(self, runs: Iterable[Any], at_ms: int) -> None:
+        """Take down the runs of an earlier process; what it left running ends."""
+        for run in runs:
+            if run.data.tags.get(LEVEL) == "network":
+                self._networks.take_up(run, ended_ms=at_ms)
+                continue
+            kept = "interrupted"
+            if run.info.status == "RUNNING":
+                end_run(self.client, run.info.run_id, kept, at_ms)
+            else:
+                kept = run.data.tags.get("status", kept)
+            self._runs[run.data.tags.get("key", "")] = _known(run, kept=kept)
+
     def _create(self, name: str, *, tags: Mapping[str, str], at_ms: int) -> Any:
-        study = self._need_study()
-        return self.client.create_run(
-            self.experiment_id,
-            start_time=at_ms,
-            run_name=name,
-            tags={
-                "study": study.name,
-                "role": "study",
-                **{plain_key(name): value for name, value in tags.items()},
-                "mlflow.source.name": "archsearch",
-                "mlflow.source.type": "LOCAL",
-                "mlflow.user": user(),
-            },
-        )
-
-    def _history(self, run_id: str) -> dict[str, dict[int, float]]:
-        run = self.client.get_run(run_id)
-        history: dict[str, dict[int, float]] = {}
-        for name in run.data.metrics:
-            points = list(self.client.get_metric_history(run_id, name))
-            points.sort(key=lambda point: (point.step, point.timestamp))
-            history[name] = {point.step: point.value for point in points}
-        return history
-
-    def _reopen(self, run: _Run) -> None:
-        if run.kept:
-            self.client.update_run(run.run_id, status="RUNNING")
-            self.client.set_tag(run.run_id, "status", "running")
-            run.kept = ""
-
-    def _send(
-        self,
-        run_id: str,
-        rows: Iterable[_Row] = (),
-        *,
-        params: Mapping[str, Scalar] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Send metrics (with step and time), params and tags in as few requests as allowed."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        metrics = [
-            Metric(plain_key(name), figure(value), at_ms, step)
-            for row, step, at_ms in rows
-            for name, value in row.items()
-        ]
-        ps = [Param(plain_key(name), str(value)) for name, value in (params or {}).items()]
-        ts = [RunTag(plain_key(name), str(value)) for name, value in (tags or {}).items()]
-        while metrics or ps or ts:
-            self.client.log_batch(
-                run_id,
-                metrics=metrics[:_MAX_METRICS],
-                params=ps[:_MAX_OTHERS],
-                tags=ts[:_MAX_OTHERS],
-                synchronous=True,
-            )
-            metrics, ps, ts = metrics[_MAX_METRICS:], ps[_MAX_OTHERS:], ts[_MAX_OTHERS:]
-
-    def _log_dataset(self, run_id: str) -> None:
-        data = self._need_study().dataset
-        if data is None:
-            return
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        # MLflow takes 36 characters of digest and shows them all beside the name: a long one is
-        # cut, the whole of it is in the profile and a tag.
-        profile = {
-            "digest": data.digest,
-            "input": list(data.input),
-            "classes": data.classes,
-            "images": dict(data.splits),
-        }
-        dataset = Dataset(
-            name=one_line(data.name),
-            digest=data.digest if len(data.digest) <= _MAX_DIGEST else data.digest[:16],
-            source_type="archsearch",
-            source=json.dumps({"source": data.source}),
-            profile=json.dumps(profile),
-        )
-        tag = InputTag(key="mlflow.data.context", value="training")
-        self.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+        study = self._need_study().name
+        return self._write.create(self.experiment_id, name, study=study, tags=tags, at_ms=at_ms)
 
     def _describe(self, description: str) -> None:
         if description:
             self.client.set_experiment_tag(self.experiment_id, NOTE, description)
 
     def _show(self, knobs: Iterable[str]) -> None:
-        """Add knobs to the columns of MLflow's page."""
+        """Add knobs to the columns of MLflow's page; have networks in their order once they have one."""
         columns = (*self._knobs, *(name for name in knobs if name not in self._knobs))
-        if columns != self._knobs or not columns:
-            saved = saved_view(columns, int(time.time() * 1000))
+        shown = (columns, bool(self._networks), self._networks.ranked)
+        if shown != self._shown:
+            now = int(time.time() * 1000)
+            saved = saved_view(columns, now, networks=shown[1], ranked=shown[2])
             self.client.set_experiment_tag(self.experiment_id, TAG, saved)
-            self._knobs = columns
-
-    def _put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:
-        if not artifacts:
-            return
-        with tempfile.TemporaryDirectory(prefix="archsearch-") as name:
-            for path, content in artifacts.items():
-                file = Path(name, *PurePosixPath(path).parts)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content.encode() if isinstance(content, str) else content)
-            self.client.log_artifacts(run_id, name)
+            self._shown = shown
+        self._knobs = columns
 
 
-def _news(run: _Run, metrics: Mapping[str, float], step: int) -> dict[str, float]:
-    """Return those of a step's metrics that are not kept yet."""
-    return {
-        name: v for name, v in metrics.items() if step not in run.history.get(plain_key(name), {})
-    }
-
-
-def _note(run: _Run, rows: Iterable[_Row]) -> None:
-    for metrics, step, _ in rows:
-        for name, value in metrics.items():
-            run.history.setdefault(plain_key(name), {})[step] = figure(value)
+def _known(run: Any, *, kept: str = "") -> KnownRun:
+    parent = run.data.tags.get(PARENT, "")
+    return KnownRun(run.info.run_id, run.info.run_name, parent, set(run.data.params), kept=kept)

@@ -14,7 +14,14 @@ from typing import Self
 from archsearch.tracking import connect
 from archsearch.tracking.ledger import Ledger, check_artifacts
 from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
-from archsearch.tracking.records import Ending, StudyRecord, TrialRecord, owned
+from archsearch.tracking.records import (
+    Ending,
+    ModelRecord,
+    NetworkRecord,
+    StudyRecord,
+    TrialRecord,
+    owned,
+)
 from archsearch.uris import shown_uri
 
 _log = logging.getLogger(__name__)
@@ -29,10 +36,15 @@ _GOING_ON = 10  # times its patience that a tracker that is closed has at most, 
 
 @dataclass(frozen=True, slots=True)
 class _Update:
-    """One thing to write."""
+    """One thing to write.
+
+    Attributes:
+        spare: whether a store that does not take it lacks nothing: not every one has a registry.
+    """
 
     write: Callable[[MlflowStore], None]
     what: str
+    spare: bool = False
 
 
 class MlflowTracker:
@@ -87,10 +99,18 @@ class MlflowTracker:
         record, at_ms = owned(study), _now_ms()
         self._put(_Update(lambda store: store.start_study(record, at_ms), "the study's start"))
 
+    def network(self, network: NetworkRecord) -> None:
+        """Open a network's run, or bring it up to date."""
+        check_artifacts(network.artifacts)
+        self._ledger.network(network.key)
+        record, at_ms = owned(network), _now_ms()
+        what = f"the figures of {network.key}"
+        self._put(_Update(lambda store: store.network(record, at_ms), what))
+
     def start_trial(self, trial: TrialRecord) -> None:
         """Open a trial's run, or take up the one with its key."""
         check_artifacts(trial.artifacts)
-        self._ledger.start_trial(trial.key)
+        self._ledger.start_trial(trial.key, network=trial.network)
         record, at_ms = owned(trial), _now_ms()
         self._put(_Update(lambda store: store.start_trial(record, at_ms), f"{trial.key}'s start"))
 
@@ -110,6 +130,12 @@ class MlflowTracker:
         self._ledger.check_known(key)
         at_ms, found = _now_ms(), dict(metrics)
         self._put(_Update(lambda store: store.add_metrics(key, found, at_ms), f"{key}'s figures"))
+
+    def register(self, model: ModelRecord) -> None:
+        """Have the winner in MLflow's Model Registry, with the alias `champion`."""
+        self._ledger.check_known(model.training)
+        what = "the winner for its Model Registry"
+        self._put(_Update(lambda store: store.register(model), what, spare=True))
 
     def end_study(self, ending: Ending, *, description: str = "") -> None:
         """Close the parent run; trials still open are ended as interrupted."""
@@ -278,22 +304,24 @@ class MlflowTracker:
     def _refused(self, error: Exception) -> None:
         """Go on without what the store does not take; say so the first time."""
         with self._state:
-            first = self._lost_why is None
+            spare = isinstance(self._current[0], _Update) and self._current[0].spare
+            first = self._lost_why is None or spare
             what = _what(self._current[0])
             if not self._opened:
                 self._dead = True  # without a parent run there is nowhere to put the rest
                 self._trouble = error
-        self._drop(error)
+        self._drop(error, lost=not spare)
         if first:
             self._warn(
                 f"MLflow store {shown_uri(self.uri)} does not take {what}: "
                 f"{connect.reason(error)}; training goes on without it"
             )
 
-    def _drop(self, error: Exception | None) -> None:
+    def _drop(self, error: Exception | None, *, lost: bool = True) -> None:
         with self._state:
-            self._lost += map(_what, self._current)
-            self._lost_why = self._lost_why or error
+            if lost:
+                self._lost += map(_what, self._current)
+                self._lost_why = self._lost_why or error
             self._current = []
             self._state.notify_all()
 

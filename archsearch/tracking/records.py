@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Role = Literal["candidate", "baseline", "finalist"]
 TrialStatus = Literal["complete", "pruned", "failed", "interrupted"]
 StudyStatus = Literal["complete", "failed", "interrupted"]
+NetworkStatus = Literal["running", "complete", "pruned", "failed", "interrupted"]
 Scalar = str | int | float | bool | None
 
 
@@ -58,11 +64,59 @@ class StudyRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRecord:
+    """One network of a study: a run nested in its study's, with its trainings nested in it.
+
+    Attributes:
+        key: unique among the study's networks: `trial-0007`, a published network's name.
+        label: names the run.
+        role: what it is in its study, as tables have it: candidate, finalist, winner, matched, published.
+        status: `running`, or how it ended.
+        knobs: shown as params, beside one another on the compare page.
+        metrics: figures of all its trainings: mean, standard deviation, number. What a page is to show
+            first stands first.
+        tags: more tags, such as the content hash of the graph.
+        artifacts: path to content, kept where the run is opened.
+    """
+
+    key: str
+    label: str
+    role: str
+    status: NetworkStatus = "running"
+    knobs: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """A study's winner as a model that others take from a registry.
+
+    Attributes:
+        training: key of the training whose weights it holds.
+        folder: the exported SavedModel.
+        input: height, width, channels of the images it takes, uint8.
+        classes: their names, in the order of its probabilities.
+        example: (1, height, width, channels), uint8: an image of the study.
+        tags: of its version, such as the network's label and accuracies.
+    """
+
+    training: str
+    folder: Path
+    input: tuple[int, int, int]
+    classes: tuple[str, ...]
+    example: "npt.NDArray[np.uint8]"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One network's training: a run nested in its study's.
+    """One training: a run nested in its network's.
 
     Attributes:
         key: unique in its study, the same after a resume: `trial-0007`, `final-0007-seed1`.
+        network: key of its network, which was told before; empty: it is nested in the study's run.
         label: names the run, so that one design is told from another (see `run_name`).
         role: candidate, baseline or finalist.
         knobs: shown as params, beside one another on the compare page.
@@ -72,6 +126,7 @@ class TrialRecord:
     """
 
     key: str
+    network: str = ""
     label: str
     role: Role = "candidate"
     knobs: Mapping[str, Scalar] = field(default_factory=dict)
@@ -97,7 +152,7 @@ class Ending:
     artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
-_Record = TypeVar("_Record", StudyRecord, TrialRecord, Ending)
+_Record = TypeVar("_Record", StudyRecord, NetworkRecord, TrialRecord, Ending)
 
 
 def owned(record: _Record) -> _Record:
@@ -128,6 +183,10 @@ class Tracker(Protocol):
         """Open the study's parent run, or take up the one that is there."""
         ...
 
+    def network(self, network: NetworkRecord) -> None:
+        """Open a network's run, or bring it up to date: figures told later take the place of earlier ones."""
+        ...
+
     def start_trial(self, trial: TrialRecord) -> None:
         """Open a trial's run, or take up the one with its key."""
         ...
@@ -147,8 +206,12 @@ class Tracker(Protocol):
         """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
         ...
 
+    def register(self, model: ModelRecord) -> None:
+        """Have the winner in the store's registry of models, if it has one: each training once."""
+        ...
+
     def end_study(self, ending: Ending, *, description: str = "") -> None:
-        """Close the parent run; trials still open are ended as interrupted.
+        """Close the parent run; trials and networks still open are ended as interrupted.
 
         Args:
             ending: of the study.

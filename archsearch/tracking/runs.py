@@ -10,6 +10,8 @@ from typing import Any
 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
+LEVEL = "level"
+"""The tag that says what a run is: `study`, `network` or `training`."""
 
 # MLflow's own states. A pruned trial ended as planned; KILLED means that something cut it short.
 _STATES = {
@@ -26,17 +28,14 @@ def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> 
     client.set_terminated(run_id, _STATES[status], at_ms or int(time.time() * 1000))
 
 
-def all_runs(client: Any, experiment_id: str, *, parent: str | None = None) -> Iterable[Any]:
-    """Return every run of an experiment, or every run nested in one.
+def all_runs(client: Any, experiment_id: str) -> Iterable[Any]:
+    """Return every run of an experiment.
 
     Study names never enter a query: they may hold quotes, and MLflow has no way to escape them.
     """
-    query = f"tags.`{PARENT}` = '{parent}'" if parent else ""
     token = None
     while True:
-        page = client.search_runs(
-            [experiment_id], filter_string=query, max_results=1000, page_token=token
-        )
+        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -44,6 +44,15 @@ def home(tmp_path):
         ("archsearch spaces dense", ["plain,densenet"]),
         ("archsearch run --relax fire", ["plain,fire-module"]),
         ("archsearch run --sampler ev", ["plain,evolution"]),
+        ("archsearch run --space vgg --relax ", ["plain,3x3-stacks", "plain,channel-doubling"]),
+        (
+            "archsearch ablate --space squeezenet --rule ",
+            [
+                f"plain,{one}"
+                for one in ("all", "channel-doubling", "fire-module", "global-average-pooling-head")
+            ],
+        ),
+        ("archsearch ablate --rule widen", []),  # no space can free it
         ("archsearch check vgg16 --rule compound", ["plain,compound-scaling"]),
         ("archsearch profile wide_resnet5", ["plain,wide_resnet50_2"]),
         ("archsearch profile mine.ker", ["file,mine.ker"]),

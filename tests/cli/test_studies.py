@@ -18,3 +18,13 @@ def test_deleting_asks_first(tmp_path, monkeypatch, capsys, answer, said, left):
     assert out == f"{said} {NAME}\n"
     assert f"Delete {NAME} (with its 1 network)?" in err
     assert [study.name for study in catalogue.list_studies(home=tmp_path)] == left
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO("")])
+def test_where_nobody_answers_it_says_how_to_go_without(tmp_path, monkeypatch, capsys, stdin):
+    Small(tmp_path).run(trials=1, finalists=0)
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main(["delete", NAME, "--home", str(tmp_path)]) == 2
+    assert "nobody answers" in (said := capsys.readouterr().err)
+    assert "--yes deletes without asking" in said
+    assert [study.name for study in catalogue.list_studies(home=tmp_path)] == [NAME]

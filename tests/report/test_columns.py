@@ -8,7 +8,7 @@ from rich.console import Console
 
 from archsearch.archive.facts import DatasetFacts
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.report.columns import columns, legend, role_text
+from archsearch.report.columns import columns, legend
 from archsearch.report.results import leaderboard
 from archsearch.settings import RunSettings
 from archsearch.statistics.score import Score
@@ -41,8 +41,8 @@ def shown(rows, width: int, **changes) -> str:
 
 
 def test_a_network_is_called_what_it_is():
-    assert [role_text(row) for row in ROWS] == ["winner", "matched", "finalist", "candidate"]
-    assert role_text(replace(ROWS[1], winner=True)) == "matched, winner"
+    assert [row.part for row in ROWS] == ["winner", "matched", "finalist", "candidate"]
+    assert replace(ROWS[1], winner=True).part == "matched, winner"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])

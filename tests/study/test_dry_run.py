@@ -14,8 +14,10 @@ from archsearch.report.plan import plan_lines
 from archsearch.settings import RunSettings
 from archsearch.study import dry_run
 from archsearch.study.dry_run import plan
+from archsearch.study.opening import check_start
 from archsearch.training.backends import choice
 from archsearch.training.job import Outcome
+from tests.small_study import Small, settings_of
 from tests.world import World
 
 
@@ -210,3 +212,13 @@ def test_long_trainings_are_validated_less_often_unless_asked_for(settings, epoc
 
 def test_few_validation_images_are_evaluated_after_every_epoch(settings):
     assert planned(replace(settings, epochs=90, val_fraction=0.03)).val_every == 1
+
+
+def test_of_a_taken_name_only_what_was_given_differs(tmp_path: Path):
+    small = Small(tmp_path)
+    small.run(name="taken", trials=2)
+    asked = settings_of(tmp_path, name="taken", trials=2, workers=None)
+    with pytest.raises(UserError, match="already, with the same settings"):
+        check_start(asked)
+    with pytest.raises(UserError, match=r"other settings \(backend: \w+ there, jax here\)"):
+        check_start(replace(asked, backend="jax"))

@@ -21,7 +21,7 @@ from archsearch.statistics.pareto import Point, front
 from archsearch.study import driver
 from archsearch.study import winner as exporting
 from archsearch.study.catalogue import load_result
-from archsearch.study.events import JobEnded, Planned
+from archsearch.study.events import FinalistsStarted, JobEnded, Planned
 from archsearch.study.winner import export_study
 from archsearch.testing.fake_engine import FakeEngine
 from tests.bench import Killed, table
@@ -70,6 +70,13 @@ def test_each_slice_has_the_classic_that_a_study_of_this_budget_alone_has(result
         assert row.graph == content_hash(expected.graph)
         assert (one.classic, row.test.n) == (row.name, 2)
         assert one.verdict.baseline
+
+
+def test_the_finals_name_each_classic_with_its_budget(small, result):
+    [event] = [event for event in small.events if isinstance(event, FinalistsStarted)]
+    classics = [row for row in result.rows if row.origin == "matched"]
+    assert len(event.entrants) == len(set(event.entrants)) == len(classics)
+    assert {name.rpartition(" at ")[2] for name in event.entrants} == {"10M", "20M", "40M"}
 
 
 def test_the_front_is_that_of_the_best_of_each_slice(result):

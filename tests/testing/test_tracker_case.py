@@ -43,6 +43,13 @@ class Reopened(MemoryTracker):
         return None
 
 
+class Stubborn(MemoryTracker):
+    def network(self, network):
+        self._ledger.network(network.key)
+        if network.key not in self.networks:
+            super().network(network)
+
+
 class Losing(MemoryTracker):
     def close(self, timeout_s=30.0):
         super().close()
@@ -58,6 +65,7 @@ class Losing(MemoryTracker):
         (Trusting, "test_misuse_is_told_at_once"),
         (Patient, "test_a_study_is_kept_as_it_was_told"),
         (Reopened, "test_closed_it_is_closed"),
+        (Stubborn, "test_trainings_are_kept_with_their_network"),
         (Losing, "test_threads_may_tell_it_at_once"),
     ],
 )
@@ -70,7 +78,9 @@ def test_what_is_wrong_is_caught(tracker, test, tmp_path):
             return self.last
 
         def kept(self, home, study):
-            return SimpleNamespace(study=self.last.study, trials=self.last.trials)
+            return SimpleNamespace(
+                study=self.last.study, trials=self.last.trials, networks=self.last.networks
+            )
 
     Case.made = MemoryTracker
     getattr(Case(), test)(tmp_path)

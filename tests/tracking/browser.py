@@ -62,8 +62,8 @@ class Page:
     def open_runs(self, url: str) -> list[str]:
         """Open a study's list; the run names in it, top to bottom."""
         self.driver.get(url)
-        self.until("list of runs", self.names)
-        time.sleep(1.0)  # the saved view is applied to a list that is there already
+        # The saved view is applied to a list that is there already.
+        self.until("saved view", lambda: "val_accuracy" in self.columns())
         return self.until("list of runs", self.names)
 
     def names(self) -> list[str]:
@@ -113,24 +113,35 @@ class Page:
             lambda: (text := self.text()) and "val_accuracy" in text and "Metrics" in text and text,
         )
 
-    def plot(self, metric: str) -> None:
-        """Choose a metric as the last axis, and the colour, of the compare page's plot."""
-        from selenium.webdriver.common.keys import Keys
+    def tab(self, name: str) -> None:
+        """Open a tab."""
+        tabs = self.driver.find_elements("css selector", "[role=tab]")
+        next(tab for tab in tabs if tab.text.strip() == name).click()
 
-        boxes = self.driver.find_elements("css selector", "[role=combobox]")
-        box = boxes[1]  # the first one chooses params
-        box.click()
-        for _ in range(50):
-            chosen = self.script(
-                "return document.getElementById(arguments[0].getAttribute("
-                "'aria-activedescendant'))?.getAttribute('aria-label')",
-                box,
-            )
-            if chosen == metric:
-                box.send_keys(Keys.ENTER)
-                break
-            box.send_keys(Keys.ARROW_DOWN)
-        box.send_keys(Keys.ESCAPE)
+    def axes(self, kind: str) -> list[str]:
+        """Return what the axes of a plot of one of Plotly's kinds stand for; empty: it is not there yet."""
+        return self.script(
+            """for (const plot of document.querySelectorAll('.js-plotly-plot')) {
+                 if (!plot.data?.length || !plot.data[0].type?.startsWith(arguments[0])) continue;
+                 const dimensions = plot.data[0].dimensions;
+                 if (dimensions) return dimensions.map(one => one.label);
+                 const {xaxis, yaxis} = plot.layout;
+                 return [xaxis, yaxis].map(axis => axis.title?.text ?? axis.title);
+               }
+               return []""",
+            kind,
+        )
+
+    def unfold(self, name: str) -> None:
+        """Show what is nested in a run of the list."""
+        self.script(
+            """const row = [...document.querySelectorAll('.ag-row')].find(row =>
+                 [...row.querySelectorAll('a')].some(a => a.innerText === arguments[0]));
+               const button = [...row.querySelectorAll('button')].find(button =>
+                 button.querySelector('svg'));
+               button.click()""",
+            name,
+        )
 
     def fold_sidebar(self) -> None:
         """Give the page the width of the menu at its left."""
@@ -165,8 +176,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def browser(width: int = 1700, height: int = 1000) -> Iterator[Page]:
-    """Open a headless Chromium with a profile of its own."""
+def browser(width: int = 1700, height: int = 1000, *, chat: bool = False) -> Iterator[Page]:
+    """Open a headless Chromium with a profile of its own; `chat`: MLflow's may open, as on a first visit."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -190,14 +201,14 @@ def browser(width: int = 1700, height: int = 1000) -> Iterator[Page]:
             options.add_argument(f"--{flag}")
         driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
         try:
-            # MLflow opens a chat beside the page on a browser's first visit.
-            driver.execute_cdp_cmd(
-                "Page.addScriptToEvaluateOnNewDocument",
-                {
-                    "source": "localStorage['mlflow.assistant.panelOpen_v1'] = 'false';"
-                    "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true';"
-                },
-            )
+            if not chat:
+                driver.execute_cdp_cmd(
+                    "Page.addScriptToEvaluateOnNewDocument",
+                    {
+                        "source": "localStorage['mlflow.assistant.panelOpen_v1'] = 'false';"
+                        "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true';"
+                    },
+                )
             yield Page(driver)
         finally:
             driver.quit()
@@ -210,7 +221,7 @@ def main() -> None:
     parser.add_argument("--study", default="resnext-20M")
     parser.add_argument("--out", type=Path, default=Path("docs/mlflow-compare.png"))
     parser.add_argument("--runs-out", type=Path, help="also save the list of runs here")
-    parser.add_argument("--select", nargs="*", help="runs to compare (default: best and baselines)")
+    parser.add_argument("--select", nargs="*", help="runs to compare (default: the first six)")
     parser.add_argument("--height", type=int, default=2100, help="of the compare page, px")
     options = parser.parse_args()
     if problem := missing():
@@ -233,13 +244,9 @@ def main() -> None:
         print("columns:", page.columns())
         if options.runs_out:
             page.shoot(options.runs_out)
-        baselines = [name for name in names if name.startswith("baseline")][:2]
-        finalists = [name for name in names if name.startswith("final")][:1]
-        others = [n for n in names if n not in {*baselines, *finalists, options.study}]
-        page.select(options.select or [*finalists, *others[: 4 - len(finalists)], *baselines])
+        page.select(options.select or names[:6])
         page.compare()
         page.fold_sidebar()
-        page.plot("val_accuracy")
         page.unfold_metrics()
         page.shoot(options.out, height=options.height)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from archsearch.tracking.connect import open_client, store_uri
-from archsearch.tracking.records import DatasetRecord, StudyRecord, TrialRecord
+from archsearch.tracking.records import DatasetRecord, NetworkRecord, StudyRecord, TrialRecord
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside these tests
 
@@ -39,12 +39,19 @@ class Kept:
         parents = [run for run in runs if run.data.tags["role"] == "study"]
         assert len(parents) == 1
         self.parent = parents[0]
-        nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-        assert len(nested) == len(runs) - 1
-        for run in nested:
-            assert run.data.tags["mlflow.parentRunId"] == self.parent.info.run_id
-        self.trials: dict[str, Any] = {run.data.tags["key"]: run for run in nested}
-        assert len(self.trials) == len(nested), "two runs for one key"
+        levels = {run.info.run_id: run.data.tags["level"] for run in runs}
+        for run in runs:
+            within = levels.get(run.data.tags.get("mlflow.parentRunId", ""), "")
+            level = run.data.tags["level"]
+            assert within in {"study": {""}, "network": {"study"}}.get(level, {"study", "network"})
+        self.networks: dict[str, Any] = self._by("design", runs, "network")
+        self.trials: dict[str, Any] = self._by("key", runs, "training")
+
+    def _by(self, tag: str, runs: Any, level: str) -> dict[str, Any]:
+        mine = [run for run in runs if run.data.tags["level"] == level]
+        found = {run.data.tags[tag]: run for run in mine}
+        assert len(found) == len(mine), "two runs for one key"
+        return found
 
     def history(self, key: str, metric: str) -> list[tuple[int, float]]:
         points = self.client.get_metric_history(self.trials[key].info.run_id, metric)
@@ -78,6 +85,18 @@ def study() -> StudyRecord:
         tags={"asked": "by a test"},
         description="**space** resnext",
         artifacts={"run.toml": "space = 'resnext'\n"},
+    )
+
+
+@pytest.fixture
+def network() -> NetworkRecord:
+    return NetworkRecord(
+        key="trial-0000",
+        label="resnext 3-4-6-3 G8 · 19.8M",
+        role="candidate",
+        knobs={"depth_1": 3, "cardinality": 8},
+        tags={"graph": "00ff"},
+        artifacts={"graph.json": "{}"},
     )
 
 

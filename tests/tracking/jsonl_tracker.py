@@ -11,17 +11,27 @@ from archsearch.errors import UserError
 from archsearch.testing.memory_tracker import MemoryRun
 from archsearch.testing.tracker_case import KeptStudy
 from archsearch.tracking.ledger import Ledger, check_artifacts
-from archsearch.tracking.records import Ending, StudyRecord, Tracker, TrialRecord
+from archsearch.tracking.records import (
+    Ending,
+    ModelRecord,
+    NetworkRecord,
+    StudyRecord,
+    Tracker,
+    TrialRecord,
+)
 
 
 def read(path: Path, study: str) -> KeptStudy:
     """Add up what the lines say of a study."""
     runs: dict[str, MemoryRun] = {"": MemoryRun(study)}
+    networks: dict[str, MemoryRun] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         said: dict[str, Any] = json.loads(line)
         if said["study"] != study:
             continue
-        run = runs.setdefault(said["run"], MemoryRun(said["run"]))
+        known = networks if said.get("level") == "network" else runs
+        run = known.setdefault(said["run"], MemoryRun(said["run"]))
+        run.network = said.get("network", run.network)
         run.status = said.get("status", run.status)
         run.tags |= said.get("tags", {})
         files = said.get("artifacts", {})
@@ -31,7 +41,7 @@ def read(path: Path, study: str) -> KeptStudy:
             if step is not None:
                 run.history.setdefault(name, {})[step] = value
             run.metrics[name] = value
-    return KeptStudy(study=runs.pop(""), trials=runs)
+    return KeptStudy(study=runs.pop(""), trials=runs, networks=networks)
 
 
 class JsonLinesTracker:
@@ -47,18 +57,29 @@ class JsonLinesTracker:
         check_artifacts(study.artifacts)
         self._ledger.start_study(study.name)
         self._study = study.name
-        for key, run in read(self._path, study.name).trials.items():
-            if run.status == "running":
-                self._say(key, status="interrupted")
+        self._end_open()
         self._say("", status="running", tags=study.tags, artifacts=study.artifacts)
+
+    def network(self, network: NetworkRecord) -> None:
+        check_artifacts(network.artifacts)
+        self._ledger.network(network.key)
+        self._say(
+            network.key,
+            level="network",
+            status=network.status,
+            tags={**network.tags, "role": network.role},
+            metrics=network.metrics,
+            artifacts=network.artifacts,
+        )
 
     def start_trial(self, trial: TrialRecord) -> None:
         check_artifacts(trial.artifacts)
-        self._ledger.start_trial(trial.key)
+        self._ledger.start_trial(trial.key, network=trial.network)
         before = read(self._path, self._study).trials.get(trial.key)
         if before is None or before.status == "interrupted":
             self._say(
                 trial.key,
+                network=trial.network,
                 status="running",
                 tags={**trial.tags, "role": trial.role},
                 metrics=trial.metrics,
@@ -83,10 +104,14 @@ class JsonLinesTracker:
             kept = read(self._path, self._study).trials[key].metrics
             self._write(key, metrics={n: v for n, v in metrics.items() if n not in kept})
 
+    def register(self, model: ModelRecord) -> None:
+        self._ledger.check_known(model.training)  # and there is no registry
+
     def end_study(self, ending: Ending, *, description: str = "") -> None:
         check_artifacts(ending.artifacts)
         for key in self._ledger.end_study(ending.status):
             self._say(key, status="interrupted")
+        self._end_open()
         self._end("", ending)
 
     def flush(self, timeout_s: float | None = None) -> bool:
@@ -106,6 +131,13 @@ class JsonLinesTracker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _end_open(self) -> None:
+        kept = read(self._path, self._study)
+        for level, runs in (("training", kept.trials), ("network", kept.networks)):
+            for key, run in runs.items():
+                if run.status == "running":
+                    self._say(key, level=level, status="interrupted")
 
     def _end(self, key: str, ending: Ending) -> None:
         self._say(

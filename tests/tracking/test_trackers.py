@@ -24,7 +24,9 @@ class TestMemoryTracker(TrackerCase):
     def kept(self, home: Path, study: str) -> KeptStudy:
         assert self.last is not None
         assert self.last.study is not None
-        return KeptStudy(study=self.last.study, trials=self.last.trials)
+        return KeptStudy(
+            study=self.last.study, trials=self.last.trials, networks=self.last.networks
+        )
 
 
 class TestMlflow(TrackerCase):
@@ -40,6 +42,8 @@ class TestMlflow(TrackerCase):
         client = open_client(store_uri(home))
         experiment = client.get_experiment_by_name(study)
         runs: dict[str, MemoryRun] = {}
+        networks: dict[str, MemoryRun] = {}
+        ids = {}
         for run in client.search_runs([experiment.experiment_id]):
             tags = run.data.tags
             known = MemoryRun(run.info.run_name, status=tags["status"], tags=tags)
@@ -54,9 +58,15 @@ class TestMlflow(TrackerCase):
                 for path in folder.rglob("*")
                 if path.is_file()
             }
-            assert tags.get("key", "") not in runs, "two runs for one key"
-            runs[tags.get("key", "")] = known
-        return KeptStudy(study=runs.pop(""), trials=runs)
+            known.network = tags.get("mlflow.parentRunId", "")
+            kind = networks if tags["level"] == "network" else runs
+            key = tags["design"] if kind is networks else tags.get("key", "")
+            assert key not in kind, "two runs for one key"
+            kind[key] = known
+            ids[run.info.run_id] = key if kind is networks else ""
+        for known in runs.values():
+            known.network = ids.get(known.network, "")
+        return KeptStudy(study=runs.pop(""), trials=runs, networks=networks)
 
 
 class TestThirdPartys(TrackerCase):

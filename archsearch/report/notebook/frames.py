@@ -9,7 +9,7 @@ from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.archive.orders import Trial
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.report.analysis import Comparison
-from archsearch.report.columns import role_text, without_guesses
+from archsearch.report.columns import without_guesses
 from archsearch.statistics.score import Score
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _network(row: Row) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in NETWORK if hasattr(row, name)},
         "network": row.name,
-        "role": role_text(row),
+        "role": row.part,
         **_score("val_again", row.final_val),
         **_score("test", row.test),
         "n": row.test.n if row.test else 0,

@@ -18,6 +18,7 @@ from archsearch.report.page.material import Material
 from archsearch.report.page.overview import sentence, side_by_side
 from archsearch.report.page.provenance import provenance
 from archsearch.report.page.roster import cut_short, details, networks, rule_check
+from archsearch.report.page.slice_front import slice_front
 from archsearch.units import counted, format_count, format_duration, format_ms, format_size
 
 
@@ -66,6 +67,7 @@ def _part(key: str, material: Material) -> StudyPart:
     (standing,) = compare([result]).standings
     edf = error_distribution([result])
     sections = (
+        slice_front(result),
         accuracy_and_cost(result),
         None if edf is None else Section(key="edf", title="Error distribution", blocks=(edf,)),
         learning(material),

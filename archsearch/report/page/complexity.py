@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.report.analysis import Point, points
-from archsearch.report.columns import role_text
 from archsearch.report.page.chart import (
     Cell,
     Chart,
@@ -84,7 +83,7 @@ def _values(result: StudyResult, found: Sequence[Point]) -> list[dict[str, Any]]
                 "name": point.name,
                 "label": point.label,
                 "kind": ORIGINS[point.origin],
-                "role": role_text(row),
+                "role": row.part,
                 "flops": point.flops,
                 "params": point.params,
                 "accuracy": round(100 * point.accuracy, 3),

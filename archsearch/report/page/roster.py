@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from archsearch.archive.leaderboard import Row, StudyResult
-from archsearch.report.columns import columns, legend, role_text, score_text, without_guesses
+from archsearch.report.columns import columns, legend, score_text, without_guesses
 from archsearch.report.page.chart import Block, Cell, Numbers, Passage, Section, cells, percent
 from archsearch.report.page.material import Material
 from archsearch.units import counted, format_count, ms_text
@@ -75,9 +75,7 @@ def rule_check(result: StudyResult) -> Section | None:
         Numbers(
             title="Departures from design rules",
             heads=("network", "role", "rule", "what is there"),
-            rows=tuple(
-                cells(row.label, role_text(row), one.rule, one.message) for row, one in found
-            ),
+            rows=tuple(cells(row.label, row.part, one.rule, one.message) for row, one in found),
             names=tuple(row.name for row, _ in found),
         ),
     )
@@ -140,7 +138,7 @@ def _facts(row: Row) -> list[str]:
     ms = ms_text(row.latency_ms)
     return [
         row.name,
-        role_text(row),
+        row.part,
         "" if row.rank is None else str(row.rank),
         f"{row.flops:,} ({row.fill:.1%} of the budget)",
         f"{row.params:,}",

@@ -1,0 +1,160 @@
+"""What is written to a run of an MLflow store: figures, params, tags, files, its images. Blocks."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
+
+from archsearch.tracking.records import DatasetRecord, Scalar
+from archsearch.tracking.run_names import one_line
+from archsearch.tracking.runs import figure, plain_key, user
+
+_MAX_METRICS, _MAX_OTHERS = 900, 50  # a request; MLflow refuses 1000 metrics, 100 params, 1 MB
+_MAX_DIGEST = 36
+
+MetricRow: TypeAlias = tuple[Mapping[str, float], int, int]
+"""Metrics, step, time in milliseconds."""
+
+
+@dataclass(slots=True)
+class KnownRun:
+    """What is known of a run.
+
+    Attributes:
+        parent: id of the run it is nested in.
+        history: metric → step → value, what the store holds or is about to; step 0 is what holds
+            for the whole run.
+        kept: the status an earlier process ended it with, until something new is told of it.
+    """
+
+    run_id: str
+    name: str
+    parent: str = ""
+    params: set[str] = field(default_factory=set)
+    history: dict[str, dict[int, float]] = field(default_factory=dict)
+    kept: str = ""
+
+    def news(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
+        """Return those of a step's metrics that are not kept yet."""
+        return {
+            name: v
+            for name, v in metrics.items()
+            if step not in self.history.get(plain_key(name), {})
+        }
+
+    def note(self, rows: Iterable[MetricRow]) -> None:
+        """Take down what was sent."""
+        for metrics, step, _ in rows:
+            for name, value in metrics.items():
+                self.history.setdefault(plain_key(name), {})[step] = figure(value)
+
+    def new_params(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return those that are not kept yet: MLflow refuses another value of one."""
+        return {name: v for name, v in params.items() if plain_key(name) not in self.params}
+
+
+class RunWriter:
+    """Writes to runs of a store, in as few requests as it allows."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def create(
+        self, experiment_id: str, name: str, *, study: str, tags: Mapping[str, str], at_ms: int
+    ) -> Any:
+        """Make a run of a study."""
+        return self.client.create_run(
+            experiment_id,
+            start_time=at_ms,
+            run_name=name,
+            tags={
+                "study": study,
+                "role": "study",
+                **{plain_key(name): value for name, value in tags.items()},
+                "mlflow.source.name": "archsearch",
+                "mlflow.source.type": "LOCAL",
+                "mlflow.user": user(),
+            },
+        )
+
+    def send(
+        self,
+        run_id: str,
+        rows: Iterable[MetricRow] = (),
+        *,
+        params: Mapping[str, Scalar] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send metrics (with step and time), params and tags."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [
+            Metric(plain_key(name), figure(value), at_ms, step)
+            for row, step, at_ms in rows
+            for name, value in row.items()
+        ]
+        ps = [Param(plain_key(name), str(value)) for name, value in (params or {}).items()]
+        ts = [RunTag(plain_key(name), str(value)) for name, value in (tags or {}).items()]
+        while metrics or ps or ts:
+            self.client.log_batch(
+                run_id,
+                metrics=metrics[:_MAX_METRICS],
+                params=ps[:_MAX_OTHERS],
+                tags=ts[:_MAX_OTHERS],
+                synchronous=True,
+            )
+            metrics, ps, ts = metrics[_MAX_METRICS:], ps[_MAX_OTHERS:], ts[_MAX_OTHERS:]
+
+    def log_dataset(self, run_id: str, data: DatasetRecord | None) -> None:
+        """Name the images of a run."""
+        if data is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow takes 36 characters of digest and shows them all beside the name: a long one is
+        # cut, the whole of it is in the profile and a tag.
+        profile = {
+            "digest": data.digest,
+            "input": list(data.input),
+            "classes": data.classes,
+            "images": dict(data.splits),
+        }
+        dataset = Dataset(
+            name=one_line(data.name),
+            digest=data.digest if len(data.digest) <= _MAX_DIGEST else data.digest[:16],
+            source_type="archsearch",
+            source=json.dumps({"source": data.source}),
+            profile=json.dumps(profile),
+        )
+        tag = InputTag(key="mlflow.data.context", value="training")
+        self.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+    def put(self, run_id: str, artifacts: Mapping[str, str | bytes]) -> None:
+        """Keep files, by path."""
+        if not artifacts:
+            return
+        with tempfile.TemporaryDirectory(prefix="archsearch-") as name:
+            for path, content in artifacts.items():
+                file = Path(name, *PurePosixPath(path).parts)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content.encode() if isinstance(content, str) else content)
+            self.client.log_artifacts(run_id, name)
+
+    def read_history(self, run_id: str) -> dict[str, dict[int, float]]:
+        """Return a run's figures: metric → step → the last value."""
+        run = self.client.get_run(run_id)
+        history: dict[str, dict[int, float]] = {}
+        for name in run.data.metrics:
+            points = list(self.client.get_metric_history(run_id, name))
+            points.sort(key=lambda point: (point.step, point.timestamp))
+            history[name] = {point.step: point.value for point in points}
+        return history
+
+    def reopen(self, run: KnownRun) -> None:
+        """Have a run that had ended go on."""
+        if run.kept:
+            self.client.update_run(run.run_id, status="RUNNING")
+            self.client.set_tag(run.run_id, "status", "running")
+            run.kept = ""
