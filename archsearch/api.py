@@ -22,7 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
-    from archsearch.ensembles.ensembling import Ensemble
+    from archsearch.ensembles.members import Ensemble
     from archsearch.exchange.checking.agreement import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation
@@ -581,22 +581,18 @@ def export_all(
 
 
 def ensemble(
-    study: str,
-    *,
-    top: int = 3,
-    forms: Sequence[str] = ("saved_model",),
-    out: str | Path | None = None,
-    home: str | Path = "mlruns",
-    overwrite: bool = False,
-    flops: str | None = None,
-    single: bool = False,
-    on_event: "Callable[[Event], None] | None" = None,
-) -> "Ensemble":
+    study: str, *, top: int = 3, scales: Sequence[float] = (1.0,), mirror: bool = False,
+    forms: Sequence[str] = ("saved_model",), out: str | Path | None = None,
+    home: str | Path = "mlruns", overwrite: bool = False, flops: str | None = None,
+    single: bool = False, on_event: "Callable[[Event], None] | None" = None,
+) -> "Ensemble":  # fmt: skip
     """Average a study's finalists and export the mean as one model, as `archsearch ensemble` does.
 
     Args:
         study: its name.
         top: members at most; they are chosen greedily on validation images (Caruana et al. 2004).
+        scales: at which every member looks at an image, such as 0.9, 1, 1.1.
+        mirror: let it look at each of them mirrored, too.
         forms: names of installed formats.
         out: where the model goes, or the folder for several formats; None: into the study's folder.
         home: where the study lies.
@@ -609,16 +605,17 @@ def ensemble(
         Members, total FLOPs, accuracies of the mean and of each member, and what was written.
 
     Raises:
-        UserError: no such study, fewer than two finalists with weights, or `out` is taken.
+        UserError: no such study, too few finalists with weights, no such view, or `out` is taken.
         ArchsearchError: something of the study is gone or damaged, or an export failed.
     """
     from archsearch.ensembles.ensembling import ensemble as assemble
+    from archsearch.ensembles.views import views_of
 
     place = None if out is None else Path(out)
     with _watched(on_event) as tell:
         return assemble(
             study, home=Path(home), top=top, forms=forms, out=place, overwrite=overwrite, flops=flops,
-            single=single, on_event=tell,
+            single=single, views=views_of(scales, mirror=mirror), on_event=tell,
         )  # fmt: skip
 
 

@@ -85,13 +85,7 @@ def _section(title: str, lines: Iterator[str]) -> str:
 def _which(about: Mapping[str, Any]) -> str:
     training = about.get("training")
     if members := about.get("members"):
-        listed = ", ".join(f"`{key}`" for key in members["keys"])
-        val, test = (_percent(members[f"{split}_accuracy"]) for split in ("val", "test"))
-        return (
-            f"This averages the probabilities of trainings {listed} of study "
-            f"{as_markdown(members['study'])}. They were chosen one after the other by validation images "
-            f"(Caruana et al. 2004): accuracy on these is {val}, on test images {test}."
-        )
+        return _members(members)
     if not training:
         return "Which training this is of is not known."
     val, test = (_percent(training[f"{split}_accuracy"]) for split in ("val", "test"))
@@ -99,6 +93,21 @@ def _which(about: Mapping[str, Any]) -> str:
         f"This is training `{training['key']}` (seed {training['seed']}) of study "
         f"{as_markdown(training['study'])}. Its own validation accuracy is {val}, its own test accuracy "
         f"{test}. It was chosen among the trainings of its network by validation accuracy alone."
+    )
+
+
+def _members(members: Mapping[str, Any]) -> str:
+    """Say of which trainings, in which views, an ensemble is; one alone may be all of it."""
+    keys, views = members["keys"], members.get("views", ())
+    listed, study = ", ".join(f"`{key}`" for key in keys), as_markdown(members["study"])
+    val, test = (_percent(members[f"{split}_accuracy"]) for split in ("val", "test"))
+    seen = f", each in {len(views)} views ({'; '.join(views)})" if len(views) > 1 else ""
+    what = f"averages the probabilities of {counted(len(keys), 'training')} of study {study}: {listed}{seen}"
+    if len(keys) == 1 and not seen:
+        what = f"is training {listed} of study {study}"
+    return (
+        f"This {what}. Finalists were chosen one after the other by validation images (Caruana et al. 2004): "
+        f"accuracy on these is {val}, on test images {test}."
     )
 
 

@@ -106,7 +106,7 @@ def test_of_an_ensemble_it_names_the_members():
     }
     about = {"network": "ensemble of 2 networks", "members": members}
     text = card(replace(example(), about=about), KERAS_FILE, "model.keras", judged())
-    assert "averages the probabilities of trainings `a-seed1`, `b-seed1` of study s." in text
+    assert "averages the probabilities of 2 trainings of study s: `a-seed1`, `b-seed1`." in text
     assert "accuracy on these is 90.0%, on test images 80.0%." in text
     assert "is not known.\n\n## Intended" not in text
 
