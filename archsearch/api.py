@@ -519,6 +519,7 @@ def export(
     home: str | Path = "mlruns",
     overwrite: bool = False,
     flops: str | None = None,
+    license_name: str | None = None,
 ) -> "Exported":
     """Write a study's best model, load it in a new process, and compare it with the trained one.
 
@@ -529,6 +530,7 @@ def export(
         home: where the study lies.
         overwrite: replace what is at `out`.
         flops: of several budgets the one whose best model is wanted; None: the best of all.
+        license_name: of the model, for its card, such as `apache-2.0`; None: not stated.
 
     Returns:
         Its `path`, and how its answers compare.
@@ -538,7 +540,10 @@ def export(
             already, or a package is missing.
         ArchsearchError: the export failed.
     """
-    [made] = export_all(study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops)
+    [made] = export_all(
+        study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops,
+        license_name=license_name,
+    )  # fmt: skip
     return made
 
 
@@ -551,6 +556,7 @@ def export_all(
     overwrite: bool = False,
     on_exported: "Callable[[Exported], None] | None" = None,
     flops: str | None = None,
+    license_name: str | None = None,
 ) -> "tuple[Exported, ...]":
     """Write a study's best model in several formats, each as `export` does.
 
@@ -562,6 +568,7 @@ def export_all(
         overwrite: replace what is there.
         on_exported: hears of each as soon as it is there.
         flops: as for `export`.
+        license_name: as for `export`.
 
     Raises:
         UserError: as for `export`; nothing is written then.
@@ -577,6 +584,7 @@ def export_all(
         overwrite=overwrite,
         on_exported=on_exported,
         flops=flops,
+        license_name=license_name,
     )
 
 
@@ -584,7 +592,8 @@ def ensemble(
     study: str, *, top: int = 3, scales: Sequence[float] = (1.0,), mirror: bool = False,
     forms: Sequence[str] = ("saved_model",), out: str | Path | None = None,
     home: str | Path = "mlruns", overwrite: bool = False, flops: str | None = None,
-    single: bool = False, on_event: "Callable[[Event], None] | None" = None,
+    single: bool = False, license_name: str | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
 ) -> "Ensemble":  # fmt: skip
     """Average a study's finalists and export the mean as one model, as `archsearch ensemble` does.
 
@@ -599,6 +608,7 @@ def ensemble(
         overwrite: replace what is at `out`.
         flops: of several budgets the one whose finalists are meant; None: those of all.
         single: train one network of its FLOPs, too; then call this under `__main__`, as `search`.
+        license_name: of the model, for its card.
         on_event: told of that training.
 
     Returns:
@@ -615,7 +625,8 @@ def ensemble(
     with _watched(on_event) as tell:
         return assemble(
             study, home=Path(home), top=top, forms=forms, out=place, overwrite=overwrite, flops=flops,
-            single=single, views=views_of(scales, mirror=mirror), on_event=tell,
+            single=single, views=views_of(scales, mirror=mirror), license_name=license_name,
+            on_event=tell,
         )  # fmt: skip
 
 

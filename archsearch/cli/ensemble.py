@@ -46,6 +46,7 @@ def ensemble(
     out: Path | None,
     forms: tuple[str, ...],
     force: bool,
+    license_name: str | None,
     flops: str | None,
     home: Path,
     as_json: bool,
@@ -57,7 +58,7 @@ def ensemble(
     """
     found = api.ensemble(
         study, home=home, top=top, forms=forms, out=out, overwrite=force, flops=flops, single=single,
-        scales=_scales(scales), mirror=mirror,
+        scales=_scales(scales), mirror=mirror, license_name=license_name,
     )  # fmt: skip
     if found.without:
         say(f"no weights are kept of {', '.join(found.without)}", error=True)

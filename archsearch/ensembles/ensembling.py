@@ -23,6 +23,7 @@ from archsearch.ensembles.single import known_single, pattern_of, train_single
 from archsearch.ensembles.views import PLAIN, View, viewing
 from archsearch.errors import UserError
 from archsearch.exchange.answers import AnswersRequest, ask
+from archsearch.exchange.cards.licence import licensed
 from archsearch.exchange.export import DEFAULT_FORMAT
 from archsearch.ir.codec import from_json, to_json
 from archsearch.ir.graph import Graph
@@ -39,7 +40,7 @@ DEFAULT_TOP: Final = 3
 def ensemble(
     study: str, *, home: Path, top: int = DEFAULT_TOP, views: tuple[View, ...] = (PLAIN,),
     forms: Sequence[str] = (DEFAULT_FORMAT,), out: Path | None = None, overwrite: bool = False,
-    flops: str | None = None, single: bool = False,
+    flops: str | None = None, single: bool = False, license_name: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Ensemble:  # fmt: skip
     """Average a study's finalists, chosen greedily on validation images, and export the mean as one model.
@@ -56,26 +57,31 @@ def ensemble(
         overwrite: replace what is there.
         flops: of several budgets the one whose finalists are meant; None: those of all.
         single: train one network of the ensemble's FLOPs by the same recipe, in a study of its own.
+        license_name: of the model, for its card.
         on_event: told of that training.
 
     Raises:
         UserError: no such study, too few finalists with weights, no such view of one, or `out` is taken.
         ArchsearchError: something of the study is gone or damaged, or an export failed.
     """
-    check_study_name(study)
-    if top < 1:
-        raise UserError(f"top is {top}; an ensemble has 1 member at least")
-    folder = StudyFolder(home, study)
+    _check(study, top)
+    folder, licence = StudyFolder(home, study), licensed(license_name)
     with opened_existing(study, home=home) as store:
         wanted = wanted_exports(store, folder, forms, out=out, overwrite=overwrite)
         able, without = _able(store, folder, flops, least=1 if len(views) > 1 else 2)
         found, parts = _asked(store, folder, able, top, views)
-        exports = export_members(folder, wanted, parts, found)
+        exports = export_members(folder, wanted, parts, found, about=licence)
         found = replace(found, without=without, exports=exports)
         pattern = pattern_of(store, *parts[0])
     if single:
         train_single(pattern, home, found.flops, seeds=len(parts), on_event=on_event)
     return replace(found, single=known_single(study, home=home, flops=found.flops))
+
+
+def _check(study: str, top: int) -> None:
+    check_study_name(study)
+    if top < 1:
+        raise UserError(f"top is {top}; an ensemble has 1 member at least")
 
 
 def _able(

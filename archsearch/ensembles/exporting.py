@@ -1,7 +1,7 @@
 """An ensemble as one model: its networks, in all their views, in one Graph with all their weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,8 +51,10 @@ def export_members(
     wanted: Sequence[ExportRequest],
     parts: Sequence[tuple[Row, JobKey]],
     found: Ensemble,
+    *,
+    about: Mapping[str, Any],
 ) -> tuple[Exported, ...]:
-    """Export the members as one network, and return what came of it."""
+    """Export the members as one network, and return what came of it; `about` is what it says besides."""
     graphs: list[Graph] = []
     own: list[Weights] = []
     for row, key in parts:
@@ -63,12 +65,12 @@ def export_members(
     if len(graphs) > 1:
         whole = averaged(graphs, f"{found.name} of {found.study}")
         weights = averaged_weights(graphs, own)
-    text, about = to_json(whole), json.dumps(_about(found))
+    text, says = to_json(whole), json.dumps({**_about(found), **about})
     with TemporaryDirectory(prefix="archsearch-") as place, exporting(folder) as process:
         kept = Path(place) / "weights.npz"
         save_weights(weights, kept)
         return tuple(
-            process.export(replace(one, graph=text, weights=str(kept), about=about))
+            process.export(replace(one, graph=text, weights=str(kept), about=says))
             for one in wanted
         )
 

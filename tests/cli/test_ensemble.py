@@ -96,7 +96,7 @@ def test_json_has_all_of_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--top", "1"], "1 is not in the range x>=2"), ([], "no study 'nothing'")],
+    [(["--top", "0"], "0 is not in the range x>=1"), ([], "no study 'nothing'")],
 )
 def test_wrong_input_is_one_line_and_status_2(flags, words, tmp_path, capsys):
     assert main(["ensemble", "nothing", "--home", str(tmp_path), *flags]) == 2

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from archsearch.data.dataset import SPLITS
+from archsearch.exchange.cards import licence
 from archsearch.exchange.cards.judged import Judged
 from archsearch.exchange.cards.usage import IMAGE, programs
 from archsearch.exchange.formats.format import Format, Trained
@@ -16,10 +17,6 @@ from archsearch.units import as_markdown, counted, format_count, format_ms
 LIBRARIES: Final = ("archsearch", "keras", "tensorflow", "numpy", "pillow")
 _MOST_CLASSES: Final = 100
 _UNKNOWN: Final = "not known"
-_LICENCE: Final = """\
-## Licence
-
-Not stated. Whoever publishes this model names one, here and in the head of this file."""
 
 
 def card(trained: Trained, form: Format, name: str, judged: Judged) -> str:
@@ -46,7 +43,7 @@ def card(trained: Trained, form: Format, name: str, judged: Judged) -> str:
         _section("Preprocessing", _preprocessing(trained)),
         _section("Training", _training(about)),
         _loading(trained, form, name),
-        _LICENCE,
+        licence.section(about),
     )
     return f"{_head(trained, name, judged)}\n" + "\n\n".join(parts) + "\n"
 
@@ -68,7 +65,7 @@ def _head(trained: Trained, name: str, judged: Judged) -> str:
     lines = [
         "---",
         marker(name),
-        "license: unknown",
+        f"license: {json.dumps(licence.head_name(trained.about), ensure_ascii=False)}",
         "pipeline_tag: image-classification",
         'tags: ["image-classification", "archsearch"]',
         'metrics: ["accuracy"]',
@@ -206,6 +203,7 @@ def _preprocessing(trained: Trained) -> Iterator[str]:
         "squash": "each side scaled by itself (bicubic)",
     }[resize]
     yield f"- takes uint8 images of {height} × {width} pixels, {kind}, 0 to 255; not floats, not 0 to 1"
+    yield "- floats of 0 to 1 would be black; Keras, OpenVINO and PyTorch take them and say nothing"
     yield f"- images of another shape are {how}; turned upright by EXIF; transparency laid on white"
     for kind, scale in trained.about.get("ranges", {}).items():
         of = "integers of more than 8 bits" if kind == "I" else "floating-point greys"

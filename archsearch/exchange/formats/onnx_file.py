@@ -91,7 +91,8 @@ class OnnxInt8File(OnnxFile):
         with tempfile.TemporaryDirectory(prefix="archsearch-") as place, _silent():
             whole, prepared = Path(place) / "whole.onnx", Path(place) / "prepared.onnx"
             onnx.save(converted(trained), str(whole))
-            quant_pre_process(str(whole), str(prepared))
+            # ONNX's own inference of shapes is enough, and knows a mirrored image's, unlike the symbolic one.
+            quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
             quantization.quantize_static(
                 str(prepared),
                 str(out),
