@@ -9,7 +9,6 @@ WORK keeps what is trained. FILE has a line for each network and format; a call 
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,17 @@ import numpy as np
 from trainings import keep, kept, write_images
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
-from formats import SPACES, trained
+from formats import SPACES, trained, write
 
 from archsearch.data.dataset import load
 from archsearch.data.prepare import prepare
 from archsearch.exchange.checking.agreement import compared, size_of
-from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.export import ExportRequest, read_trained, trained_probabilities
 from archsearch.exchange.formats.format import file_name
 from archsearch.exchange.formats.registry import find_format
+
+MOST = 4000
+"""Images of CIFAR-10 that are asked about."""
 
 
 def images_of(options: argparse.Namespace) -> Path:
@@ -41,27 +42,25 @@ def images_of(options: argparse.Namespace) -> Path:
 
 def asked(options: argparse.Namespace, name: str, folder: Path) -> ExportRequest:
     """Return a network to export, trained where that was not done."""
-    data = load(folder)
-    images = options.epochs * len(data.train)
-    return trained(name, data, folder, options.work, budget=options.flops, images=images)
+    work, budget = options.work, options.flops
+    return trained(name, load(folder), folder, work, budget=budget, epochs=options.epochs)
 
 
 def measured(request: ExportRequest, form_name: str) -> dict[str, Any]:
-    """Export and compare on all images that were not trained on; of a failure, its reason."""
+    """Export and compare on images that were not trained on; of a failure, its reason."""
     form, known = find_format(form_name), read_trained(request)
     data = load(Path(request.dataset))
-    most = 4000  # of CIFAR-10's 14,000
-    images = np.concatenate([data.val.images, data.test.images])[:most]
-    labels = np.concatenate([data.val.labels, data.test.labels])[:most].astype(np.int64)
+    images = np.concatenate([data.val.images, data.test.images])[:MOST]
+    labels = np.concatenate([data.val.labels, data.test.labels])[:MOST].astype(np.int64)
     wanted = trained_probabilities(known, images)
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / file_name(form)
-        try:
-            form.write(known, out)
-            got = answers_afresh(form, out, images)
-        except Exception as error:  # what stands in the table
-            return {"why": f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"}
-        return {"size_bytes": size_of(out)} | compared(got, wanted, labels, exact=False)
+    if why := write(form, request):
+        return {"why": why}
+    out = Path(request.out) / file_name(form)
+    try:
+        got = form.call(out, images)
+    except Exception as error:  # what stands in the table
+        return {"why": f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"}
+    return {"size_bytes": size_of(out)} | compared(got, wanted, labels, exact=False)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

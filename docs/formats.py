@@ -33,9 +33,7 @@ SPACES: Final = (
     "vgg", "resnet", "resnext", "densenet", "mobilenet_v2", "squeezenet", "inception", "fractal", "se",
 )  # fmt: skip
 BUDGET: Final = "10M"
-EPOCHS: Final = 1
-IMAGES: Final = 1500
-"""Training images seen at least."""
+EPOCHS: Final = 4
 
 
 def network(space: str, size: tuple[int, int, int], *, budget: str = BUDGET) -> Graph:
@@ -69,9 +67,9 @@ def trained(
     work: Path,
     *,
     budget: str = BUDGET,
-    images: int = IMAGES,
+    epochs: int = EPOCHS,
 ) -> ExportRequest:
-    """Return what is exported of a space: its network sees so many images where it is not trained yet."""
+    """Return what is exported of a space: its network, trained where that was not done."""
     place = work / data.name / space
     graph, weights = place / "graph.json", place / "weights.npz"
     if not weights.is_file():
@@ -84,7 +82,7 @@ def trained(
             graph=graph.read_text(encoding="utf-8"),
             dataset=str(folder),
             recipe=Recipe(),
-            images=max(images, EPOCHS * len(data.train)),
+            images=epochs * len(data.train),
             seed=0,
             backend="torch",
             weights=str(weights),
