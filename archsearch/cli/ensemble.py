@@ -14,6 +14,8 @@ from archsearch.errors import UserError
 if TYPE_CHECKING:
     from archsearch.ensembles.members import Ensemble
 
+_TOP = 3
+
 
 @click.command(
     epilog="Examples: archsearch ensemble resnext-20M-digits --top 3 · archsearch ensemble "
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("study", shell_complete=of_study)
 @click.option(
-    "--top", type=click.IntRange(1), default=3, show_default=True, help="Members at most."
+    "--top", type=click.IntRange(1), default=_TOP, show_default=True, help="Members at most."
 )
 @click.option(
     "--scales", metavar="S,…", help="Let each look at images of these sizes, too: 0.9,1,1.1."
@@ -68,6 +70,8 @@ def ensemble(
     _tell(found)
     if found.single is None:
         again = command("ensemble", study, home=home)
+        again += f" --top {top}" if top != _TOP else ""
+        again += (f" --scales {scales}" if scales else "") + (" --mirror" if mirror else "")
         say(f"What one network of these FLOPs comes to is not known: {again} --single trains it")
 
 

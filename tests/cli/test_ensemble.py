@@ -62,6 +62,7 @@ def test_one_network_alone_and_views_that_do_not_help_are_told(monkeypatch, caps
     asked, told = said(monkeypatch, capsys, views, "--scales", "0.9,1", "--mirror")
     assert (asked["scales"], asked["mirror"]) == ((0.9, 1.0), True)
     assert "ensemble of 2 in 4 views" in told.out
+    assert "archsearch ensemble s --scales 0.9,1 --mirror --single trains it" in told.out
     assert "does not speak for scales and mirroring: without them it is 96.0 %, with them 95.0" in (
         told.out
     )
