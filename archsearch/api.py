@@ -22,7 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
-    from archsearch.ensembles.ensembling import Ensemble
+    from archsearch.ensembles.members import Ensemble
     from archsearch.exchange.checking.agreement import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation
@@ -551,6 +551,7 @@ def export(
     home: str | Path = "mlruns",
     overwrite: bool = False,
     flops: str | None = None,
+    license_name: str | None = None,
 ) -> "Exported":
     """Write a study's best model, load it in a new process, and compare it with the trained one.
 
@@ -561,6 +562,7 @@ def export(
         home: where the study lies.
         overwrite: replace what is at `out`.
         flops: of several budgets the one whose best model is wanted; None: the best of all.
+        license_name: of the model, for its card, such as `apache-2.0`; None: not stated.
 
     Returns:
         Its `path`, and how its answers compare.
@@ -570,7 +572,10 @@ def export(
             already, or a package is missing.
         ArchsearchError: the export failed.
     """
-    [made] = export_all(study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops)
+    [made] = export_all(
+        study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops,
+        license_name=license_name,
+    )  # fmt: skip
     return made
 
 
@@ -583,6 +588,7 @@ def export_all(
     overwrite: bool = False,
     on_exported: "Callable[[Exported], None] | None" = None,
     flops: str | None = None,
+    license_name: str | None = None,
 ) -> "tuple[Exported, ...]":
     """Write a study's best model in several formats, each as `export` does.
 
@@ -594,6 +600,7 @@ def export_all(
         overwrite: replace what is there.
         on_exported: hears of each as soon as it is there.
         flops: as for `export`.
+        license_name: as for `export`.
 
     Raises:
         UserError: as for `export`; nothing is written then.
@@ -609,48 +616,49 @@ def export_all(
         overwrite=overwrite,
         on_exported=on_exported,
         flops=flops,
+        license_name=license_name,
     )
 
 
 def ensemble(
-    study: str,
-    *,
-    top: int = 3,
-    forms: Sequence[str] = ("saved_model",),
-    out: str | Path | None = None,
-    home: str | Path = "mlruns",
-    overwrite: bool = False,
-    flops: str | None = None,
-    single: bool = False,
+    study: str, *, top: int = 3, scales: Sequence[float] = (1.0,), mirror: bool = False,
+    forms: Sequence[str] = ("saved_model",), out: str | Path | None = None,
+    home: str | Path = "mlruns", overwrite: bool = False, flops: str | None = None,
+    single: bool = False, license_name: str | None = None,
     on_event: "Callable[[Event], None] | None" = None,
-) -> "Ensemble":
+) -> "Ensemble":  # fmt: skip
     """Average a study's finalists and export the mean as one model, as `archsearch ensemble` does.
 
     Args:
         study: its name.
         top: members at most; they are chosen greedily on validation images (Caruana et al. 2004).
+        scales: at which every member looks at an image, such as 0.9, 1, 1.1.
+        mirror: let it look at each of them mirrored, too.
         forms: names of installed formats.
         out: where the model goes, or the folder for several formats; None: into the study's folder.
         home: where the study lies.
         overwrite: replace what is at `out`.
         flops: of several budgets the one whose finalists are meant; None: those of all.
         single: train one network of its FLOPs, too; then call this under `__main__`, as `search`.
+        license_name: of the model, for its card.
         on_event: told of that training.
 
     Returns:
         Members, total FLOPs, accuracies of the mean and of each member, and what was written.
 
     Raises:
-        UserError: no such study, fewer than two finalists with weights, or `out` is taken.
+        UserError: no such study, too few finalists with weights, no such view, or `out` is taken.
         ArchsearchError: something of the study is gone or damaged, or an export failed.
     """
     from archsearch.ensembles.ensembling import ensemble as assemble
+    from archsearch.ensembles.views import views_of
 
     place = None if out is None else Path(out)
     with _watched(on_event) as tell:
         return assemble(
             study, home=Path(home), top=top, forms=forms, out=place, overwrite=overwrite, flops=flops,
-            single=single, on_event=tell,
+            single=single, views=views_of(scales, mirror=mirror), license_name=license_name,
+            on_event=tell,
         )  # fmt: skip
 
 

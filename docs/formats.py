@@ -33,16 +33,14 @@ SPACES: Final = (
     "vgg", "resnet", "resnext", "densenet", "mobilenet_v2", "squeezenet", "inception", "fractal", "se",
 )  # fmt: skip
 BUDGET: Final = "10M"
-EPOCHS: Final = 1
-IMAGES: Final = 1500
-"""Training images seen at least."""
+EPOCHS: Final = 4
 
 
-def network(space: str, size: tuple[int, int, int]) -> Graph:
+def network(space: str, size: tuple[int, int, int], *, budget: str = BUDGET) -> Graph:
     """Return a candidate's network; for resnext one of 8 groups, which the space has at larger budgets."""
     if space == "resnext":
         return groups_of_8(size)
-    [candidate] = sample(space, BUDGET, input=size, classes=10, count=1)
+    [candidate] = sample(space, budget, input=size, classes=10, count=1)
     return candidate.graph
 
 
@@ -62,21 +60,29 @@ def groups_of_8(size: tuple[int, int, int]) -> Graph:
     return net.finish(net.dense(net.global_avg_pool(x), 10))
 
 
-def trained(space: str, data: Dataset, folder: Path, work: Path) -> ExportRequest:
-    """Return what is exported of a space: its network is trained where that was not done."""
+def trained(
+    space: str,
+    data: Dataset,
+    folder: Path,
+    work: Path,
+    *,
+    budget: str = BUDGET,
+    epochs: int = EPOCHS,
+) -> ExportRequest:
+    """Return what is exported of a space: its network, trained where that was not done."""
     place = work / data.name / space
     graph, weights = place / "graph.json", place / "weights.npz"
     if not weights.is_file():
         from archsearch.training.fit import train
 
         place.mkdir(parents=True, exist_ok=True)
-        graph.write_text(to_json(network(space, data.input)), encoding="utf-8")
+        graph.write_text(to_json(network(space, data.input, budget=budget)), encoding="utf-8")
         job = Job(
             key=space,
             graph=graph.read_text(encoding="utf-8"),
             dataset=str(folder),
             recipe=Recipe(),
-            images=max(IMAGES, EPOCHS * len(data.train)),
+            images=epochs * len(data.train),
             seed=0,
             backend="torch",
             weights=str(weights),

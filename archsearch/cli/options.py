@@ -110,4 +110,10 @@ def exporting_options(function: F) -> F:
         help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
     )
     force = click.option("--force", is_flag=True, help="Replace an export that is at --out.")
-    return out(forms(force(function)))
+    named = click.option(
+        "--license",
+        "license_name",
+        metavar="NAME",
+        help="The model's licence, for its card: apache-2.0, say.",
+    )
+    return out(forms(force(named(function))))

@@ -212,6 +212,7 @@ def export(
     out: Path | None,
     forms: tuple[str, ...],
     force: bool,
+    license_name: str | None,
     flops: str | None,
     home: Path,
     as_json: bool,
@@ -229,8 +230,9 @@ def export(
             say(f"warning: {made.warning}", error=True)
 
     made = api.export_all(
-        study, forms=forms, out=out, home=home, overwrite=force, on_exported=tell, flops=flops
-    )
+        study, forms=forms, out=out, home=home, overwrite=force, on_exported=tell, flops=flops,
+        license_name=license_name,
+    )  # fmt: skip
     if as_json:
         exports = [{**asdict(each), "path": str(each.path)} for each in made]
         print_json({"study": study, "exports": exports})

@@ -15,22 +15,20 @@ def chosen(members: Sequence[Probabilities], labels: Labels, *, most: int) -> tu
     """Return which networks to average, by their places, in the order in which they were taken.
 
     First is the best alone, then always the one with which the mean is best: most images right, among equals
-    the lowest log loss, among these the first. It ends at `most`, or where no further one makes it better.
-    Two are taken in any case: one is no ensemble. No network is taken twice, unlike in the paper: a second
-    time it would cost nothing and only weigh more.
+    the lowest log loss, among these the first. It ends at `most`, or where no further one makes it better:
+    at one, where that is better alone. No network is taken twice, unlike in the paper: a second time it would
+    cost nothing and only weigh more.
 
     Args:
         members: each network's probabilities, (images, classes).
         labels: the images' classes, (images,).
-        most: members at most, two or more.
+        most: members at most.
 
     Raises:
-        ValueError: there are fewer than two networks, or `most` is less than two.
+        ValueError: there is no network, or `most` is less than one.
     """
-    if len(members) < 2 or most < 2:
-        raise ValueError(
-            f"an ensemble has two members at least: {len(members)} given, {most} wanted"
-        )
+    if not members or most < 1:
+        raise ValueError(f"a choice is of one network or more: {len(members)} given, {most} wanted")
     taken: list[int] = []
     total = np.zeros_like(members[0])
     reached = (-1.0, 0.0)
@@ -38,7 +36,7 @@ def chosen(members: Sequence[Probabilities], labels: Labels, *, most: int) -> tu
         left = [place for place in range(len(members)) if place not in taken]
         merits = {p: merit((total + members[p]) / (len(taken) + 1), labels) for p in left}
         best = max(left, key=lambda place: merits[place])
-        if len(taken) >= 2 and merits[best] <= reached:
+        if taken and merits[best] <= reached:
             break
         taken.append(best)
         total, reached = total + members[best], merits[best]

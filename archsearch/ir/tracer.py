@@ -296,6 +296,10 @@ class Tracer:
         """Stack maps along the channels."""
         return self._add(ops.Concat(), *xs, name=name)
 
+    def mirror(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Exchange a map's left and right."""
+        return self._add(ops.Mirror(), x, name=name)
+
     def permute(self, x: Tensor, axes: tuple[int, int, int], *, name: str | None = None) -> Tensor:
         """Put a map's axes in another order; height is 1, width 2, channels 3."""
         return self._add(ops.Permute(axes), x, name=name)

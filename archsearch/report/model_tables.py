@@ -2,7 +2,7 @@
 
 from rich.console import RenderableType
 
-from archsearch.ensembles.ensembling import Ensemble
+from archsearch.ensembles.members import Ensemble
 from archsearch.inference.evaluate import Evaluation
 from archsearch.report.columns import score_text
 from archsearch.report.tables import new_table
@@ -36,8 +36,7 @@ def ensemble(found: Ensemble) -> RenderableType:
         cells = (score_text(accuracy) or "–" for accuracy in accuracies)
         table.add_row(printable(name), format_count(flops), format_count(params), *cells)
 
-    whole = f"ensemble of {len(found.members)}"
-    add(whole, found.flops, found.params, _one(found.val), _one(found.test))
+    add(found.name, found.flops, found.params, _one(found.val), _one(found.test))
     for number, one in enumerate(found.members, start=1):
         name = f"member {number}: {one.label}, {one.key}"
         add(name, one.flops, one.params, _one(one.val), _one(one.test))

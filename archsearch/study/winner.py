@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from archsearch.archive.study_folder import StudyFolder
 from archsearch.checks import check_study_name
 from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
+from archsearch.exchange.cards.licence import licensed
 from archsearch.exchange.checking.agreement import Exported
 from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, check_out, why_no_export
 from archsearch.exchange.formats.format import file_name
@@ -47,6 +48,7 @@ def export_study(
     storage: str | None = None,
     on_exported: Callable[[Exported], None] | None = None,
     flops: str | None = None,
+    license_name: str | None = None,
 ) -> tuple[Exported, ...]:
     """Export a study's winner: its best training by validation.
 
@@ -59,6 +61,7 @@ def export_study(
         storage: the study's Optuna storage; None: the one it was made with.
         on_exported: hears of each model as soon as it is there.
         flops: of several budgets the one whose best is wanted; None: the winner of all.
+        license_name: of the model, for its card; None: not stated.
 
     Returns:
         What came of each: it has been reloaded and compared with the trained network.
@@ -73,6 +76,7 @@ def export_study(
         return export_winner(
             store, folder,
             forms=forms, out=out, overwrite=overwrite, on_exported=on_exported, flops=flops,
+            about=licensed(license_name),
         )  # fmt: skip
 
 
@@ -86,8 +90,9 @@ def export_winner(
     exporter: Exporter | None = None,
     on_exported: Callable[[Exported], None] | None = None,
     flops: str | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> tuple[Exported, ...]:
-    """Export the winner of an open study (see `export_study`).
+    """Export the winner of an open study (see `export_study`); `about` is what a model says besides.
 
     `exporter` has TensorFlow at hand already; None: a process of its own.
     """
@@ -96,7 +101,10 @@ def export_winner(
     if flops is not None:
         result = of_slice(result, parse_flops(flops))
         of = result.budget
-    requests = _requests(store, result, folder, forms=forms, out=out, overwrite=overwrite, of=of)
+    requests = _requests(
+        store, result, folder,
+        forms=forms, out=out, overwrite=overwrite, of=of, about=about or {},
+    )  # fmt: skip
     made: list[Exported] = []
     with exporting(folder) if exporter is None else nullcontext(exporter) as process:
         for request in requests:
@@ -119,6 +127,7 @@ def _requests(
     out: Path | None,
     overwrite: bool,
     of: str,
+    about: Mapping[str, Any],
 ) -> list[ExportRequest]:
     """Return what is to be exported, `of` one of several budgets; all is checked before any is written."""
     for form in forms:
@@ -130,7 +139,7 @@ def _requests(
         dataset=str(dataset_folder(folder, store)),
         out=str(folder.exports / of),
         overwrite=overwrite,
-        about=json.dumps(_about(store, result)),
+        about=json.dumps({**_about(store, result), **about}),
     )
     again = command("export", store.name, home=folder.home)
     requests = in_formats(whole, forms, out=out, again=again)

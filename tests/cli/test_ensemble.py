@@ -8,8 +8,9 @@ import pytest
 
 from archsearch import api
 from archsearch.cli import main
-from archsearch.ensembles.ensembling import Ensemble, Member
+from archsearch.ensembles.members import Ensemble, Member
 from archsearch.ensembles.single import Single
+from archsearch.ensembles.views import views_of
 from archsearch.exchange.checking.agreement import Exported
 from archsearch.statistics.score import Score
 
@@ -53,11 +54,26 @@ def test_the_table_and_what_is_not_known_yet(monkeypatch, capsys):
     assert told.err == "no weights are kept of vgg c\n"
 
 
-def test_an_ensemble_that_is_worse_than_a_member_is_told(monkeypatch, capsys):
-    _, told = said(monkeypatch, capsys, replace(FOUND, val=0.89))
-    assert "validation does not speak for the ensemble" in told.out
-    _, told = said(monkeypatch, capsys, FOUND)
+def test_one_network_alone_and_views_that_do_not_help_are_told(monkeypatch, capsys):
+    _, told = said(monkeypatch, capsys, replace(FOUND, members=FOUND.members[:1]))
+    assert "one network alone is as good; it is the model" in told.out
+    assert "Exported vgg a as keras" in told.out
+    views = replace(FOUND, views=views_of((0.9, 1.0), mirror=True), plain_val=0.96)
+    asked, told = said(monkeypatch, capsys, views, "--scales", "0.9,1", "--mirror")
+    assert (asked["scales"], asked["mirror"]) == ((0.9, 1.0), True)
+    assert "ensemble of 2 in 4 views" in told.out
+    assert "archsearch ensemble s --scales 0.9,1 --mirror --single trains it" in told.out
+    assert "does not speak for scales and mirroring: without them it is 96.0 %, with them 95.0" in (
+        told.out
+    )
+    asked, told = said(monkeypatch, capsys, FOUND)
+    assert (asked["scales"], asked["mirror"]) == ((1.0,), False)
     assert "does not speak" not in told.out
+
+
+def test_scales_that_are_none(capsys):
+    assert main(["ensemble", "s", "--scales", "0.9;1"]) == 2
+    assert "--scales is '0.9;1', wanted numbers such as 0.9,1,1.1" in capsys.readouterr().err
 
 
 def test_one_network_stands_beside_it(monkeypatch, capsys):
@@ -81,7 +97,7 @@ def test_json_has_all_of_it(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--top", "1"], "1 is not in the range x>=2"), ([], "no study 'nothing'")],
+    [(["--top", "0"], "0 is not in the range x>=1"), ([], "no study 'nothing'")],
 )
 def test_wrong_input_is_one_line_and_status_2(flags, words, tmp_path, capsys):
     assert main(["ensemble", "nothing", "--home", str(tmp_path), *flags]) == 2

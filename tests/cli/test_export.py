@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 
 def test_several_formats_and_what_each_loses(asked, capsys):
     command = ["export", "s", "--format", "onnx", "--format", "onnx-int8", "--out", "m", "--force"]
-    assert main(command) == 0
+    assert main([*command, "--license", "mit"]) == 0
     assert asked == [
         {
             "study": "s",
@@ -44,11 +44,12 @@ def test_several_formats_and_what_each_loses(asked, capsys):
             "home": Path("mlruns"),
             "overwrite": True,
             "flops": None,
+            "license_name": "mit",
         }
     ]
     said = capsys.readouterr()
     first, held, second, _ = said.out.splitlines()
-    assert held == "It holds a training that it does not name; its card is m/README.md"
+    assert held == "It holds a training that it does not name; its card is m/onnx.md"
     assert first == (
         "Exported s as onnx to m/onnx, 1.23 MB; on 100 validation images its probabilities differ by at "
         "most 2.5e-01 from the trained network's, the top class is the same on 90"

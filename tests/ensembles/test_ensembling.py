@@ -13,6 +13,7 @@ from archsearch.data.dataset import load
 from archsearch.data.folds import refolded
 from archsearch.ensembles import ensembling, single
 from archsearch.ensembles.single import known_single, single_name
+from archsearch.ensembles.views import views_of
 from archsearch.errors import UserError
 from archsearch.exchange.answers import Answered
 from archsearch.ir.codec import from_json
@@ -43,7 +44,9 @@ class Asked:
         draws = np.random.default_rng([len(request.graph), len(Path(request.weights).name)])
         wrong = draws.random(len(labels)) < 0.3
         own = np.eye(len(data.classes))[np.where(wrong, draws.integers(0, 10, len(labels)), labels)]
-        return Answered(np.arange(len(labels)), 0.5 * own + 0.05)
+        # They are surer where they are right, so that they mend one another's mistakes.
+        sure = np.where(wrong, 0.2, 0.5)[:, None]
+        return Answered(np.arange(len(labels)), sure * own + (1 - sure) / 10)
 
     def export(self, request):
         self.exports.append(request)
@@ -107,6 +110,36 @@ def test_one_network_is_exported_with_all_members(home: Path, asked: Asked, tmp_
     assert json.dumps(found.to_dict())
 
 
+def test_where_one_alone_is_best_the_model_is_that_network(home: Path, asked: Asked):
+    found = ensembling.ensemble("s", home=home, top=1, forms=["keras"])
+    [member] = found.members
+    assert (found.flops, found.val, found.name) == (member.flops, member.val, member.label)
+    with opened_existing("s", home=home) as store:
+        rows = {str(key): row for row, key in contenders(store, load_result("s", home=home))}
+    kept = StudyFolder(home, "s").read_graph(rows[member.key].graph)
+    assert from_json(asked.exports[0].graph) == from_json(kept)
+
+
+def test_views_are_in_the_one_network_and_paid_for(home: Path, asked: Asked):
+    views = views_of((1,), mirror=True)
+    found = ensembling.ensemble("s", home=home, top=2, views=views, forms=["keras"])
+    graph = from_json(asked.exports[-1].graph)
+    assert cost(graph).flops == found.flops == sum(member.flops for member in found.members)
+    costs = {row.label: row.flops for row in load_result("s", home=home).rows}
+    assert [member.flops for member in found.members] == [
+        2 * costs[member.label] for member in found.members
+    ]
+    assert len([node for node in graph if node.op.kind == "mirror"]) == len(found.members)
+    assert set(asked.weights[-1]) == set(fresh_weights(graph))
+    about = json.loads(asked.exports[-1].about)
+    assert about["members"]["views"] == ["scale 1", "scale 1, mirrored"]
+    assert found.plain_val is not None
+    asked.exports.clear()
+    with pytest.raises(UserError, match=r"can't look at scale 0\.9: .* try --mirror alone"):
+        ensembling.ensemble("s", home=home, views=views_of((0.9, 1), mirror=False))
+    assert not asked.exports
+
+
 def test_the_table_has_the_ensemble_beside_its_members(home: Path, asked: Asked):
     found = ensembling.ensemble("s", home=home, forms=["keras"])
     console = Console(width=150, record=True, file=None)
@@ -143,8 +176,8 @@ def test_one_network_of_that_cost_is_trained_and_told(
 
 
 def test_what_is_lacking_is_told_before_anything_is_asked(home: Path, asked: Asked, tmp_path: Path):
-    with pytest.raises(UserError, match="top is 1; an ensemble has 2 members at least"):
-        ensembling.ensemble("s", home=home, top=1)
+    with pytest.raises(UserError, match="top is 0; an ensemble has 1 member at least"):
+        ensembling.ensemble("s", home=home, top=0)
     with pytest.raises(UserError, match="no format is named 'onnxx'"):
         ensembling.ensemble("s", home=home, forms=["onnxx"])
     (tmp_path / "m.keras").write_text("mine")

@@ -22,14 +22,14 @@ def test_who_mends_the_others_mistakes_comes_before_who_is_better_alone():
     assert chosen([twin, other, best], LABELS, most=2) == (2, 1)
 
 
-def test_it_ends_where_no_other_helps_but_has_two():
+def test_it_ends_where_no_other_helps_at_one_if_need_be():
     good, bad = sure(0.9, 0.9, 0.9, 0.9), sure(0.1, 0.1, 0.1, 0.1)
-    assert chosen([bad, good, bad], LABELS, most=3) == (1, 0)
-    assert chosen([good, good, good], LABELS, most=3) == (0, 1)  # the first of equals, no third
+    assert chosen([bad, good, bad], LABELS, most=3) == (1,)
+    assert chosen([good, good, good], LABELS, most=3) == (0,)  # the first of equals
 
 
 def test_among_equally_many_right_the_surer_is_taken():
-    assert chosen([sure(0.6, 0.6, 0.6, 0.6), sure(0.9, 0.9, 0.9, 0.9)], LABELS, most=2) == (1, 0)
+    assert chosen([sure(0.6, 0.6, 0.6, 0.6), sure(0.9, 0.9, 0.9, 0.9)], LABELS, most=2) == (1,)
 
 
 def test_two_are_as_good_as_the_best_pair_with_the_best_one():
@@ -37,6 +37,7 @@ def test_two_are_as_good_as_the_best_pair_with_the_best_one():
     labels = draws.integers(0, 4, 60)
     members = [draws.dirichlet(np.ones(4), 60) + 0.4 * np.eye(4)[labels] for _ in range(6)]
     members = [each / each.sum(1, keepdims=True) for each in members]
+    # Several mend one another here, so that more than one is taken.
     first, second, *_ = chosen(members, labels, most=4)
     assert first == max(range(6), key=lambda place: merit(members[place], labels))
     pairs = [pair for pair in combinations(range(6), 2) if first in pair]
@@ -44,8 +45,8 @@ def test_two_are_as_good_as_the_best_pair_with_the_best_one():
     assert {first, second} == set(best)
 
 
-def test_one_is_no_ensemble():
-    with pytest.raises(ValueError, match="two members at least: 1 given"):
-        chosen([sure(1, 1, 1, 1)], LABELS, most=3)
-    with pytest.raises(ValueError, match="1 wanted"):
-        chosen([sure(1, 1, 1, 1)] * 2, LABELS, most=1)
+def test_nothing_is_no_choice():
+    with pytest.raises(ValueError, match="one network or more: 0 given"):
+        chosen([], LABELS, most=3)
+    with pytest.raises(ValueError, match="0 wanted"):
+        chosen([sure(1, 1, 1, 1)], LABELS, most=0)

@@ -1,5 +1,6 @@
 """Where a card lies: in a model's folder, or beside its file, and never in the place of another text."""
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from archsearch.exchange.formats.format import Format, Trained
 from archsearch.whole_files import write_whole
 
 NAME: Final = "README.md"
-"""What model hubs show."""
+"""What model hubs show of a folder."""
 _BEGINNING: Final = 200
 
 
@@ -25,15 +26,23 @@ def write_card(trained: Trained, form: Format, out: Path, test: Split) -> Path:
 
 
 def card_path(out: Path) -> Path:
-    """Return the place of an export's card: README.md, unless somebody's own text lies there."""
+    """Return the place of an export's card: README.md in its folder, else `model.keras.md` beside its file.
+
+    A README.md beside a file would be taken for that of all that lies there. Where somebody's own text has
+    the name, the next free one is taken: `model.keras.card.md`, `model.keras.card2.md`.
+    """
     if out.is_dir():
         return out / NAME
-    path = out.with_name(NAME)
-    if not path.exists() or _is_card_of(path, out.name):
-        return path
-    return out.with_name(f"{out.name}.{NAME}")
+    numbered = (f".card{number}" for number in count(2))
+    for middle in chain(("", ".card"), numbered):
+        path = out.with_name(f"{out.name}{middle}.md")
+        if not path.exists() or _is_card_of(path, out.name):
+            return path
+    raise AssertionError("numbers do not end")
 
 
 def _is_card_of(path: Path, name: str) -> bool:
+    if not path.is_file():
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return f"\n{marker(name)}\n" in file.read(_BEGINNING + len(name))

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from archsearch.data.dataset import SPLITS
+from archsearch.exchange.cards import licence
 from archsearch.exchange.cards.judged import Judged
 from archsearch.exchange.cards.usage import IMAGE, programs
 from archsearch.exchange.formats.format import Format, Trained
@@ -16,10 +17,6 @@ from archsearch.units import as_markdown, counted, format_count, format_ms
 LIBRARIES: Final = ("archsearch", "keras", "tensorflow", "numpy", "pillow")
 _MOST_CLASSES: Final = 100
 _UNKNOWN: Final = "not known"
-_LICENCE: Final = """\
-## Licence
-
-Not stated. Whoever publishes this model names one, here and in the head of this file."""
 
 
 def card(trained: Trained, form: Format, name: str, judged: Judged) -> str:
@@ -46,7 +43,7 @@ def card(trained: Trained, form: Format, name: str, judged: Judged) -> str:
         _section("Preprocessing", _preprocessing(trained)),
         _section("Training", _training(about)),
         _loading(trained, form, name),
-        _LICENCE,
+        licence.section(about),
     )
     return f"{_head(trained, name, judged)}\n" + "\n\n".join(parts) + "\n"
 
@@ -68,7 +65,7 @@ def _head(trained: Trained, name: str, judged: Judged) -> str:
     lines = [
         "---",
         marker(name),
-        "license: unknown",
+        f"license: {json.dumps(licence.head_name(trained.about), ensure_ascii=False)}",
         "pipeline_tag: image-classification",
         'tags: ["image-classification", "archsearch"]',
         'metrics: ["accuracy"]',
@@ -85,13 +82,7 @@ def _section(title: str, lines: Iterator[str]) -> str:
 def _which(about: Mapping[str, Any]) -> str:
     training = about.get("training")
     if members := about.get("members"):
-        listed = ", ".join(f"`{key}`" for key in members["keys"])
-        val, test = (_percent(members[f"{split}_accuracy"]) for split in ("val", "test"))
-        return (
-            f"This averages the probabilities of trainings {listed} of study "
-            f"{as_markdown(members['study'])}. They were chosen one after the other by validation images "
-            f"(Caruana et al. 2004): accuracy on these is {val}, on test images {test}."
-        )
+        return _members(members)
     if not training:
         return "Which training this is of is not known."
     val, test = (_percent(training[f"{split}_accuracy"]) for split in ("val", "test"))
@@ -99,6 +90,21 @@ def _which(about: Mapping[str, Any]) -> str:
         f"This is training `{training['key']}` (seed {training['seed']}) of study "
         f"{as_markdown(training['study'])}. Its own validation accuracy is {val}, its own test accuracy "
         f"{test}. It was chosen among the trainings of its network by validation accuracy alone."
+    )
+
+
+def _members(members: Mapping[str, Any]) -> str:
+    """Say of which trainings, in which views, an ensemble is; one alone may be all of it."""
+    keys, views = members["keys"], members.get("views", ())
+    listed, study = ", ".join(f"`{key}`" for key in keys), as_markdown(members["study"])
+    val, test = (_percent(members[f"{split}_accuracy"]) for split in ("val", "test"))
+    seen = f", each in {len(views)} views ({'; '.join(views)})" if len(views) > 1 else ""
+    what = f"averages the probabilities of {counted(len(keys), 'training')} of study {study}: {listed}{seen}"
+    if len(keys) == 1 and not seen:
+        what = f"is training {listed} of study {study}"
+    return (
+        f"This {what}. Finalists were chosen one after the other by validation images (Caruana et al. 2004): "
+        f"accuracy on these is {val}, on test images {test}."
     )
 
 
@@ -197,6 +203,7 @@ def _preprocessing(trained: Trained) -> Iterator[str]:
         "squash": "each side scaled by itself (bicubic)",
     }[resize]
     yield f"- takes uint8 images of {height} × {width} pixels, {kind}, 0 to 255; not floats, not 0 to 1"
+    yield "- floats of 0 to 1 would be black; Keras, OpenVINO and PyTorch take them and say nothing"
     yield f"- images of another shape are {how}; turned upright by EXIF; transparency laid on white"
     for kind, scale in trained.about.get("ranges", {}).items():
         of = "integers of more than 8 bits" if kind == "I" else "floating-point greys"

@@ -133,6 +133,8 @@ def _operation(operation: Any, node: Any, values: list[str]) -> str:
         fill = node.arguments.kwargs.get("constant_values")
         more = "" if fill is None else f", constant_values={literal(fill)}"
         return f"ops.pad({values[0]}, {pads}{more})"
+    if kind == "Flip":
+        return f"ops.flip({values[0]}, axis={operation.axis})"
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
     return f"ops.{name}({', '.join(values)})"
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from archsearch.exchange.formats.dead_gates import without_dead_gates
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
 from archsearch.exchange.formats.read_back import Answers
 from archsearch.exchange.formats.tensorflow_function import INPUT, OUTPUT, probabilities_function
@@ -93,7 +94,8 @@ def _converted(trained: Trained, *, floats: bool) -> bytes:
     """Return a file's bytes; `floats`: of a network that takes floats, in integers throughout."""
     import tensorflow as tf
 
-    function, module = probabilities_function(trained, floats=floats)
+    shown = without_dead_gates(trained) if floats else trained
+    function, module = probabilities_function(shown, floats=floats)
     with _quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [function.get_concrete_function()], module

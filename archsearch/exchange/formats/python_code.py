@@ -19,6 +19,7 @@ from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import cost, node_params, training_only
 from archsearch.training.lowering.layer_names import LayerNames
+from archsearch.training.weights import Weights, get_weights
 from archsearch.units import format_count, format_size
 
 CODE_FILE: Final = "network.py"
@@ -107,6 +108,11 @@ probabilities = np.asarray(model(images, training=False))
         with _as_numpy_likes():
             model = _build(out)()
         return lambda images: np.asarray(model(images, training=False))
+
+    def read_weights(self, out: Path, graph: Graph) -> Weights:
+        """Run the file and return the weights of the network it builds."""
+        with _as_numpy_likes():
+            return get_weights(_build(out)(), graph)
 
 
 def code_of(trained: Trained, network: Any) -> str:

@@ -47,35 +47,9 @@ probabilities = answer["probabilities"].numpy()
         """Write the folder."""
         import tensorflow as tf
 
-        from archsearch.exchange.formats.entry_points import ENTRY_POINTS, entry_points
-        from archsearch.exchange.formats.keras_network import keras_network
+        from archsearch.exchange.formats.entry_points import ENTRY_POINTS
 
-        # Inference needs none of Keras's own grouped convolution, which is XLA's, compiled anew for
-        # every batch length; a SavedModel holds operations, so no layer of archsearch is in it.
-        model = keras_network(trained, lowering="train")
-        shift, scale = trained.preprocessing()
-        module = tf.Module()
-        module.trained = [variable.value for variable in model.variables]
-        module.names = tf.constant(list(trained.classes))
-
-        def numbers(images: Any) -> dict[str, Any]:
-            logits = model((tf.cast(images, tf.float32) - shift) / scale, training=False)
-            return {
-                "probabilities": tf.nn.softmax(logits),
-                "class_index": tf.argmax(logits, axis=-1),
-            }
-
-        def named(images: Any) -> dict[str, Any]:
-            answer = numbers(images)
-            return {**answer, "class_name": tf.gather(module.names, answer["class_index"])}
-
-        spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
-        signatures = entry_points(trained, named)
-        signatures["predict"] = tf.function(numbers, input_signature=[spec], autograph=False)
-        for name, function in signatures.items():
-            setattr(module, name, function)
-        # `serve` is the name; TensorFlow Serving and others look for the default one.
-        signatures["serving_default"] = signatures["serve"]
+        module, signatures = trained_module(trained)
         out.mkdir(exist_ok=True)
         with no_pattern(out) as folder:
             tf.saved_model.save(module, str(folder), signatures=signatures)
@@ -125,6 +99,58 @@ probabilities = answer["probabilities"].numpy()
         for variable, value in zip(model.variables, kept, strict=True):
             variable.assign(value)
         return get_weights(model, graph)
+
+
+def trained_module(trained: Trained) -> tuple[Any, dict[str, Any]]:
+    """Return a `tf.Module` that holds a network, and the functions it is asked by, by entry point.
+
+    Called itself, it gives the probabilities (n, classes) of what `serve` takes.
+    """
+    import tensorflow as tf
+
+    from archsearch.exchange.formats.entry_points import entry_points
+    from archsearch.exchange.formats.keras_network import keras_network
+
+    # Inference needs none of Keras's own grouped convolution, which is XLA's, compiled anew for
+    # every batch length; a SavedModel holds operations, so no layer of archsearch is in it.
+    model = keras_network(trained, lowering="train")
+    shift, scale = trained.preprocessing()
+    module = tf.Module()
+    module.trained = [variable.value for variable in model.variables]
+    module.names = tf.constant(list(trained.classes))
+
+    def numbers(images: Any) -> dict[str, Any]:
+        logits = model((tf.cast(images, tf.float32) - shift) / scale, training=False)
+        return {
+            "probabilities": tf.nn.softmax(logits),
+            "class_index": tf.argmax(logits, axis=-1),
+        }
+
+    def named(images: Any) -> dict[str, Any]:
+        answer = numbers(images)
+        return {**answer, "class_name": tf.gather(module.names, answer["class_index"])}
+
+    spec = tf.TensorSpec((None, *trained.input), tf.uint8, name="images")
+    signatures = entry_points(trained, named)
+    signatures["predict"] = tf.function(numbers, input_signature=[spec], autograph=False)
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    _make_callable(module, signatures["serve"])
+    # `serve` is the name; TensorFlow Serving and others look for the default one.
+    signatures["serving_default"] = signatures["serve"]
+    return module, signatures
+
+
+def _make_callable(module: Any, serve: Any) -> None:
+    """Have a call of the loaded module, which MLflow's servers do, give the probabilities alone."""
+    import tensorflow as tf
+
+    called = tf.function(
+        lambda images: serve(images)["probabilities"],
+        input_signature=serve.input_signature,
+        autograph=False,
+    )
+    setattr(module, "__call__", called)  # noqa: B010  # its type has none
 
 
 def serving(out: Path, entry: str = "serve") -> Callable[[Any], Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from archsearch.data.sources.items import BadImageError
 from archsearch.errors import DataError, UserError
 from archsearch.exchange.formats.format import preprocessing
 from archsearch.exchange.formats.read_back import HoldsWeights
+from archsearch.exchange.formats.registry import load_formats
 from archsearch.exchange.place import check_place, new_at
 from archsearch.inference.exported import Model
 from archsearch.inference.predict import file_decoder
@@ -218,9 +219,10 @@ def _first_filters(graph: Graph, model: Model, drawn: _Drawn) -> list[Section]:
 
 def _inside(model: Model) -> Inside:
     if not isinstance(model.form, HoldsWeights):
+        able = [name for name, form in load_formats().items() if isinstance(form, HoldsWeights)]
         raise UserError(
             f"{printable(model.path)}: a model of format {model.form.name} does not give its weights back; "
-            "export it as saved_model or keras"
+            f"export it as {', '.join(able[:-1])} or {able[-1]}"
         )
     import json
 

@@ -166,6 +166,16 @@ class Resize(Free):
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror(Free):
+    """A map with left and right exchanged."""
+
+    kind: ClassVar[str] = "mirror"
+
+    def infer(self, *inputs: Shape) -> Shape:
+        return feature_map(inputs)
+
+
+@dataclass(frozen=True, slots=True)
 class Permute(Free):
     """A map with its axes in another order; `axes` are height 1, width 2, channels 3."""
 
@@ -189,6 +199,7 @@ __all__ = [
     "Flatten",
     "GlobalPool",
     "Input",
+    "Mirror",
     "Pad",
     "PadChannels",
     "Permute",

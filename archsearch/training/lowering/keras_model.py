@@ -260,6 +260,9 @@ class _Builder:
     def _resize(self, node: Node, op: ops.Resize, x: Any) -> Any:
         return layers.Resizing(*op.size, interpolation=op.method, name=self.name, **_MAPS)(x)
 
+    def _mirror(self, node: Node, op: ops.Mirror, x: Any) -> Any:
+        return layers.Identity(name=self.name)(keras.ops.flip(x, axis=2))
+
     def _rescale(self, node: Node, op: ops.Rescale, x: Any) -> Any:
         return layers.Rescaling(op.scale, offset=op.offset, name=self.name)(x)
 

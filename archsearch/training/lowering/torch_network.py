@@ -374,6 +374,9 @@ class Network:
             return lambda x, training: F.interpolate(x, op.size, mode="nearest-exact")
         return lambda x, training: F.interpolate(x, op.size, mode="bilinear", align_corners=False)
 
+    def _mirror(self, node: Node, op: ops.Mirror, values: Sequence[Array]) -> Apply:
+        return lambda x, training: x.flip(3)
+
     def _rescale(self, node: Node, op: ops.Rescale, values: Sequence[Array]) -> Apply:
         scale, offset = (
             torch.tensor(constants, dtype=torch.float32, device=self._device)

@@ -16,9 +16,11 @@ import yaml
 from PIL import Image
 
 from archsearch.data.dataset import load
+from archsearch.errors import UserError
 from archsearch.exchange.cards.beside import card_path, write_card
 from archsearch.exchange.cards.card import card
 from archsearch.exchange.cards.judged import Judged
+from archsearch.exchange.cards.licence import licensed
 from archsearch.exchange.cards.usage import ShowsUse
 from archsearch.exchange.export import ExportRequest, read_trained
 from archsearch.exchange.formats.format import Trained, file_name
@@ -106,7 +108,7 @@ def test_of_an_ensemble_it_names_the_members():
     }
     about = {"network": "ensemble of 2 networks", "members": members}
     text = card(replace(example(), about=about), KERAS_FILE, "model.keras", judged())
-    assert "averages the probabilities of trainings `a-seed1`, `b-seed1` of study s." in text
+    assert "averages the probabilities of 2 trainings of study s: `a-seed1`, `b-seed1`." in text
     assert "accuracy on these is 90.0%, on test images 80.0%." in text
     assert "is not known.\n\n## Intended" not in text
 
@@ -134,18 +136,35 @@ def test_what_is_not_known_is_said_so():
 
 
 def test_no_other_text_is_overwritten(tmp_path):
-    out = tmp_path / "model.keras"
+    out, project = tmp_path / "model.keras", tmp_path / "README.md"
     out.touch()
-    own = tmp_path / "README.md"
-    assert card_path(out) == own
-    own.write_text(card(example(), KERAS_FILE, "model.keras", judged()))
-    assert card_path(out) == own
-    assert card_path(tmp_path / "other.onnx") == tmp_path / "other.onnx.README.md"
-    own.write_text("My project")
-    assert card_path(out) == tmp_path / "model.keras.README.md"
+    project.write_text("My project")
+    first = tmp_path / "model.keras.md"
+    assert card_path(out) == first
+    first.write_text(card(example(), KERAS_FILE, "model.keras", judged()))
+    assert card_path(out) == first
+    assert card_path(tmp_path / "other.onnx") == tmp_path / "other.onnx.md"
+    first.write_text("My notes")
+    assert card_path(out) == tmp_path / "model.keras.card.md"
+    (tmp_path / "model.keras.card.md").mkdir()
+    assert card_path(out) == tmp_path / "model.keras.card2.md"
+    assert (project.read_text(), first.read_text()) == ("My project", "My notes")
     folder = tmp_path / "folder"
     folder.mkdir()
     assert card_path(folder) == folder / "README.md"
+
+
+def test_the_licence_is_in_its_head_and_in_its_own_section():
+    about = {**ABOUT, **licensed("cc-by-4.0")}
+    text = card(replace(example(), about=about), KERAS_FILE, "model.keras", judged())
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == "cc-by-4.0"
+    assert text.endswith("## Licence\n\ncc-by-4.0\n")
+    assert licensed(None) == {}
+    odd = card(replace(example(), about=licensed('a: "b" #')), KERAS_FILE, "model.keras", judged())
+    assert yaml.safe_load(odd.split("---\n")[1])["license"] == 'a: "b" #'
+    for wrong in ("", " ", "a\nb", "x" * 101):
+        with pytest.raises(UserError, match="wanted a name of one line, such as apache"):
+            licensed(wrong)
 
 
 @pytest.fixture(scope="module")

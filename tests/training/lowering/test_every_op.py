@@ -55,6 +55,7 @@ USES: dict[str, tuple[tuple[ops.Op, ...], ops.Op]] = {
     "pad_channels": (TWO[:1], ops.PadChannels(1, 2)),
     "reshape": ((ops.GlobalPool(),), ops.Reshape((1, 1, 3))),
     "resize": (TWO[:1], ops.Resize((12, 10))),
+    "mirror": (TWO[:1], ops.Mirror()),
     "permute": (TWO[:1], ops.Permute((2, 3, 1))),
 }
 
