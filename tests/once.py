@@ -60,7 +60,7 @@ def _networks(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "solve", solved)
     for module, name in (
         (descriptions, "features"),
-        (descriptions, "findings"),
+        (descriptions, "audit"),
         (descriptions, "content_hash"),
         (novelty, "content_hash"),
     ):
