@@ -18,6 +18,10 @@ pytest_plugins = ["tests.bench", "tests.images", "tests.in_memory", "tests.once"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# XLA works a third less at code that runs a few steps.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 # Threads of PyTorch that wait spin by default: of the CPU that other tests and workers could use.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
