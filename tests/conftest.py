@@ -4,10 +4,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
-from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +12,22 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-pytest_plugins = ["tests.bench", "tests.images"]
+pytest_plugins = ["tests.bench", "tests.images", "tests.in_memory", "tests.once"]
 
 # Before anything imports TensorFlow: its start-up lines say nothing about the code under test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# XLA works a third less at code that runs a few steps.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 # Threads of PyTorch that wait spin by default: of the CPU that other tests and workers could use.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Processes that tests start would each compile this project anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell's background job starts with Ctrl-C ignored, and hands that on to every process a test starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -45,20 +50,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("ARCHSEARCH_", "MLFLOW_", "OPTUNA_")):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _packages_are_read_once() -> Iterator[None]:
-    """What is installed on a path doesn't change while tests run; to read it was a quarter of their time."""
-    from archsearch import plugins
-
-    @cache
-    def found(path: tuple[str, ...], **asked: str) -> EntryPoints:
-        return entry_points(**asked)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "entry_points", lambda **asked: found(tuple(sys.path), **asked))
-        yield
 
 
 @pytest.fixture(scope="session")

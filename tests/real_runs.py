@@ -4,6 +4,8 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
+import pytest
+
 CLI: Final = [
     sys.executable, "-c", "import sys; from archsearch.cli import main; sys.exit(main())",
 ]  # fmt: skip
@@ -27,3 +29,8 @@ UNMEASURED: Final = [sys.executable, "-c", BRIEF + _UNMEASURED]
 """The command where the latency can't be measured, either: that process imports TensorFlow."""
 BACKEND: Final = "torch" if find_spec("torch") else "tensorflow"
 """The backend whose worker starts with the least work, where a test is not about backends."""
+QUICK_AND_SLOW: Final = [
+    BACKEND,
+    *(pytest.param("tensorflow", marks=pytest.mark.slow) for _ in {BACKEND} - {"tensorflow"}),
+]
+"""Of tests that are about no backend: PyTorch steps at once, TensorFlow traces each network for a second."""

@@ -63,17 +63,27 @@ def test_whatever_an_oracle_proposes_is_a_member(oracle, tmp_path):
     assert len(seen) > 1
 
 
+class Eager(SpaceHyperModel):
+    """Few steps need no graph, which TensorFlow takes seconds for."""
+
+    def build(self, hp):
+        model = super().build(hp)
+        model.run_eagerly = True
+        return model
+
+
 @pytest.mark.parametrize(
-    "tuner",
+    ("tuner", "kind"),
     [
-        "RandomSearch",
-        pytest.param("Hyperband", marks=pytest.mark.slow),
-        pytest.param("BayesianOptimization", marks=pytest.mark.slow),
+        ("RandomSearch", Eager),
+        pytest.param("RandomSearch", SpaceHyperModel, marks=pytest.mark.slow),
+        pytest.param("Hyperband", SpaceHyperModel, marks=pytest.mark.slow),
+        pytest.param("BayesianOptimization", SpaceHyperModel, marks=pytest.mark.slow),
     ],
 )
-def test_a_real_search(tuner, tmp_path):
+def test_a_real_search(tuner, kind, tmp_path):
     size = (16, 16, 1)
-    hypermodel = SpaceHyperModel(space="vgg", flops="2M", input_shape=size, classes=3)
+    hypermodel = kind(space="vgg", flops="2M", input_shape=size, classes=3)
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 24)
     x = rng.normal(size=(24, *size)).astype("float32") + y[:, None, None, None]

@@ -14,6 +14,8 @@ from tests.images import write_three
 from tests.real_runs import BACKEND, CLI, UNMEASURED
 from tests.world import STUDY, World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:

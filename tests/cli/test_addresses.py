@@ -58,6 +58,8 @@ def test_a_run_to_a_server_that_is_down(tmp_path):
         "three.npz",
         "--backend",
         BACKEND,
+        "--workers",
+        "1",
         MLFLOW_TRACKING_URI="http://me:se@cret@127.0.0.1:9/?token=hid-den",
         MLFLOW_EXPERIMENT_NAME="mine",
     )

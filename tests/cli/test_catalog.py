@@ -2,6 +2,7 @@
 
 import io
 import json
+from random import Random
 
 import pytest
 
@@ -13,8 +14,8 @@ from archsearch.errors import UserError
 from archsearch.report.catalog import rule_rows
 from archsearch.report.tables import legend
 from archsearch.space.budget import Budget, Request
+from archsearch.space.knobs import draw
 from archsearch.space.registry import find_space, load_spaces
-from archsearch.space.solve import sample
 
 
 def lines(capsys, *arguments):
@@ -111,7 +112,8 @@ def test_the_legend_has_every_word_of_the_labels_and_no_other(name):
     for size, flops in (((32, 32, 3), 200_000_000), ((224, 224, 3), 2_000_000_000)):
         for relax in ((), *((rule,) for rule in sorted(space.relaxable))):
             asked = Request(size, 10, Budget.cap(flops, size), frozenset(relax))
-            labels += [c.label for c in sample(space, asked, 25)]
+            knobs, rng = space.knobs(asked), Random(0)
+            labels += [space.full_label(draw(knobs, rng), asked) for _ in range(25)]
     assert {word for word, _ in legend(labels, space.words)} == set(space.words)
     assert not legend(["12 nothing"], space.words)
 

@@ -24,7 +24,10 @@ DRAWS = """
 """
 
 
-@pytest.mark.parametrize("words", [["rules"], ["rules", "--json"], ["nonsense"]])
+@pytest.mark.parametrize(
+    "words",
+    [["rules", "--json"], pytest.param(["rules"], marks=pytest.mark.slow), ["nonsense"]],
+)
 def test_a_thread_that_draws_at_the_end_does_not_abort_the_process(words: list[str]):
     # A plain end of the interpreter came to SIGABRT about every other time.
     code = textwrap.dedent(DRAWS) + textwrap.dedent(f"""

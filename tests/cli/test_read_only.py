@@ -1,5 +1,6 @@
 """A home that one may only read, as a user who really may not write: what reads does, what writes says so."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from archsearch.cli.app import main
@@ -77,32 +79,50 @@ def home(another: Path) -> Path:
     return home
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["studies"], ""),
-        (["leaderboard", NAME, "--json"], ""),
-        # The quick run reads these on a file system mounted for reading: tests/cli/test_exit.py.
-        pytest.param(["compare", NAME], "", marks=pytest.mark.slow),
-        pytest.param(["check", NAME], "", marks=pytest.mark.slow),
-        (["report", NAME, "--out", "report"], ""),
-        (["report", NAME], "can't be written (Permission denied); choose another --out"),
-        (["delete", NAME, "--yes", "--keep-runs"], "nothing of the study can be changed here"),
-        (["track", NAME], "nothing of the study can be changed here"),
-    ],
-)
-def test_what_reads_does_and_what_writes_says_so(home, nobody, own, words, line):
-    before = held(home)
-    process = begun([*nobody, *words, "--home", str(home)], own)
+ANSWERS = """
+import contextlib, io, json, sys
+from archsearch.cli import main
+for words in json.loads(sys.argv[1]):
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        status = main(words)
+    print(json.dumps([status, out.getvalue(), error.getvalue()]), file=sys.__stdout__)
+"""
+
+
+def answers(nobody: list[str], own: Path, commands: list[list[str]]) -> list[tuple[int, str, str]]:
+    """What the commands of one process come to: their status, what they print, what they say."""
+    prefix = nobody[: nobody.index(sys.executable)]
+    process = begun([*prefix, sys.executable, "-c", ANSWERS, json.dumps(commands)], own)
     out, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (0, "")
+    return [tuple(json.loads(line)) for line in out.splitlines()]
+
+
+READING = [
+    ["studies"], ["leaderboard", NAME, "--json"], ["compare", NAME], ["check", NAME],
+    ["report", NAME, "--out", "report"],
+]  # fmt: skip
+WRITING = [
+    (["report", NAME], "can't be written (Permission denied); choose another --out"),
+    (["delete", NAME, "--yes", "--keep-runs"], "nothing of the study can be changed here"),
+    (["track", NAME], "nothing of the study can be changed here"),
+]
+
+
+def test_what_reads_does_and_what_writes_says_so(home, nobody, own):
+    before = held(home)
+    asked = [*READING, *(words for words, _ in WRITING)]
+    found = answers(nobody, own, [[*words, "--home", str(home)] for words in asked])
     assert held(home) == before
-    if not line:
-        assert process.returncode == 0, error
+    for words, (status, out, error) in zip(READING, found, strict=False):
+        assert status == 0, error
         assert out or words[0] == "check"  # whose verdict is for people
-        return
-    assert process.returncode == 2, error
-    (said,) = error.splitlines()
-    assert line in said
+    assert (own / "report").is_dir()
+    for (_, line), (status, _, error) in zip(WRITING, found[len(READING) :], strict=True):
+        assert status == 2, error
+        (said,) = error.splitlines()
+        assert line in said
 
 
 def test_a_home_that_one_may_not_even_look_into_is_no_fault(tmp_path, home, nobody, own):
@@ -112,11 +132,11 @@ def test_a_home_that_one_may_not_even_look_into_is_no_fault(tmp_path, home, nobo
     if not runs(AS_USER, ""):
         pytest.skip("another user can't run this Python without a right to read all")
     prefix = [word for word in nobody if word not in READS]
-    for words in (["studies"], ["leaderboard", NAME], ["delete", NAME, "--yes"]):
-        process = begun([*prefix, *words, "--home", str(closed / "home")], own)
-        _, error = process.communicate(timeout=120)
+    asked = [["studies"], ["leaderboard", NAME], ["delete", NAME, "--yes"]]
+    commands = [[*words, "--home", str(closed / "home")] for words in asked]
+    for status, _, error in answers(prefix, own, commands):
         (said,) = error.splitlines()
-        assert (process.returncode, "fault of archsearch" in said) == (2, False), said
+        assert (status, "fault of archsearch" in said) == (2, False), said
 
 
 def test_the_page_shows_a_copy_that_goes_with_it(another, nobody, own):
@@ -130,9 +150,12 @@ def test_the_page_shows_a_copy_that_goes_with_it(another, nobody, own):
         said = process.stdout.readline() or process.stderr.read()
         assert said.startswith("MLflow is at http://127.0.0.1:"), said
         assert list(own.glob("archsearch-ui-*/mlflow.db"))
+        (server,) = psutil.Process(process.pid).children()
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not server.is_running()
     assert held(tmp_path) == before
     assert not list(own.glob("archsearch-ui-*"))
 

@@ -19,6 +19,8 @@ from archsearch.study.interrupt import Interrupted
 from archsearch.training.job import Job
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 EPOCHS = 2
 SHARE = 1 - 0.5 ** (1 + EPOCHS)
 """Of an accuracy that the fake engine comes to in so many epochs."""

@@ -21,6 +21,8 @@ from archsearch.study.interrupt import Interrupted
 from archsearch.testing.memory_tracker import MemoryTracker
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 NAMES = ["compare-vgg-20M-digits", "compare-wrn-20M-digits"]
 
 

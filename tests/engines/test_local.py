@@ -221,19 +221,13 @@ def test_a_worker_that_dies_within_a_word_costs_its_job(make):
     assert outcomes(engine, 1)["a"].reason.startswith("worker died: exit status 0")
 
 
-def test_a_worker_that_says_that_it_goes_on_is_not_silent(make):
-    engine = make(1, silence_s=5)
-    engine.submit(job("a", "alive"))
-    assert outcomes(engine, 1)["a"].status == "complete"
-
-
-def test_a_silent_worker_is_ended(make):
-    engine = make(1, silence_s=5)
-    engine.submit(job("a", "sleep"))
-    engine.submit(job("b"))
-    found = outcomes(engine, 2)
+def test_a_silent_worker_is_ended_and_one_that_says_that_it_goes_on_is_not_silent(make):
+    engine = make(2, silence_s=5)
+    for key, what in (("a", "sleep"), ("b", "alive"), ("c", "ok")):
+        engine.submit(job(key, what))
+    found = outcomes(engine, 3)
     assert "said nothing for 5 s" in found["a"].reason
-    assert found["b"].status == "complete"
+    assert found["b"].status == found["c"].status == "complete"
 
 
 def test_workers_that_do_not_start_are_not_started_for_ever(make):

@@ -27,6 +27,8 @@ from archsearch.testing.fake_gauge import FakeGauge
 from archsearch.training.weights import fresh_weights, load_weights, save_weights
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 class Asked:
     """Stands for the processes that ask networks and export: every network errs on images of its own."""

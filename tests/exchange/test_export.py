@@ -16,6 +16,8 @@ from archsearch.exchange.formats.registry import find_format
 from archsearch.exchange.latency import LatencyRequest
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.ir.codec import to_json
+from archsearch.ir.graph import Graph
+from archsearch.ir.tracer import Tracer
 from archsearch.training.weights import get_weights, save_weights
 from tests.images import CLASSES
 from tests.networks import resnext_like, vgg_like
@@ -64,27 +66,43 @@ assert (answer["class_index"].numpy() == data["wanted"].argmax(axis=1)).all()
 """
 
 
+def joined() -> Graph:
+    """A network of depthwise convolutions, gates and concatenated maps."""
+    net = Tracer("joined", (16, 16, 3))
+    x = net.relu(net.batch_norm(net.conv(net.input, 8, kernel=3, stride=2)))
+    y = net.hard_swish(net.batch_norm(net.conv(x, 8, kernel=3, groups=8)))
+    gate = net.conv(net.global_avg_pool(y, keep_map=True), 8, kernel=1, bias=True)
+    y = net.multiply(y, net.activation(gate, "sigmoid"))
+    x = net.concat([net.max_pool(x, kernel=3, stride=1, padding=1), y])
+    return net.finish(net.dense(net.global_avg_pool(x), 5))
+
+
 @pytest.mark.keras
 @pytest.mark.usefixtures("reloaded_here")
-def test_plain_tensorflow_calls_and_compiles_a_grouped_network(colour_dataset, tmp_path):
-    request, model = request_for(resnext_like(), colour_dataset, tmp_path)
-    out = export(request).path
+def test_plain_tensorflow_calls_and_compiles(colour_dataset, tmp_path):
+    """Networks that join layers in every way; all spaces: tests/search_spaces/test_training.py."""
     data = load(colour_dataset)
     images = data.test.images[:7]
     x = (images - np.float32(data.mean)) / np.float32(data.std)
-    logits = np.asarray(model(x, training=False))
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    wanted = powers / powers.sum(axis=1, keepdims=True)
-    assert wanted.max() < 0.99  # probabilities that can tell a difference
-    np.savez(tmp_path / "data.npz", images=images, wanted=wanted, classes=CLASSES)
+    told = []
+    for network in (joined(), resnext_like()):  # the last one is compiled
+        folder = tmp_path / network.name
+        folder.mkdir()
+        request, model = request_for(network, colour_dataset, folder)
+        out = export(request).path
+        logits = np.asarray(model(x, training=False))
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        wanted = powers / powers.sum(axis=1, keepdims=True)
+        assert wanted.max() < 0.99  # probabilities that can tell a difference
+        np.savez(folder / "data.npz", images=images, wanted=wanted, classes=CLASSES)
+        told += [out, folder / "data.npz"]
+        facts = json.loads((out / "assets.extra" / "archsearch.json").read_text())
+        assert facts["classes"] == list(CLASSES)
+        assert sorted(p.name for p in folder.iterdir()) == ["data.npz", "model", "w.npz"]
     # -I: neither the working directory nor PYTHONPATH is searched.
-    code = PLAIN_TENSORFLOW + COMPILED
-    command = [sys.executable, "-I", "-c", code, str(out), str(tmp_path / "data.npz")]
+    command = [sys.executable, "-I", "-c", PLAIN_TENSORFLOW + COMPILED, *map(str, told)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    facts = json.loads((out / "assets.extra" / "archsearch.json").read_text())
-    assert facts["classes"] == list(CLASSES)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "model", "w.npz"]
 
 
 @pytest.mark.keras

@@ -38,6 +38,11 @@ class TestSavedModel(FormatCase):
 class TestKerasFile(FormatCase):
     form = KERAS_FILE
 
+    # In the quick run tests/training/test_user_configuration.py loads one in another process.
+    @pytest.mark.slow
+    def test_another_process_loads_it_and_is_killed_writing(self, trained, tmp_path):
+        super().test_another_process_loads_it_and_is_killed_writing(trained, tmp_path)
+
 
 def test_formats_are_found_by_name_a_third_partys_too(tmp_path, monkeypatch):
     assert list(load_formats()) == OURS

@@ -19,8 +19,6 @@ from tests.images import CLASSES, write_dataset
 pytestmark = pytest.mark.keras
 
 SPACES = load_spaces()
-# Depthwise and concatenating candidates stand for all in the quick run; tests/exchange exports grouped ones.
-QUICK = ("mobilenet_v2", "squeezenet")
 
 
 def candidate_of(name, flops, seed, side=32):
@@ -31,14 +29,6 @@ def candidate_of(name, flops, seed, side=32):
     candidate = solve(space, drawn if side < 100 else space.classic_knobs(request), request)
     assert candidate.cost.flops in request.budget
     return candidate.graph
-
-
-def shallowest(name):
-    """Return a space's network of small images with as few layers as there are."""
-    space, size = SPACES[name], (32, 32, 3)
-    request = Request(size, len(CLASSES), Budget.cap(50_000_000, size))
-    knobs = {knob.name: knob.values()[0] for knob in space.knobs(request)}
-    return solve(space, knobs, request).graph
 
 
 def learn(graph, steps):
@@ -96,19 +86,13 @@ def test_the_loss_falls_step_by_step(name, side, flops):
     assert all(before > after for before, after in pairwise(losses)), losses
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        QUICK,
-        *(pytest.param((name,), marks=pytest.mark.slow) for name in SPACES if name not in QUICK),
-    ],
-    ids=", ".join,
-)
+# In the quick run tests/exchange/test_export.py has a network for each way of joining layers.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPACES)
 @pytest.mark.usefixtures("reloaded_here")
-def test_candidates_are_called_where_archsearch_is_not(names, tmp_path):
-    models = [part for name in names for part in exported(name, tmp_path / name)]
+def test_candidates_are_called_where_archsearch_is_not(name, tmp_path):
     # -I: neither the working directory nor PYTHONPATH is searched.
-    command = [sys.executable, "-I", "-c", PLAIN_TENSORFLOW, *map(str, models)]
+    command = [sys.executable, "-I", "-c", PLAIN_TENSORFLOW, *map(str, exported(name, tmp_path))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -122,9 +106,7 @@ def exported(name, folder):
     from archsearch.training.weights import get_weights, save_weights
 
     data = write_dataset(folder / "data", channels=3, side=32, counts=(20, 10, 10))
-    # The shallowest in the quick run: every stage and way of joining is there, and TensorFlow takes seconds
-    # for each block more.
-    graph = shallowest(name) if name in QUICK else candidate_of(name, 50_000_000, seed=5)
+    graph = candidate_of(name, 50_000_000, seed=5)
     model, _ = learn(graph, 2)
     save_weights(get_weights(model, graph), folder / "weights.npz")
     out = export(

@@ -19,6 +19,8 @@ from archsearch.testing.fake_engine import FakeClock, FakeEngine
 from archsearch.training.job import Outcome
 from tests.world import STUDY, TRAIN, World, alike, interrupting
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def timed(
     epoch_s: Callable[[str, int], float] = lambda key, epoch: 10.0,

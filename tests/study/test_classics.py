@@ -12,6 +12,8 @@ from archsearch.study.events import JobEnded, Planned
 from tests.bench import Killed, table
 from tests.small_study import Small, settings_of
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 NAME = "vgg_resnext-20M-digits"
 FAMILIES = {"vgg", "resnext"}
 

@@ -12,6 +12,8 @@ from archsearch.testing.fake_engine import FakeEngine
 from archsearch.training.job import Outcome
 from tests.small_study import NAME, TRAIN, Small
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def of(home: Path, **changes):
     """A study's contenders, beside its result and finals."""

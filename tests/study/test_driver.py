@@ -37,6 +37,8 @@ from archsearch.units import training_flops
 from tests.bench import table
 from tests.world import World, interrupted_after
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:
@@ -52,6 +54,7 @@ def settings(tmp_path: Path) -> RunSettings:
     )
 
 
+@pytest.mark.usefixtures("in_a_database")
 def test_a_run_from_data_to_export(settings: RunSettings):
     world = World()
     result = world.run(settings)
@@ -210,6 +213,7 @@ def test_an_existing_study_is_not_overwritten(settings: RunSettings):
         World().run(replace(named, trials=7))
 
 
+@pytest.mark.usefixtures("in_a_database")
 def test_a_study_of_another_storage_is_not_overwritten(settings: RunSettings, tmp_path: Path):
     def everything() -> dict[Path, tuple[int, int]]:
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -244,6 +248,7 @@ def test_a_second_driver_is_refused(settings: RunSettings, tmp_path: Path):
     assert all(f"driven by process {os.getpid()}" in text for text in seen)
 
 
+@pytest.mark.usefixtures("in_a_database")
 @pytest.mark.parametrize("at", [1, 14, 33])
 def test_ctrl_c_and_resume(settings: RunSettings, tmp_path: Path, at: int):
     expected = World().run(replace(settings, home=str(tmp_path / "calm")))
@@ -363,6 +368,7 @@ def test_unknown_studies_are_named(settings: RunSettings, tmp_path: Path):
         studies.load_result("vgg-20M-digit", home=tmp_path)
 
 
+@pytest.mark.usefixtures("in_a_database")
 def test_a_study_can_be_read_again_and_deleted(settings: RunSettings, tmp_path: Path):
     result = World().run(settings)
     name = result.study
@@ -392,6 +398,7 @@ def test_a_study_with_a_wrong_address_of_mlflow_goes_on(settings: RunSettings, t
     assert World().resume("vgg-20M-digits", tmp_path).status == "complete"
 
 
+@pytest.mark.usefixtures("in_a_database")
 def test_studies_of_all_storages_are_listed(settings: RunSettings, tmp_path: Path):
     few = replace(settings, trials=2, seeds=1, finalists=1)
     other, gone = (f"sqlite:///{tmp_path}/{name}.db" for name in ("other", "gone"))
@@ -488,6 +495,7 @@ def test_data_named_from_one_folder_are_found_from_another(
         World().run(replace(asked, name="vgg-20M-few"))
 
 
+@pytest.mark.usefixtures("in_a_database")
 def test_databases_named_from_one_folder_are_found_from_another(
     settings: RunSettings, tmp_path: Path, monkeypatch
 ):

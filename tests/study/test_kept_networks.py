@@ -9,6 +9,8 @@ from archsearch.cli import main
 from archsearch.errors import UserError
 from tests.small_study import NAME, Small
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def test_candidates_hold_their_rules_and_published_networks_need_not(tmp_path, capsys):
     result = Small(tmp_path).run(baselines="matched,lenet5")

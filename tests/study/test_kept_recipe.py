@@ -20,6 +20,8 @@ from archsearch.study.in_full.subject import inherited
 from archsearch.study.interrupt import Interrupted
 from tests.world import STUDY, World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 WAS = replace(Recipe(), base_lr=0.3)
 CHANGED = "recipe default was another when the study began (base_lr 0.3 there, 1.6 now)"
 

@@ -19,6 +19,8 @@ from archsearch.study.interrupt import Interrupted
 from tests.bench import table
 from tests.world import STUDY, World, alike
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def by_flops(graph: Graph) -> float:
     """Half a millisecond, and another for every 2 M FLOPs: 10.5 ms at 20 M."""

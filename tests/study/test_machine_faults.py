@@ -18,6 +18,8 @@ from archsearch.training.job import Job, Outcome, WorkerLost
 from tests.bench import table
 from tests.small_study import NAME, TRAIN, Small
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 class Failing(FakeEngine):
     """Some jobs fail after their first epoch, of a cause."""

@@ -21,7 +21,7 @@ from archsearch.tracking.mlflow_tracker import MlflowTracker
 from tests.bench import table
 from tests.small_study import NAME, Small
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("studies_in_memory")]
 
 
 class Deaf(MemoryTracker):

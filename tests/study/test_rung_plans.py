@@ -25,6 +25,8 @@ from tests.bench import TRAIN as FEW
 from tests.bench import Bench, table
 from tests.world import STUDY, TRAIN, World, interrupted_after
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 START_S, EPOCH_S = 12.0, 10.0
 
 

@@ -19,6 +19,8 @@ from tests.rungs import Halving
 from tests.third_party import install
 from tests.world import STUDY, World, interrupted_after
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 SHORT, FULL = Length(2 * TRAIN, 2), Length(8 * TRAIN, 8)
 
 

@@ -27,6 +27,8 @@ from archsearch.testing.fake_engine import FakeEngine
 from tests.bench import Killed, table
 from tests.small_study import TRAIN, Small, settings_of
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 NAME = "vgg-10M_40M-digits"
 ASKED = {
     "flops": "10M:40M",

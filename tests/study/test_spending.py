@@ -15,6 +15,8 @@ from archsearch.study.interrupt import Interrupted
 from archsearch.units import training_flops
 from tests.world import STUDY, TRAIN, World, interrupted_after
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def seen(world: World) -> dict[str, int]:
     """Training FLOPs of all reports that counted, by training: the last report has them all."""

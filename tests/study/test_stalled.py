@@ -25,6 +25,8 @@ from archsearch.training.job import Job, Outcome
 from tests.bench import TRAIN, Bench, Fragile, Killed, bench, table
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 __all__ = ["bench"]
 GUESS = 0.1
 

@@ -19,6 +19,8 @@ from archsearch.study.winner import export_study
 from archsearch.testing.fake_gauge import FakeGauge
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[exporting.ExportRequest]:

@@ -10,6 +10,8 @@ from archsearch.study.events import Planned
 from tests.small_study import Small, settings_of
 from tests.world import World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 def test_a_search_without_finals_ends_complete_and_has_no_winner(tmp_path: Path):
     small = Small(tmp_path)

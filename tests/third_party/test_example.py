@@ -39,6 +39,11 @@ class TestNeighbours(SamplerCase):
 class TestNpz(FormatCase):
     form = NPZ
 
+    # In the quick run the study below is exported in it, and loaded, by other processes.
+    @pytest.mark.slow
+    def test_another_process_loads_it_and_is_killed_writing(self, trained, tmp_path):
+        super().test_another_process_loads_it_and_is_killed_writing(trained, tmp_path)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -143,14 +143,9 @@ def test_a_store_that_cannot_be_served(tmp_path: Path) -> None:
         start_ui(tmp_path, port=0)
 
 
-@pytest.mark.parametrize(
-    "sign",
-    [
-        signal.SIGINT,
-        # In the quick run tests/cli/test_read_only.py ends `archsearch ui` with it.
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-    ],
-)
+# In the quick run tests/cli/test_read_only.py ends `archsearch ui` with the second.
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_serving_ends_with_a_signal_and_leaves_nothing_behind(
     home: Path, sign: signal.Signals
 ) -> None:

@@ -142,7 +142,9 @@ for number, file in enumerate(files):
 
 
 def lessons(backend, graphs, count, folder):
-    """Have a process of its own train the networks: a process has one Keras backend."""
+    """Have JAX train the networks in a process of its own: a process has one Keras backend."""
+    if backend == "torch":  # which is none
+        return [told(backend, graph, count) for graph in graphs]
     files = []
     for number, graph in enumerate(graphs):
         files.append(folder / f"{number}.json")
@@ -153,6 +155,13 @@ def lessons(backend, graphs, count, folder):
         timeout=500,
     )
     return [dict(np.load(folder / f"{number}.npz")) for number in range(len(graphs))]
+
+
+def told(backend, graph, count):
+    """What a network learns; one of them from mixed images."""
+    mixes = graph.name == "modern"
+    steps = make_steps(backend, task(graph, ema=0.9, mixup=float(mixes)))
+    return lesson(steps, graph, count, mixes=mixes)
 
 
 def close(one, other, tolerance):

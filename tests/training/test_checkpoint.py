@@ -18,6 +18,7 @@ from archsearch.training.job import Job, Outcome, from_json
 from archsearch.training.job import to_json as job_json
 from archsearch.training.weights import load_weights
 from tests.networks import resnext_like, vgg_like
+from tests.real_runs import BACKEND, QUICK_AND_SLOW
 
 pytestmark = pytest.mark.keras
 
@@ -26,7 +27,7 @@ EPOCHS = 4
 PROCESS = """
 import sys
 from archsearch.training.setup import WorkerSetup
-WorkerSetup(threads={threads}).apply()
+WorkerSetup(backend="{backend}", threads={threads}).apply()
 from archsearch.training.fit import train
 from archsearch.training.job import from_json, to_json
 for line in sys.stdin:
@@ -40,9 +41,10 @@ for line in sys.stdin:
 """
 
 
-def in_a_new_process(jobs: list[tuple[int, Job]], threads: int = 1) -> list[tuple[list, Outcome]]:
+def in_a_new_process(jobs: list[tuple[int, Job]], threads: int) -> list[tuple[list, Outcome]]:
+    code = PROCESS.format(backend=jobs[0][1].backend, threads=threads)
     done = subprocess.run(
-        [sys.executable, "-c", PROCESS.format(threads=threads)],
+        [sys.executable, "-c", code],
         input="".join(f"{last} {job_json(job)}\n" for last, job in jobs),
         capture_output=True,
         text=True,
@@ -89,22 +91,33 @@ def by_chance() -> Graph:
     return net.finish(net.dense(x, 5))
 
 
-# The quick run stops in the middle, between batches that span epochs; the slow one after every epoch.
+# The quick run stops in the middle, between batches that span epochs; the slow one after every epoch. On
+# TensorFlow tests/training/test_fit.py goes on in the same process in the quick run.
+EVERY = range(1, EPOCHS)
+
+
 @pytest.mark.parametrize(
-    ("graph", "threads", "stops"),
+    ("backend", "graph", "threads", "stops"),
     [
-        (by_chance(), 2, [2]),
-        pytest.param(by_chance(), 2, range(1, EPOCHS), marks=pytest.mark.slow),
-        pytest.param(by_chance(), 1, range(1, EPOCHS), marks=pytest.mark.slow),
-        pytest.param(resnext_like(), 1, range(1, EPOCHS), marks=pytest.mark.slow),
-        pytest.param(resnext_like(), 2, range(1, EPOCHS), marks=pytest.mark.slow),
+        (BACKEND, by_chance(), 2, [2]),
+        *(
+            pytest.param(backend, graph, threads, EVERY, marks=pytest.mark.slow)
+            for backend in sorted({BACKEND, "tensorflow"})
+            for graph in (by_chance(), resnext_like())
+            for threads in (1, 2)
+        ),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_the_same_bits_wherever_it_stopped(graph, threads, stops, tmp_path, colour_dataset):
-    straight = job_for(colour_dataset, graph, tmp_path / "straight")
-    cut = [job_for(colour_dataset, graph, tmp_path / f"cut{k}") for k in stops]
-    everywhere = job_for(colour_dataset, graph, tmp_path / "everywhere", checkpoint=None)
+def test_the_same_bits_wherever_it_stopped(
+    backend, graph, threads, stops, tmp_path, colour_dataset
+):
+    def job(name: str, **changes) -> Job:
+        return job_for(colour_dataset, graph, tmp_path / name, backend=backend, **changes)
+
+    straight = job("straight")
+    cut = [job(f"cut{k}") for k in stops]
+    everywhere = job("everywhere", checkpoint=None)
     first = in_a_new_process(
         [(99, straight), (99, everywhere), *zip(stops, cut, strict=True)], threads
     )
@@ -122,11 +135,12 @@ def test_the_same_bits_wherever_it_stopped(graph, threads, stops, tmp_path, colo
         assert sum(report.images_per_s > 0 for report in more) == EPOCHS
 
 
-@pytest.fixture(scope="module")
-def stopped_once(dataset, tmp_path_factory) -> Job:
+@pytest.fixture(scope="module", params=QUICK_AND_SLOW)
+def stopped_once(dataset, tmp_path_factory, request) -> Job:
     from archsearch.training.fit import train
 
-    job = job_for(dataset, vgg_like(), tmp_path_factory.mktemp("stopped"))
+    folder = tmp_path_factory.mktemp("stopped")
+    job = job_for(dataset, vgg_like(), folder, backend=request.param)
     assert train(job, lambda report: report.epoch < 3).epochs == 3
     return job
 
@@ -219,12 +233,13 @@ def test_stopped_while_it_tells_what_was_before_it_trains_nothing(stopped, monke
     assert (outcome.status, outcome.epochs) == ("pruned", 2)
 
 
+@pytest.mark.parametrize("backend", QUICK_AND_SLOW)
 def test_a_folder_that_vanished_is_not_made_again_and_a_full_disk_costs_no_job(
-    dataset, tmp_path, monkeypatch, capsys
+    backend, dataset, tmp_path, monkeypatch, capsys
 ):
     from archsearch.training.fit import train
 
-    job = job_for(dataset, vgg_like(), tmp_path)
+    job = job_for(dataset, vgg_like(), tmp_path, backend=backend)
 
     def vanish(report):
         shutil.rmtree(job.checkpoint, ignore_errors=True)

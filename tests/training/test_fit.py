@@ -12,10 +12,18 @@ from archsearch.training.job import to_json as to_json_line
 from archsearch.training.weights import load_weights
 from tests.images import write_dataset
 from tests.networks import resnext_like, vgg_like
+from tests.real_runs import BACKEND, QUICK_AND_SLOW
 
 pytestmark = pytest.mark.keras
 
 RECIPE = Recipe(batch=16)
+
+
+@pytest.fixture(autouse=True, params=QUICK_AND_SLOW)
+def backend(request, monkeypatch) -> str:
+    """What jobs here train on; what is TensorFlow's own is in tests of the backends."""
+    monkeypatch.setattr(request.module, "BACKEND", request.param)
+    return request.param
 
 
 def job_for(dataset, graph, *, epochs=3, **changes):
@@ -26,6 +34,7 @@ def job_for(dataset, graph, *, epochs=3, **changes):
         recipe=RECIPE,
         images=int(epochs * 96),
         seed=0,
+        backend=BACKEND,
     )
     return replace(job, **changes)
 
@@ -155,7 +164,8 @@ def test_a_step_is_compiled_once_a_job_and_never_by_xla(dataset, monkeypatch):
         return made[-1]
 
     monkeypatch.setattr("archsearch.training.backends.tensorflow.TensorFlowSteps", recording)
-    assert fit.train(job_for(dataset, vgg_like(), epochs=2), lambda report: True).epochs == 2
+    job = job_for(dataset, vgg_like(), epochs=2, backend="tensorflow")
+    assert fit.train(job, lambda report: True).epochs == 2
     (steps,) = made
     for function in (steps._train, steps._evaluate):
         assert function.experimental_get_tracing_count() == 1
@@ -255,7 +265,7 @@ VIEWS = Recipe(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])  # each draws by itself
 def test_a_training_with_mixed_images_goes_on_as_if_undisturbed(backend, colour_dataset, tmp_path):
     pytest.importorskip(backend)
     job = job_for(

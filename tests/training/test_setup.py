@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from archsearch.data.dataset import load
-from archsearch.exchange.export import ExportRequest
-from archsearch.exchange.model_process import ModelProcess
+from archsearch.exchange.export import ExportRequest, export
 from archsearch.training import devices
 from archsearch.training.devices import gpu_memory_bytes, gpu_numbers, has_bfloat16, has_cudnn
 
@@ -72,20 +71,40 @@ def test_bfloat16_is_read_off_the_flags(flags, has, tmp_path):
     assert not has_bfloat16(tmp_path / "missing")
 
 
-@pytest.mark.keras
-def test_tensorflow_gets_its_threads_and_no_gpu():
-    code = """
+SETTINGS = """
+import os, sys
 from archsearch.training.setup import WorkerSetup
 WorkerSetup(backend="tensorflow", threads=3).apply()
-import os
+assert not {"tensorflow", "keras"} & set(sys.modules)  # which read these as they are imported
+print(*(repr(os.environ[name]) for name in sys.argv[1:]))
+"""
+IMPORTED = """
 import tensorflow as tf
 assert tf.config.threading.get_intra_op_parallelism_threads() in (0, 3)
-print(os.environ["TF_NUM_INTRAOP_THREADS"], repr(os.environ["CUDA_VISIBLE_DEVICES"]))
+assert tf.config.list_logical_devices("GPU") == []
 import keras
 print(keras.backend.backend())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3", "''", "tensorflow"]
+
+
+# In the quick run tests/training/test_user_configuration.py trains in such a process.
+@pytest.mark.parametrize(
+    ("code", "backend"),
+    [
+        (SETTINGS, ""),
+        pytest.param(
+            SETTINGS + IMPORTED, "tensorflow", marks=[pytest.mark.slow, pytest.mark.keras]
+        ),
+    ],
+    ids=["told", "imported"],
+)
+def test_tensorflow_gets_its_threads_and_no_gpu(code, backend):
+    names = ["TF_NUM_INTRAOP_THREADS", "CUDA_VISIBLE_DEVICES", "KERAS_BACKEND"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["'3'", "''", "'tensorflow'", *backend.split()]
 
 
 @pytest.mark.keras
@@ -140,6 +159,7 @@ print(outcome.val_loss, to_json(vgg_like()), sep="\\n")
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("reloaded_here")
 def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
     pytest.importorskip("jax", reason="jax is not installed")
     import tensorflow as tf
@@ -165,8 +185,7 @@ def test_jax_trains_without_tensorflow_and_compiles_a_network_once(tmp_path):
         dataset=str(tmp_path / "data1"),
         out=str(tmp_path / "model"),
     )
-    with ModelProcess(log=tmp_path / "log") as process:
-        model = tf.saved_model.load(str(process.export(request).path))
+    model = tf.saved_model.load(str(export(request).path))
     said = model.serve(data.val.images)["probabilities"].numpy()
     losses = -np.log(said[np.arange(len(said)), data.val.labels])
     assert losses.mean() == pytest.approx(float(loss), rel=1e-4)

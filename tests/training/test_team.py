@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from archsearch.ir.codec import to_json
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
 from archsearch.recipes.recipe import Recipe
+from archsearch.training.fit import train
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.weights import load_weights
@@ -58,21 +60,53 @@ def job(dataset: Path, graph: Graph, **changes) -> Job:
     return replace(given, **changes)
 
 
-def trained(setup: WorkerSetup, given: Job, logs: Path, watch=lambda engine, message: None):
+@pytest.fixture(scope="module")
+def engine_of(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[WorkerSetup], LocalEngine]]:
+    """An engine of each worker, for all tests here: its processes import a framework. None outlives it."""
+    made: dict[WorkerSetup, LocalEngine] = {}
+
+    def engine(setup: WorkerSetup) -> LocalEngine:
+        if setup not in made:
+            made[setup] = LocalEngine([setup], logs=tmp_path_factory.mktemp(setup.backend))
+        return made[setup]
+
+    yield engine
+    for each in made.values():
+        pids = [child.process.pid for child in each._workers[0].members]
+        each.close()
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.fixture
+def engine(two: WorkerSetup, engine_of: Callable[[WorkerSetup], LocalEngine]) -> LocalEngine:
+    return engine_of(two)
+
+
+def trained(engine: LocalEngine, given: Job, watch=lambda engine, message: None):
     """Train a job and return its reports, its outcome and what else was said."""
-    engine, reports, others = LocalEngine([setup], logs=logs), [], []
-    try:
-        engine.submit(replace(given, backend=setup.backend))
-        end = time.monotonic() + END_S
-        while time.monotonic() < end:
-            for message in engine.events(0.2):
-                watch(engine, message)
-                if isinstance(message, Outcome):
-                    return reports, message, others
-                (reports if isinstance(message, EpochReport) else others).append(message)
-    finally:
-        engine.close()
+    reports, others = [], []
+    engine.submit(replace(given, backend=engine._setups[0].backend))
+    end = time.monotonic() + END_S
+    while time.monotonic() < end:
+        for message in engine.events(0.2):
+            watch(engine, message)
+            if isinstance(message, Outcome):
+                return reports, message, others
+            (reports if isinstance(message, EpochReport) else others).append(message)
     raise AssertionError(f"no outcome in {END_S} s; {others}")
+
+
+def trained_alone(setup: WorkerSetup, given: Job, engine_of) -> tuple[list[EpochReport], Outcome]:
+    """Train a job in one process: this one, unless it has Keras on another framework."""
+    if setup.backend == "jax":
+        return trained(engine_of(replace(setup, devices=1)), given)[:2]
+    reports: list[EpochReport] = []
+    outcome = train(
+        replace(given, backend=setup.backend), lambda report: not reports.append(report)
+    )
+    return reports, outcome
 
 
 def figures(reports: list[EpochReport], outcome: Outcome) -> np.ndarray:
@@ -82,15 +116,15 @@ def figures(reports: list[EpochReport], outcome: Outcome) -> np.ndarray:
 
 
 @EVERY
-def test_two_processes_train_as_one_does(colour_dataset, tmp_path, two):
+def test_two_processes_train_as_one_does(colour_dataset, tmp_path, two, engine, engine_of):
     # An epoch in small steps: rounding, which differs, grows from step to step.
     recipe = Recipe(batch=16, ema=0.9, base_lr=0.4)
     given = job(colour_dataset, resnext_like(), images=96, recipe=recipe)
     jobs = {n: replace(given, weights=str(tmp_path / f"{n}.npz")) for n in (1, 2)}
-    alone = trained(replace(two, devices=1), jobs[1], tmp_path / "one")
-    shared = trained(two, jobs[2], tmp_path / "two")
-    assert shared[1].status == "complete", shared[1].reason
-    np.testing.assert_allclose(figures(*shared[:2]), figures(*alone[:2]), rtol=1e-4)
+    alone = trained_alone(two, jobs[1], engine_of)
+    reports, outcome, _ = trained(engine, jobs[2])
+    assert outcome.status == "complete", outcome.reason
+    np.testing.assert_allclose(figures(reports, outcome), figures(*alone), rtol=1e-4)
     whole, spread = (load_weights(tmp_path / f"{count}.npz") for count in (1, 2))
     assert whole.keys() == spread.keys()
     for name, values in whole.items():  # moving statistics of the batch normalizations, too
@@ -112,14 +146,14 @@ def kill_a_peer(which: int):
 
 @EVERY_SLOWLY
 def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
-    colour_dataset, tmp_path, two
+    colour_dataset, tmp_path, two, engine
 ):
     given = job(colour_dataset, with_dropout(), images=6 * 96)
-    calm = trained(two, replace(given, checkpoint=str(tmp_path / "a")), tmp_path / "calm")
+    calm = trained(engine, replace(given, checkpoint=str(tmp_path / "a")))
     for which in (0, 1) if two.backend == "torch" else (1,):
         watch, killed = kill_a_peer(which)
         again = replace(given, checkpoint=str(tmp_path / f"b{which}"))
-        reports, outcome, others = trained(two, again, tmp_path / f"killed{which}", watch)
+        reports, outcome, others = trained(engine, again, watch)
         assert [type(message) for message in others] == [WorkerLost]
         assert "SIGKILL" in others[0].why
         assert outcome.status == "complete"
@@ -129,32 +163,26 @@ def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figur
 
 
 @TORCH
-def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, tmp_path, two):
-    engine = LocalEngine([two], logs=tmp_path)
+def test_both_end_where_a_training_is_stopped_and_take_another_one(colour_dataset, two, engine):
     given = job(colour_dataset, with_dropout(), backend=two.backend)
-    try:
-        engine.submit(replace(given, images=10**6))
-        engine.submit(replace(given, key="final-other-seed1"))
-        ended: dict[str, Outcome] = {}
-        end = time.monotonic() + END_S
-        while len(ended) < 2 and time.monotonic() < end:
-            for message in engine.events(0.2):
-                if isinstance(message, EpochReport):
-                    engine.stop("final-net-seed1")
-                elif isinstance(message, Outcome):
-                    ended[message.key] = message
-        assert [outcome.status for outcome in ended.values()] == ["pruned", "complete"]
-        pids = [child.process.pid for child in engine._workers[0].members]
-    finally:
-        engine.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    engine.submit(replace(given, images=10**6))
+    engine.submit(replace(given, key="final-other-seed1"))
+    ended: dict[str, Outcome] = {}
+    end = time.monotonic() + END_S
+    while len(ended) < 2 and time.monotonic() < end:
+        for message in engine.events(0.2):
+            if isinstance(message, EpochReport):
+                engine.stop("final-net-seed1")
+            elif isinstance(message, Outcome):
+                ended[message.key] = message
+    assert [outcome.status for outcome in ended.values()] == ["pruned", "complete"]
 
 
 @TORCH
-def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path, two):
+def test_two_processes_agree_that_they_stalled_and_try_again(dataset, tmp_path, engine):
     recipe = Recipe(batch=16, base_lr=30.0, unnormalized_lr=0.4)
     given = job(dataset, deep(), recipe=recipe, images=4 * 96, weights=str(tmp_path / "w.npz"))
-    reports, outcome, _ = trained(two, given, tmp_path / "two")
+    reports, outcome, _ = trained(engine, given)
     assert (outcome.status, outcome.stalled, outcome.rate_share) == ("complete", False, 1 / 3)
     assert [(r.before, r.epoch) for r in reports] == [(b, e) for b in (0, 4) for e in range(1, 5)]
     assert outcome.images == 2 * 4 * 96

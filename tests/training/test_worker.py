@@ -78,27 +78,9 @@ def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("worker", [BACKEND], indirect=True)
-def test_after_an_error_of_no_known_kind_a_worker_takes_no_other_job(worker, dataset):
-    job = Job(
-        key="trial-0001",
-        graph=to_json(resnext_like()),  # for colours, which this data has not
-        dataset=str(dataset),
-        recipe=Recipe(batch=16),
-        images=96,
-        seed=0,
-        backend=BACKEND,
-    )
-    worker.send(("job", job_json(job)))
-    outcome = hear(worker)
-    assert (outcome.status, outcome.cause) == ("failed", "worker")
-    assert outcome.held_bytes > 50_000_000
-    assert "Error: " in outcome.reason
-    worker.process.join(30)
-    assert worker.process.exitcode == 0
-
-
-@pytest.mark.parametrize("worker", [BACKEND], indirect=True)
-def test_weights_that_cannot_be_written_are_the_machines_fault(worker, dataset, tmp_path):
+def test_a_worker_goes_on_after_a_fault_of_the_machine_and_ends_after_one_of_no_known_kind(
+    worker, dataset, tmp_path
+):
     job = Job(
         key="final-0001-seed1",
         graph=to_json(vgg_like()),
@@ -125,3 +107,13 @@ def test_weights_that_cannot_be_written_are_the_machines_fault(worker, dataset, 
     while isinstance(message := hear(worker), EpochReport):
         pass
     assert (message.status, message.reason) == ("complete", "")
+
+    # The next job's images are of colours, which this data has not: nobody has foreseen that.
+    unknown = replace(job, key="trial-0002", graph=to_json(resnext_like()), weights=None)
+    worker.send(("job", job_json(unknown)))
+    outcome = hear(worker)
+    assert (outcome.status, outcome.cause) == ("failed", "worker")
+    assert outcome.held_bytes > 50_000_000
+    assert "Error: " in outcome.reason
+    worker.process.join(30)
+    assert worker.process.exitcode == 0

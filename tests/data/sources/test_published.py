@@ -1,8 +1,6 @@
 import gzip
 import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +17,9 @@ def idx(array: np.ndarray) -> bytes:
     return gzip.compress(head + array.tobytes(), compresslevel=1)
 
 
-@pytest.fixture(autouse=True)
-def _keras_without_tensorflow(monkeypatch):
-    """Keras's data sets are the same on every backend, and this one starts in half the time."""
+@pytest.fixture
+def keras_without_tensorflow(monkeypatch):
+    """For processes: Keras's data sets are the same on every backend; this one starts in half the time."""
     monkeypatch.setenv("KERAS_BACKEND", "numpy")
 
 
@@ -35,6 +33,7 @@ def test_class_names_are_complete_and_in_label_order():
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("keras_without_tensorflow")
 def test_what_keras_has_in_its_cache_is_used(tmp_path: Path, monkeypatch):
     cache = tmp_path / "keras" / "datasets" / "fashion-mnist"
     cache.mkdir(parents=True)
@@ -60,6 +59,7 @@ def test_what_keras_has_in_its_cache_is_used(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("keras_without_tensorflow")
 def test_a_download_that_fails_says_so(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -73,34 +73,24 @@ def test_a_download_that_fails_says_so(tmp_path: Path, monkeypatch):
     assert not (tmp_path / "home").exists()
 
 
-CHANNELS_FIRST = """
-import sys
-from pathlib import Path
-import keras, numpy as np
-from keras.datasets import cifar10
-
-assert keras.config.image_data_format() == "channels_first"
-
-def load_data():  # as Keras's own ends, behind a download
-    x = np.arange(2 * 3 * 32 * 32).reshape(2, 3, 32, 32).astype("uint8")
-    if keras.config.image_data_format() == "channels_last":
-        x = x.transpose(0, 2, 3, 1)
-    return (x, np.zeros((2, 1))), (x, np.zeros((2, 1)))
-
-cifar10.load_data = load_data
-from archsearch.data.sources.child import _keras
-_keras("cifar10", Path(sys.argv[1]))
-"""
-
-
 @pytest.mark.keras
-def test_images_come_channels_last_whatever_keras_is_configured_to(tmp_path: Path):
-    (tmp_path / ".keras").mkdir()
-    (tmp_path / ".keras" / "keras.json").write_text('{"image_data_format": "channels_first"}')
-    done = subprocess.run(
-        [sys.executable, "-c", CHANNELS_FIRST, str(tmp_path / "out.npz")],
-        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_images_come_channels_last_whatever_keras_is_configured_to(tmp_path: Path, monkeypatch):
+    import keras
+    from keras.datasets import cifar10
+
+    from archsearch.data.sources import child
+
+    def load_data():  # as Keras's own ends, behind a download
+        x = np.arange(2 * 3 * 32 * 32).reshape(2, 3, 32, 32).astype("uint8")
+        if keras.config.image_data_format() == "channels_last":
+            x = x.transpose(0, 2, 3, 1)
+        return (x, np.zeros((2, 1))), (x, np.zeros((2, 1)))
+
+    monkeypatch.setattr(cifar10, "load_data", load_data)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        child._keras("cifar10", tmp_path / "out.npz")
+    finally:
+        keras.config.set_image_data_format("channels_last")
     with np.load(tmp_path / "out.npz") as found:
         assert found["x_train"].shape == (2, 32, 32, 3)

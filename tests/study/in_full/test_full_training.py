@@ -19,6 +19,8 @@ from archsearch.testing.fake_engine import FakeClock
 from tests.bench import table
 from tests.world import STUDY, World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> RunSettings:

@@ -17,6 +17,8 @@ from archsearch.study.in_full.subject import inherited
 from tests.networks import resnext_like
 from tests.world import STUDY, World
 
+pytestmark = pytest.mark.usefixtures("studies_in_memory")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:

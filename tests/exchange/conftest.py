@@ -1,0 +1,3 @@
+from tests.garbage import frameworks_stay
+
+__all__ = ["frameworks_stay"]
