@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from archsearch.engines.local import Main
 from archsearch.engines.ray_places import Node, machine_of, places_of
-from archsearch.errors import ArchsearchError, MachineError, UserError
+from archsearch.errors import ArchsearchError, MachineError, UserError, what_failed
 from archsearch.training.devices import cores
 from archsearch.training.job import Job, from_json, to_json
 from archsearch.training.setup import WorkerSetup
-from archsearch.training.worker import JOB, end_at_once, end_with_driver, redirect_output
+from archsearch.training.worker import JOB, end_at_once, redirect_output
 
 AUTO: Final = "auto"
 LOCAL: Final = "local"
@@ -58,7 +58,7 @@ class Refused:
 
 
 def main(pipe: Connection, address: str, folder: str, log: str) -> None:
-    """Connect, say what is there, and serve one engine until the pipe closes.
+    """Connect, say what is there, and serve one engine until the pipe closes: where the driver dies, too.
 
     Args:
         pipe: this process's end.
@@ -66,15 +66,19 @@ def main(pipe: Connection, address: str, folder: str, log: str) -> None:
         folder: for files of a new one.
         log: file for all that Ray prints.
     """
-    end_with_driver()
     redirect_output(Path(log))
+    refused = None
     try:
         _serve(pipe, address, folder)
     except ArchsearchError as error:
-        with suppress(OSError):
-            pipe.send(Refused(str(error), by_user=isinstance(error, UserError)))
+        refused = Refused(str(error), by_user=isinstance(error, UserError))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
+    except OSError as error:  # the driver's disk
+        refused = Refused(what_failed(error))
+    if refused is not None:
+        with suppress(OSError):
+            pipe.send(refused)
     _disconnect()
     end_at_once()
 

@@ -24,6 +24,7 @@ from archsearch.engines.ray_places import Place
 from archsearch.engines.ray_worker import VERSION, RayWorker, Told
 from archsearch.errors import MachineError
 from archsearch.training.job import Job, Outcome, WorkerLost, from_json, to_json
+from archsearch.units import counted
 from archsearch.whole_files import write_whole
 
 _LISTEN_S: Final = 0.5
@@ -117,7 +118,8 @@ class Dispatcher:
         def greeted(found: tuple[str, str]) -> None:
             crew.node, other = found
             if other != VERSION:
-                raise MachineError(f"{crew.node} has archsearch {other}; this is {VERSION}")
+                self._lose(crew, f"{crew.node} has archsearch {other}; this is {VERSION}")
+                return
             crew.ready = self._ever_started = True
             crew.failures = 0
             self._assign()
@@ -132,9 +134,11 @@ class Dispatcher:
             return
         crew, take = self._calls.pop(call)
         try:
-            take(ray.get(call))
+            found = ray.get(call)
         except Exception as error:  # whatever a node has come to, others go on
             self._lose(crew, why_lost(error))
+        else:
+            take(found)
 
     def _lose(self, crew: Crew, why: str) -> None:
         """Give what a lost actor had to others, and ask for a new one."""
@@ -189,8 +193,8 @@ class Dispatcher:
         elif not self._missed and now - self._seen_s > _ALONE_S:
             self._missed = True
             least = min((crew.place for crew in self._crews), key=lambda place: place.cores)
-            gpus = f" and {least.gpus} GPUs" if least.gpus else ""
-            wanted = f"{least.cores} free cores{gpus}"
+            gpus = f" and {counted(least.gpus, 'GPU')}" if least.gpus else ""
+            wanted = f"{counted(least.cores, 'free core')}{gpus}"
             self._ready.append(WorkerLost(why=f"no node of the Ray cluster has {wanted}; waiting"))
 
     # --- jobs -----------------------------------------------------------------------------------------

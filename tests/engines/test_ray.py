@@ -1,7 +1,9 @@
 """The engine on a Ray cluster: nodes that come and are lost, images that are brought, nothing left behind."""
 
 import os
+import re
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,3 +281,34 @@ def test_a_study_comes_to_the_same_table_although_a_node_is_lost(
         assert driver.returncode == 0, said
     assert there.result() == here.result()
     there.check_books()
+
+
+@pytest.mark.slow
+@pytest.mark.keras
+def test_a_lost_head_costs_a_study_no_more_than_a_resume(
+    folder: Path, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = Home(tmp_path / "home", data)
+    asked = {"backend": "torch", "engine": "ray", "epochs": "100", "fidelity": "none"}
+    with cluster(num_cpus=1) as first:
+        monkeypatch.setenv("RAY_ADDRESS", first.address)
+        with home.run(trials=1, **asked) as driver:
+            wait_for(driver, "trial-0000: epoch 2/100")
+            first.behead()
+            said, _ = driver.communicate()
+            last = said.splitlines()[-1]
+            assert driver.returncode == MachineError.status, said
+            assert re.match(
+                r"archsearch: the Ray cluster at .* is lost \(.*\); when that is mended, "
+                r"`archsearch resume killed --home .*` goes on from here$",
+                last,
+            )
+    begun = home.checkpoints()
+    assert begun != []
+    with cluster(num_cpus=1) as second:
+        monkeypatch.setenv("RAY_ADDRESS", second.address)
+        with home.started("resume", "killed") as driver:
+            wait_for(driver, "trial-0000: epoch 5/100")
+            driver.send_signal(signal.SIGINT)
+            said, _ = driver.communicate()
+    assert home.checkpoints() > begun
