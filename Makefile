@@ -19,7 +19,7 @@ endef
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt
-	$(pip_install) '.[dev,jax,torch,onnx,openvino]'
+	$(pip_install) '.[dev,jax,torch,onnx,openvino,ray]'
 	@touch $@ .venv/.installed  # which is part of it
 
 .venv/.installed-docs: pyproject.toml constraints.txt

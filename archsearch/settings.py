@@ -441,9 +441,17 @@ class RunSettings:
     engine: str = field(
         default="local",
         metadata=setting(
-            "What runs the trainings: {default} (default), shared (`archsearch worker`, on any machines).",
+            "What runs the trainings: {default} (default), shared (`archsearch worker`, anywhere), ray.",
             metavar="NAME",
             after="workers_per_gpu",
+        ),
+    )
+    address: str | None = field(
+        default=None,
+        metadata=setting(
+            "Of the Ray cluster: auto (default), local or HOST:PORT.",
+            metavar="ADDRESS",
+            after="engine",
         ),
     )
 

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a text file; what was there before stays until all of the new one is on the disk.
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
+    """Write a file; what was there before stays until all of the new one is on the disk.
 
     Args:
         path: its folder is there.
-        text: written as UTF-8.
+        content: a text is written as UTF-8.
         mode: permissions, less what the process masks.
 
     Raises:
@@ -19,8 +19,8 @@ def write_whole(path: Path, text: str, *, mode: int = 0o666) -> None:
     part.unlink(missing_ok=True)  # of a killed process that had this number: it keeps its mode
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

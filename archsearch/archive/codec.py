@@ -36,7 +36,7 @@ TRAINING: Final = "training:"
 Optuna lets nobody write to a trial that has ended.
 """
 
-PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine")
+PLACE: Final = ("home", "storage", "tracking_uri", "export", "engine", "address")
 """Settings that say where results go, not what they are; a study does not keep them."""
 
 OUTCOME: Final = "outcome"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+from archsearch.errors import UserError
 from archsearch.plugins import find
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
@@ -97,12 +98,29 @@ class EngineKind(Protocol):
         ...
 
 
-def find_engine(name: str) -> EngineKind:
+@runtime_checkable
+class Addressed(EngineKind, Protocol):
+    """A kind of engine that is at some address."""
+
+    def at(self, address: str) -> EngineKind:
+        """Return the kind at another address."""
+        ...
+
+
+def find_engine(name: str, *, address: str | None = None) -> EngineKind:
     """Return the kind of engine of that name.
 
+    Args:
+        name: of the kind.
+        address: where it is; None: where it says itself.
+
     Raises:
-        UserError: there is none; says the nearest.
+        UserError: there is none; says the nearest. Or it has no address.
         ArchsearchError: what is installed as it is no engine, does not load, or two packages have one.
     """
     kind: EngineKind = find(GROUP, name, what="engine", kind=EngineKind)
-    return kind
+    if address is None:
+        return kind
+    if not isinstance(kind, Addressed):
+        raise UserError(f"--address {address}: engine {name} has no address; leave it out")
+    return kind.at(address)

@@ -55,10 +55,10 @@ def real_services(settings: RunSettings) -> Services:
     """Return the engine that was asked for, the tracker, the exporter and a gauge of latency.
 
     Raises:
-        UserError: there is no such engine.
+        UserError: there is no such engine, or it has no address.
     """
     leave_if_imported()
-    kind = find_engine(settings.engine)
+    kind = find_engine(settings.engine, address=settings.address)
 
     def engine(setups: Sequence[WorkerSetup], folder: StudyFolder) -> Engine:
         cached = [replace(setup, cache=str(folder.compiled)) for setup in setups]

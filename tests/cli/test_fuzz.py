@@ -43,7 +43,7 @@ RUN_FLAGS = [
     "--space", "--flops", "--data", "--input", "--relax", "--trials", "--epochs", "--train-flops",
     "--max-time", "--search-flops", "--recipe", "--batch-size", "--finalists", "--seeds",
     "--baselines", "--seed", "--workers", "--name", "--config", "--set",
-    "--val-fraction", "--test-fraction", "--sampler", "--fidelity", "--engine",
+    "--val-fraction", "--test-fraction", "--sampler", "--fidelity", "--engine", "--address",
 ]  # fmt: skip
 COMPARED_FLAGS = [
     "--data", "--input", "--trials", "--epochs", "--max-time", "--search-flops", "--recipe",

@@ -23,6 +23,7 @@ NEW = [
     "--val-fraction",
     "--test-fraction",
     "--engine",
+    "--address",
     "--folds",
     "--sampler",
     "--fidelity",

@@ -63,12 +63,18 @@ def worker(pipe, setup, log: str) -> None:
             if epoch < job.images and pipe.poll(0.02) and pipe.recv() == (STOP, job.key):
                 status = "pruned"
         fat = 10**15 if job.graph == "fat" else 10**6
-        reason = str(setup) if job.graph == "setup" else str(os.getpid())
+        reason = told(job, setup)
         outcome = Outcome(
             key=job.key, status=status, reason=reason, val_accuracy=0.5, held_bytes=fat,
             epochs=epoch, images=epoch,
         )  # fmt: skip
         pipe.send(to_json(outcome))
+
+
+def told(job, setup) -> str:
+    if job.graph == "data":
+        return f"{job.dataset}: {sorted(path.name for path in Path(job.dataset).iterdir())}"
+    return str(setup) if job.graph == "setup" else str(os.getpid())
 
 
 def live(pipe) -> None:

@@ -12,7 +12,9 @@ from archsearch.settings import RunSettings
 from archsearch.study.catalogue import opened_existing
 from archsearch.study.in_full.subject import full_name, inherited
 
-_SHARED = ("home", "storage", "tracking_uri", "export", "engine", "backend", "precision")
+_SHARED = (
+    "home", "storage", "tracking_uri", "export", "engine", "address", "backend", "precision",
+)  # fmt: skip
 """Settings of the search's process that hold for the training, too, beside what it inherits."""
 
 
