@@ -22,7 +22,7 @@ from archsearch.units import split_names
 if TYPE_CHECKING:
     from archsearch.archive.leaderboard import StudyResult
     from archsearch.comparison.ablation import Ablations
-    from archsearch.ensembles.members import Ensemble
+    from archsearch.ensembles.makeup import Ensemble
     from archsearch.exchange.checking.agreement import Exported
     from archsearch.exchange.latency import Latency
     from archsearch.inference.evaluate import Evaluation

@@ -19,7 +19,7 @@ from archsearch.commands import command
 from archsearch.errors import UserError
 
 if TYPE_CHECKING:
-    from archsearch.ensembles.members import Ensemble
+    from archsearch.ensembles.makeup import Ensemble
 
 _TOP = 3
 

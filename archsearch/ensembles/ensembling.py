@@ -18,7 +18,7 @@ from archsearch.data.dataset import load
 from archsearch.data.folds import refolded
 from archsearch.ensembles.exporting import export_members, wanted_exports
 from archsearch.ensembles.greedy import Labels, Probabilities, accuracy, chosen
-from archsearch.ensembles.members import Ensemble, Member
+from archsearch.ensembles.makeup import Ensemble, Member
 from archsearch.ensembles.single import known_single, pattern_of, train_single
 from archsearch.ensembles.views import PLAIN, View, viewing
 from archsearch.errors import UserError

@@ -13,7 +13,7 @@ from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.commands import command
 from archsearch.ensembles.averaged import averaged, averaged_weights
-from archsearch.ensembles.members import Ensemble
+from archsearch.ensembles.makeup import Ensemble
 from archsearch.ensembles.views import viewing
 from archsearch.exchange.checking.agreement import Exported
 from archsearch.exchange.export import ExportRequest, check_out

@@ -2,7 +2,7 @@
 
 from rich.console import RenderableType
 
-from archsearch.ensembles.members import Ensemble
+from archsearch.ensembles.makeup import Ensemble
 from archsearch.inference.evaluate import Evaluation
 from archsearch.report.columns import score_text
 from archsearch.report.tables import new_table

@@ -18,6 +18,7 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.exchange.export import export_trained, trained_probabilities
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained, file_name
+from archsearch.exchange.formats.read_back import HoldsWeights
 from archsearch.exchange.place import clear_leftovers
 from archsearch.ir.graph import Graph
 from archsearch.ir.tracer import Tracer
@@ -144,6 +145,18 @@ class FormatCase:
             got = self.form.call(out, trained.sample[:count])
             assert got.shape == (count, trained.graph.classes)
             self.check(got, wanted[:count])
+
+    def test_weights_that_it_gives_back_are_the_networks(
+        self, trained: Trained, tmp_path: Path
+    ) -> None:
+        if not isinstance(self.form, HoldsWeights):
+            return
+        out = tmp_path / file_name(self.form)
+        self.form.write(trained, out)
+        found = self.form.read_weights(out, trained.graph)
+        assert found.keys() == trained.weights.keys()
+        for name, value in trained.weights.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
 
     def test_what_is_there_is_replaced_only_if_asked(
         self, trained: Trained, tmp_path: Path

@@ -8,7 +8,7 @@ import pytest
 
 from archsearch import api
 from archsearch.cli import main
-from archsearch.ensembles.members import Ensemble, Member
+from archsearch.ensembles.makeup import Ensemble, Member
 from archsearch.ensembles.single import Single
 from archsearch.ensembles.views import views_of
 from archsearch.exchange.checking.agreement import Exported
@@ -50,7 +50,7 @@ def test_the_table_and_what_is_not_known_yet(monkeypatch, capsys):
     )  # fmt: skip
     for words in ("ensemble of 2", "7.00M", "95.0", "85.0", "vgg a", "final-0002-seed1", "m.keras"):
         assert words in told.out
-    assert "archsearch ensemble s --single trains it" in told.out
+    assert "archsearch ensemble s --top 4 --single trains it" in told.out
     assert told.err == "no weights are kept of vgg c\n"
 
 
