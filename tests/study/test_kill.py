@@ -9,6 +9,7 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.study import catalogue as studies
 from tests.bench import table
+from tests.study import toy_driver
 from tests.world import STUDY
 
 pytestmark = pytest.mark.faults
@@ -31,8 +32,7 @@ def kill_after(driver: "subprocess.Popen[str]", events: int) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     home = tmp_path_factory.mktemp("calm")
-    with drive(home, "run") as driver:
-        driver.communicate()
+    toy_driver.main(str(home), "run")
     return table(studies.load_result(STUDY, home=home))
 
 
@@ -61,16 +61,14 @@ def test_killed_before_the_first_trial(tmp_path: Path, undisturbed: list[object]
 
 
 def resumed(home: Path, moments: tuple[int, ...]) -> list[object]:
-    """Kill a driver, and each that takes up its study, after so many events; then let one end."""
+    """Kill a driver, and each that takes up its study, after so many events; then take it up here."""
     if moments:
         kill_after(drive(home, "run"), moments[0])
     for moment in moments[1:]:
         [summary] = studies.list_studies(home=home)
         assert (summary.status, summary.pid) == ("interrupted", None)
         kill_after(drive(home, "resume"), moment)
-    with drive(home, "resume") as last:
-        last.communicate()
-    assert last.returncode == 0
+    toy_driver.main(str(home), "resume")
     result = studies.load_result(STUDY, home=home)
     assert result.status == "complete"
     return table(result)
