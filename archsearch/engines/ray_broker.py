@@ -85,7 +85,7 @@ def main(pipe: Connection, address: str, folder: str, log: str) -> None:
 
 def _serve(pipe: Connection, address: str, folder: str) -> None:
     nodes = connect(address, folder)
-    machine = machine_of(nodes, _most())
+    machine = machine_of(nodes)
     if not machine.cores:
         raise UserError(
             f"--engine ray: the cluster at {address} has no cores now; `ray start --address=HEAD:6379` "
@@ -164,16 +164,6 @@ def _check_there(address: str) -> None:
             f"--address {address}: nobody answers there ({error}); `ray start --head` prints a cluster's "
             "address"
         ) from error
-
-
-def _most() -> dict[str, int] | None:
-    """Return what the cluster may grow to; None where its configuration does not say, or Ray not any more."""
-    with suppress(ImportError, AttributeError):
-        from ray._private.state import state
-
-        found: dict[str, int] | None = state.get_max_resources_from_cluster_config()
-        return found
-    return None
 
 
 def _disconnect() -> None:

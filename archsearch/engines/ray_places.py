@@ -1,16 +1,12 @@
 """How workers are placed on a cluster of Ray's: which stay together, and what each place asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from archsearch.engines.engine import Machine
 from archsearch.errors import UserError
 from archsearch.training.setup import WorkerSetup
 from archsearch.units import counted
-
-_UNBOUNDED: Final = 10**6
-"""A cluster that may grow to more than this has no bound that one could plan with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +39,14 @@ class Place:
     gpus: int = 0
 
 
-def machine_of(nodes: Sequence[Node], most: Mapping[str, int] | None = None) -> Machine:
-    """Return what the nodes have together, or will have where the cluster may grow.
-
-    Args:
-        nodes: that are there.
-        most: of `CPU` and `GPU` that the cluster's own configuration lets it have; None: it does not grow.
-    """
-    cores, gpus = sum(node.cores for node in nodes), sum(node.gpus for node in nodes)
-    if most is not None:
-        cores, gpus = (
-            max(there, most.get(what, 0)) if most.get(what, 0) < _UNBOUNDED else there
-            for what, there in (("CPU", cores), ("GPU", gpus))
-        )
-    memory_bytes = sum(node.memory_bytes for node in nodes)
-    return Machine(cores, tuple(str(number) for number in range(gpus)), memory_bytes)
+def machine_of(nodes: Sequence[Node]) -> Machine:
+    """Return what the nodes have together; what an autoscaler may yet bring, Ray does not tell."""
+    gpus = sum(node.gpus for node in nodes)
+    return Machine(
+        cores=sum(node.cores for node in nodes),
+        gpus=tuple(str(number) for number in range(gpus)),
+        memory_bytes=sum(node.memory_bytes for node in nodes),
+    )
 
 
 def places_of(setups: Sequence[WorkerSetup], nodes: Sequence[Node]) -> tuple[Place, ...]:

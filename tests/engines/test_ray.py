@@ -224,6 +224,27 @@ def test_nodes_come_and_are_lost_and_the_head_last(
 
 
 @pytest.mark.slow
+def test_a_killed_worker_takes_its_processes_with_it_and_its_job_goes_on(
+    nodes: Nodes, folder: Path, toys: ModuleType, tmp_path: Path
+):
+    nodes.add("one", num_cpus=1)
+    engine = RayEngine(Broker(nodes.address), [WorkerSetup()], logs=tmp_path, main=toys.worker)
+    try:
+        engine.submit(job("trial-0000", 10**6, checkpoint=str(tmp_path / "kept")))
+        until(engine, reported("trial-0000"))
+        [trainer] = map(psutil.Process, trainers())
+        trainer.parent().kill()
+        seen = until(engine, lambda m: isinstance(m, WorkerLost))
+        [lost] = [m for m in seen if isinstance(m, WorkerLost)]
+        assert lost.key == "trial-0000"
+        assert re.fullmatch(r"worker on \S+ was lost: .*", lost.why)
+        trainer.wait(60)
+        until(engine, reported("trial-0000"))
+    finally:
+        engine.close()
+
+
+@pytest.mark.slow
 def test_images_that_a_node_lacks_are_brought_there_once(
     nodes: Nodes,
     folder: Path,
@@ -280,7 +301,7 @@ def test_a_study_comes_to_the_same_table_although_a_node_is_lost(
         said, _ = driver.communicate()
         assert driver.returncode == 0, said
     assert there.result() == here.result()
-    there.check_books()
+    assert there.checkpoints() == []
 
 
 @pytest.mark.slow
