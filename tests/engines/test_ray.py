@@ -245,6 +245,26 @@ def test_a_killed_worker_takes_its_processes_with_it_and_its_job_goes_on(
 
 
 @pytest.mark.slow
+def test_a_worker_without_a_job_is_given_back_and_asked_for_anew(
+    nodes: Nodes, folder: Path, toys: ModuleType, tmp_path: Path
+):
+    nodes.add("one", num_cpus=1)
+    engine = RayEngine(Broker(nodes.address), [WorkerSetup()], logs=tmp_path, main=toys.worker)
+    try:
+        engine.submit(job("trial-0000", 3))
+        until(engine, ended("trial-0000"))
+        end = time.monotonic() + PATIENCE_S
+        while trainers():
+            assert time.monotonic() < end
+            assert engine.events(1.0) == []
+        engine.submit(job("trial-0001", 3))
+        [outcome] = filter(ended("trial-0001"), until(engine, ended("trial-0001")))
+        assert outcome.status == "complete"
+    finally:
+        engine.close()
+
+
+@pytest.mark.slow
 def test_images_that_a_node_lacks_are_brought_there_once(
     nodes: Nodes,
     folder: Path,
