@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# What is installed is compiled as it is first imported, and kept: most of it never is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install install-dev demo test test-slow test-faults format check docs clean
 
 install: .venv/.installed
@@ -11,7 +14,7 @@ install-dev: .venv/.installed-dev  # the tests' tools, and the other backends
 define pip_install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "archsearch needs Python 3.11 or newer; try make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 endef
 
 .venv/.installed: pyproject.toml constraints.txt

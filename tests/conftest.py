@@ -36,6 +36,16 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # and nohup a hang-up
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+_LONG = {"training", "tracking", "third_party", "cli"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: else one of two processes waits at the end for the other."""
+    items.sort(
+        key=lambda item: not (item.get_closest_marker("keras") or _LONG & {*item.path.parts})
+    )
+
+
 @event.listens_for(Engine, "connect")
 def _wait_for_no_disk(connection: Any, record: object) -> None:
     """What was written outlives a killed process; only a machine that loses its power would lose it."""
