@@ -6,10 +6,11 @@ are the default recipe at this peak rate for 256 images, `default` is the rate t
 `plain:onecycle` and `plain:adamw` are a plain PyTorch loop (plain_training.py). Trainings are kept in a file,
 a line each, so that an interrupted measurement goes on, and processes share one (`--part`).
 
-    python benchmarks/recipe.py --images cifar10_jpeg.npz --out recipe.jsonl --networks vgg nin nin:1 \
+    OUT=benchmarks/measured/recipes.jsonl
+    python benchmarks/recipe.py --images cifar10_jpeg.npz --out $OUT --networks vgg nin nin:1 \
         --updates default sgd:0.4 sgd:0.8 adamw:0.004 plain:onecycle
-    python benchmarks/recipe.py --images digits --out recipe.jsonl --networks vgg --epochs 10
-    python benchmarks/recipe.py --out recipe.jsonl --table
+    python benchmarks/recipe.py --images digits --out $OUT --networks vgg --epochs 10
+    python benchmarks/recipe.py --out $OUT --table
 """
 
 import argparse
