@@ -39,7 +39,7 @@ check: install-dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow"
 
 test-slow: install-dev
 	$(BIN)/pytest -q -m slow
