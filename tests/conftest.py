@@ -36,14 +36,20 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # and nohup a hang-up
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-_LONG = {"training", "tracking", "third_party", "cli"}
+_LONG = ("training", "tracking", "third_party", "cli")
+"""Folders whose tests start processes, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: else one of two processes waits at the end for the other."""
-    items.sort(
-        key=lambda item: not (item.get_closest_marker("keras") or _LONG & {*item.path.parts})
-    )
+    """Begin with what takes long: else all processes but one wait at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = next((name for name in _LONG if name in item.path.parts), None)
+        if folder is not None:
+            return _LONG.index(folder)
+        return len(_LONG) + (item.get_closest_marker("keras") is None)
+
+    items.sort(key=rank)
 
 
 @event.listens_for(Engine, "connect")
