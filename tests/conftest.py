@@ -36,22 +36,6 @@ if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # and nohup a hang-up
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-_LONG = ("training", "tracking", "third_party", "cli")
-"""Folders whose tests start processes, the longest first."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: else all processes but one wait at the end."""
-
-    def rank(item: pytest.Item) -> int:
-        folder = next((name for name in _LONG if name in item.path.parts), None)
-        if folder is not None:
-            return _LONG.index(folder)
-        return len(_LONG) + (item.get_closest_marker("keras") is None)
-
-    items.sort(key=rank)
-
-
 @event.listens_for(Engine, "connect")
 def _wait_for_no_disk(connection: Any, record: object) -> None:
     """What was written outlives a killed process; only a machine that loses its power would lose it."""
