@@ -1,12 +1,11 @@
 """A TensorFlow model as MLflow keeps models: a folder that its servers and registry take."""
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from archsearch.quiet import quietly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +42,7 @@ def save_tensorflow(
 
     images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1))
     probabilities = TensorSpec(np.dtype(np.float32), (-1, len(classes)))
-    with _silent():
+    with quietly():
         mlflow.tensorflow.save_model(
             module,
             str(out),
@@ -60,18 +59,5 @@ def load_model(out: Path) -> Any:
     """Load a folder as MLflow's servers do; its `predict` takes images and gives probabilities."""
     import mlflow.pyfunc
 
-    with _silent():
+    with quietly():
         return mlflow.pyfunc.load_model(str(out))
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep MLflow's remarks about its own insides off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

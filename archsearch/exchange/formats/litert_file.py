@@ -4,7 +4,6 @@ import os
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +15,7 @@ from archsearch.exchange.formats.dead_gates import without_dead_gates
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
 from archsearch.exchange.formats.read_back import Answers
 from archsearch.exchange.formats.tensorflow_function import INPUT, OUTPUT, probabilities_function
+from archsearch.quiet import quietly
 
 _NEEDS: Final = (Need("tensorflow", "tensorflow"),)
 _USAGE: Final = """
@@ -96,7 +96,7 @@ def _converted(trained: Trained, *, floats: bool) -> bytes:
 
     shown = without_dead_gates(trained) if floats else trained
     function, module = probabilities_function(shown, floats=floats)
-    with _quiet():
+    with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [function.get_concrete_function()], module
         )
@@ -117,14 +117,6 @@ def _calibration(trained: Trained) -> Iterator[dict[str, npt.NDArray[np.float32]
             # that no image has, whose range would be blown up.
             image[0, 0, widest], image[-1, -1, widest] = 0, 255
         yield {INPUT: image[None]}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the converter says of its insides off the terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 LITERT: Final[Format] = LitertFile()

@@ -1,10 +1,6 @@
 """ONNX files, as ONNX Runtime and many others run them; with weights of 32 bits, or quantised to 8."""
 
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,6 +11,7 @@ import numpy.typing as npt
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
 from archsearch.exchange.formats.read_back import Answers
 from archsearch.exchange.formats.tensorflow_function import INPUT, OUTPUT, probabilities_function
+from archsearch.quiet import quietly
 
 _OPSET: Final = 17
 """The version of ONNX's operations: of 2022, which runtimes of today all have."""
@@ -88,7 +85,7 @@ class OnnxInt8File(OnnxFile):
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        with tempfile.TemporaryDirectory(prefix="archsearch-") as place, _silent():
+        with tempfile.TemporaryDirectory(prefix="archsearch-") as place, quietly():
             whole, prepared = Path(place) / "whole.onnx", Path(place) / "prepared.onnx"
             onnx.save(converted(trained), str(whole))
             # ONNX's own inference of shapes is enough, and knows a mirrored image's, unlike the symbolic one.
@@ -118,7 +115,7 @@ def converted(trained: Trained) -> Any:
     """Return the network as an `onnx.ModelProto`, with FACTS_FILE among its metadata."""
     import onnx
 
-    with _silent():
+    with quietly():
         import tf2onnx
 
         function, _ = probabilities_function(trained)
@@ -127,19 +124,6 @@ def converted(trained: Trained) -> Any:
         )
     onnx.helper.set_model_props(model, {FACTS_FILE: trained.facts()})
     return model
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what the converters warn about off the terminal: it is of their own insides."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 ONNX: Final[Format] = OnnxFile()

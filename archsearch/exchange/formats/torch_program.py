@@ -2,7 +2,6 @@
 
 import os
 import re
-import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from archsearch.errors import UserError
 from archsearch.exchange.formats.format import FACTS_FILE, Format, Need, Trained
 from archsearch.exchange.formats.read_back import Answers
+from archsearch.quiet import quietly
 from archsearch.units import printable
 
 _PLAIN: Final = re.compile(
@@ -87,10 +87,7 @@ with torch.no_grad():
 
         images = torch.zeros((2, *trained.input), dtype=torch.uint8)
         batch = torch.export.Dim("batch", min=1)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of its own insides, and of weights that are laid out anew
+        with torch.no_grad(), quietly():  # of weights that are laid out anew, among others
             program = torch.export.export(
                 torch_module(trained), (images,), dynamic_shapes=({0: batch},)
             )

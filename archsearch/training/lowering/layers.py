@@ -50,14 +50,14 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]  # 
     def _by_one_kernel(self, inputs: Any, batch: bool) -> tuple[Any, Any, Any]:
         import tensorflow as tf
 
-        from archsearch.training.teams.tensorflow_team import normalize_whole
-
         channels = inputs.shape[-1]
         flat = len(inputs.shape) == 2
         x = tf.reshape(inputs, (-1, 1, 1, channels)) if flat else inputs
         gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels)
         beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
         if batch and self.processes > 1:
+            from archsearch.training.teams.tensorflow_team import normalize_whole
+
             y, mean, variance = normalize_whole(
                 x, gamma, beta, epsilon=self.epsilon, processes=self.processes
             )
