@@ -2,9 +2,10 @@
 
 A network is a family's classic at a budget (its matched baseline), or a draw of its space (`vgg:1`). Each is
 trained by every *update* asked for, with each seed, on PyTorch and one thread: `sgd:0.8` and `adamw:0.004`
-are the default recipe at this peak rate for 256 images, `default` is the rate that it gives this network,
-`plain:onecycle` and `plain:adamw` are a plain PyTorch loop (plain_training.py). Trainings are kept in a file,
-a line each, so that an interrupted measurement goes on, and processes share one (`--part`).
+are the default recipe at this peak rate for 256 images, `sgd:3.2x` at a network's share of 3.2 (a fifth of it
+where nothing is normalized), `default` is the recipe as it is, `plain:onecycle` and `plain:adamw` are a plain
+PyTorch loop (plain_training.py). Trainings are kept in a file, a line each, so that an interrupted measurement
+goes on, and processes share one (`--part`).
 
     OUT=benchmarks/measured/recipes.jsonl
     python benchmarks/recipe.py --images cifar10_jpeg.npz --out $OUT --networks vgg nin nin:1 \
@@ -78,7 +79,6 @@ def network(name: str, size: tuple[int, int, int]) -> Network:
 def measure(options: argparse.Namespace, folder: Path) -> None:
     """Train what is not in the file yet."""
     from archsearch.data.dataset import load
-    from archsearch.recipes.recipe import Recipe
 
     data = load(folder)
     size = data.input
@@ -86,9 +86,8 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for update in options.updates:
             for name in options.networks:
-                rate = Recipe().base_lr * network(name, size).share
                 asked.append({
-                    "network": name, "update": f"sgd:{rate:g}" if update == "default" else update,
+                    "network": name, "update": _update(update, network(name, size).share),
                     "changes": options.change, "batch": options.batch, "seed": seed, "epochs": options.epochs,
                     "data": Path(options.images).stem, "train": len(data.train.images),
                 })  # fmt: skip
@@ -97,6 +96,14 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         result = _trained(found, one, folder)
         result["loss"] = result["loss"][-1] if result["loss"] else None
         keep(options.out, {**one, "label": found.label, "share": found.share, **result})
+
+
+def _update(asked: str, share: float) -> str:
+    """Return an update with the rate it means for a network: `sgd:3.2x` is the network's share of 3.2."""
+    from archsearch.recipes.recipe import Recipe
+
+    kind, _, rate = (f"sgd:{Recipe().base_lr}x" if asked == "default" else asked).partition(":")
+    return f"{kind}:{float(rate[:-1]) * share:g}" if rate.endswith("x") else asked
 
 
 def _trained(found: Network, one: Any, folder: Path) -> dict[str, Any]:
@@ -223,7 +230,10 @@ def _options() -> argparse.Namespace:
         "--networks", nargs="+", default=["vgg"], help="vgg: its classic; vgg:3: a draw"
     )
     parser.add_argument(
-        "--updates", nargs="+", default=["default"], help="sgd:0.8 adamw:0.004 plain:onecycle"
+        "--updates",
+        nargs="+",
+        default=["default"],
+        help="sgd:0.8 adamw:0.004 plain:onecycle; sgd:3.2x: the network's share of it",
     )
     parser.add_argument(
         "--change", default="", help="other parts of the recipe: dropout_epochs=none"
