@@ -4,8 +4,8 @@ A network is a family's classic at a budget (its matched baseline), or a draw of
 trained by every *update* asked for, with each seed, on PyTorch and one thread: `sgd:0.8` and `adamw:0.004`
 are the default recipe at this peak rate for 256 images, `sgd:3.2x` at a network's share of 3.2 (a fifth of it
 where nothing is normalized), `default` is the recipe as it is, `plain:onecycle` and `plain:adamw` are a plain
-PyTorch loop (plain_training.py). Trainings are kept in a file, a line each, so that an interrupted measurement
-goes on, and processes share one (`--part`).
+PyTorch loop (plain_training.py). Trainings are kept in a file, a line each, so that an interrupted
+measurement goes on, and processes share one (`--part`).
 
     OUT=benchmarks/measured/recipes.jsonl
     python benchmarks/recipe.py --images cifar10_jpeg.npz --out $OUT --networks vgg nin nin:1 \

@@ -146,6 +146,19 @@ class FormatCase:
             assert got.shape == (count, trained.graph.classes)
             self.check(got, wanted[:count])
 
+    def test_floats_of_0_to_1_are_understood_or_refused(
+        self, trained: Trained, tmp_path: Path
+    ) -> None:
+        out = tmp_path / file_name(self.form)
+        self.form.write(trained, out)
+        floats = trained.sample.astype(np.float32) / np.float32(255)
+        try:
+            got = self.form.call(out, floats)  # type: ignore[arg-type]  # what users do
+        except Exception as refused:  # each runtime has its own
+            assert str(refused)  # noqa: PT017
+            return
+        self.check(got, trained_probabilities(trained, trained.sample))
+
     def test_weights_that_it_gives_back_are_the_networks(
         self, trained: Trained, tmp_path: Path
     ) -> None:

@@ -133,7 +133,7 @@ def test_a_third_partys_format_goes_through_the_model_process(
     assert out.path == tmp_path / "model.npz"
     import numpy as np
 
-    with np.load(out) as file:
+    with np.load(out.path) as file:
         assert json.loads(str(file["graph"]))["name"] == "mine"
 
 

@@ -202,8 +202,9 @@ def _preprocessing(trained: Trained) -> Iterator[str]:
         "crop": "scaled to cover the size and cut off at the edges (bicubic)",
         "squash": "each side scaled by itself (bicubic)",
     }[resize]
-    yield f"- takes uint8 images of {height} × {width} pixels, {kind}, 0 to 255; not floats, not 0 to 1"
-    yield "- floats of 0 to 1 would be black; Keras, OpenVINO and PyTorch take them and say nothing"
+    yield f"- takes uint8 images of {height} × {width} pixels, {kind}, 0 to 255"
+    yield "- floats of 0 to 1: `serve_float` of a SavedModel; else it refuses them, as ONNX and LiteRT do"
+    yield "- Keras, OpenVINO and PyTorch cannot refuse: an image with no value above 1 is one of 0 to 1"
     yield f"- images of another shape are {how}; turned upright by EXIF; transparency laid on white"
     for kind, scale in trained.about.get("ranges", {}).items():
         of = "integers of more than 8 bits" if kind == "I" else "floating-point greys"

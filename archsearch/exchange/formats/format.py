@@ -147,7 +147,8 @@ class Format(Protocol):
 
         Args:
             out: the file or folder.
-            images: (n, height, width, channels), n whatever it likes.
+            images: (n, height, width, channels), n whatever it likes. Floats of 0 to 1, which users try, are
+                an error or the same answers, never those to a black image.
 
         Returns:
             Probabilities (n, classes).

@@ -18,7 +18,10 @@ from archsearch.training.weights import Weights, get_weights
 
 
 class KerasFile:
-    """A file; the model takes uint8 images and gives probabilities. FACTS_FILE in it lists the classes."""
+    """A file; the model takes images, pixels of 0 to 255 or of 0 to 1, and gives probabilities.
+
+    FACTS_FILE in it lists the classes.
+    """
 
     name = "keras"
     suffix = ".keras"
@@ -39,14 +42,14 @@ probabilities = np.asarray(model(images, training=False))
         """Write the file."""
         import keras
 
-        from archsearch.exchange.formats.keras_network import keras_network
+        from archsearch.exchange.formats.keras_network import keras_network, pixels_of
 
         model = keras_network(trained, lowering="plain")
         shift, scale = trained.preprocessing()
-        images = keras.Input(trained.input, dtype="uint8", name="images")
+        images = keras.Input(trained.input, name="images")
         x = keras.layers.Rescaling(
             (1 / scale).tolist(), (-shift / scale).tolist(), name="preprocessing"
-        )(images)
+        )(pixels_of(images))
         probabilities = keras.layers.Softmax(name="probabilities")(model(x))
         with warnings.catch_warnings():
             # Keras 3.15 saves variables through np.array(), which NumPy 2.4 warns about.

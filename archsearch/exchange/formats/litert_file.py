@@ -95,7 +95,9 @@ def _converted(trained: Trained, *, floats: bool) -> bytes:
     import tensorflow as tf
 
     shown = without_dead_gates(trained) if floats else trained
-    function, module = probabilities_function(shown, floats=floats)
+    function, module = probabilities_function(
+        shown, takes="floats to quantise" if floats else "uint8"
+    )
     with quietly():
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [function.get_concrete_function()], module

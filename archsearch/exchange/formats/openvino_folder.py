@@ -19,9 +19,10 @@ MODEL_FILE: Final = "model.xml"
 
 
 class OpenVinoFolder:
-    """A folder with MODEL_FILE; `images` uint8 (n, height, width, channels) to `probabilities`.
+    """A folder with MODEL_FILE; `images` (n, height, width, channels) to `probabilities`.
 
-    OpenVINO computes with 16 bits where a processor can, unless `INFERENCE_PRECISION_HINT` says `f32`.
+    Pixels are 0 to 255 or 0 to 1, since OpenVINO makes of any numbers what a model takes. It computes with
+    16 bits where a processor can, unless `INFERENCE_PRECISION_HINT` says `f32`.
     """
 
     name = "openvino"
@@ -42,7 +43,7 @@ probabilities = np.asarray(model({"images": images})["probabilities"])
     def write(self, trained: Trained, out: Path) -> None:
         """Write the folder."""
         openvino = _library()
-        function, _ = probabilities_function(trained)
+        function, _ = probabilities_function(trained, takes="any numbers")
         model = openvino.convert_model(function)
         [image], [answer] = model.inputs, model.outputs
         image.get_tensor().set_names({INPUT})

@@ -32,15 +32,16 @@ _HEAD: Final = '''\
 
     from network import CLASSES, build
 
-    model = build()  # images (n, {size}), 0 to 255, to probabilities (n, {classes})
+    model = build()  # images (n, {size}) to probabilities (n, {classes})
 
-Maps have their channels last, as Keras has them unless it is configured otherwise.
+Pixels are 0 to 255; an image with none above 1 has pixels of 0 to 1. Maps have their
+channels last, as Keras has them unless it is configured otherwise.
 """
 
 from pathlib import Path
 
 import keras
-from keras import layers{ops}
+from keras import layers, ops
 
 CLASSES = (
 {names}
@@ -49,7 +50,9 @@ CLASSES = (
 
 def build(weights=Path(__file__).parent / "{file}"):
     """Return the network with its trained weights; None: with fresh ones."""
-    images = keras.Input({shape}, dtype="uint8", name="images")
+    images = keras.Input({shape}, name="images")
+    most = ops.max(images, axis=(1, 2, 3), keepdims=True)
+    x = ops.where(most <= 1, images * 255, images)
 '''
 _TAIL: Final = """
     model = keras.Model(images, x, name="network")
@@ -133,7 +136,7 @@ def code_of(trained: Trained, network: Any) -> str:
     rescaling = [*numbers, 'name="preprocessing"']
     softmax = ['name="probabilities"']
     lines = [
-        *layer_call(body.first, "Rescaling", rescaling, "images"),
+        *layer_call(body.first, "Rescaling", rescaling, "x"),
         *body.lines,
         *layer_call("x", "Softmax", softmax, body.last),
     ]
@@ -145,7 +148,6 @@ def code_of(trained: Trained, network: Any) -> str:
         dataset=_one_line(trained.dataset),
         size=", ".join(map(str, graph.input)),
         classes=graph.classes,
-        ops=", ops" if any(" = ops." in line for line in lines) else "",
         names="\n".join(f"    {literal(name)}," for name in trained.classes),
         file=WEIGHTS_FILE,
         shape=literal(tuple(graph.input)),

@@ -60,9 +60,10 @@ def _tensors_only() -> Iterator[None]:
 
 
 class TorchProgram:
-    """A file; `torch.export.load(file).module()` takes uint8 images (n, height, width, channels).
+    """A file; `torch.export.load(file).module()` takes images (n, height, width, channels).
 
-    It gives probabilities (n, classes). FACTS_FILE is among its extra files.
+    Pixels are 0 to 255 or 0 to 1, of any type, since a program takes any numbers. It gives probabilities
+    (n, classes). FACTS_FILE is among its extra files.
     """
 
     name = "torch"
@@ -113,7 +114,7 @@ with torch.no_grad():
 
 
 def torch_module(trained: Trained) -> Any:
-    """Return the PyTorch network as a module, from uint8 images to probabilities."""
+    """Return the PyTorch network as a module, from images, pixels of 0 to 255 or 0 to 1, to probabilities."""
     import torch
 
     from archsearch.training.lowering.torch_network import Network
@@ -128,7 +129,10 @@ def torch_module(trained: Trained) -> Any:
 
     class Exported(torch.nn.Module):  # type: ignore[misc]  # PyTorch is not looked into here
         def forward(self, images: Any) -> Any:
-            x = ((images.to(torch.float32) - shift) / scale).permute(0, 3, 1, 2)
+            pixels = images.to(torch.float32)
+            most = pixels.amax((1, 2, 3), keepdim=True)
+            pixels = torch.where(most <= 1, pixels * 255, pixels)
+            x = ((pixels - shift) / scale).permute(0, 3, 1, 2)
             return torch.softmax(network(x, training=False)[0], dim=1)
 
     return Exported().eval()

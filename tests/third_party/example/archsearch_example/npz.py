@@ -30,6 +30,8 @@ class Npz:
         np.savez(out, **extra, **trained.weights)
 
     def call(self, out: Path, images: npt.NDArray[np.uint8]) -> Array:
+        if images.dtype != np.uint8:
+            raise TypeError("images are uint8, pixels of 0 to 255")
         with np.load(out) as file:
             kept = dict(file)
         graph = from_json(str(kept["graph"]))
