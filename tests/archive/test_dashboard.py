@@ -4,6 +4,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -13,7 +14,9 @@ import pytest
 from archsearch.archive.leaderboard import StudyResult
 from tests.small_study import NAME, Small
 
-pytest.importorskip("optuna_dashboard")
+pytestmark = pytest.mark.skipif(
+    find_spec("optuna_dashboard") is None, reason="optuna-dashboard is not installed"
+)
 Get = Callable[[str], Any]
 
 

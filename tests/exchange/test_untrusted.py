@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from archsearch.errors import UserError
 from archsearch.exchange.formats.torch_program import TORCH
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
+pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 
 
 class Touch:
@@ -25,6 +26,8 @@ class Touch:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
+    import torch
+
     path = tmp_path_factory.mktemp("program") / "net.pt2"
     torch.export.save(torch.export.export(torch.nn.Softmax(-1), (torch.zeros(2, 3),)), path)
     return path
@@ -64,6 +67,8 @@ def test_a_program_with_objects_or_compiled_code_is_refused(program, tmp_path, n
 
 
 def test_pickled_objects_in_place_of_tensors_are_not_read(program, tmp_path):
+    import torch
+
     touched = tmp_path / "touched"
     bad = tmp_path / "inputs.pt"
     torch.save(Touch(touched), bad)

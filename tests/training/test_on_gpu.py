@@ -18,8 +18,13 @@ from archsearch.training.backends.base import Rates
 from tests.networks import everything, resnext_like, vgg_like
 from tests.training.test_backends import BATCH, lesson, task, without_chance
 
-torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU")
+
+@pytest.fixture(autouse=True)
+def there_is_one():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("there is no NVIDIA GPU")
+
 
 NETWORKS = {
     "resnext": resnext_like,
@@ -74,6 +79,8 @@ def test_it_goes_on_where_it_was_put_back():
 
 @pytest.mark.parametrize("kind", ["HeldImages", "SentImages"])
 def test_images_move_there_as_they_do_on_the_processor(kind):
+    import torch
+
     from archsearch.training.backends import torch_images
 
     rng = np.random.default_rng(0)

@@ -7,7 +7,9 @@ import pytest
 
 from archsearch.recipes.recipe import Recipe
 
-torch = pytest.importorskip("torch", reason="the steps are compared with PyTorch's own")
+pytestmark = pytest.mark.skipif(
+    find_spec("torch") is None, reason="the steps are compared with PyTorch's own"
+)
 
 JAX = pytest.param(
     "jax", marks=pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
@@ -27,6 +29,8 @@ def values(seed):
 
 def with_pytorch(of):
     """Weights after a few steps of PyTorch's optimizer; biases do not decay."""
+    import torch
+
     weights = [torch.from_numpy(value).requires_grad_() for value in values(0)]
     groups = [
         {"params": [weights[0]], "weight_decay": of.weight_decay},
@@ -50,6 +54,8 @@ def flat(seed):
 
 
 def with_torch(of):
+    import torch
+
     from archsearch.training.backends.torch_update import UPDATES
 
     weights = torch.from_numpy(flat(0))

@@ -1,15 +1,17 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from tests.training.lowering.test_grouped_conv import SHAPES
 
-jax = pytest.importorskip("jax", reason="jax is not installed")
-
-pytestmark = pytest.mark.keras
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed"),
+]
 
 DENSE = [
     # channels, filters, groups, stride, side
@@ -34,6 +36,7 @@ DENSE = [
     ],
 )
 def test_equals_xlas_own_convolution_forward_and_backward(shape, padding):
+    import jax
     import jax.numpy as jnp
 
     from archsearch.training.lowering.jax_conv import grouped_conv2d
