@@ -547,7 +547,7 @@ def export(
     study: str,
     *,
     out: str | Path | None = None,
-    form: str = "saved_model",
+    form: str | None = None,
     home: str | Path = "mlruns",
     overwrite: bool = False,
     flops: str | None = None,
@@ -558,7 +558,8 @@ def export(
     Args:
         study: its name.
         out: a folder or a file, as the format has it; None: in the study, in place of an earlier one.
-        form: the name of an installed format: `saved_model` is a folder, `onnx` a file.
+        form: the name of an installed format: `saved_model` is a folder, `onnx` a file; None: the one
+            that `out` speaks of by its suffix, else `saved_model`.
         home: where the study lies.
         overwrite: replace what is at `out`.
         flops: of several budgets the one whose best model is wanted; None: the best of all.
@@ -573,7 +574,7 @@ def export(
         ArchsearchError: the export failed.
     """
     [made] = export_all(
-        study, forms=[form], out=out, home=home, overwrite=overwrite, flops=flops,
+        study, forms=[form] if form else [], out=out, home=home, overwrite=overwrite, flops=flops,
         license_name=license_name,
     )  # fmt: skip
     return made
@@ -582,7 +583,7 @@ def export(
 def export_all(
     study: str,
     *,
-    forms: Sequence[str],
+    forms: Sequence[str] = (),
     out: str | Path | None = None,
     home: str | Path = "mlruns",
     overwrite: bool = False,
@@ -594,7 +595,7 @@ def export_all(
 
     Args:
         study: its name.
-        forms: names of installed formats.
+        forms: names of installed formats; none: as for `export`.
         out: the folder for several, or the place of a single one; None: in the study.
         home: where the study lies.
         overwrite: replace what is there.
@@ -622,7 +623,7 @@ def export_all(
 
 def ensemble(
     study: str, *, top: int = 3, scales: Sequence[float] = (1.0,), mirror: bool = False,
-    forms: Sequence[str] = ("saved_model",), out: str | Path | None = None,
+    forms: Sequence[str] = (), out: str | Path | None = None,
     home: str | Path = "mlruns", overwrite: bool = False, flops: str | None = None,
     single: bool = False, license_name: str | None = None,
     on_event: "Callable[[Event], None] | None" = None,
@@ -634,7 +635,7 @@ def ensemble(
         top: members at most; they are chosen greedily on validation images (Caruana et al. 2004).
         scales: at which every member looks at an image, such as 0.9, 1, 1.1.
         mirror: let it look at each of them mirrored, too.
-        forms: names of installed formats.
+        forms: names of installed formats; none: as for `export`.
         out: where the model goes, or the folder for several formats; None: into the study's folder.
         home: where the study lies.
         overwrite: replace what is at `out`.

@@ -27,7 +27,7 @@ _TOP = 3
 @click.command(
     epilog="Examples: archsearch ensemble resnext-20M-digits --top 3 · archsearch ensemble "
     "resnext-20M-digits --scales 0.9,1,1.1 --mirror · archsearch ensemble "
-    "resnext-20M-digits --single --format onnx --out ensemble.onnx"
+    "resnext-20M-digits --single --out ensemble.onnx"
 )
 @click.argument("study", shell_complete=of_study)
 @click.option(

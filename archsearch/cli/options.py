@@ -105,9 +105,8 @@ def exporting_options(function: F) -> F:
         metavar="NAME",
         multiple=True,
         shell_complete=of_format,
-        default=("saved_model",),
-        show_default=True,
-        help="An installed format, such as keras, onnx, litert-int8 or python; repeatable.",
+        help="An installed format, such as keras, onnx, litert-int8 or python; repeatable. Default: the "
+        "one that --out ends in (.keras, .onnx, .tflite, .pt2), else saved_model.",
     )
     force = click.option("--force", is_flag=True, help="Replace an export that is at --out.")
     named = click.option(

@@ -201,7 +201,7 @@ def _confirmed(question: str) -> bool:
         raise
 
 
-@click.command(epilog="Example: archsearch export resnext-20M-digits --format onnx --out net.onnx")
+@click.command(epilog="Example: archsearch export resnext-20M-digits --out net.onnx")
 @click.argument("study", shell_complete=of_study)
 @exporting_options
 @_slice_option

@@ -24,7 +24,6 @@ from archsearch.ensembles.views import PLAIN, View, viewing
 from archsearch.errors import UserError
 from archsearch.exchange.answers import AnswersRequest, ask
 from archsearch.exchange.cards.licence import licensed
-from archsearch.exchange.export import DEFAULT_FORMAT
 from archsearch.ir.codec import from_json, to_json
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import cost
@@ -39,7 +38,7 @@ DEFAULT_TOP: Final = 3
 
 def ensemble(
     study: str, *, home: Path, top: int = DEFAULT_TOP, views: tuple[View, ...] = (PLAIN,),
-    forms: Sequence[str] = (DEFAULT_FORMAT,), out: Path | None = None, overwrite: bool = False,
+    forms: Sequence[str] = (), out: Path | None = None, overwrite: bool = False,
     flops: str | None = None, single: bool = False, license_name: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Ensemble:  # fmt: skip
@@ -52,7 +51,7 @@ def ensemble(
         home: where it lies.
         top: members at most.
         views: how every member looks at an image (see `views_of`).
-        forms: names of installed formats.
+        forms: names of installed formats; none: what `out` speaks of by its suffix, else `saved_model`.
         out: where the model goes, or the folder for several; None: into the study's folder.
         overwrite: replace what is there.
         flops: of several budgets the one whose finalists are meant; None: those of all.

@@ -17,12 +17,11 @@ from archsearch.exchange.checking.agreement import Exported, compared, size_of
 from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.read_back import is_export
-from archsearch.exchange.formats.registry import find_format, load_formats
+from archsearch.exchange.formats.registry import DEFAULT_FORMAT, find_format, load_formats
 from archsearch.exchange.place import check_place, new_at
 from archsearch.ir.codec import from_json
 from archsearch.training.weights import load_weights
 
-DEFAULT_FORMAT: Final = "saved_model"
 _COMPARED: Final = 64
 """Validation images on which an exact model is compared; another one is on all of them."""
 _CALIBRATION: Final = 200

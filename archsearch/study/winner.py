@@ -22,9 +22,9 @@ from archsearch.commands import command
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.cards.licence import licensed
 from archsearch.exchange.checking.agreement import Exported
-from archsearch.exchange.export import DEFAULT_FORMAT, ExportRequest, check_out, why_no_export
+from archsearch.exchange.export import ExportRequest, check_out, why_no_export
 from archsearch.exchange.formats.format import file_name
-from archsearch.exchange.formats.registry import find_format
+from archsearch.exchange.formats.registry import find_format, format_for
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.study.catalogue import opened_existing, rules_held
 from archsearch.units import parse_flops
@@ -42,7 +42,7 @@ def export_study(
     name: str,
     *,
     home: Path,
-    forms: Sequence[str] = (DEFAULT_FORMAT,),
+    forms: Sequence[str] = (),
     out: Path | None = None,
     overwrite: bool = False,
     storage: str | None = None,
@@ -55,7 +55,8 @@ def export_study(
     Args:
         name: the study.
         home: where the study lies.
-        forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file).
+        forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file); none:
+            the one that `out` speaks of by its suffix, else `saved_model`.
         out: where the model goes, or the folder for several; None: into the study's folder.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.
@@ -84,7 +85,7 @@ def export_winner(
     store: StudyStore,
     folder: StudyFolder,
     *,
-    forms: Sequence[str] = (DEFAULT_FORMAT,),
+    forms: Sequence[str] = (),
     out: Path | None = None,
     overwrite: bool = False,
     exporter: Exporter | None = None,
@@ -156,14 +157,14 @@ def in_formats(
 
     Args:
         whole: what is exported; its `out` is the folder where exports lie if nobody says where.
-        forms: names of formats.
+        forms: names of formats; none: what `out` speaks of.
         out: where to, or the folder for several; None: nobody says, and what is there is replaced.
         again: the command that does it once the packages are there.
 
     Raises:
         UserError: there is no such format, or a package for it is missing.
     """
-    found = [find_format(form) for form in dict.fromkeys(forms)]
+    found = [find_format(form) for form in dict.fromkeys(forms or [format_for(out)])]
     requests = []
     for form in found:
         if (why := why_no_export(form)) is not None:

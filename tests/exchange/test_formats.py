@@ -12,7 +12,7 @@ from archsearch.exchange.export import ExportRequest, check_out, export, export_
 from archsearch.exchange.formats import format as formats
 from archsearch.exchange.formats.format import Need, file_name, why_unusable
 from archsearch.exchange.formats.keras_file import KERAS_FILE
-from archsearch.exchange.formats.registry import FORMATS, find_format, load_formats
+from archsearch.exchange.formats.registry import FORMATS, find_format, format_for, load_formats
 from archsearch.exchange.formats.saved_model import SAVED_MODEL
 from archsearch.exchange.model_process import ModelProcess
 from archsearch.testing.format_case import FormatCase
@@ -54,6 +54,13 @@ def test_formats_are_found_by_name_a_third_partys_too(tmp_path, monkeypatch):
     assert list(load_formats()) == sorted([*OURS, "npz"])
     with pytest.raises(UserError, match=r"no format is named 'keras2'; did you mean keras\?"):
         find_format("keras2")
+
+
+def test_a_place_speaks_of_a_format_by_its_suffix():
+    names = {"m.keras": "keras", "m.onnx": "onnx", "m.tflite": "litert", "m.pt2": "torch"}
+    names |= dict.fromkeys(("model", "v1.2", "net.h5", ".onnx/model"), "saved_model")
+    assert {name: format_for(Path(name)) for name in names} == names
+    assert format_for(None) == "saved_model"
 
 
 def test_broken_packages_are_named(tmp_path, monkeypatch):

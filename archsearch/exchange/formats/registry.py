@@ -1,5 +1,6 @@
 """The formats that are installed, this project's and third parties', found by entry point."""
 
+from pathlib import Path
 from typing import Final
 
 from archsearch import plugins
@@ -8,6 +9,8 @@ from archsearch.exchange.formats.format import Format
 
 FORMATS: Final = "archsearch.formats"
 """The group of entry points."""
+DEFAULT_FORMAT: Final = "saved_model"
+"""What a network is exported as where nobody says."""
 
 
 def load_formats() -> dict[str, Format]:
@@ -24,6 +27,15 @@ def find_format(name: str) -> Format:
         ArchsearchError: the package that brings it is broken, or two packages do.
     """
     return _named(name, plugins.find(FORMATS, name, what="format", kind=Format))
+
+
+def format_for(out: Path | None) -> str:
+    """Return the name of the format that a place speaks of by its suffix; else it is `DEFAULT_FORMAT`."""
+    if out is None or not out.suffix:
+        return DEFAULT_FORMAT
+    of_suffix = [form for form in load_formats().values() if form.suffix == out.suffix]
+    of_suffix.sort(key=lambda form: not form.exact)
+    return of_suffix[0].name if of_suffix else DEFAULT_FORMAT
 
 
 def _named(name: str, form: Format) -> Format:
