@@ -1,8 +1,9 @@
 """The databases Optuna keeps studies in: opened by URL, named, looked through."""
 
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ MARK: Final = "archsearch"
 """The attribute that every study of this program has: what was known when it was made."""
 _SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
 """An SQLite database in a file: its URL up to the path, the path, the options."""
+_PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
+"""Between tries to open a database in which another host makes the tables at the same moment."""
 _POSTGRES: Final = "pip install 'archsearch[postgres]'"
 _DRIVERS: Final = {
     "psycopg": _POSTGRES,
@@ -85,8 +88,7 @@ def _database(url: str) -> "RDBStorage":
 
     found = _SQLITE.fullmatch(url)
     if found is None:
-        # A connection that a restarted server has dropped is made again.
-        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        return _on_a_server(url)
     path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new one gets its tables here, and Optuna fails where two processes make them at once. One that has
@@ -97,6 +99,20 @@ def _database(url: str) -> "RDBStorage":
     with alone(lock) if is_new else nullcontext():
         # Someone may be looking at the file with another tool: wait for them.
         return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+def _on_a_server(url: str) -> "RDBStorage":
+    """Open a server's database. Several hosts may come to a new one at once, and all make its tables."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    # A connection that a restarted server has dropped is made again.
+    again = {"pool_pre_ping": True}
+    for pause_s in _PAUSES_S:
+        with suppress(IntegrityError, ProgrammingError):  # a table is there by now
+            return RDBStorage(url, engine_kwargs=again)
+        time.sleep(pause_s)
+    return RDBStorage(url, engine_kwargs=again)
 
 
 def in_memory() -> "BaseStorage":

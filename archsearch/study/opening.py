@@ -156,9 +156,15 @@ def refuse_taken(store: StudyStore, settings: RunSettings) -> NoReturn:
     asked |= {name: there[name] for name in left_open if name in there}
     other = "; ".join(differences(there, asked))
     how = f"with other settings ({other})" if other else "with the same settings"
+    home = Path(settings.home)
+    if not StudyFolder(home, store.name).settings.is_file():  # of a team that shares the storage
+        raise UserError(
+            f"there is a study {store.name!r} already in this storage, from another home than {home}; "
+            "--name gives this one another name"
+        )
     raise UserError(
         f"there is a study {store.name!r} already, {how}; "
-        f"`{command('resume', store.name, home=Path(settings.home))}` goes on with it, "
+        f"`{command('resume', store.name, home=home)}` goes on with it, "
         "--name gives this one another name"
     )
 

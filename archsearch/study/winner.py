@@ -55,8 +55,7 @@ def export_study(
     Args:
         name: the study.
         home: where the study lies.
-        forms: the names of installed formats, such as `saved_model` (a folder), `onnx` (one file); none:
-            the one that `out` speaks of by its suffix, else `saved_model`.
+        forms: names of installed formats; none: the one of the suffix of `out`, else `saved_model`.
         out: where the model goes, or the folder for several; None: into the study's folder.
         overwrite: replace what is at `out`.
         storage: the study's Optuna storage; None: the one it was made with.

@@ -1,9 +1,6 @@
 """A storage whose database is away for a while; with a real PostgreSQL where there is one."""
 
 import importlib.util
-import os
-import shutil
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -21,13 +18,12 @@ from archsearch.study import driver
 from archsearch.study.events import EpochDone
 from tests.archive.test_store import FACTS
 from tests.bench import Bench, table
+from tests.postgres import NEEDED, Server, server
 from tests.small_study import NAME, Small, settings_of
 
-pytestmark = pytest.mark.faults
+__all__ = ["server"]
 
-BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-NO_SERVER = BINARIES is None and shutil.which("initdb") is None
-NO_DRIVER = all(importlib.util.find_spec(name) is None for name in ("psycopg", "psycopg2"))
+pytestmark = pytest.mark.faults
 
 
 def away(text: str = "server closed the connection unexpectedly") -> Exception:
@@ -151,49 +147,7 @@ def test_a_driver_that_is_not_installed_is_named():
 # --- a real server ----------------------------------------------------------------------------------
 
 
-class Server:
-    """A PostgreSQL of our own, on a socket in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data, self.folder = folder / "data", folder
-        self.user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
-        folder.mkdir()
-        if self.user:
-            shutil.chown(folder, self.user)
-        self._run("initdb", "-D", str(self.data), "-U", "me", "-A", "trust", "--no-sync")
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://me@/postgres?host={self.folder}"
-
-    def start(self) -> None:
-        options = f"-k {self.folder} -c listen_addresses='' -F"
-        log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", str(self.data), "-w", "-l", log, "-o", options, "start")
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.data), "-w", "-m", "immediate", "stop")
-
-    def _run(self, name: str, *words: str) -> None:
-        program = str(BINARIES / name) if BINARIES else name
-        subprocess.run(
-            [program, *words], check=True, stdout=subprocess.DEVNULL, user=self.user, cwd="/"
-        )
-
-
-@pytest.fixture
-def server():
-    # Not below pytest's folder, which is closed to others, and a socket's path is short.
-    folder = Path(f"/tmp/archsearch-pg-{os.getpid()}")
-    made = Server(folder)
-    made.start()
-    yield made
-    made.stop()
-    shutil.rmtree(folder)
-
-
-@pytest.mark.skipif(NO_SERVER, reason="PostgreSQL's server is not installed")
-@pytest.mark.skipif(NO_DRIVER, reason="neither psycopg nor psycopg2 is installed")
+@NEEDED
 def test_a_server_that_restarts_costs_nothing(tmp_path: Path, server: Server):
     calm = Small(tmp_path / "calm").run()
     world = Small(tmp_path / "home")

@@ -1,4 +1,4 @@
-"""A driver that tracks in MLflow and trains nothing: `python toy_tracked.py HOME NAME [TRACKING_URI]`."""
+"""A driver that tracks in MLflow and trains nothing: `toy_tracked.py HOME NAME [TRACKING_URI [STORAGE]]`."""
 
 import sys
 from pathlib import Path
@@ -7,12 +7,12 @@ from archsearch.tracking.mlflow_tracker import MlflowTracker
 from tests.small_study import Small
 
 
-def main(home: str, name: str, uri: str | None = None) -> None:
+def main(home: str, name: str, uri: str | None = None, storage: str | None = None) -> None:
     small = Small(
         Path(home),
         tracker=lambda settings, warn: MlflowTracker(Path(home), tracking_uri=uri, warn=warn),
     )
-    result = small.run(name=name, trials=2, finalists=1)
+    result = small.run(name=name, trials=2, finalists=1, storage=storage)
     print("untold" if result.untold else "told", *small.said, sep="\n", flush=True)
 
 
