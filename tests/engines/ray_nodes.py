@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, in a process of its own, which this one only speaks to."""
+"""Ray clusters of several nodes on this machine, in processes of their own, which this one only speaks to."""
 
 import json
 import os
@@ -7,8 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 TOKEN = "0" * 64
 SCRIPT = """
@@ -72,6 +75,71 @@ def environment(folder: str) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
     }
+
+
+AUTOSCALER_PORT = 6379
+"""Ray's own: where its provider of made-up machines looks for the head."""
+_HEAD_ID = "f" * 51 + "00000"
+_HEAD_TYPE = "ray.head.default"
+_NOTHING = (
+    "cluster_synced_files", "head_setup_commands", "head_start_ray_commands", "initialization_commands",
+    "rsync_exclude", "rsync_filter", "setup_commands", "worker_setup_commands", "worker_start_ray_commands",
+)  # fmt: skip
+
+
+def _autoscaling(*, least: int, most: int) -> dict[str, Any]:
+    """Return a cluster file: nodes of one core, an empty head, machines that are processes of this one."""
+    made_up = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+    one = {
+        "resources": {"CPU": 1, "object_store_memory": 80 * 2**20}, "node_config": {},
+        "min_workers": least, "max_workers": most,
+    }  # fmt: skip
+    return {
+        **{name: [] for name in _NOTHING},
+        "cluster_name": "made-up", "max_workers": most, "idle_timeout_minutes": 0.05,
+        "upscaling_speed": 1.0, "auth": {}, "docker": {}, "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        "provider": {
+            "type": "external", "module": made_up, "launch_multiple": True, "head_node_id": _HEAD_ID,
+        },
+        "head_node_type": _HEAD_TYPE,
+        "available_node_types": {
+            _HEAD_TYPE: {"resources": {}, "node_config": {}, "max_workers": 0}, "one": one,
+        },
+    }  # fmt: skip
+
+
+@contextmanager
+def autoscaling(folder: Path, *, least: int, most: int) -> Iterator[str]:
+    """Give the address of a cluster that Ray's autoscaler grows and shrinks between so many nodes.
+
+    Args:
+        folder: of its processes; its path is short.
+        least: nodes of one core, besides an empty head.
+        most: likewise.
+    """
+    file = folder / "cluster.json"
+    file.write_text(json.dumps(_autoscaling(least=least, most=most)))
+    # As ray.cluster_utils.AutoscalingCluster has them, which ends everybody's Ray on this machine.
+    environ = {
+        **os.environ, "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": _HEAD_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": _HEAD_ID,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+    }  # fmt: skip
+    words = [
+        f"--port={AUTOSCALER_PORT}", "--num-cpus=0", f"--temp-dir={folder}", "--include-dashboard=false",
+        f"--autoscaling-config={file}",
+    ]  # fmt: skip
+    ray = Path(sys.executable).with_name("ray")
+    subprocess.run([ray, "start", "--head", *words], env=environ, check=True, capture_output=True)
+    try:
+        yield f"127.0.0.1:{AUTOSCALER_PORT}"
+    finally:
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(folder) in word for word in process.info["cmdline"] or ()):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
 @contextmanager

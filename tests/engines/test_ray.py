@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from archsearch.recipes.recipe import Recipe
 from archsearch.testing.engine_case import FAILING, EngineCase
 from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 from archsearch.training.setup import WorkerSetup
-from tests.engines.ray_nodes import Nodes, cluster, environment
+from tests.engines.ray_nodes import AUTOSCALER_PORT, Nodes, autoscaling, cluster, environment
 from tests.study.test_kill_training import Home, data, wait_for
 
 __all__ = ["data"]
@@ -262,6 +263,50 @@ def test_a_worker_without_a_job_is_given_back_and_asked_for_anew(
         assert outcome.status == "complete"
     finally:
         engine.close()
+
+
+@pytest.mark.slow
+def test_an_autoscaler_brings_nodes_for_jobs_that_wait_and_takes_them_back(
+    folder: Path, toys: ModuleType, tmp_path: Path
+):
+    with socket.socket() as tried:
+        if not tried.connect_ex(("127.0.0.1", AUTOSCALER_PORT)):
+            pytest.skip(f"port {AUTOSCALER_PORT}, which Ray's made-up machines look for, is taken")
+    with autoscaling(folder, least=1, most=2) as address:
+        broker = _once_there_is_room(address)
+        engine = RayEngine(broker, [WorkerSetup()] * 2, logs=tmp_path, main=toys.worker)
+        try:
+            for key in ("trial-0000", "trial-0001"):
+                engine.submit(job(key, 10**6))
+            seen = until(engine, reported("trial-0000"))
+            if not any(map(reported("trial-0001"), seen)):
+                until(engine, reported("trial-0001"))
+            assert _nodes(folder) == 2
+            for key in ("trial-0000", "trial-0001"):
+                engine.stop(key)
+            end = time.monotonic() + PATIENCE_S
+            while _nodes(folder) > 1:
+                assert time.monotonic() < end
+                engine.events(1.0)
+        finally:
+            engine.close()
+
+
+def _once_there_is_room(address: str) -> Broker:
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return Broker(address)
+        except UserError:  # the first node is on its way
+            assert time.monotonic() < end
+            time.sleep(1)
+
+
+def _nodes(folder: Path) -> int:
+    """Count nodes besides the head: each has a process of Ray's that places the work."""
+    found = psutil.process_iter(["name", "cmdline"])
+    ours = [p for p in found if str(folder) in " ".join(p.info["cmdline"] or ())]
+    return sum(process.info["name"] == "raylet" for process in ours) - 1
 
 
 @pytest.mark.slow
