@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from archsearch.data.dataset import load
+from archsearch.engines.local import LocalEngine
 from archsearch.ir.codec import to_json
 from archsearch.ir.tracer import Tracer
+from archsearch.recipes.recipe import Recipe
 from archsearch.training.backends.base import Rates, cut
 from archsearch.training.backends.choice import make_steps
-from tests.networks import everything, modern
+from archsearch.training.evaluation import evaluate
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
+from archsearch.training.setup import WorkerSetup
+from tests.networks import deep, everything, modern, resnext_like
+from tests.real_runs import BACKEND
 from tests.training.test_backends import BATCH, close, installed, lesson, task
 
 pytestmark = pytest.mark.keras
@@ -137,3 +144,98 @@ def test_pytorch_takes_less_memory_at_a_time(backend):
 
     graph = everything(2)
     assert peak(BATCH) < 0.25 * peak(1)
+
+
+def job_for(dataset, graph, folder=None, **changes):
+    job = Job(
+        key="trial-0001", graph=to_json(graph), dataset=str(dataset), recipe=Recipe(batch=16),
+        images=2 * 96, seed=0, backend=BACKEND, checkpoint=folder and str(folder), test=True,
+    )  # fmt: skip
+    return replace(job, **changes)
+
+
+def trained(job, *, until=99):
+    from archsearch.training.fit import train
+
+    reports = []
+
+    def on_epoch(report):
+        reports.append(report)
+        return report.epoch < until
+
+    return train(job, on_epoch), reports
+
+
+def test_a_whole_training_of_parts_is_that_of_whole_batches(dataset):
+    graph = deep()  # without batch normalization or chance
+    whole, wanted = trained(job_for(dataset, graph))
+    parts, found = trained(job_for(dataset, graph, microbatches=5))
+    assert (whole.microbatches, parts.microbatches) == (1, 5)
+    assert (parts.images, parts.epochs) == (whole.images, whole.epochs)
+    assert [report.learning_rate for report in found] == [r.learning_rate for r in wanted]
+    for figure in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        each = [[getattr(report, figure) for report in reports] for reports in (found, wanted)]
+        assert each[0] == pytest.approx(each[1], rel=1e-3)
+    assert parts.test_loss == pytest.approx(whole.test_loss, rel=1e-3)
+
+
+def test_it_goes_on_in_the_parts_that_it_came_to(dataset, tmp_path):
+    folder = tmp_path / "checkpoint"
+    job = job_for(dataset, resnext_like(channels=1), folder)
+    straight, wanted = trained(replace(job, checkpoint=None, microbatches=4))
+    trained(replace(job, microbatches=4), until=1)
+    outcome, reports = trained(job)  # memory ran out before: whoever goes on knows of whole batches
+    assert outcome.microbatches == straight.microbatches == 4
+    assert outcome.test_loss == straight.test_loss
+    assert [report.loss for report in reports] == [report.loss for report in wanted]
+    # Where memory runs out on the way, its first epoch is not done once more.
+    outcome, reports = trained(replace(job, microbatches=8))
+    assert (outcome.microbatches, reports[0].loss) == (8, wanted[0].loss)
+
+
+def test_no_more_images_are_evaluated_at_once_than_trained(dataset):
+    from archsearch.training.evaluation import evaluation_batch
+    from archsearch.training.fit import train_steps
+
+    job = job_for(dataset, deep(), microbatches=3)
+    assert (job.at_once, job.evaluated_at_once) == (6, 6)
+    assert replace(job, microbatches=1).evaluated_at_once is None
+    data = load(dataset)
+    with train_steps(job, data) as (steps, take):
+        assert evaluation_batch(steps, job.evaluated_at_once) == 6
+        assert evaluation_batch(steps) > 6
+        take(1)
+        few = evaluate(steps, data.val, most=6)
+        assert few == pytest.approx(evaluate(steps, data.val), rel=1e-5)
+
+
+def test_a_job_is_cut_until_its_parts_are_of_one_image():
+    job, parts = job_for("", deep()), []
+    while job is not None:
+        parts.append(job.microbatches)
+        job = job.finer
+    assert parts == [1, 2, 4, 8, 16]
+
+
+def test_where_memory_runs_out_another_worker_tries_once_more(dataset, tmp_path, toys):
+    engine = LocalEngine(
+        [WorkerSetup(backend=BACKEND)], logs=tmp_path / "logs", main=toys.short_of_memory
+    )
+    asked = job_for(dataset, deep(), tmp_path / "checkpoint", microbatches=2, test=False)
+    heard = []
+    try:
+        engine.submit(asked)
+        while not heard or not isinstance(heard[-1], Outcome):
+            heard += engine.events(1.0)
+    finally:
+        engine.close()
+    assert [type(message) for message in heard] == [WorkerLost, EpochReport, EpochReport, Outcome]
+    outcome = heard[-1]
+    assert (outcome.status, outcome.microbatches) == ("complete", 4)
+    said = (
+        "out of memory for 8 images at a time (RuntimeError: CUDA out of memory. Tried to allocate"
+    )
+    assert outcome.worker_lost.startswith(said)
+    # The same as if it had been known from the beginning.
+    again, _ = trained(replace(asked, microbatches=4, checkpoint=None))
+    assert again.val_loss == pytest.approx(outcome.val_loss, rel=1e-6)
