@@ -303,11 +303,12 @@ def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
     whole = step_memory(
         problem.example, problem.recipe, problem.sharing.precision, images=own
     ).total_bytes
+    most = whole / problem.usable_share
     normalized = ""
     if any(isinstance(node.op, BatchNorm) for node in problem.example):
         normalized = ", and batch normalization goes by each part"
     yield (
-        f"a training step of {own} images needs about {format_memory(whole)}, and each worker has "
+        f"a training step of {own} images may take {format_memory(most)}, and each worker has "
         f"{format_memory(problem.room_bytes)}: batches are taken in {found.microbatches} microbatches of "
         f"{found.at_once} at most; their gradients are added{normalized}"
     )

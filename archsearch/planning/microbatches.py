@@ -14,9 +14,11 @@ from archsearch.training.backends.base import HELD_SHARE
 
 FRAMEWORK_BYTES: Final = 350_000_000
 """Main memory of a worker that has imported its framework: PyTorch 0.16 GB, JAX 0.21, TensorFlow 0.34."""
-_SURELY: Final = 0.8
-"""The part of the room that a step is planned to take: what convolutions need while they compute comes on
-top (benchmarks/RESULTS.md)."""
+ON_PROCESSOR: Final = 0.6
+"""The part of the room that steps are planned to take. A process grows by 1.2 to 1.65 times as much: its
+blocks leave gaps, and convolutions need some while they compute (benchmarks/RESULTS.md)."""
+ON_GPU: Final = 0.8
+"""The same of a GPU, whose frameworks have pools of their own: a guess, until it is measured."""
 _HALF: Final = 2
 """Bytes of a number of a map in bfloat16."""
 _MEANS: Final = {"sgd": 1, "adamw": 2}
@@ -41,7 +43,13 @@ class StepPlan:
 
 
 def plan_step(
-    graph: Graph, recipe: Recipe, precision: Precision, *, devices: int, room_bytes: int
+    graph: Graph,
+    recipe: Recipe,
+    precision: Precision,
+    *,
+    room_bytes: int,
+    devices: int = 1,
+    share: float = ON_PROCESSOR,
 ) -> StepPlan:
     """Return how the batches of a training are taken: whole, or in the fewest parts that fit.
 
@@ -51,10 +59,11 @@ def plan_step(
         graph: the network.
         recipe: batch and optimizer.
         precision: that its maps are computed in.
-        devices: processes that share a batch.
         room_bytes: for each process; 0: nobody knows, and batches are taken whole.
+        devices: processes that share a batch.
+        share: of the room, that is planned with.
     """
-    own, usable = recipe.batch // devices, _SURELY * room_bytes
+    own, usable = recipe.batch // devices, share * room_bytes
     whole = step_memory(graph, recipe, precision, images=own)
     if not room_bytes or whole.total_bytes <= usable:
         return StepPlan(1, own, whole)

@@ -25,7 +25,7 @@ from archsearch.planning.baselines import (
     wants_matched,
 )
 from archsearch.planning.going_on import Kept, recipe_of
-from archsearch.planning.microbatches import StepPlan, plan_step, room_bytes
+from archsearch.planning.microbatches import ON_GPU, ON_PROCESSOR, StepPlan, plan_step, room_bytes
 from archsearch.planning.sharing import Sharing, first_sharing, settled
 from archsearch.readings.workload import Workload, workload
 from archsearch.recipes.recipe import Recipe
@@ -173,9 +173,15 @@ class Problem(ABC):
             graph,
             self.recipe,
             self.sharing.precision,
-            devices=self.sharing.devices,
             room_bytes=self.room_bytes,
+            devices=self.sharing.devices,
+            share=self.usable_share,
         )
+
+    @property
+    def usable_share(self) -> float:
+        """The part of that memory that steps are planned to take."""
+        return ON_PROCESSOR if self.sharing.setups[0].gpu is None else ON_GPU
 
     def job(self, order: Order, graph: str, **more: Any) -> Job:
         """Return an order as a worker is given it.

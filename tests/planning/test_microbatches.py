@@ -41,8 +41,8 @@ def test_it_is_taken_in_the_fewest_parts_that_fit(room):
     assert found.memory == step_memory(GRAPH, RECIPE, "float32", images=found.images)
     # In one part less there would be too many images: with the sum of gradients beside the step.
     larger = step_memory(GRAPH, RECIPE, "float32", images=-(-128 // (found.microbatches - 1)))
-    assert found.memory.total_bytes + found.memory.weight_bytes <= 0.8 * room
-    assert larger.total_bytes + larger.weight_bytes > 0.8 * room
+    assert found.memory.total_bytes + found.memory.weight_bytes <= 0.6 * room
+    assert larger.total_bytes + larger.weight_bytes > 0.6 * room
 
 
 def test_what_each_has_to_take_is_what_counts():

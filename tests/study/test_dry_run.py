@@ -135,10 +135,10 @@ def test_a_step_larger_than_the_memory_is_taken_in_parts_which_is_said(settings:
     found = planned(large)
     assert found.microbatches > 1
     assert found.at_once == math.ceil(128 / found.microbatches)
-    assert found.memory["total_bytes"] < 100_000_000
+    assert found.memory["total_bytes"] < 60_000_000
     (note,) = found.notes
     assert re.fullmatch(
-        r"a training step of 128 images needs about \d+ MB, and each worker has 100 MB: batches are taken in "
+        r"a training step of 128 images may take \d+ MB, and each worker has 100 MB: batches are taken in "
         rf"{found.microbatches} microbatches of {found.at_once} at most; their gradients are added, and "
         "batch normalization goes by each part",
         note,
