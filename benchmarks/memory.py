@@ -1,8 +1,10 @@
 """What a training step takes of the memory, against what is predicted of it before it is launched.
 
 For each family's classic of a budget and each batch, each in a process of its own: how much the process
-grows as it builds the network and trains for a few steps (the largest resident memory, less what it had after a
-tiny network), and on PyTorch what its allocator gave at most. `python benchmarks/memory.py --backends torch`
+grows as it builds the network and trains for a few steps (the largest resident memory, less what it had after
+a tiny network), and on PyTorch what its allocator gave at most.
+
+    python benchmarks/memory.py --backends torch
 """
 
 import argparse
