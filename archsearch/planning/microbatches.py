@@ -15,7 +15,7 @@ from archsearch.training.backends.base import HELD_SHARE
 FRAMEWORK_BYTES: Final = 350_000_000
 """Main memory of a worker that has imported its framework: PyTorch 0.16 GB, JAX 0.21, TensorFlow 0.34."""
 ON_PROCESSOR: Final = 0.6
-"""The part of the room that steps are planned to take. A process grows by 1.2 to 1.65 times as much: its
+"""The part of the room that steps are planned to take. A process grows by 1.1 to 1.65 times as much: its
 blocks leave gaps, and convolutions need some while they compute (benchmarks/RESULTS.md)."""
 ON_GPU: Final = 0.8
 """The same of a GPU, whose frameworks have pools of their own: a guess, until it is measured."""

@@ -33,7 +33,7 @@ OUT_OF_MEMORY: Final = "out of memory"
 """Begins the reason of a training that needed more memory than there was."""
 _NO_MEMORY: Final = re.compile(
     r"out of memory|RESOURCE_EXHAUSTED|OOM when allocating|n[o']t allocate memory|not enough memory|"
-    r"_ALLOC_FAILED",
+    r"_ALLOC_FAILED|could not create a (memory|primitive)(?! descriptor)",
     re.IGNORECASE,
 )
 """What frameworks say who get no memory, of a processor or a GPU; some have no type of error for it."""

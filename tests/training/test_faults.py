@@ -37,6 +37,8 @@ def test_what_an_error_is_due_to(error: BaseException, cause: str):
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), True),
         # As PyTorch, TensorFlow and JAX say it, of a processor and of a GPU.
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4"), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN, on a processor
+        (RuntimeError("could not create a primitive descriptor for a convolution"), False),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
         (
