@@ -74,8 +74,8 @@ class LocalEngine:
 
     A job that keeps checkpoints is tried once more where its worker died or broke; it goes on from the
     last of them, and its epochs before that are reported once more. One that ran out of memory is tried
-    once more with its batches in twice as many parts. A worker that does not start any
-    more, as on a GPU that is lost, is done without.
+    once more with its batches in twice as many parts. A worker that does not start any more, as on a GPU that
+    is lost, is done without.
 
     Args:
         setups: one for each process; a process has one job at a time.

@@ -128,6 +128,21 @@ def test_it_repeats_itself_and_remembers_all_there_is(backend):
 
 
 @pytest.mark.parametrize("backend", [installed("torch")])
+def test_it_does_not_wait_for_its_device_between_the_parts(backend, monkeypatch):
+    import torch
+
+    from archsearch.training.backends import torch as torch_backend
+
+    # On this device there are shapes but no numbers: whoever looks at one fails.
+    monkeypatch.setattr(torch_backend, "_place", lambda: torch.device("meta"))
+    graph = everything(1)
+    steps = make_steps(backend, replace(task(graph, **RECIPE), microbatches=PARTS))
+    batch = np.zeros((BATCH, *graph.input), np.uint8), np.zeros(BATCH, np.int64)
+    result = steps.train(*batch, Rates(learning=0.1, statistics=0.5))
+    assert (result.device.type, result.shape) == ("meta", (2,))
+
+
+@pytest.mark.parametrize("backend", [installed("torch")])
 def test_pytorch_takes_less_memory_at_a_time(backend):
     from torch.profiler import ProfilerActivity, profile
 
@@ -217,6 +232,8 @@ def test_a_job_is_cut_until_its_parts_are_of_one_image():
     assert parts == [1, 2, 4, 8, 16]
 
 
+@pytest.mark.slow
+@pytest.mark.faults
 def test_where_memory_runs_out_another_worker_tries_once_more(dataset, tmp_path, toys):
     engine = LocalEngine(
         [WorkerSetup(backend=BACKEND)], logs=tmp_path / "logs", main=toys.short_of_memory
