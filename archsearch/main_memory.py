@@ -33,6 +33,15 @@ def main_memory(*, mount: Path = Path("/sys/fs/cgroup"), group: Path | None = No
     return Memory(total, free)
 
 
+def memory_kills(counts: Path = Path("/proc/vmstat")) -> int:
+    """Count the processes of this machine that the system has ended as memory ran out; 0 where it tells none.
+
+    Args:
+        counts: what the system has counted (tests bring their own).
+    """
+    return _counted(counts, "oom_kill")
+
+
 def _limits(mount: Path, group: Path) -> Iterator[tuple[int, int]]:
     """Give the limit of every control group this process is in, and what is used of it.
 
@@ -61,7 +70,7 @@ def _of_levels(root: Path, path: str, names: tuple[str, str, str]) -> Iterator[t
         limit, used = _number(folder / names[0]), _number(folder / names[1])
         if limit is not None and used is not None and limit < _NONE_BYTES:
             # Pages of files that nobody uses are given back when memory is asked for.
-            yield limit, max(0, used - _spare(folder / "memory.stat", names[2]))
+            yield limit, max(0, used - _counted(folder / "memory.stat", names[2]))
 
 
 def _number(path: Path) -> int | None:
@@ -72,7 +81,8 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _spare(path: Path, name: str) -> int:
+def _counted(path: Path, name: str) -> int:
+    """Return a figure of a file with one a line, after its name; 0 where it is not there."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.split()[:1] == [name])

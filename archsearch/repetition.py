@@ -132,6 +132,7 @@ def _repeated(
     job = problem.job(
         order, folder.read_graph(order.design.graph), test=order.key.purpose == "final"
     )
+    job = replace(job, microbatches=ended.microbatches)
     on_event(JobStarted(order=order))
     with _engine(services, alone) as engine:
         reports, outcome = _heard(

@@ -21,6 +21,7 @@ from archsearch.checks import (
 from archsearch.errors import UserError
 from archsearch.fields import Setting, Value, plain, setting, settings_of
 from archsearch.units import (
+    parse_bytes,
     parse_duration,
     parse_flops,
     parse_input,
@@ -338,6 +339,12 @@ class RunSettings:
         ),
     )
     """Each has its share of every batch. None: the GPUs there are, one without any."""
+    memory: str | None = field(
+        default=None,
+        metadata=setting("Memory for each training: 6GB.", metavar="BYTES", check=parse_bytes),
+    )
+    """Of its GPU, or of main memory, for each process; a batch that takes more is taken in parts. None: an
+    equal share of what there is."""
     backend: str = field(
         default="auto",
         metadata=setting("{default} (default), tensorflow, jax or torch.", metavar="B"),

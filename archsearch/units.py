@@ -8,6 +8,8 @@ from archsearch.errors import UserError
 
 MOST_FLOPS = 10**24
 """A network that trains for a million times ImageNet's 90 epochs of ResNet-50 takes about as many."""
+MOST_BYTES = 10**15
+"""Of memory; the largest machines have a hundredth of that."""
 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgtp]?)\s*\Z", re.IGNORECASE | re.ASCII)
@@ -97,6 +99,24 @@ def parse_latency(text: str) -> float:
     if not 0 < value < 10**7:
         raise UserError(f"{text!r} is no latency; write one like 5ms, 0.8ms or 300us")
     return value
+
+
+def parse_bytes(text: str) -> int:
+    """Read `6GB`, `800MB` or `1.5G` as bytes.
+
+    Raises:
+        UserError: the text is no positive amount, or more than MOST_BYTES.
+    """
+    found = _QUANTITY.match(re.sub("b\\s*$", "", text, flags=re.IGNORECASE))
+    value = float(found[1]) * _PREFIX[found[2].lower()] if found else 0.0
+    if not 1 <= value <= MOST_BYTES:
+        raise UserError(f"{text!r} is no amount of memory; write one like 6GB or 800MB")
+    return round(value)
+
+
+def format_memory(count: float) -> str:
+    """Write bytes as `1.2 GB` or `340 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def training_flops(flops: int, images: int) -> int:

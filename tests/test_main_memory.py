@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from archsearch.engines.local import LOCAL, LocalEngine
-from archsearch.main_memory import Memory, main_memory
+from archsearch.main_memory import Memory, main_memory, memory_kills
 from archsearch.training.setup import WorkerSetup
 
 MACHINE = Memory(64 * 2**30, 20 * 2**30)
@@ -85,3 +85,10 @@ def test_the_plan_and_the_workers_keep_to_the_limit(tmp_path: Path, monkeypatch,
         assert engine._memory_bytes == 2**30  # half of it, shared between two
     finally:
         engine.close()
+
+
+def test_processes_that_were_ended_for_their_memory_are_counted(tmp_path: Path):
+    (tmp_path / "vmstat").write_text("pgmajfault 1031\noom_kill 3\nnuma_hit 4\n")
+    assert memory_kills(tmp_path / "vmstat") == 3
+    assert memory_kills(tmp_path / "no") == 0
+    assert memory_kills() >= 0

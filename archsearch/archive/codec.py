@@ -72,6 +72,8 @@ def mark_of(facts: StudyFacts) -> dict[str, Any]:
     }
     if facts.recipe is not None:
         mark["recipe"] = values_of(facts.recipe)
+    if facts.room_bytes is not None:
+        mark["room_bytes"] = facts.room_bytes
     if facts.training is not None:
         mark["training"] = asdict(facts.training)
     if facts.learnt is not None:
@@ -110,6 +112,7 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         settings=_settings(attributes["settings"]),
         dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
+        room_bytes=attributes.get("room_bytes"),
         training=_training(attributes.get("training")),
         learnt=Learnt(**attributes["learnt"]) if "learnt" in attributes else None,
         **changing,
@@ -265,8 +268,11 @@ def training_of(key: JobKey, first: Order, record: Mapping[str, Any]) -> Trainin
 
 
 def outcome_record(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as JSON values."""
-    return asdict(outcome)
+    """Return an outcome as JSON values; earlier versions, which took all batches whole, read those."""
+    record = asdict(outcome)
+    if outcome.microbatches == 1:
+        del record["microbatches"]
+    return record
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:

@@ -80,6 +80,8 @@ class StudyFacts:
         created: date and time, ISO 8601.
         recipe: all of it, as it was asked for, whatever its name comes to mean; None: an earlier version
             did not keep it.
+        room_bytes: memory for each training as the study began, by which batches are taken in parts; 0:
+            nobody knew; None: an earlier version did not keep it.
         training: of a full training, which searches nothing; None: it is a search.
         learnt: from earlier studies; None: nothing.
         published: networks that are trained as they are: a search's published baselines, the one of a full
@@ -99,6 +101,7 @@ class StudyFacts:
     dataset: DatasetFacts
     created: str = ""
     recipe: Recipe | None = None
+    room_bytes: int | None = None
     training: FullTraining | None = None
     learnt: Learnt | None = None
     published: tuple[Design, ...] | None = None

@@ -66,6 +66,7 @@ class Row:
         stalls: its trainings that stalled, of both tries in both.
         retried: its trainings that stalled at first and learnt at a share of the learning rate.
         rate_share: that share, if the trainings that count needed it.
+        microbatches: in how many parts its batches were taken, at most.
         graph: content hash of the network.
         budget: FLOPs of its slice, where the study has several budgets; None: it has one.
         front: whether it is the best of its slice, and no network of a smaller one is as accurate.
@@ -105,6 +106,7 @@ class Row:
     stalls: int = 0
     retried: int = 0
     rate_share: float = 1.0
+    microbatches: int = 1
     budget: int | None = None
     front: bool = False
     graph: str
@@ -428,6 +430,7 @@ def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
         stalls=sum(outcome.stalled for outcome in (*searched, *again)),
         retried=sum(outcome.status == "complete" for outcome in slowed),
         rate_share=min((outcome.rate_share for outcome in learnt), default=1.0),
+        microbatches=max((outcome.microbatches for outcome in counting), default=1),
     )
 
 

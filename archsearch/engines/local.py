@@ -15,9 +15,9 @@ from typing import Final
 from archsearch.engines import mps
 from archsearch.engines.engine import Machine, Message
 from archsearch.errors import MachineError
-from archsearch.main_memory import main_memory
+from archsearch.main_memory import main_memory, memory_kills
 from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
-from archsearch.training.faults import gpu_is_lost
+from archsearch.training.faults import OUT_OF_MEMORY, gpu_is_lost
 from archsearch.training.job import (
     Cause,
     EpochReport,
@@ -73,8 +73,9 @@ class LocalEngine:
     """Trains jobs in `workers` processes of its own.
 
     A job that keeps checkpoints is tried once more where its worker died or broke; it goes on from the
-    last of them, and its epochs before that are reported once more. A worker that does not start any
-    more, as on a GPU that is lost, is done without.
+    last of them, and its epochs before that are reported once more. One that ran out of memory is tried
+    once more with its batches in twice as many parts. A worker that does not start any more, as on a GPU that
+    is lost, is done without.
 
     Args:
         setups: one for each process; a process has one job at a time.
@@ -103,6 +104,7 @@ class LocalEngine:
         self._main = main
         self._memory_bytes = memory_bytes or main_memory().total_bytes // 2 // len(setups)
         self._silence_s = silence_s
+        self._kills = memory_kills()
         self._queue: deque[Job] = deque()
         self._ready: deque[Message] = deque()
         self._tried: dict[str, str] = {}  # jobs whose worker has died once, and why
@@ -251,7 +253,10 @@ class LocalEngine:
             child.process.kill()
         self._bury(worker)
         if worker.started:
+            kills, self._kills = self._kills, memory_kills()
             died = f"worker died: {why}"
+            if signal.SIGKILL.name in why and self._kills > kills:
+                died = f"{OUT_OF_MEMORY}: the system has ended the worker"
             if worker.job is not None:
                 self._lose(worker.job, Outcome(key=worker.job.key, status="failed", reason=died))
             else:
@@ -282,10 +287,10 @@ class LocalEngine:
         """Decide what becomes of a job whose worker died or broke: it may be no fault of the job's."""
         if job.key in self._stopping:  # it was to end there anyway
             self._end(replace(outcome, status="pruned"))
-        elif job.checkpoint and job.key not in self._tried:
+        elif job.key not in self._tried and (again := _again(job, outcome.reason)) is not None:
             self._tried[job.key] = outcome.reason
             self._ready.append(WorkerLost(why=outcome.reason, key=job.key))
-            self._queue.appendleft(job)
+            self._queue.appendleft(again)
         else:
             twice = " (twice)" if job.key in self._tried else ""
             cause: Cause = "machine" if _is_the_machines(outcome.reason) else "network"
@@ -347,6 +352,13 @@ def _who_ended(peers: Sequence[Child]) -> str:
         if peer.process.exitcode:
             return peer.why_ended()
     return ""
+
+
+def _again(job: Job, reason: str) -> Job | None:
+    """Return a job as it is tried once more: with batches in twice as many parts where memory ran out."""
+    if reason.startswith(OUT_OF_MEMORY) and job.measure_s is None:
+        return job.finer
+    return job if job.checkpoint else None
 
 
 def _is_the_machines(reason: str) -> bool:

@@ -42,7 +42,7 @@ MOST_STUDIES: Final = 8
 MOST_NETWORKS: Final = 100
 """Networks of one budget of a study that are read, the first: a search begins more widely than it ends."""
 _ELSEWHERE: Final = frozenset(
-    {"name", "workers", "workers_per_gpu", "backend", "precision", "compile"}
+    {"name", "workers", "workers_per_gpu", "memory", "backend", "precision", "compile"}
 )
 """Settings that do not make it another question: its name, and how the machine is shared."""
 

@@ -1,7 +1,6 @@
 """What a run will take, before it starts: counted where it can be counted, measured where not."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -9,13 +8,15 @@ from typing import Any, Final
 from archsearch.archive.orders import Length
 from archsearch.archive.store import StudyStore
 from archsearch.data.dataset import SPLITS
+from archsearch.errors import UserError
+from archsearch.ir.ops import BatchNorm
 from archsearch.planning.baselines import scaled_up
 from archsearch.planning.ladder import Done, Ladder, most
+from archsearch.planning.microbatches import step_memory
 from archsearch.planning.pace import Pace
 from archsearch.planning.problem import Problem
 from archsearch.planning.sharing import Sharing
 from archsearch.readings.cost import cost
-from archsearch.readings.memory import training_memory
 from archsearch.strategy.bounds import kept_for_finals
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import evaluation_count
@@ -23,6 +24,7 @@ from archsearch.units import (
     counted,
     format_count,
     format_duration,
+    format_memory,
     parse_duration,
     parse_flops,
     training_flops,
@@ -66,6 +68,8 @@ class Forecast:
         trial_flops, short_flops: training FLOPs of a trial at the full length, and of a short one.
         total_flops: of everything, without pruning.
         memory: what a training step holds, in bytes by kind, for the space's classic.
+        microbatches: in how many parts its batches are taken.
+        at_once: images of the largest part.
         free_bytes: memory that is free on this machine now.
         trial_s … total_s: expected times, of a full and a short trial first; None before the pace has been
             measured.
@@ -110,6 +114,8 @@ class Forecast:
     finals_flops: int
     total_flops: int
     memory: Mapping[str, int]
+    microbatches: int = 1
+    at_once: int
     free_bytes: int
     pace: Pace | None = None
     trial_s: float | None = None
@@ -175,15 +181,17 @@ def _afterwards(pace: Pace, problem: Problem) -> Iterator[str]:
 
 
 def forecast(problem: Problem, done: Done) -> Forecast:
-    """Return what a run will take, counted; how long that is on this machine `timed` adds."""
+    """Return what a run will take, counted; how long that is on this machine `timed` adds.
+
+    Raises:
+        UserError: there is not the memory to train on one image at a time.
+    """
     settings, dataset = problem.settings, problem.dataset
     ladder, plan = Ladder.of(problem, done), problem.plan()
     trials = min(problem.trials, plan.get("distinct") or problem.trials)
     trials = max(0, trials - done.trials)
     finals, finals_flops = _finals(problem, ladder.full_flops, done.finals)
     measured = problem.retrained + len(problem.networks)
-    batch = problem.recipe.batch // problem.sharing.devices
-    memory = training_memory(problem.example, batch=batch)
     found = Forecast(
         **plan,
         input=dataset.input,
@@ -203,7 +211,7 @@ def forecast(problem: Problem, done: Done) -> Forecast:
         promotions=ladder.promotions(trials),
         finals_flops=finals_flops,
         total_flops=ladder.spent(trials) + finals_flops,
-        memory={**asdict(memory), "total_bytes": memory.total_bytes},
+        **_step_facts(problem),
         free_bytes=problem.machine.memory_bytes,
         closing_s=closing_s(settings.export, 0.0, 0.0, measured=measured, training_s=0.0),
         measured=measured,
@@ -237,6 +245,31 @@ def _sharing_facts(sharing: Sharing) -> dict[str, Any]:
     }
 
 
+def _step_facts(problem: Problem) -> dict[str, Any]:
+    """Return what is said of a training step.
+
+    Raises:
+        UserError: there is not the memory for one image.
+    """
+    step, sharing = problem.step(problem.example), problem.sharing
+    if step.fits:
+        return {
+            "memory": {**asdict(step.memory), "total_bytes": step.memory.total_bytes},
+            "microbatches": step.microbatches,
+            "at_once": step.images,
+        }
+    more = ""
+    if problem.settings.memory is not None:
+        more = "a larger --memory or "
+    elif sharing.workers > 1:
+        more = "fewer --workers or "
+    raise UserError(
+        f"a training step of one image needs about {format_memory(step.memory.total_bytes)}, and each of "
+        f"{counted(sharing.workers, 'worker')} has {format_memory(problem.room_bytes)}; try {more}a smaller "
+        "--input"
+    )
+
+
 def _notes(found: Forecast, problem: Problem) -> Iterator[str]:
     """Yield what a person should hear of a plan, one line each."""
     yield from _short_notes(found, problem)
@@ -263,21 +296,22 @@ def _short_notes(found: Forecast, problem: Problem) -> Iterator[str]:
 
 
 def _memory_notes(found: Forecast, problem: Problem) -> Iterator[str]:
-    """Yield a line where the workers' training steps need more memory than there is."""
-    setups = problem.sharing.setups
-    if setups[0].gpu is None:
-        at_once = found.workers * problem.sharing.devices
-        room, where = found.free_bytes, "are free"
-    else:
-        at_once = max(Counter(setup.gpu for setup in setups).values())
-        room, where = problem.machine.gpu_memory_bytes or 0, f"has GPU {setups[0].gpu}"
-    needed = at_once * found.memory["total_bytes"]
-    if needed > room > 0:
-        fits = max(1, int(problem.recipe.batch * room / needed))
-        yield (
-            f"{at_once} at a time need about {_gigabytes(needed)} for a training step, "
-            f"{_gigabytes(room)} {where}; try --batch-size {fits}"
-        )
+    """Yield a line where a worker's training step needs more memory than there is for it."""
+    if found.microbatches == 1:
+        return
+    own = found.batch // problem.sharing.devices
+    whole = step_memory(
+        problem.example, problem.recipe, problem.sharing.precision, images=own
+    ).total_bytes
+    most = whole / problem.usable_share
+    normalized = ""
+    if any(isinstance(node.op, BatchNorm) for node in problem.example):
+        normalized = ", and batch normalization goes by each part"
+    yield (
+        f"a training step of {own} images may take {format_memory(most)}, and each worker has "
+        f"{format_memory(problem.room_bytes)}: batches are taken in {found.microbatches} microbatches of "
+        f"{found.at_once} at most; their gradients are added{normalized}"
+    )
 
 
 def timed(
@@ -399,7 +433,3 @@ def _advice(found: Forecast, problem: Problem) -> str:
         f"this takes {format_duration(found.total_s)} on this device; within "
         f"{round(SENSIBLE_S / 3600)} hours would be: {' or '.join(ways) or 'nothing of this size'}"
     )
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"

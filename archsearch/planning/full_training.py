@@ -201,6 +201,7 @@ def pose_training(
         dataset=dataset,
         sharing=sharing,
         notes=(*dataset.notes, *said, *smaller, *notes),
+        room_kept=None if kept is None else kept.room_bytes,
         subject=subject,
         design=design,
         graph=graph,

@@ -16,10 +16,12 @@ class Kept:
     Attributes:
         images: prepared when it began; they do where the data is gone.
         recipe: its own; None: an earlier version did not keep it.
+        room_bytes: memory for each training as it began; None: likewise.
     """
 
     images: Path
     recipe: Recipe | None
+    room_bytes: int | None = None
 
 
 def recipe_of(

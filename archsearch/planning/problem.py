@@ -15,6 +15,7 @@ from archsearch.data.dataset import Dataset, load
 from archsearch.data.prepare import prepare
 from archsearch.engines.engine import Machine
 from archsearch.errors import DataError, UserError
+from archsearch.ir.codec import from_json
 from archsearch.ir.graph import Graph
 from archsearch.planning.baselines import (
     Classic,
@@ -24,6 +25,7 @@ from archsearch.planning.baselines import (
     wants_matched,
 )
 from archsearch.planning.going_on import Kept, recipe_of
+from archsearch.planning.microbatches import ON_GPU, ON_PROCESSOR, StepPlan, plan_step, room_bytes
 from archsearch.planning.sharing import Sharing, first_sharing, settled
 from archsearch.readings.workload import Workload, workload
 from archsearch.recipes.recipe import Recipe
@@ -38,7 +40,7 @@ from archsearch.space.space import Space
 from archsearch.strategy.fidelity import AUTO, Fidelity, chosen, find_fidelity
 from archsearch.strategy.sampler import find_sampler
 from archsearch.training.job import Job
-from archsearch.units import format_count, training_flops
+from archsearch.units import format_count, parse_bytes, training_flops
 
 if TYPE_CHECKING:
     from archsearch.planning.forecast import Forecast
@@ -62,6 +64,7 @@ class Problem(ABC):
         folder: of the prepared dataset.
         sharing: how trainings share the machine, and what they train on.
         notes: what a person should hear of the data and what else was found, one line each.
+        room_kept: memory for each training as a study that goes on began (see `room_bytes`); None: it is new.
     """
 
     settings: RunSettings
@@ -72,6 +75,7 @@ class Problem(ABC):
     dataset: Dataset
     sharing: Sharing
     notes: tuple[str, ...] = ()
+    room_kept: int | None = None
 
     @property
     @abstractmethod
@@ -153,6 +157,32 @@ class Problem(ABC):
         """Return the problem with trainings as long as fit into the bounds, where that is asked for."""
         return self
 
+    @property
+    def room_bytes(self) -> int:
+        """Memory that a process of a training has for its steps; 0: nobody knows."""
+        if self.settings.memory is not None:
+            return parse_bytes(self.settings.memory)
+        if self.room_kept is not None:
+            return self.room_kept
+        images = self.train_images * prod(self.dataset.input)
+        return room_bytes(self.machine, self.sharing, image_bytes=images)
+
+    def step(self, graph: Graph) -> StepPlan:
+        """Return how the batches of a network's training are taken."""
+        return plan_step(
+            graph,
+            self.recipe,
+            self.sharing.precision,
+            room_bytes=self.room_bytes,
+            devices=self.sharing.devices,
+            share=self.usable_share,
+        )
+
+    @property
+    def usable_share(self) -> float:
+        """The part of that memory that steps are planned to take."""
+        return ON_PROCESSOR if self.sharing.setups[0].gpu is None else ON_GPU
+
     def job(self, order: Order, graph: str, **more: Any) -> Job:
         """Return an order as a worker is given it.
 
@@ -172,6 +202,7 @@ class Problem(ABC):
             backend=self.sharing.backend,
             precision=self.sharing.precision,
             compiled=self.sharing.compiled,
+            microbatches=self.step(from_json(graph)).microbatches,
             val_every=self.val_every(order.length.epochs),
             **more,
         )
@@ -357,6 +388,7 @@ def pose(
         **_networks(settings, space, requests),
         sharing=_sharing(settings, machine, requests[-1].budget, recipe),
         notes=(*dataset.notes, *said, *smaller, *_remarks(space, requests), *notes),
+        room_kept=None if kept is None else kept.room_bytes,
     )
 
 

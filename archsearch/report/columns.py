@@ -100,7 +100,9 @@ def _reason_text(row: Row) -> str:
 def _ended(row: Row) -> str:
     if row.stalled:
         return "stalled"
-    return f"{row.status}, {share_text(row.rate_share)} rate" if row.rate_share < 1 else row.status
+    slower = f", {share_text(row.rate_share)} rate" if row.rate_share < 1 else ""
+    parts = f", {row.microbatches} microbatches" if row.microbatches > 1 else ""
+    return f"{row.status}{slower}{parts}"
 
 
 def share_text(share: float) -> str:

@@ -391,6 +391,8 @@ def ended_text(event: JobEnded) -> str:
     status: str = "stalled" if outcome.stalled else outcome.status
     if outcome.rate_share < 1:
         status = f"{status} at {share_text(outcome.rate_share)} of the rate"
+    if outcome.microbatches > 1:
+        status = f"{status}, in {outcome.microbatches} microbatches"
     parts = [f"{status} ({outcome.reason})" if outcome.reason else status]
     if outcome.val_accuracy is not None:
         parts.append(f"val {outcome.val_accuracy:.1%}")

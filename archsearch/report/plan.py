@@ -1,7 +1,7 @@
 """The plan of a run, for the terminal: what it searches, what it costs, how long that takes."""
 
 from archsearch.planning.forecast import Forecast
-from archsearch.units import counted, format_count, format_duration, format_size
+from archsearch.units import counted, format_count, format_duration, format_memory, format_size
 
 _NAMES_ALL = 8
 """Knobs that are listed with their values; more are named only by their number."""
@@ -132,9 +132,15 @@ def _memory(found: Forecast) -> str:
     total, held = found.memory["total_bytes"], found.memory["activation_bytes"]
     times = f", {found.workers} at a time" if found.workers > 1 else ""
     return (
-        f"{_bytes(total)} a step of {found.batch} images ({_bytes(held)} of it activations)"
-        f"{times}, besides the framework; {_bytes(found.free_bytes)} are free"
+        f"{format_memory(total)} a step of {_images_at_once(found)} ({format_memory(held)} of it activations)"
+        f"{times}, besides the framework; {format_memory(found.free_bytes)} are free"
     )
+
+
+def _images_at_once(found: Forecast) -> str:
+    if found.microbatches == 1:
+        return f"{found.batch} images"
+    return f"{found.at_once} images, {found.microbatches} times for a batch of {found.batch}"
 
 
 def _time(found: Forecast) -> str:
@@ -166,10 +172,6 @@ def _time(found: Forecast) -> str:
         f"{format_duration(found.finals_s)} of finals, {format_duration(rest_s)} of measuring and "
         f"export ({parts}); less where trials are pruned"
     )
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _rate(images_per_s: float) -> str:

@@ -147,6 +147,7 @@ class TrackingObserver:
                 for name, text in (
                     ("reason", outcome.reason),
                     ("stalled", "yes" if outcome.stalled else ""),
+                    ("microbatches", str(outcome.microbatches) if outcome.microbatches > 1 else ""),
                     ("worker_lost", outcome.worker_lost),
                 )
                 if text

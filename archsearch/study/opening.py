@@ -212,6 +212,7 @@ def create(
         dataset=dataset_facts(problem.dataset),
         created=created,
         recipe=problem.asked,
+        room_bytes=problem.room_bytes,
         learnt=learnt,
     )
     if isinstance(problem, TrainingProblem):
@@ -223,7 +224,8 @@ def create(
 def kept_of(store: StudyStore, home: Path) -> Kept:
     """Return what is kept of a study that goes on."""
     facts = store.facts
-    return Kept(images=home / "data" / facts.dataset.digest, recipe=facts.recipe)
+    images = home / "data" / facts.dataset.digest
+    return Kept(images=images, recipe=facts.recipe, room_bytes=facts.room_bytes)
 
 
 def give_more_time(store: StudyStore, settings: RunSettings) -> None:

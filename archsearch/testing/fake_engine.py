@@ -167,6 +167,7 @@ class FakeEngine:
             train_s=total_s,
             total_s=total_s,
             images_per_s=self._train_images * done / total_s,
+            microbatches=job.microbatches,
         )
 
     def _report(self, job: Job, epoch: int) -> EpochReport:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ from archsearch.training.job import EpochReport, Job
 Arrays = list[npt.NDArray[Any]]
 
 _KEPT: Final = 2  # should the last one be damaged
+_UNREADABLE: Final = (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile)
+"""What comes of a file that is damaged, or another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class Progress:
         total_s: seconds since the job began, interruptions left out.
         reports: of every epoch so far, those of a first try too.
         before: epochs begun in a first try that stalled; 0: this is the first.
+        microbatches: in how many parts its batches were taken.
     """
 
     steps: int
@@ -44,6 +48,7 @@ class Progress:
     total_s: float
     reports: tuple[EpochReport, ...]
     before: int = 0
+    microbatches: int = 1
 
     @property
     def epochs(self) -> int:
@@ -131,18 +136,33 @@ class Checkpoints:
         for path in self._newest_first():
             try:
                 progress, arrays = self._read(path, wanted)
-            except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile) as error:
+            except _UNREADABLE as error:
                 _note(f"checkpoint {path} is ignored: {error}")
                 continue
             steps.restore(arrays)
             return progress
         return None
 
+    def microbatches(self) -> int:
+        """Return in how many parts batches were taken until the newest checkpoint; 1 where there is none."""
+        for path in self._newest_first():
+            with (
+                suppress(*_UNREADABLE),
+                path.open("rb") as file,
+                np.load(file, allow_pickle=False) as stored,
+            ):
+                return int(self._about(stored)["progress"].get("microbatches", 1))
+        return 1
+
+    def _about(self, stored: Any) -> dict[str, Any]:
+        about: dict[str, Any] = json.loads(stored["about"].tobytes())
+        if about["job"] != self._identity:
+            raise ValueError("it is another job's")
+        return about
+
     def _read(self, path: Path, wanted: list[list[Any]]) -> tuple[Progress, Arrays]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            about = json.loads(stored["about"].tobytes())
-            if about["job"] != self._identity:
-                raise ValueError("it is another job's")
+            about = self._about(stored)
             if about["arrays"] != wanted:
                 raise ValueError("its variables are another model's")
             values = stored["values"]  # the archive's checksum is compared here

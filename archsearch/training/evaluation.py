@@ -14,9 +14,10 @@ _EVALUATION_BATCH = 256  # on a GPU,
 _PROCESSOR_EVALUATION_BATCH = 64  # and where maps of more images would not stay in the caches
 
 
-def evaluation_batch(steps: Steps) -> int:
-    """Return how many images are evaluated at a time."""
-    return _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+def evaluation_batch(steps: Steps, most: int | None = None) -> int:
+    """Return how many images are evaluated at a time; `most` where memory is short."""
+    usual = _EVALUATION_BATCH if steps.device else _PROCESSOR_EVALUATION_BATCH
+    return usual if most is None else min(usual, most)
 
 
 def evaluate(
@@ -24,11 +25,16 @@ def evaluate(
     split: Split,
     on_progress: Callable[[], None] = lambda: None,
     team: Team = ALONE,
+    *,
+    most: int | None = None,
 ) -> tuple[float, float, float]:
-    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split."""
+    """Return the mean cross-entropy, the accuracy and the balanced accuracy over a split.
+
+    `most` images are looked at at a time, where memory is short.
+    """
     # The loss, then the answers, which the others leave at 0: so everyone has all of them in the sum.
     found = np.zeros(1 + len(split))
-    batch = evaluation_batch(steps)
+    batch = evaluation_batch(steps, most)
     for start in range(team.rank * batch, len(split), team.size * batch):
         part = slice(start, start + batch)
         one_loss, answers = steps.evaluate(split.images[part], split.labels[part])

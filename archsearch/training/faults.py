@@ -29,6 +29,26 @@ are a program's own faults.
 """
 
 
+OUT_OF_MEMORY: Final = "out of memory"
+"""Begins the reason of a training that needed more memory than there was."""
+_NO_MEMORY: Final = re.compile(
+    r"out of memory|RESOURCE_EXHAUSTED|OOM when allocating|n[o']t allocate memory|not enough memory|"
+    r"_ALLOC_FAILED|could not create a (memory|primitive)(?! descriptor)",
+    re.IGNORECASE,
+)
+"""What frameworks say who get no memory, of a processor or a GPU; some have no type of error for it."""
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether an error, or one behind it, is that there is no more memory."""
+    return any(
+        isinstance(one, MemoryError)
+        or (isinstance(one, OSError) and one.errno in _OWN)
+        or _NO_MEMORY.search(str(one)) is not None
+        for one in _chain(error)
+    )
+
+
 def cause_of(error: BaseException) -> Cause:
     """Return what an error in a training is due to, as far as it tells."""
     return "machine" if any(map(_is_the_machines, _chain(error))) else "network"

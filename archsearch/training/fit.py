@@ -112,9 +112,12 @@ class _Run:
         """Train, and where that stalls once more at a lower rate, as if the first try had not been."""
         job = self.job
         data = _loaded(job)
-        checkpoints = (
-            Checkpoints(Path(job.checkpoint), job, data.digest) if job.checkpoint else None
-        )
+        checkpoints = None
+        if job.checkpoint:
+            checkpoints = Checkpoints(Path(job.checkpoint), job, data.digest)
+            # Memory may have run out on the way there.
+            parts = max(job.microbatches, checkpoints.microbatches())
+            self.job = replace(job, microbatches=parts)
         ended = self._tried(data, checkpoints, on_epoch)
         if ended is None:
             ended = self._tried(data, checkpoints, on_epoch)
@@ -225,7 +228,8 @@ class _Run:
         last = which.stop == total and job.train_on == "train"
         if last or job.evaluates(epoch, len(data.train)):
             with steps.averaged():
-                found = evaluate(steps, data.val, self.on_progress, self.team)
+                most = job.evaluated_at_once
+                found = evaluate(steps, data.val, self.on_progress, self.team, most=most)
         val_loss, val_accuracy, val_balanced_accuracy = found
         if val_loss is not None and not math.isfinite(val_loss):
             return f"validation loss became {_written(val_loss)}"
@@ -246,14 +250,15 @@ class _Run:
 
     def _tested(self, steps: Steps, data: Dataset) -> tuple[float, float]:
         """Return the test split's loss and accuracy, over as many crops as the recipe says."""
+        most = self.job.evaluated_at_once
         if self.job.recipe.test_crops == 1:
-            loss, accuracy, _ = evaluate(steps, data.test, self.on_progress, self.team)
+            loss, accuracy, _ = evaluate(steps, data.test, self.on_progress, self.team, most=most)
             return loss, accuracy
         return evaluate_crops(
             steps,
             data.test,
             mirror=data.mirror,
-            batch=evaluation_batch(steps),
+            batch=evaluation_batch(steps, most),
             on_progress=self.on_progress,
             team=self.team,
         )
@@ -278,6 +283,7 @@ class _Run:
             total_s=time.perf_counter() - self.begin,
             reports=tuple(self.reports),
             before=self.before,
+            microbatches=self.job.microbatches,
         )
 
     def _prepared(self, data: Dataset) -> Steps:
@@ -294,6 +300,7 @@ class _Run:
             compiled=job.compiled,
             team=self.team,
             steps=job.steps,
+            microbatches=job.microbatches,
         )
         return make_steps(job.backend, task)
 
@@ -367,6 +374,7 @@ class _Run:
             images=self.images,
             stalled=stalled,
             rate_share=self._rate_share,
+            microbatches=self.job.microbatches,
             val_accuracy=evaluated.val_accuracy if evaluated else None,
             val_loss=evaluated.val_loss if evaluated else None,
             test_accuracy=test_accuracy,

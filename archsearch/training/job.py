@@ -6,7 +6,7 @@ Plain JSON-able values, so that the same seam carries pipes, files and other mac
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, TypeAlias
 
 from archsearch.recipes.recipe import Precision, Recipe
@@ -31,6 +31,8 @@ class Job:
     precision: Precision = "float32"
     compiled: bool = False
     """Have a compiler fuse the training step's operations (see Task)."""
+    microbatches: int = 1
+    """In how many parts each batch is taken, one after another: all of it may not fit into memory at once."""
     test: bool = False
     """Evaluate the test split, once, after training (finalists only)."""
     weights: str | None = None
@@ -47,6 +49,22 @@ class Job:
 
     measure_s: float | None = None
     """Only measure the pace, for about so long, and keep nothing (archsearch.training.measuring)."""
+
+    @property
+    def at_once(self) -> int:
+        """Images of the largest part of a batch."""
+        return -(-self.recipe.batch // self.microbatches)
+
+    @property
+    def evaluated_at_once(self) -> int | None:
+        """Images that are evaluated at once where memory is short, as many as are trained on; else None."""
+        return self.at_once if self.microbatches > 1 else None
+
+    @property
+    def finer(self) -> Self | None:
+        """The job in twice as many parts; None: they are of one image already."""
+        parts = min(2 * self.microbatches, self.recipe.batch)
+        return replace(self, microbatches=parts) if parts > self.microbatches else None
 
     @property
     def steps(self) -> int:
@@ -136,6 +154,8 @@ class Outcome:
     """Whether nothing was learnt: it diverged, or ended no better than guessing; of two tries in both."""
     rate_share: float = 1.0
     """Of the recipe's learning rate; below 1: this is of a second try, as the first one stalled."""
+    microbatches: int = 1
+    """In how many parts its batches were taken, at its end."""
     val_accuracy: float | None = None
     val_loss: float | None = None
     test_accuracy: float | None = None

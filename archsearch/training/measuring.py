@@ -1,5 +1,6 @@
 """How fast this process trains a network: a few seconds of training that is thrown away."""
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,12 @@ def measure(job: Job, team: Team = ALONE) -> Outcome:
 
 
 def _measured(job: Job, data: Dataset, batch: int, measure_s: float, team: Team) -> Outcome:
-    sized = replace(job, recipe=replace(job.recipe, batch=batch))
+    sized = replace(
+        job,
+        recipe=replace(job.recipe, batch=batch),
+        microbatches=math.ceil(batch / job.at_once),  # as large as the whole batch's
+    )
+    most = job.evaluated_at_once
     began = time.perf_counter()
     with train_steps(sized, data, team) as (steps, take):
         take(1)  # the first step compiles
@@ -53,12 +59,12 @@ def _measured(job: Job, data: Dataset, batch: int, measure_s: float, team: Team)
             count = min(2 * count, 16)
         few = Split(data.val.images[:batch], data.val.labels[:batch])
         began = time.perf_counter()
-        evaluate(steps, few)
+        evaluate(steps, few, most=most)
         compiled_s += time.perf_counter() - began
         began = time.perf_counter()
         evaluations = 0
         while (evaluated_s := time.perf_counter() - began) < measure_s / 4 or not evaluations:
-            evaluate(steps, few)  # each process its own: all of them are as fast
+            evaluate(steps, few, most=most)  # each process its own: all of them are as fast
             evaluations += 1
     return Outcome(
         key=job.key,

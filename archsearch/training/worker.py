@@ -17,11 +17,12 @@ from time import monotonic
 from typing import Final, NoReturn
 
 from archsearch.errors import ArchsearchError
-from archsearch.training.faults import cause_of
+from archsearch.training.faults import OUT_OF_MEMORY, cause_of, memory_ran_out
 from archsearch.training.job import Cause, EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.resident import held_bytes
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.teams.team import Team, join
+from archsearch.units import counted
 
 JOB: Final = "job"
 STOP: Final = "stop"
@@ -133,8 +134,6 @@ def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:
         return train(job, on_epoch, on_progress, team)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # the driver is gone
-    except MemoryError:
-        return _failed(job, "out of memory", "network", team)
     except ArchsearchError as error:
         return _failed(job, str(error), cause_of(error), team)
     except Exception as error:
@@ -144,6 +143,9 @@ def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:
         # TensorFlow's messages go on for pages; the first line says what happened.
         first = (str(error).strip() or "no message").splitlines()[0]
         reason = f"{type(error).__name__}: {first[:300]}"
+        if memory_ran_out(error):  # what it held may stay where an error has been
+            reason = f"{OUT_OF_MEMORY} for {counted(job.at_once, 'image')} at a time ({reason})"
+            return _failed(job, reason, "worker", team)
         cause: Cause = "machine" if cause_of(error) == "machine" else "worker"
     return _failed(job, reason, cause, team)
 

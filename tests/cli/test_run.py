@@ -30,6 +30,7 @@ NEW = [
     "--train-winner",
     "--margin",
     "--prior",
+    "--memory",
 ]
 OWN = {name: s for name, s in SETTINGS.items() if "run" in s.declared.commands}
 
@@ -84,7 +85,7 @@ def test_every_flag_sets_its_setting(name, asked):
     texts = {
         "flops": "30M", "input": "8x8x1", "max_time": "2h", "max_latency": "5ms",
         "train_flops": "2T", "search_flops": "1P", "recipe_parts": "recipe.base_lr=0.25",
-        "resize": "squash", "folds": "5",
+        "resize": "squash", "folds": "5", "memory": "6GB",
     }  # fmt: skip
     text = texts.get(name) or {int: "5", float: "0.25", str: "other"}[known.kind]
     goes_with = ["--flops", "20M:40M"] if name == "slices" else []

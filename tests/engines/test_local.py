@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -189,6 +190,37 @@ def test_a_broken_worker_goes_and_its_job_is_tried_once_more(make, tmp_path: Pat
     assert str(first) not in found["a"].reason
     assert found["b"].status == found["c"].status == "complete"
     assert found["b"].reason == found["c"].reason != str(first)
+
+
+def test_what_runs_out_of_memory_is_tried_once_more_in_twice_as_many_parts(make, tmp_path: Path):
+    engine = make(1)
+    for key, what in (("a", "hungry2"), ("b", "hungry4"), ("c", "ok")):
+        engine.submit(job(key, what))  # without a checkpoint, too
+    seen: list[Message] = []
+    found = outcomes(engine, 3, seen)
+    assert (found["a"].status, found["a"].reason) == ("complete", "2")
+    lost = {message.key: message.why for message in seen if isinstance(message, WorkerLost)}
+    assert lost == dict.fromkeys("ab", "out of memory for 32 images at a time")
+    assert found["a"].worker_lost == lost["a"]
+    # It fails alone: the next one trains.
+    assert (found["b"].status, found["b"].cause) == ("failed", "network")
+    assert found["b"].reason == "out of memory for 16 images at a time (twice)"
+    assert found["c"].status == "complete"
+    # There is nothing to cut of one image.
+    engine.submit(replace(job("d", "hungry64"), microbatches=32))
+    assert outcomes(engine, 1)["d"].reason == "out of memory for 1 images at a time"
+
+
+def test_so_is_what_the_system_has_ended_for_its_memory(make, tmp_path: Path, monkeypatch):
+    counts = iter((5, 6, 6))  # as the engine begins, and with each death
+    monkeypatch.setattr("archsearch.engines.local.memory_kills", lambda: next(counts))
+    engine = make(1)
+    engine.submit(job("a", "once", tmp_path / "a"))
+    engine.submit(job("b", "once", tmp_path / "b"))
+    found = outcomes(engine, 2)
+    assert found["a"].status == found["b"].status == "complete"
+    assert found["a"].worker_lost == "out of memory: the system has ended the worker"
+    assert found["b"].worker_lost.startswith("worker died: signal 9 (SIGKILL)")
 
 
 def test_a_worker_that_starts_no_more_is_done_without(make, tmp_path: Path):

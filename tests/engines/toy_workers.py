@@ -48,13 +48,8 @@ def worker(pipe, setup, log: str) -> None:
             sys.exit(3)
         if job.graph == "alive":
             live(pipe)
-        if job.graph in FAILURES:
-            reason, cause = FAILURES[job.graph]
-            reason = reason.format(pid=os.getpid())
-            pipe.send(to_json(Outcome(key=job.key, status="failed", reason=reason, cause=cause)))
-            continue
-        if job.graph == "fail":
-            pipe.send(to_json(Outcome(key=job.key, status="failed", reason="it has no network")))
+        if (failure := failed(job)) is not None:
+            pipe.send(to_json(failure))
             continue
         epoch, status = 0, "complete"
         while epoch < job.images and status == "complete":
@@ -63,12 +58,23 @@ def worker(pipe, setup, log: str) -> None:
             if epoch < job.images and pipe.poll(0.02) and pipe.recv() == (STOP, job.key):
                 status = "pruned"
         fat = 10**15 if job.graph == "fat" else 10**6
-        reason = told(job, setup)
+        reason = str(job.microbatches) if "hungry" in job.graph else told(job, setup)
         outcome = Outcome(
             key=job.key, status=status, reason=reason, val_accuracy=0.5, held_bytes=fat,
             epochs=epoch, images=epoch,
         )  # fmt: skip
         pipe.send(to_json(outcome))
+
+
+def failed(job) -> Outcome | None:
+    """How a job fails that says so: `hungry4` has memory enough in four parts or more."""
+    if job.graph.startswith("hungry") and job.microbatches < int(job.graph[6:]):
+        reason, cause = f"out of memory for {job.at_once} images at a time", "worker"
+    elif job.graph in FAILURES or job.graph == "fail":
+        reason, cause = FAILURES.get(job.graph, ("it has no network", "network"))
+    else:
+        return None
+    return Outcome(key=job.key, status="failed", reason=reason.format(pid=os.getpid()), cause=cause)
 
 
 def told(job, setup) -> str:
@@ -86,6 +92,22 @@ def live(pipe) -> None:
 def write(log: str, text: str) -> None:
     with open(log, "a") as file:  # as a real worker does
         file.write(text)
+
+
+def short_of_memory(pipe, setup, log: str) -> None:
+    """A real worker on whose device there is memory for four images."""
+    import archsearch.training.fit
+    from archsearch.training.worker import main
+
+    train = archsearch.training.fit.train
+
+    def fit(job, *arguments):
+        if job.at_once > 4:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return train(job, *arguments)
+
+    archsearch.training.fit.train = fit
+    main(pipe, setup, log)
 
 
 def silent(pipe, setup, log: str) -> None:

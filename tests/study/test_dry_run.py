@@ -1,4 +1,6 @@
 import json
+import math
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -128,20 +130,49 @@ def test_fewer_trials_than_budgets_are_said(settings: RunSettings):
     assert planned(replace(sliced, trials=3)).notes == ()
 
 
-def test_a_step_larger_than_the_memory_is_said_with_a_batch_that_fits(settings: RunSettings):
-    huge = replace(settings, flops="15G", input="256x256x3", batch_size=1000, workers=8)
-    found = planned(huge)
-    assert any("try --batch-size" in note for note in found.notes)
+def test_a_step_larger_than_the_memory_is_taken_in_parts_which_is_said(settings: RunSettings):
+    large = replace(settings, flops="40M", workers=8, batch_size=128, memory="100MB")
+    found = planned(large)
+    assert found.microbatches > 1
+    assert found.at_once == math.ceil(128 / found.microbatches)
+    assert found.memory["total_bytes"] < 60_000_000
+    (note,) = found.notes
+    assert re.fullmatch(
+        r"a training step of 128 images may take \d+ MB, and each worker has 100 MB: batches are taken in "
+        rf"{found.microbatches} microbatches of {found.at_once} at most; their gradients are added, and "
+        "batch normalization goes by each part",
+        note,
+    )
+    line = next(line for line in plan_lines(found) if line.startswith("memory"))
+    assert (
+        f"a step of {found.at_once} images, {found.microbatches} times for a batch of 128" in line
+    )
+    plain = planned(replace(large, memory="50GB"))
+    assert (plain.microbatches, plain.at_once, plain.notes) == (1, 128, ())
+
+
+@pytest.mark.parametrize(
+    ("memory", "bytes_", "what"),
+    [("2MB", 10**10, "a larger --memory"), (None, 10**7, "fewer --workers")],
+)
+def test_where_one_image_does_not_fit_it_is_refused(settings: RunSettings, memory, bytes_, what):
+    machine = partial(replace, LOCAL.machine(Path()), memory_bytes=bytes_)
+    with pytest.raises(UserError) as caught:
+        planned(replace(settings, workers=8, memory=memory), machine=machine)
+    assert re.fullmatch(
+        r"a training step of one image needs about \d+ MB, and each of 8 workers has \d MB; try "
+        f"{what} or a smaller --input",
+        str(caught.value),
+    )
 
 
 def test_on_a_gpu_its_own_memory_counts(settings: RunSettings, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(choice, "has_cudnn", lambda packages: True)
     asked = replace(settings, backend="tensorflow", workers_per_gpu=4, workers=None)
-    small = partial(replace, LOCAL.machine(Path()), gpu_memory_bytes=100_000_000)
+    small = partial(replace, LOCAL.machine(Path()), gpu_memory_bytes=200_000_000)
     (note,) = [note for note in planned(asked, machine=small).notes if "training step" in note]
-    assert note.startswith("4 at a time need about")
-    assert "0.1 GB has GPU 0; try --batch-size" in note
+    assert re.search(r"each worker has 4\d MB: batches are taken in \d+ microbatches", note)
     for unknown_or_enough in (None, 10**12):
         machine = partial(replace, LOCAL.machine(Path()), gpu_memory_bytes=unknown_or_enough)
         notes = planned(asked, machine=machine).notes

@@ -490,7 +490,7 @@ def test_images_on_the_device_move_as_they_do_on_the_processor(backend, kind, po
 
         held = HeldImages(split, policy, "CPU:0")
     else:
-        from archsearch.training.backends.jax import hold_images
+        from archsearch.training.backends.jax_images import hold_images
 
         held = hold_images(split, policy)
     numbers = rng.permutation(12)[:8]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from archsearch.errors import GraphError
-from archsearch.ir.ops.op import Free, Shape, listed, same
+from archsearch.ir.ops.op import INPUTS, NOTHING, Free, Kept, Shape, listed, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class Add(Free):
 
     kind: ClassVar[str] = "add"
     arity: ClassVar[int | None] = None
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         return same(inputs, "add")
@@ -29,6 +30,7 @@ class Mean(Free):
     drop: float = 0.0
     kind: ClassVar[str] = "mean"
     arity: ClassVar[int | None] = None
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         if not 0 <= self.drop < 1:
@@ -45,6 +47,7 @@ class Multiply(Free):
 
     kind: ClassVar[str] = "multiply"
     arity: ClassVar[int | None] = 2
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         first, gate = inputs
@@ -59,6 +62,7 @@ class Concat(Free):
 
     kind: ClassVar[str] = "concat"
     arity: ClassVar[int | None] = None
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         if len({shape[:-1] for shape in inputs}) != 1:

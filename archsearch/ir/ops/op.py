@@ -75,6 +75,25 @@ class Sight(NamedTuple):
     step: tuple[int | Fraction, int | Fraction] = (1, 1)
 
 
+class Kept(NamedTuple):
+    """What a layer keeps of the forward pass until its gradient has been taken.
+
+    Attributes:
+        inputs: whether its inputs.
+        output: whether its output.
+        beside: numbers of 32 bits for each number of the output: masks, places of maxima.
+    """
+
+    inputs: bool = True
+    output: bool = True
+    beside: float = 0.0
+
+
+NOTHING: Final = Kept(inputs=False, output=False)
+INPUTS: Final = Kept(output=False)
+OUTPUT: Final = Kept(inputs=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """An operation; its fields are all that is needed to run it, weights aside.
@@ -88,6 +107,7 @@ class Op:
         elementwise: whether it keeps a map's shape and mixes no channels.
         normalizes: whether it keeps activations in bounds by statistics of its own.
         view: whether its output is its input's memory.
+        keeps: what a training step keeps for its gradient: all, unless the op says otherwise.
     """
 
     kind: ClassVar[str]
@@ -95,6 +115,7 @@ class Op:
     elementwise: ClassVar[bool] = False
     normalizes: ClassVar[bool] = False
     view: ClassVar[bool] = False
+    keeps: ClassVar[Kept] = Kept()
 
     def infer(self, *inputs: Shape) -> Shape:
         """Return the output's shape, or raise GraphError where the inputs do not fit."""
@@ -111,6 +132,10 @@ class Op:
     def sees(self, inputs: tuple[Shape, ...]) -> Sight:
         """Return what a position sees of a map: itself alone, unless the op says otherwise."""
         return Sight()
+
+    def kept(self) -> Kept:
+        """Return what a training step keeps for the gradient of this one."""
+        return self.keeps
 
     def dropping(self, share: float) -> "Op":
         """Return it with that share of what it drops by chance in training; others stay as they are."""
@@ -178,6 +203,7 @@ __all__ = [
     "NO_PADDING",
     "Free",
     "He",
+    "Kept",
     "Op",
     "Padding",
     "Pair",

@@ -1,10 +1,13 @@
 """Layers without weights that keep a shape: nonlinearities, dropping, constants, response normalisation."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from archsearch.errors import GraphError
-from archsearch.ir.ops.op import Free, Shape, feature_map
+from archsearch.ir.ops.op import INPUTS, NOTHING, OUTPUT, Free, Kept, Shape, feature_map
+
+_BY_OUTPUT: Final = ("exponential", "relu", "sigmoid", "softmax", "tanh")
+"""Nonlinearities whose gradient follows from what they gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class Activation(Free):
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
+
+    def kept(self) -> Kept:
+        if self.function == "linear":
+            return NOTHING
+        return OUTPUT if self.slope is None and self.function in _BY_OUTPUT else INPUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,11 @@ class Dropout(Free):
     def dropping(self, share: float) -> "Dropout":
         return replace(self, rate=self.rate * share)
 
+    def kept(self) -> Kept:
+        if not self.rate or self.channels:  # one number a channel
+            return NOTHING
+        return Kept(inputs=False, output=False, beside=1)
+
 
 @dataclass(frozen=True, slots=True)
 class DropPath(Free):
@@ -57,6 +70,7 @@ class DropPath(Free):
     survival: float
     kind: ClassVar[str] = "drop_path"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         if not 0 < self.survival <= 1:
@@ -75,6 +89,7 @@ class Rescale(Free):
     offset: float | tuple[float, ...] = 0.0
     kind: ClassVar[str] = "rescale"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -91,6 +106,7 @@ class Log(Free):
     least: float = 1e-7
     kind: ClassVar[str] = "log"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = Kept(output=False, beside=1)
 
     def infer(self, *inputs: Shape) -> Shape:
         if not self.least > 0:
@@ -108,6 +124,7 @@ class LocalResponseNorm(Free):
     k: float = 2.0
     kind: ClassVar[str] = "local_response_norm"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = Kept(output=False, beside=2)  # the sums, and their powers
 
     def infer(self, *inputs: Shape) -> Shape:
         feature_map(inputs)

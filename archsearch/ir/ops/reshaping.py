@@ -8,8 +8,11 @@ from typing import ClassVar, Literal
 from archsearch.errors import GraphError
 from archsearch.ir.channels import Width
 from archsearch.ir.ops.op import (
+    INPUTS,
     NO_PADDING,
+    NOTHING,
     Free,
+    Kept,
     Padding,
     Pair,
     Shape,
@@ -27,6 +30,7 @@ class Input(Free):
     shape: tuple[int, int, int]
     kind: ClassVar[str] = "input"
     arity: ClassVar[int | None] = 0
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         if inputs or min(self.shape) < 1 or len(self.shape) != 3:
@@ -57,6 +61,9 @@ class Pool(Free):
     def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         return elements_of(output) * self.kernel[0] * self.kernel[1]
 
+    def kept(self) -> Kept:
+        return Kept(output=False, beside=2) if self.method == "max" else INPUTS  # 64-bit places
+
 
 @dataclass(frozen=True, slots=True)
 class GlobalPool(Free):
@@ -77,6 +84,9 @@ class GlobalPool(Free):
     def table_flops(self, inputs: tuple[Shape, ...], output: Shape) -> int:
         return elements_of(inputs[0])
 
+    def kept(self) -> Kept:
+        return NOTHING if self.method == "avg" else Kept()
+
 
 @dataclass(frozen=True, slots=True)
 class Flatten(Free):
@@ -84,6 +94,7 @@ class Flatten(Free):
 
     kind: ClassVar[str] = "flatten"
     view: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -97,6 +108,7 @@ class PadChannels(Free):
     before: Width
     after: Width
     kind: ClassVar[str] = "pad_channels"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -109,6 +121,7 @@ class Pad(Free):
 
     padding: Padding
     kind: ClassVar[str] = "pad"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -122,6 +135,7 @@ class Crop(Free):
 
     cropping: Padding
     kind: ClassVar[str] = "crop"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -139,6 +153,7 @@ class Reshape(Free):
     target: tuple[int, ...]
     kind: ClassVar[str] = "reshape"
     view: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -154,6 +169,7 @@ class Resize(Free):
     size: Pair
     method: Literal["bilinear", "nearest"] = "bilinear"
     kind: ClassVar[str] = "resize"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         return (*self.size, feature_map(inputs)[2])
@@ -170,6 +186,7 @@ class Mirror(Free):
     """A map with left and right exchanged."""
 
     kind: ClassVar[str] = "mirror"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         return feature_map(inputs)
@@ -181,6 +198,7 @@ class Permute(Free):
 
     axes: tuple[int, int, int]
     kind: ClassVar[str] = "permute"
+    keeps: ClassVar[Kept] = NOTHING
 
     def infer(self, *inputs: Shape) -> Shape:
         shape = feature_map(inputs)

@@ -8,8 +8,10 @@ from typing import ClassVar
 from archsearch.errors import GraphError
 from archsearch.ir.channels import Channels, Width, known
 from archsearch.ir.ops.op import (
+    INPUTS,
     NO_PADDING,
     He,
+    Kept,
     Op,
     Padding,
     Pair,
@@ -35,6 +37,7 @@ class Conv(Op):
     bias: bool = False
     dilation: Pair = (1, 1)
     kind: ClassVar[str] = "conv"
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         height, width, channels = feature_map(inputs)
@@ -83,6 +86,7 @@ class Dense(Op):
     units: Width
     bias: bool = True
     kind: ClassVar[str] = "dense"
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -109,6 +113,7 @@ class BatchNorm(Op):
     kind: ClassVar[str] = "batch_norm"
     elementwise: ClassVar[bool] = True
     normalizes: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -135,6 +140,7 @@ class LayerNorm(Op):
     kind: ClassVar[str] = "layer_norm"
     elementwise: ClassVar[bool] = True
     normalizes: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -161,6 +167,7 @@ class GroupNorm(Op):
     kind: ClassVar[str] = "group_norm"
     elementwise: ClassVar[bool] = True
     normalizes: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         channels = inputs[0][-1]
@@ -188,6 +195,7 @@ class PRelu(Op):
     initial: float = 0.25
     kind: ClassVar[str] = "prelu"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = Kept(inputs=False, output=False, beside=2)  # x⁺ and (−x)⁺
 
     def infer(self, *inputs: Shape) -> Shape:
         return inputs[0]
@@ -208,6 +216,7 @@ class LayerScale(Op):
     initial: float = 1e-6
     kind: ClassVar[str] = "layer_scale"
     elementwise: ClassVar[bool] = True
+    keeps: ClassVar[Kept] = INPUTS
 
     def infer(self, *inputs: Shape) -> Shape:
         feature_map(inputs)

@@ -43,6 +43,8 @@ class Task:
             Inductor on PyTorch.
         team: the processes that train it together, each given its share of every batch.
         steps: that it will be trained for: what makes each of them faster has to pay for itself.
+        microbatches: in how many parts a process takes its share of a batch, one after another, where all of
+            it does not fit into memory at once.
     """
 
     graph: Graph
@@ -55,6 +57,12 @@ class Task:
     compiled: bool = False
     team: Team = ALONE
     steps: int = 1
+    microbatches: int = 1
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The microbatches of a process's share of a batch; one: it is not cut."""
+        return cut(self.recipe.batch // self.team.size, self.microbatches)
 
     @property
     def image_mean(self) -> npt.NDArray[np.float32]:
@@ -92,6 +100,13 @@ class Rates:
         return np.asarray(values, np.float32)
 
 
+def cut(images: int, parts: int) -> tuple[slice, ...]:
+    """Cut so many images into parts, as equal as they can be; none is larger than the first one."""
+    parts = min(parts, images)
+    ends = [-(-images * (part + 1) // parts) for part in range(parts)]
+    return tuple(slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False))
+
+
 Held: TypeAlias = Callable[[Labels, Transforms], tuple[Any, Any]]
 """Images on the device: from their numbers and transforms to (images, labels) for `train`."""
 
@@ -109,7 +124,9 @@ class Steps(Protocol):
         """Take a step with a batch of uint8 images (n, height, width, channels); `read` reads the result.
 
         Labels are (n,), or (n, 2) where the recipe mixes images (Zhang et al. 2018, arXiv:1710.09412): loss
-        and correct answers are then `rates.share` of the first label's, and the rest of the second's.
+        and correct answers are then `rates.share` of the first label's, and the rest of the second's. Of a
+        batch that is cut the gradients of all parts are added, each by its share of the images, and the
+        weights move once.
         """
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:

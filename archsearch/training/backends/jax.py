@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from archsearch.augmentation.apply import Arrays, padded_images, paired, transformed
 from archsearch.augmentation.policy import Policy
-from archsearch.augmentation.transforms import Transforms
 from archsearch.data.dataset import Split
 from archsearch.training.backends.base import (
     AUXILIARY_WEIGHT,
@@ -22,6 +20,7 @@ from archsearch.training.backends.base import (
     Rates,
     Task,
 )
+from archsearch.training.backends.jax_images import hold_images
 from archsearch.training.backends.jax_update import MEANS, moved
 from archsearch.training.backends.keras_task import keras_model, moving_statistics, scope_of
 from archsearch.training.teams.jax_team import JaxTeam, own
@@ -40,6 +39,20 @@ class _Values(NamedTuple):
     average: list[Any]
 
 
+class _Sums(NamedTuple):
+    """What the parts of a batch teach, added up.
+
+    Attributes:
+        gradients: a list of arrays.
+        kept: what becomes of `kept` of the values: moving statistics are added up, chance goes on.
+        found: the loss and the correct answers, (2,).
+    """
+
+    gradients: list[Any]
+    kept: list[Any]
+    found: Any
+
+
 class JaxSteps:
     """A network on JAX with its optimizer's state (see base.Steps)."""
 
@@ -54,7 +67,8 @@ class JaxSteps:
         self._class_weights = (
             None if task.class_weights is None else np.asarray(task.class_weights, np.float32)
         )
-        self._moving = {id(variable) for variable in moving_statistics(self._model)}
+        moving = {id(variable) for variable in moving_statistics(self._model)}
+        self._moves = [id(v) in moving for v in self._model.non_trainable_variables]
         # Copies: a step gives its arguments' memory away.
         trained, kept = (
             [jnp.array(untrained.value(variable)) for variable in variables]
@@ -76,6 +90,10 @@ class JaxSteps:
         self._values = self._placed(values)
         everywhere = {} if self._team is None else {"out_shardings": self._team.everywhere}
         self._train = jax.jit(self._train_step, donate_argnums=0, **everywhere)
+        self._parts = task.parts
+        self._begin = jax.jit(self._begin_step, **everywhere)
+        self._add = jax.jit(self._add_step, donate_argnums=1, **everywhere)
+        self._finish = jax.jit(self._taken, donate_argnums=0, **everywhere)
         self._evaluate = jax.jit(self._evaluate_step)
         self._probable = jax.jit(self._probable_step)
 
@@ -89,9 +107,22 @@ class JaxSteps:
 
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
+        if len(self._parts) > 1:
+            return self._train_cut(images, labels, rates.numbers())
         if self._team is not None:
             images, labels = self._team.joined(images), self._team.joined(labels)
         self._values, result = self._train(self._values, images, labels, rates.numbers())
+        return result
+
+    def _train_cut(self, images: Any, labels: Any, numbers: Any) -> Any:
+        """Take a step with one part of the batch after another."""
+        sums = self._begin(self._values)
+        for part in self._parts:
+            batch = images[part], labels[part]
+            if self._team is not None:
+                batch = self._team.joined(batch[0]), self._team.joined(batch[1])
+            sums = self._add(self._values, sums, *batch, numbers)
+        self._values, result = self._finish(self._values, sums, numbers)
         return result
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
@@ -163,9 +194,9 @@ class JaxSteps:
         with scope_of(self._pairs(values)) as scope:
             outputs = self._model(x, training=training)
         changed = []
-        for variable, value in zip(self._model.non_trainable_variables, values.kept, strict=True):
+        variables = self._model.non_trainable_variables
+        for variable, value, moves in zip(variables, values.kept, self._moves, strict=True):
             latest = scope.get_current_value(variable)
-            moves = id(variable) in self._moving
             changed.append(value + statistics_rate * (latest - value) if moves else latest)
         listed = outputs if isinstance(outputs, list) else [outputs]
         return [logits.astype(jnp.float32) for logits in listed], changed
@@ -173,7 +204,38 @@ class JaxSteps:
     def _train_step(
         self, values: _Values, images: Any, labels: Any, numbers: Any
     ) -> tuple[_Values, Any]:
-        learning_rate, statistics_rate, average_rate, share, step = numbers
+        return self._taken(values, self._learnt(values, images, labels, numbers), numbers)
+
+    def _begin_step(self, values: _Values) -> _Sums:
+        kept = [
+            jnp.zeros_like(value) if moves else value
+            for value, moves in zip(values.kept, self._moves, strict=True)
+        ]
+        return _Sums([jnp.zeros_like(value) for value in values.trained], kept, jnp.zeros(2))
+
+    def _add_step(
+        self, values: _Values, sums: _Sums, images: Any, labels: Any, numbers: Any
+    ) -> _Sums:
+        """Add what a part of a batch teaches, by its share of the images."""
+        weight, moves = len(images) / self._recipe.batch, self._moves
+        now = [
+            value if one else total
+            for value, total, one in zip(values.kept, sums.kept, moves, strict=True)
+        ]
+        learnt = self._learnt(values._replace(kept=now), images, labels, numbers)
+        kept = [
+            total + weight * value if one else value
+            for total, value, one in zip(sums.kept, learnt.kept, moves, strict=True)
+        ]
+        gradients = [
+            total + weight * gradient
+            for total, gradient in zip(sums.gradients, learnt.gradients, strict=True)
+        ]
+        return _Sums(gradients, kept, sums.found + learnt.found * jnp.array([weight, 1.0]))
+
+    def _learnt(self, values: _Values, images: Any, labels: Any, numbers: Any) -> _Sums:
+        """Run a batch forwards and backwards."""
+        _, statistics_rate, _, share, _ = numbers
 
         def total_loss(trained: list[Any]) -> Any:
             outputs, changed = self._logits(
@@ -189,6 +251,12 @@ class JaxSteps:
         (_, (loss, correct, kept)), gradients = jax.value_and_grad(total_loss, has_aux=True)(
             values.trained
         )
+        return _Sums(gradients, kept, jnp.stack([loss, correct]))
+
+    def _taken(self, values: _Values, learnt: _Sums, numbers: Any) -> tuple[_Values, Any]:
+        """Return the values after a step, and what came of its batch."""
+        learning_rate, _, average_rate, _, step = numbers
+        gradients, kept, found = learnt
         trained, means = moved(
             self._recipe, values.trained, values.means, gradients, learning_rate, step
         )
@@ -196,8 +264,7 @@ class JaxSteps:
             old + average_rate * (new - old)
             for old, new in zip(values.average, trained, strict=bool(values.average))
         ]
-        result = jnp.stack([loss, correct])
-        return _Values(trained, kept, means, average), result
+        return _Values(trained, kept, means, average), found
 
     def _evaluate_step(self, values: _Values, images: Any, labels: Any) -> Any:
         (logits, *_), _ = self._logits(values, images, training=False)
@@ -230,36 +297,3 @@ def _correct(logits: Any, labels: Any, share: Any) -> Any:
         return jnp.sum((answers == labels).astype(jnp.float32))
     own, other = (jnp.sum((answers == labels[:, i]).astype(jnp.float32)) for i in (0, 1))
     return share * own + (1 - share) * other
-
-
-ARRAYS: Final = Arrays(
-    take=lambda values, numbers, axis: jnp.take(values, numbers, axis=axis),
-    floats=lambda values: values.astype(jnp.float32),
-    ints=lambda values: values.astype(jnp.int32),
-    bytes=lambda values: values.astype(jnp.uint8),
-    array=lambda values: jnp.asarray(values, jnp.float32),
-    count=jnp.arange,
-    reshape=jnp.reshape,
-    where=jnp.where,
-    floor=jnp.floor,
-    stack=jnp.stack,
-    clip=jnp.clip,
-)
-"""JAX's operations."""
-
-
-def hold_images(split: Split, policy: Policy) -> Held:
-    """Put a split on the device; what happens there is what archsearch.augmentation does, to the bit."""
-    padded = jnp.asarray(padded_images(np.asarray(split.images), policy))
-    labels = jnp.asarray(split.labels)
-    size = split.images.shape[1:]
-
-    @jax.jit  # type: ignore[untyped-decorator]
-    def batch(padded: Any, labels: Any, which: Any, transforms: Transforms) -> Any:
-        images = transformed(ARRAYS, padded[which], policy, transforms, size)
-        return images, paired(ARRAYS, labels[which], transforms)
-
-    def held(numbers: Labels, transforms: Transforms) -> tuple[Any, Any]:
-        return batch(padded, labels, numbers, transforms)  # type: ignore[no-any-return]
-
-    return held

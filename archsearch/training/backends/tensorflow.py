@@ -7,6 +7,7 @@ trial trains.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from archsearch.training.backends.keras_task import (
 )
 from archsearch.training.backends.tensorflow_images import HeldImages
 from archsearch.training.backends.tensorflow_loss import Loss, hits
+from archsearch.training.backends.tensorflow_sums import Learnt, Sums
 from archsearch.training.backends.tensorflow_update import UPDATES
 from archsearch.training.devices import gpu_memory_bytes
 from archsearch.training.teams.tensorflow_team import TensorFlowTeam, mean_of_all, total_of_all
@@ -94,14 +96,8 @@ class TensorFlowSteps:
         ]
         self._differ()
         size, rates = task.graph.input, tf.TensorSpec((5,), tf.float32)
-        own = task.recipe.batch // task.team.size
-        batch, any_count = _batch_of(own, size), _batch_of(None, size)
-        if task.recipe.mixes:
-            batch = (batch[0], tf.TensorSpec((own, 2), tf.int64))
-        step = self._train_step
-        if self._team is not None:
-            step = self._team.over_all(step)
-        self._train = _traced(step, *batch, rates, compiled=task.compiled)
+        any_count = _batch_of(None, size)
+        self._train = self._traced_training(task, rates)
         self._evaluate = _traced(self._evaluate_step, *any_count, compiled=False)
         self._probable = _traced(self._probable_step, any_count[0], compiled=False)
 
@@ -114,6 +110,34 @@ class TensorFlowSteps:
     def train(self, images: Any, labels: Any, rates: Rates) -> Any:
         """Take a step."""
         return self._train(images, labels, rates.numbers())
+
+    def _traced_training(self, task: Task, rates: Any) -> Callable[..., Any]:
+        """Return what takes a step, as one graph; as one a part and one for the end where a batch is cut."""
+
+        def traced(step: Callable[..., Any], *arguments: Any) -> Any:
+            step = step if self._team is None else self._team.over_all(step)
+            return _traced(step, *arguments, compiled=task.compiled)
+
+        def batch(count: int) -> tuple[Any, Any]:
+            return _batch_of(count, task.graph.input, mixed=task.recipe.mixes)
+
+        parts = task.parts
+        sizes = [part.stop - part.start for part in parts]
+        if len(parts) == 1:
+            return traced(self._train_step, *batch(*sizes), rates)  # type: ignore[no-any-return]
+        self._sums = Sums([joined.vector for joined in self._weights], self._moving.vector)
+        add = {
+            size: traced(partial(self._add_step, weight=size / sum(sizes)), *batch(size), rates)
+            for size in set(sizes)  # two at most
+        }
+        finish = traced(self._finish_step, rates)
+
+        def train(images: Any, labels: Any, numbers: Any) -> Any:
+            for part, size in zip(parts, sizes, strict=True):
+                add[size](images[part], labels[part], numbers)
+            return finish(numbers)
+
+        return train
 
     def read(self, results: Sequence[Any]) -> npt.NDArray[np.float64]:
         """Wait for steps."""
@@ -194,8 +218,19 @@ class TensorFlowSteps:
         return [tf.cast(logits, tf.float32) for logits in listed], scope
 
     def _train_step(self, images: Any, labels: Any, rates: Any) -> Any:
-        learning_rate, statistics_rate, average_rate, share, step = tf.unstack(rates)
         weights = self._vectors()
+        return self._taken(weights, self._learnt(weights, images, labels, rates[3]), rates)
+
+    def _add_step(self, images: Any, labels: Any, rates: Any, *, weight: float) -> None:
+        """Add what a part of a batch teaches; `weight` is its share of the images."""
+        self._sums.add(self._learnt(self._vectors(), images, labels, rates[3]), weight)
+
+    def _finish_step(self, rates: Any) -> Any:
+        """Move the weights by what all parts have taught."""
+        return self._taken(self._vectors(), self._sums.taken(), rates)
+
+    def _learnt(self, weights: Sequence[Any], images: Any, labels: Any, share: Any) -> Learnt:
+        """Run a batch forwards and backwards, and take in what it changes of the state of chance."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             (logits, *others), changed = self._logits(weights, images, training=True)
@@ -206,14 +241,20 @@ class TensorFlowSteps:
         correct = hits(logits, labels, share)
         none = tf.UnconnectedGradients.ZERO  # a network may have kernels alone
         gradients = tape.gradient(objective, weights, unconnected_gradients=none)
+        for variable, state in self._chance:
+            state.assign(changed.get_current_value(variable))
+        latest = _concatenated([changed.get_current_value(v) for v in self._moving.variables])
+        return Learnt(loss, correct, gradients, latest)
+
+    def _taken(self, weights: Sequence[Any], learnt: Learnt, rates: Any) -> Any:
+        """Move the weights; averages follow. Return what came of the batch."""
+        learning_rate, statistics_rate, average_rate, _, step = tf.unstack(rates)
+        loss, correct, gradients, latest = learnt
         if self._team is not None:
             loss, correct, *gradients = self._of_all(loss, correct, gradients)
         self._update(weights, gradients, learning_rate, step)
         moving = self._moving.vector
-        latest = _concatenated([changed.get_current_value(v) for v in self._moving.variables])
         moving.assign_add(statistics_rate * (latest - moving))
-        for variable, state in self._chance:
-            state.assign(changed.get_current_value(variable))
         for joined, average in zip(self._weights, self._averages, strict=bool(self._averages)):
             average.assign_add(average_rate * (joined.vector - average))
         return tf.stack([loss, correct])
@@ -289,9 +330,12 @@ def _free_memory() -> float:
     return float(limits[0].memory_limit * 2**20 - used)
 
 
-def _batch_of(count: int | None, size: tuple[int, int, int]) -> tuple[Any, Any]:
-    """Say what images and labels are, of `count` images or of any number."""
-    return tf.TensorSpec((count, *size), tf.uint8), tf.TensorSpec((count,), tf.int64)
+def _batch_of(
+    count: int | None, size: tuple[int, int, int], *, mixed: bool = False
+) -> tuple[Any, Any]:
+    """Say what images and labels are, of `count` images or of any number; mixed ones have two labels."""
+    labels = (count, 2) if mixed else (count,)
+    return tf.TensorSpec((count, *size), tf.uint8), tf.TensorSpec(labels, tf.int64)
 
 
 def _traced(step: Callable[..., Any], *arguments: Any, compiled: bool) -> Any:

@@ -93,9 +93,10 @@ class TorchSteps:
         self._moved: Callable[[Tensor], None] = self._move
         if task.compiled:
             self._compile()
-        self._take: Step = self._step
+        self._parts = task.parts
+        self._take: Step = self._step if len(self._parts) == 1 else self._cut_step
         if self._place.type == "cuda" and self._team is None:
-            self._take = Recorded(self._step, keep=self.state, put_back=self.restore)
+            self._take = Recorded(self._take, keep=self.state, put_back=self.restore)
 
     def _compile(self) -> None:
         # PyTorch tells programs apart by their code, which is the same for all networks: it would take a
@@ -184,22 +185,50 @@ class TorchSteps:
 
     def _step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
         """Take a step with what lies on the device; nothing in it waits for the device."""
+        gradients, found = self._learnt(images, targets, rates[3])
+        with torch.no_grad():
+            # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
+            torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
+            return self._taken(found, rates)
+
+    def _cut_step(self, images: Tensor, targets: Tensor, rates: Tensor) -> Tensor:
+        """Take such a step with one part of the batch after another."""
+        self._gradients.zero_()
+        statistics, found = torch.zeros_like(self._latest), self._gradients.new_zeros(2)
+        for part in self._parts:
+            gradients, (loss, correct) = self._learnt(images[part], targets[part], rates[3])
+            weight = (part.stop - part.start) / len(images)
+            with torch.no_grad():
+                torch._foreach_add_(
+                    self._gradient_of, [_flat(one) for one in gradients], alpha=weight
+                )
+                found += torch.stack([weight * loss, correct])
+                statistics.add_(self._latest, alpha=weight)
+            del gradients  # the next part's forward pass has their memory
+        with torch.no_grad():
+            self._latest.copy_(statistics)
+            return self._taken(found, rates)
+
+    def _learnt(
+        self, images: Tensor, targets: Tensor, share: Tensor
+    ) -> tuple[Sequence[Tensor], Tensor]:
+        """Return the gradients of these images' mean loss; and the loss and the hits, (2,)."""
         with self._computing():
             outputs = self._outputs(images)
-        share = rates[3]
         loss = self._loss(outputs[0], targets, share)
         total = loss
         for other in outputs[1:]:
             total = total + AUXILIARY_WEIGHT * self._loss(other, targets, share)
         gradients = torch.autograd.grad(total, self._trained)
         with torch.no_grad():
-            # One operation for all of them; each added to a zero, as `backward` does, was one of its own.
-            torch._foreach_copy_(self._gradient_of, [_flat(one) for one in gradients])
-            found = torch.stack([loss.detach(), hits(outputs[0], targets, share)])
-            if self._team is not None:
-                found = self._added(found, self._team)
-            self._moved(rates)
-            return found
+            return gradients, torch.stack([loss.detach(), hits(outputs[0], targets, share)])
+
+    def _taken(self, found: Tensor, rates: Tensor) -> Tensor:
+        """Move the weights by the gradients, and return what came of the batch: everyone's, in a team."""
+        if self._team is not None:
+            found = self._added(found, self._team)
+        self._moved(rates)
+        return found
 
     def _answer(self, images: Images) -> Tensor:
         with self._computing():
