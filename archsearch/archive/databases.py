@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.patience import Patience, patient, why_failed
-from archsearch.archive.stored_trials import asked, engine_of
 from archsearch.archive.study_folder import check_writable
+from archsearch.archive.tables.stored_trials import asked, engine_of
 from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import check_password, expanded, shown_uri, without_secrets
 

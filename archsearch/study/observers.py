@@ -28,6 +28,7 @@ from archsearch.study.telling.network_runs import ENDED, network_record, network
 from archsearch.tracking.records import (
     DatasetRecord,
     Ending,
+    Files,
     NetworkStatus,
     Role,
     Tracker,
@@ -118,9 +119,12 @@ class TrackingObserver:
         status = ENDED.get("" if outcome is None else outcome.status, "interrupted")
         self._tracker.network(network_record(row, tags=self._tags, status=status))
 
-    def _artifacts(self, design: Design) -> dict[str, str | bytes]:
-        text = self._folder.read_graph(design.graph)
-        return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
+    def _artifacts(self, design: Design) -> Files:
+        def made() -> dict[str, str | bytes]:
+            text = self._folder.read_graph(design.graph)
+            return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
+
+        return Files(("graph.json", "layers.csv"), made)
 
     def _epoch(self, report: EpochReport) -> None:
         # A second try goes on where the first one ended: both are the training's.

@@ -196,7 +196,7 @@ def test_trials_of_a_second_writer_are_noticed(tmp_path: Path):
         first = StudyStore.create(storage, "s", FACTS)
         second = StudyStore.open(storage, "s")
         second.begin_trial(order(0), KNOBS)
-        with pytest.raises(ArchsearchError, match="someone else added trial 1"):
+        with pytest.raises(ArchsearchError, match="someone else added trial 0"):
             first.begin_trial(order(0), KNOBS)
 
 
