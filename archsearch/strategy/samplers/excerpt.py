@@ -59,14 +59,15 @@ class Excerpt:
 
     def _look(self, known: Known) -> None:
         """Bring what was looked up to what is known now."""
-        fewer = len(known.trials) < len(self._seen)
+        stale = len(known.trials) < len(self._seen)
         del self._worths[len(known.trials) :], self._graphs[len(known.trials) :]
         for number in known.changed(self._seen):
             trial = known.trials[number]
+            stale |= self._graphs[number : number + 1] not in ([], [trial.design.at_budget])
             self._worths[number : number + 1] = [_worth(trial)]
             self._graphs[number : number + 1] = [trial.design.at_budget]
             self._tried.add(trial.design.at_budget)
-        if fewer:
+        if stale:  # another study, or less of it
             self._tried = set(self._graphs)
         self._seen = known.trials
 
