@@ -30,7 +30,7 @@ from archsearch.study.catalogue import request_of
 
 _PANEL: Final = 190
 """Width of the panel of one knob, in pixels."""
-_MOST_TRIALS: Final = 500
+_MOST_TRIALS: Final = 300
 """Trials that importances are from at most, spread evenly over the study: a forest of more takes minutes."""
 
 
