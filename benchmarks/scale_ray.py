@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trial-s", type=float, default=10.0)
     options = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     print(f"{machine()}; {versions(('ray', 'optuna'))}")
     with tempfile.TemporaryDirectory() as folder:

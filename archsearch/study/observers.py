@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -217,9 +217,10 @@ def layers_csv(graph: Graph) -> str:
 
 def numbers(value: EpochReport | Outcome, *, skip: Iterable[str] = ()) -> dict[str, float]:
     """Return a report's figures by name: no texts, none that is missing."""
+    every = ((name, getattr(value, name)) for name in value.__slots__)
     return {
         name: float(figure)
-        for name, figure in asdict(value).items()
+        for name, figure in every
         if isinstance(figure, int | float) and name not in skip
     }
 
