@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Final
 from archsearch.archive.lock import alone
 from archsearch.archive.optuna_terms import hush
 from archsearch.archive.patience import Patience, patient, why_failed
-from archsearch.archive.stored_trials import asked, engine_of
 from archsearch.archive.study_folder import check_writable
+from archsearch.archive.tables.stored_trials import asked, engine_of
 from archsearch.errors import MachineError, UserError, one_line
 from archsearch.uris import check_password, expanded, shown_uri, without_secrets
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 MARK: Final = "archsearch"
 """The attribute that every study of this program has: what was known when it was made."""
-_SQLITE: Final = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)([^?]+)(.*)", re.DOTALL)
-"""An SQLite database in a file: its URL up to the path, the path, the options."""
+_JOURNAL: Final = "journal:///"
+_FILE: Final = re.compile(
+    rf"(sqlite(?:\+\w+)?:///|{_JOURNAL})(?!:memory:|file:)([^?]+)(.*)", re.DOTALL
+)
+"""A storage in a file, SQLite's or Optuna's journal: its URL up to the path, the path, the options."""
 _PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
 """Between tries to open a database in which another host makes the tables at the same moment."""
 _POSTGRES: Final = "pip install 'archsearch[postgres]'"
@@ -37,6 +40,7 @@ _DRIVERS: Final = {
 def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStorage"]:
     """Open a storage by the URL of a database Optuna can use, and let go of it after the block.
 
+    `journal:///PATH` is a file that only grows, a line a change (Optuna's JournalStorage).
     `${NAME}` in the URL is an environment variable's value.
 
     Args:
@@ -62,8 +66,9 @@ def opened(url: str, *, patience: Patience | None = None) -> Iterator["BaseStora
         storage = optuna.storages.get_storage(database)
         yield storage if patience is None else patient(storage, patience)
     finally:
-        database.remove_session()
-        database.engine.dispose()
+        if not isinstance(database, optuna.storages.JournalStorage):  # which opens its file anew
+            database.remove_session()
+            database.engine.dispose()
 
 
 def _why_closed(error: BaseException) -> str:
@@ -83,14 +88,17 @@ def _why_closed(error: BaseException) -> str:
     )
 
 
-def _database(url: str) -> "RDBStorage":
-    from optuna.storages import RDBStorage
+def _database(url: str) -> "RDBStorage | JournalStorage":
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
 
-    found = _SQLITE.fullmatch(url)
+    found = _FILE.fullmatch(url)
     if found is None:
         return _on_a_server(url)
     path = Path(found[2])
     path.parent.mkdir(parents=True, exist_ok=True)
+    if found[1] == _JOURNAL:
+        return JournalStorage(JournalFileBackend(str(path)))
     # A new one gets its tables here, and Optuna fails where two processes make them at once. One that has
     # them is only read as it opens.
     lock = path.with_name(f".{path.name}.lock")
@@ -139,13 +147,13 @@ def default_url(home: Path) -> str:
 
 def absolute_url(url: str) -> str:
     """Return a database's URL with the path of an SQLite file made absolute: the same from any folder."""
-    found = _SQLITE.fullmatch(url)
+    found = _FILE.fullmatch(url)
     return url if found is None else f"{found[1]}{Path(found[2]).absolute()}{found[3]}"
 
 
 def missing(url: str) -> bool:
     """Whether the URL is of an SQLite file that is not there: to open it would make it."""
-    found = _SQLITE.fullmatch(expanded(url))
+    found = _FILE.fullmatch(expanded(url))
     return found is not None and not Path(found[2]).exists()
 
 
@@ -155,7 +163,7 @@ def check_file(url: str) -> None:
     Raises:
         UserError: its folder can't be written.
     """
-    if found := _SQLITE.fullmatch(url):
+    if found := _FILE.fullmatch(url):
         check_writable(Path(found[2]).parent, "give another --storage")
 
 

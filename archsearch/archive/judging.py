@@ -1,11 +1,14 @@
 """How a study's networks are judged: all their trainings of the full length, and what follows from them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 from archsearch.archive.design import Design
-from archsearch.archive.facts import DatasetFacts
+from archsearch.archive.facts import DatasetFacts, StudyFacts
+from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Training, Trial
 from archsearch.archive.store import StudyStore
 from archsearch.statistics.posterior import Evidence, Posterior, posterior
@@ -18,6 +21,7 @@ from archsearch.statistics.verdict import (
     untrained_text,
     verdict,
 )
+from archsearch.training.job import Outcome
 
 
 def evidence_of(
@@ -31,17 +35,19 @@ def evidence_of(
         finals: whether the values of the finals are among it.
     """
     top = max((t.order.key.rung for trial in store.trials for t in trial.trainings), default=0)
+    retrained = by_network(store.finals)
     found = []
     for trial in _of_budget(store, budget):
         searched = _full_value(trial, top, store)
         one = Evidence(name=trial.design.name, values=searched)
-        if finals:
-            one = one.after(*_of_finals(one.name, store))
+        if finals and (again := retrained[one.name]):
+            one = one.after(*_of_finals(again, store.facts))
         if one.values:
             found.append(one)
     for design in store.facts.baselines if finals else ():
         if design.origin == "matched" and design.budget == budget:
-            one = Evidence(name=design.name, values=()).after(*_of_finals(design.name, store))
+            again = retrained[design.name]
+            one = Evidence(name=design.name, values=()).after(*_of_finals(again, store.facts))
             found += [one] if one.values else []
     return tuple(sorted(found, key=lambda one: (-one.values[0], one.name)))
 
@@ -58,7 +64,7 @@ def judge_of(store: StudyStore, budget: int | None = None) -> "Judge | None":
     return Judge(store=store, evidence=evidence, belief=posterior(evidence, images=images))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Judge:
     """Compares the networks of a search.
 
@@ -117,8 +123,12 @@ class Judge:
         )
 
     def _design(self, name: str) -> Design:
-        designs = (*(trial.design for trial in self.store.trials), *self.store.facts.baselines)
-        return next(design for design in designs if design.name == name)
+        return self._designs[name]
+
+    @cached_property
+    def _designs(self) -> Mapping[str, Design]:
+        designs = (*self.store.facts.baselines, *(trial.design for trial in self.store.trials))
+        return {design.name: design for design in designs}
 
 
 def _untrained(pair: Sequence[Contender], dataset: DatasetFacts) -> str:
@@ -155,12 +165,22 @@ def _is_full(training: Training, store: StudyStore) -> bool:
     return not order.length.images or order.length.images >= full
 
 
-def _of_finals(name: str, store: StudyStore) -> tuple[list[float], list[int]]:
+def by_network(finals: Mapping[JobKey, Outcome]) -> Mapping[str, Mapping[JobKey, Outcome]]:
+    """Return how retrainings ended, by the network's name; nothing for one without any."""
+    found: dict[str, dict[JobKey, Outcome]] = defaultdict(dict)
+    for key, outcome in finals.items():
+        found[key.name][key] = outcome
+    return found
+
+
+def _of_finals(
+    finals: Mapping[JobKey, Outcome], facts: StudyFacts
+) -> tuple[list[float], list[int]]:
     """Return the accuracies of a network's retrainings, and the splits they were validated on."""
-    facts, values, folds = store.facts, [], []
+    values, folds = [], []
     images = facts.dataset.splits.get("val", 0)
-    for key, outcome in store.finals.items():
-        if key.name == name and outcome.learnt and outcome.val_accuracy is not None:
+    for key, outcome in finals.items():
+        if outcome.learnt and outcome.val_accuracy is not None:
             values.append(outcome.val_accuracy)
             folds.append(facts.settings.fold(key.seed, val_images=images))
     return values, folds

@@ -9,7 +9,7 @@ from typing import Any, Final
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.design import Departure, Design, Origin, Role
 from archsearch.archive.facts import DatasetFacts, FullTraining
-from archsearch.archive.judging import Judge, judge_of
+from archsearch.archive.judging import Judge, by_network, judge_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Spending, Spent, Trial
 from archsearch.archive.store import StudyStore
@@ -284,12 +284,12 @@ def read_result(store: StudyStore) -> StudyResult:
 
 def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
     """Return a study's networks, in no order, with what came of their trainings."""
-    facts, finals = store.facts, store.finals
+    facts, finals = store.facts, by_network(store.finals)
     searched = {trial.design.name: trial for trial in store.trials}
-    rows = [_trial_row(trial, finals) for trial in store.trials]
-    rows += [_published_row(design, finals) for design in facts.baselines]
-    rows = [_with_lost(row, finals) for row in _with_spent(rows, spent)]
-    return [_with_stalls(row, searched.get(row.name), finals) for row in rows]
+    rows = [_trial_row(trial, finals[trial.design.name]) for trial in store.trials]
+    rows += [_published_row(design, finals[design.name]) for design in facts.baselines]
+    rows = [_with_lost(row, finals[row.name]) for row in _with_spent(rows, spent)]
+    return [_with_stalls(row, searched.get(row.name), finals[row.name]) for row in rows]
 
 
 def spent_flops(store: StudyStore) -> int:
@@ -462,7 +462,7 @@ def _with_latency(
 
 def _with_expected(row: Row, judge: Judge | None) -> Row:
     """Return a row that says what is expected of its network."""
-    if judge is not None and row.name in judge.belief.names:
+    if judge is not None and row.name in judge.belief.expected:
         return replace(row, expected=judge.belief.expected[row.name])
     # Published networks are none of those that the others are judged by.
     return row if row.final_val is None else replace(row, expected=row.final_val.mean)
@@ -471,7 +471,7 @@ def _with_expected(row: Row, judge: Judge | None) -> Row:
 def _verdict(winner: str, rows: Sequence[Row], judge: Judge | None) -> Verdict | None:
     if judge is None:
         return None
-    retrained = [row.name for row in rows if row.retrained and row.name in judge.belief.names]
+    retrained = [row.name for row in rows if row.retrained and row.name in judge.belief.expected]
     return judge.verdict(winner, retrained=retrained)
 
 

@@ -4,19 +4,21 @@ The storage is a log: what is ordered and told goes through it once, so that a p
 nothing that was said. Decisions are made from the values read here, never from the state of a live study.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from archsearch.archive import codec
 from archsearch.archive.attributes import by_prefix, find_study, read_attributes, readable
 from archsearch.archive.databases import MARK, troubles
 from archsearch.archive.facts import StudyFacts
 from archsearch.archive.keys import JobKey
-from archsearch.archive.optuna_terms import METRIC_NAMES, distributions, states
+from archsearch.archive.optuna_terms import METRIC_NAMES, distributions
 from archsearch.archive.orders import Order, State, Training, Trial, of_last_try
-from archsearch.archive.stored_trials import StoredTrial, read_trials
+from archsearch.archive.tables.stored_trials import StoredTrial, read_trials
+from archsearch.archive.tables.writer import OthersError, now, writer_of
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.exchange.latency import Latency
 from archsearch.space.knobs import Knob
@@ -27,8 +29,15 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+_TOGETHER_S: Final = 1.0
+"""Seconds at most that values of epochs wait for something else to be written."""
+
+
 class StudyStore:
-    """One study in a storage. Only one process may write to it (see `lock`)."""
+    """One study in a storage. Only one process may write to it (see `lock`).
+
+    What is said of it is written as it is said; within `together`, at the end of that.
+    """
 
     def __init__(self, storage: "BaseStorage", study_id: int, name: str) -> None:
         self.name = name
@@ -41,14 +50,16 @@ class StudyStore:
             self._finals = by_prefix(kept, codec.FINAL, codec.outcome_of)
             self._latencies = by_prefix(kept, codec.LATENCY, codec.latency_of)
             further = _by_name(kept)
-        self._ids: list[int] = []
         self._trials: list[Trial] = []
         with readable(name, "trials"):
             every = read_trials(storage, study_id)
         for stored in every:
             with readable(name, f"trial {stored.number}"):
-                self._ids.append(stored.identity)
                 self._trials.append(_trial_of(stored, further))
+        self._writer = writer_of(storage, study_id, [stored.identity for stored in every])
+        self._within = False  # `together`
+        self._pressing = False  # and something is to be written at its end
+        self._written_s = 0.0
 
     @classmethod
     def create(cls, storage: "BaseStorage", name: str, facts: StudyFacts) -> Self:
@@ -113,10 +124,10 @@ class StudyStore:
 
     def has_knobs(self, space: tuple[Knob, ...]) -> bool:
         """Whether its trials have chosen from these knobs, value for value; true where there are none."""
-        if not self._ids:
+        if not self._writer.identities:
             return True
         with troubles():
-            stored = self._storage.get_trial(self._ids[0])
+            stored = self._storage.get_trial(self._writer.identities[0])
         return stored.distributions == distributions(space)
 
     def begin_trial(
@@ -136,14 +147,8 @@ class StudyStore:
             outcome: of a training that has ended as it began, there being no network.
         """
         number, notes = len(self), codec.first_record(order, skipped=skipped, outcome=outcome)
-        with troubles():
-            identity = self._storage.create_new_trial(
-                self._study_id, _template(number, order, space, notes)
-            )
-            given = self._storage.get_trial_number_from_id(identity)
-        if given != number:
-            raise ArchsearchError(f"study {self.name!r}: someone else added trial {given} to it")
-        self._ids.append(identity)
+        with self._writing():
+            self._writer.begin(_template(number, order, space, notes))
         trial = Trial(
             number=number,
             knobs=dict(order.knobs),
@@ -165,8 +170,8 @@ class StudyStore:
         if order.key.rung:
             self._replace_training(number, training)  # written as it ends
             return
-        with troubles():
-            self._storage.set_trial_intermediate_value(self._ids[number], epoch, accuracy)
+        with self._writing(pressing=False):
+            self._writer.report(number, epoch, accuracy)
         self._replace_training(number, training)
 
     def end_training(self, number: int, order: Order, outcome: Outcome) -> None:
@@ -177,19 +182,16 @@ class StudyStore:
         if order.key.rung:
             self._put_training(number, training)
             return
-        with troubles():
-            record = codec.outcome_record(outcome)
-            self._storage.set_trial_user_attr(self._ids[number], codec.OUTCOME, record)
+        with self._writing():
+            self._writer.note(number, codec.OUTCOME, codec.outcome_record(outcome))
         self._replace_training(number, training)
 
     def move(self, number: int, state: State, accuracy: float | None = None) -> None:
         """Change a trial's state: on its way (`waiting`, `running`), or finished for good."""
         if self._trials[number].state == state:
             return
-        values = None if accuracy is None else [accuracy]
-        with troubles():
-            wanted = next(theirs for theirs, ours in states().items() if ours == state)
-            self._storage.set_trial_state_values(self._ids[number], wanted, values)
+        with self._writing():
+            self._writer.move(number, state, accuracy)
         self._trials[number] = replace(self._trials[number], state=state)
 
     def finish(self, number: int) -> None:
@@ -225,12 +227,40 @@ class StudyStore:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def _set(self, attribute: str, value: Any) -> None:
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is said within the block at its end, in one go, where the storage can.
+
+        Values of epochs alone may wait longer: whoever goes on with a training tells them once more.
+        """
+        self._within = True
+        try:
+            yield
+        finally:
+            self._within = False
+            if self._pressing or time.monotonic() - self._written_s > _TOGETHER_S:
+                with self._writing():
+                    pass
+
+    @contextmanager
+    def _writing(self, *, pressing: bool = True) -> Iterator[None]:
+        """Have what the block takes down written: now, or where all that is said together is."""
         with troubles():
+            try:
+                yield
+                self._pressing |= pressing
+                if not self._within:
+                    self._pressing, self._written_s = False, time.monotonic()
+                    self._writer.write()
+            except OthersError as error:
+                raise ArchsearchError(f"study {self.name!r}: {error}") from None
+
+    def _set(self, attribute: str, value: Any) -> None:
+        with self._writing():
             if self._format < codec.FORMAT:  # an earlier version would misread what comes now
-                self._storage.set_study_user_attr(self._study_id, "format", codec.FORMAT)
+                self._writer.set("format", codec.FORMAT)
                 self._format = codec.FORMAT
-            self._storage.set_study_user_attr(self._study_id, attribute, value)
+            self._writer.set(attribute, value)
 
     def _training(self, number: int, order: Order) -> Training:
         return next(t for t in self._trials[number].trainings if t.order.key == order.key)
@@ -255,7 +285,7 @@ def _template(
         trial_id=0,  # the storage gives the real one
         state=TrialState.RUNNING,
         value=None,
-        datetime_start=_now(),
+        datetime_start=now(),
         datetime_complete=None,
         params=dict(order.knobs),
         distributions=distributions(space),
@@ -290,8 +320,3 @@ def _by_name(attributes: Mapping[str, Any]) -> dict[str, dict[JobKey, Any]]:
         key = JobKey.parse(text)
         found.setdefault(key.name, {})[key] = record
     return found
-
-
-def _now() -> datetime:
-    # Optuna's columns hold naive local times.
-    return datetime.now(UTC).astimezone().replace(tzinfo=None)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Final
 
 from archsearch.checks import check_study_name
 from archsearch.errors import GraphError, MachineError, UserError, one_line
@@ -18,6 +19,8 @@ from archsearch.uris import shown_uri
 from archsearch.whole_files import write_whole
 
 _log = logging.getLogger(__name__)
+_TEXTS: Final = 16
+"""Networks whose JSON is held in memory."""
 
 
 class StudyFolder:
@@ -27,6 +30,7 @@ class StudyFolder:
         check_study_name(study)
         self.home = home
         self.path = home / "studies" / study
+        self._texts: dict[str, str] = {}  # networks kept last, which are asked for right after
 
     @property
     def lock(self) -> Path:
@@ -109,6 +113,9 @@ class StudyFolder:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
+            self._texts[identity] = text
+            while len(self._texts) > _TEXTS:
+                del self._texts[next(iter(self._texts))]
 
     def read_graph(self, identity: str) -> str:
         """Return a kept network's JSON.
@@ -116,6 +123,8 @@ class StudyFolder:
         Raises:
             MachineError: the file is gone, or is not what was kept: its content has another hash.
         """
+        if identity in self._texts:
+            return self._texts[identity]
         path = self._graph(identity)
         try:
             text = path.read_text(encoding="utf-8")

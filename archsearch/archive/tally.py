@@ -12,7 +12,7 @@ from archsearch.archive.keys import JobKey
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import UNFINISHED
 from archsearch.archive.store import StudyStore
-from archsearch.archive.stored_trials import count_noted, count_trials, engine_of
+from archsearch.archive.tables.stored_trials import count_noted, count_trials, engine_of
 from archsearch.errors import DamagedError
 from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome

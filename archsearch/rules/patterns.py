@@ -110,11 +110,18 @@ class View:
             and self.nodes[node.inputs[0]].shape[:2] != (1, 1)
         )
 
+    @cached_property
+    def _on_maps(self) -> frozenset[int]:
+        nodes = self.nodes
+        return frozenset(
+            i
+            for i, node in enumerate(nodes)
+            if isinstance(node.op, ops.Conv) and nodes[node.inputs[0]].shape[:2] != (1, 1)
+        )
+
     def is_conv(self, index: int) -> bool:
         """Say whether a node is a convolution on a map."""
-        return isinstance(self.nodes[index].op, ops.Conv) and (
-            self.nodes[self.nodes[index].inputs[0]].shape[:2] != (1, 1)
-        )
+        return index in self._on_maps
 
     def is_depthwise(self, index: int) -> bool:
         """Say whether a convolution works on each channel alone."""
@@ -209,7 +216,7 @@ class View:
 
     def branch_convs(self, block: Block) -> tuple[int, ...]:
         """Return the convolutions of a block's branch; a gate's are left out."""
-        return tuple(i for i in block.branch if self.is_conv(i))
+        return tuple(filter(self._on_maps.__contains__, block.branch))
 
     @cached_property
     def spine(self) -> tuple[int, ...]:

@@ -1,13 +1,15 @@
 """How networks stand to the design rules of a space: what a candidate holds, keeps or breaks."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from archsearch.ir.graph import Graph
 from archsearch.rules.audit import audit
 from archsearch.rules.registry import load_rules
-from archsearch.rules.rule import Finding
+from archsearch.rules.rule import Finding, Rule
 from archsearch.space.solve import Candidate
 
 
@@ -42,5 +44,11 @@ def standing(candidate: Candidate) -> Standing:
 
 def find_breaches(graph: Graph, rules: Iterable[str]) -> tuple[Finding, ...]:
     """Return where a network breaks one of the rules with these names."""
-    known = load_rules()
+    known = _rules(tuple(sys.path))
     return audit(graph, [known[name] for name in rules])
+
+
+@lru_cache(maxsize=1)
+def _rules(places: tuple[str, ...]) -> Mapping[str, Rule]:
+    """Return the rules installed in these places: to look for them takes longer than a network's check."""
+    return load_rules()

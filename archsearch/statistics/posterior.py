@@ -11,6 +11,7 @@ Accuracies are shares of one.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class Evidence:
         return replace(self, values=(*self.values, *values), folds=(*before, *later))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Posterior:
     """What is believed of some networks (T of them), over K pairs of σ and τ.
 
@@ -82,7 +83,7 @@ class Posterior:
     common: Floats
     noises: Floats
 
-    @property
+    @cached_property
     def expected(self) -> dict[str, float]:
         """Posterior mean of each network's true accuracy."""
         return dict(zip(self.names, (self.weights @ self.means).tolist(), strict=True))

@@ -65,11 +65,12 @@ class Proposer:
 
     def propose(self, known: Known) -> Proposal | None:
         """Return a network that has not been trained in this study; None if there is no other."""
-        tried = set(self._settings)
+        passed: set[_Setting] = set()
         for seen, knobs in enumerate(self._choices_for(known)):
             # Different knobs may give the same network, the same knobs always do.
-            if (setting := _setting(knobs)) not in tried:
-                tried.add(setting)
+            setting = _setting(knobs)
+            if setting not in self._settings and setting not in passed:
+                passed.add(setting)
                 made = self._made(knobs, skipped=seen)
                 if made.candidate is None or made.graph not in self._graphs:
                     return made

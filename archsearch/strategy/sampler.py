@@ -106,9 +106,11 @@ class Known:
         """
         found = list(trials)
         for number in recent:
-            before = (t for t in trials[number].trainings if (t.order.decision or 0) < decision)
+            every = trials[number].trainings
+            before = (t for t in every if (t.order.decision or 0) < decision)
             trainings = tuple(_unseen(training, decision - window) for training in before)
-            found[number] = replace(trials[number], trainings=trainings)
+            if len(trainings) < len(every) or any(map(is_not, trainings, every)):
+                found[number] = replace(trials[number], trainings=trainings)
         return cls(decision=decision, trials=tuple(found), seed=seed)
 
     def changed(self, before: Sequence[Trial]) -> list[int]:
@@ -130,6 +132,8 @@ def _unseen(training: Training, last: int) -> Training:
     """Return a training without what came of it, if it was ordered after the decision `last`."""
     ordered = training.order.decision
     if ordered is not None and ordered <= last:
+        return training
+    if training.outcome is None and not training.reports:
         return training
     return replace(training, reports={}, outcome=None)
 

@@ -29,9 +29,11 @@ from archsearch.strategy.phase import (
     Stop,
 )
 from archsearch.study.recorder import Recorder
-from archsearch.training.job import EpochReport, Outcome, WorkerLost
+from archsearch.training.job import EpochReport, Job, Outcome, WorkerLost
 
 STOPPING: Final = "stopping after the epochs under way; Ctrl-C once more stops at once"
+_AT_ONCE: Final = 16
+"""Trainings at most that are begun in one go: the first ones should not wait for hundreds of others."""
 _POLL_S: Final = 0.25
 _MEASURING_POLL_S: Final = 0.05
 
@@ -82,6 +84,8 @@ class Loop:
         self._halts = halts
         self._measuring = False
         self._running: dict[str, _Running] = {}
+        self._begun: list[Job] = []
+        self._stopping = False
         self._disrupted_by: Outcome | None = None
 
     def run(self, phase: Phase, *, ready: Callable[[], None] | None = None) -> bool:
@@ -108,16 +112,16 @@ class Loop:
 
     def _run(self, phase: Phase, ready: Callable[[], None] | None) -> bool:
         while True:
-            room = self._engine.workers - len(self._running)
-            step = phase.next(self._clock(), room=room)
-            if step is Rest.DONE:
+            with self._recorder.together():
+                rest = self._ordered(phase)
+            self._submit()
+            if rest is Rest.DONE:
                 return True
-            if isinstance(step, Begin | Measure | Rest) and self._stopped():
+            if rest is None and self._stopping:
                 if self._halts:
                     self._halt(phase)
                 return False
-            if step is not Rest.WAIT:
-                self._carry_out(step, phase)
+            if rest is None:
                 continue
             if ready is not None and phase.gets_ready(self._engine.workers):
                 ready()
@@ -126,12 +130,34 @@ class Loop:
 
     # --- what a phase orders ------------------------------------------------------------------------
 
+    def _ordered(self, phase: Phase) -> Rest | None:
+        """Carry out what a phase orders until there is nothing to do now.
+
+        None: it has ordered much, which may begin, or the user wants to stop.
+        """
+        while len(self._begun) < _AT_ONCE:
+            step = phase.next(self._clock(), room=self._engine.workers - len(self._running))
+            if step is Rest.DONE:
+                return step
+            if isinstance(step, Begin | Measure | Rest) and self._stopped():
+                self._stopping = True
+                return None
+            if isinstance(step, Rest):
+                return step
+            self._carry_out(step, phase)
+        return None
+
+    def _submit(self) -> None:
+        """Have the trainings begin that have been kept as begun."""
+        while self._begun:
+            self._engine.submit(self._begun.pop(0))
+
     def _carry_out(self, step: Step, phase: Phase) -> None:
         match step:
             case Begin():
                 running = _Running(step.order, step.trial)
                 self._running[str(step.order.key)] = running
-                self._engine.submit(self._recorder.begin(step))
+                self._begun.append(self._recorder.begin(step))
             case Fail():
                 self._recorder.fail(step)
             case Measure():
@@ -148,6 +174,7 @@ class Loop:
                 self._recorder.say(step.text)
 
     def _abandon(self, step: Abandon, phase: Phase) -> None:
+        self._submit()
         for key, running in list(self._running.items()):
             self._engine.stop(key)  # its worker should not be in the way of what comes after
             if running.order.key in step.open:
@@ -173,8 +200,10 @@ class Loop:
     def _listen(self, phase: Phase) -> None:
         """Wait a moment for something to happen, and pass it on."""
         if self._running:
-            for message in self._engine.events(_MEASURING_POLL_S if self._measuring else _POLL_S):
-                self._hear(message, phase)
+            found = self._engine.events(_MEASURING_POLL_S if self._measuring else _POLL_S)
+            with self._recorder.together():
+                for message in found:
+                    self._hear(message, phase)
             if self._disrupted_by is not None:
                 self._give_up(self._disrupted_by, phase)
         if self._measuring:
@@ -279,12 +308,14 @@ class Loop:
             self._engine.stop(key)
         left = set(self._running)
         while left:
-            for message in self._engine.events(_POLL_S):
-                if isinstance(message, Outcome):
-                    left.discard(message.key)
-                    self._finish_halted(message, phase)
-                else:
-                    self._hear(message, phase)
+            found = self._engine.events(_POLL_S)
+            with self._recorder.together():
+                for message in found:
+                    if isinstance(message, Outcome):
+                        left.discard(message.key)
+                        self._finish_halted(message, phase)
+                    else:
+                        self._hear(message, phase)
         for key in list(self._running):
             self._leave(key, phase)
         self._recorder.leave_all()

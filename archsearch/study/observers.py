@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from archsearch.study.telling.network_runs import ENDED, network_record, network
 from archsearch.tracking.records import (
     DatasetRecord,
     Ending,
+    Files,
     NetworkStatus,
     Role,
     Tracker,
@@ -118,9 +119,12 @@ class TrackingObserver:
         status = ENDED.get("" if outcome is None else outcome.status, "interrupted")
         self._tracker.network(network_record(row, tags=self._tags, status=status))
 
-    def _artifacts(self, design: Design) -> dict[str, str | bytes]:
-        text = self._folder.read_graph(design.graph)
-        return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
+    def _artifacts(self, design: Design) -> Files:
+        def made() -> dict[str, str | bytes]:
+            text = self._folder.read_graph(design.graph)
+            return {"graph.json": text, "layers.csv": layers_csv(from_json(text))}
+
+        return Files(("graph.json", "layers.csv"), made)
 
     def _epoch(self, report: EpochReport) -> None:
         # A second try goes on where the first one ended: both are the training's.
@@ -214,9 +218,10 @@ def layers_csv(graph: Graph) -> str:
 
 def numbers(value: EpochReport | Outcome, *, skip: Iterable[str] = ()) -> dict[str, float]:
     """Return a report's figures by name: no texts, none that is missing."""
+    every = ((name, getattr(value, name)) for name in value.__slots__)
     return {
         name: float(figure)
-        for name, figure in asdict(value).items()
+        for name, figure in every
         if isinstance(figure, int | float) and name not in skip
     }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,6 +19,10 @@ from archsearch.training.job import EpochReport, Job, Outcome
 
 class Recorder(Protocol):
     """Takes down what a phase orders and what came of it, in the order it happens."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write what is noted within the block at its end, in one go where that takes less."""
+        ...
 
     def begin(self, step: Begin) -> Job:
         """Note that a training begins, and return it as a worker is given it."""
@@ -90,6 +95,15 @@ class StudyRecorder:
         self._knobs = knobs
         self._emit = emit
         self._best = -1.0
+        self._ended: list[str] = []  # whose checkpoints are of no use once that is written
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is noted within the block at its end, in one go where that takes less."""
+        with self._store.together():
+            yield
+        while self._ended:
+            self._folder.drop_checkpoint(self._ended.pop())
 
     def begin(self, step: Begin) -> Job:
         """Note that a training begins, and return it as a worker is given it."""
@@ -140,7 +154,7 @@ class StudyRecorder:
             self._store.end_training(trial, order, outcome)
             if settled:
                 self._store.finish(trial)
-        self._folder.drop_checkpoint(str(order.key))
+        self._ended.append(str(order.key))
         self._emit(JobEnded(order=order, outcome=outcome, best=self._is_best(outcome)))
 
     def lost(self, order: Order | None, why: str) -> None:
@@ -224,6 +238,10 @@ class PaceRecorder:
     def __init__(self, make_job: Callable[..., Job], *, seconds: float) -> None:
         self._make_job = make_job
         self._seconds = seconds
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write nothing."""
+        return nullcontext()
 
     def begin(self, step: Begin) -> Job:
         """Return the training as a worker is given it."""

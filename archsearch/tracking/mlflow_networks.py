@@ -5,7 +5,7 @@ from typing import Any, Final
 from archsearch.tracking.records import NetworkRecord, StudyRecord
 from archsearch.tracking.run_names import one_line
 from archsearch.tracking.run_writer import KnownRun, RunWriter
-from archsearch.tracking.runs import LEVEL, PARENT, all_runs, end_run, figure, plain_key
+from archsearch.tracking.runs import LEVEL, PARENT, all_runs, close_run, figure, plain_key
 
 _KEY: Final = "design"
 """The tag that names a network: its trainings have it, too."""
@@ -90,8 +90,10 @@ class NetworkRuns:
             self._write.log_dataset(run.run_id, study.dataset)
             self._write.put(run.run_id, network.artifacts)
             self._whole.add(network.key)
+        if run.kept != network.status:
+            tags["status"] = network.status
         self._tell_figures(run, network, tags, at_ms)
-        self._set_status(run, network.status, at_ms)
+        self._set_status(run, network.status, at_ms, tagged=True)
 
     def end_open(self, at_ms: int) -> None:
         """End the runs that are open as interrupted: their study ends."""
@@ -122,12 +124,13 @@ class NetworkRuns:
         run.note(rows)
         run.params |= {plain_key(name) for name in params}
 
-    def _set_status(self, run: KnownRun, status: str, at_ms: int) -> None:
+    def _set_status(self, run: KnownRun, status: str, at_ms: int, *, tagged: bool = False) -> None:
         if run.kept == status:
             return
+        if not tagged:
+            self._write.client.set_tag(run.run_id, "status", status)
         if status == "running":
             self._write.client.update_run(run.run_id, status="RUNNING")
-            self._write.client.set_tag(run.run_id, "status", status)
         else:
-            end_run(self._write.client, run.run_id, status, at_ms)
+            close_run(self._write.client, run.run_id, status, at_ms)
         run.kept = status

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from archsearch.tracking import connect
 from archsearch.tracking.curves import learning_curves_png
@@ -19,8 +19,23 @@ from archsearch.tracking.records import (
 from archsearch.tracking.registry.versions import register
 from archsearch.tracking.run_names import one_line
 from archsearch.tracking.run_writer import KnownRun, MetricRow, RunWriter
-from archsearch.tracking.runs import LEVEL, NOTE, PARENT, all_runs, end_run, figure, plain_key
+from archsearch.tracking.runs import (
+    LEVEL,
+    NOTE,
+    PARENT,
+    all_runs,
+    close_run,
+    end_run,
+    figure,
+    plain_key,
+)
 from archsearch.tracking.saved_view import TAG, saved_view
+
+DRAWN: Final = 300
+"""Trainings of a search whose learning curves are drawn, the first ones; and all others of a study.
+
+A picture takes longer than all else that is kept of a short training; MLflow draws the curves itself, too.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +136,7 @@ class MlflowStore:
             name = one_line(trial.label)
             made = self._create(name, tags={**tags, PARENT: parent}, at_ms=at_ms)
             run = KnownRun(made.info.run_id, name, parent)
+            run.drawn = trial.role != "candidate" or len(self._runs) < DRAWN
         elif run.kept:
             run.history = self._write.read_history(run.run_id)
         if run.parent != parent:  # an earlier version knew no networks
@@ -173,18 +189,20 @@ class MlflowStore:
                 rows.setdefault(last, {})[name] = value
         # Later than the epoch's own, even if both came in the same millisecond.
         last_rows = [(row, step, at_ms + 1) for step, row in rows.items()]
-        self._write.send(run.run_id, last_rows, tags=end.tags)
+        self._write.send(run.run_id, last_rows, tags={**end.tags, "status": end.status})
         run.note(last_rows)
         files = dict(end.artifacts)
         curves = {
             name: {step: value for step, value in points.items() if step > 0}
             for name, points in run.history.items()
         }
-        if any(curves.get(name) for name in ("loss", "val_loss", "accuracy", "val_accuracy")):
+        shown = ("loss", "val_loss", "accuracy", "val_accuracy")
+        if run.drawn and any(curves.get(name) for name in shown):
             picture = learning_curves_png(curves, title=run.name)
             files.setdefault("learning_curves.png", picture)
         self._write.put(run.run_id, files)
-        end_run(self.client, run.run_id, end.status, at_ms)
+        close_run(self.client, run.run_id, end.status, at_ms)
+        run.history = {}  # of thousands of trainings it would be most of the memory
 
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""

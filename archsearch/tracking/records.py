@@ -1,7 +1,8 @@
 """What tracking is told of a study: plain values, and the narrow port that takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -152,13 +153,42 @@ class Ending:
     artifacts: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
+class Files(Mapping[str, str | bytes]):
+    """Artifacts by path whose content is made when it is asked for: whoever has it already asks for none.
+
+    Args:
+        paths: of all there are.
+        make: gives their content by path, once and from any thread.
+    """
+
+    def __init__(self, paths: Iterable[str], make: Callable[[], Mapping[str, str | bytes]]) -> None:
+        self._paths = tuple(paths)
+        self._make = cache(make)
+
+    def __getitem__(self, path: str) -> str | bytes:
+        """Return the content of a file."""
+        return self._make()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths."""
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._paths)
+
+
 _Record = TypeVar("_Record", StudyRecord, NetworkRecord, TrialRecord, Ending)
 
 
 def owned(record: _Record) -> _Record:
     """Return a record with copies of its mappings: whoever told it may change his own while this waits."""
     values: dict[str, Any] = {f.name: getattr(record, f.name) for f in fields(record)}
-    copies: dict[str, Any] = {n: dict(v) for n, v in values.items() if isinstance(v, Mapping)}
+    copies: dict[str, Any] = {
+        name: dict(value)
+        for name, value in values.items()
+        if isinstance(value, Mapping) and not isinstance(value, Files)  # which nobody can change
+    }
     return replace(record, **copies)
 
 

@@ -27,6 +27,7 @@ class KnownRun:
         history: metric → step → value, what the store holds or is about to; step 0 is what holds
             for the whole run.
         kept: the status an earlier process ended it with, until something new is told of it.
+        drawn: whether its learning curves are drawn as it ends.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class KnownRun:
     params: set[str] = field(default_factory=set)
     history: dict[str, dict[int, float]] = field(default_factory=dict)
     kept: str = ""
+    drawn: bool = True
 
     def news(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
         """Return those of a step's metrics that are not kept yet."""

@@ -25,6 +25,11 @@ _STATES = {
 def end_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> None:
     """Close a run as `complete`, `pruned`, `failed` or `interrupted`."""
     client.set_tag(run_id, "status", status)
+    close_run(client, run_id, status, at_ms)
+
+
+def close_run(client: Any, run_id: str, status: str, at_ms: int | None = None) -> None:
+    """Close a run, whose tag `status` says it already."""
     client.set_terminated(run_id, _STATES[status], at_ms or int(time.time() * 1000))
 
 

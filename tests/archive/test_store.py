@@ -6,9 +6,10 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from sqlalchemy.event import listen
 
 from archsearch.archive import databases
-from archsearch.archive.databases import default_url, opened, remove_study, study_names
+from archsearch.archive.databases import default_url, missing, opened, remove_study, study_names
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
 from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
 from archsearch.archive.keys import JobKey, trial_name
@@ -196,7 +197,7 @@ def test_trials_of_a_second_writer_are_noticed(tmp_path: Path):
         first = StudyStore.create(storage, "s", FACTS)
         second = StudyStore.open(storage, "s")
         second.begin_trial(order(0), KNOBS)
-        with pytest.raises(ArchsearchError, match="someone else added trial 1"):
+        with pytest.raises(ArchsearchError, match="someone else added trial 0"):
             first.begin_trial(order(0), KNOBS)
 
 
@@ -227,3 +228,52 @@ def test_nothing_is_said_aloud(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     with opened(default_url(tmp_path)) as storage:
         StudyStore.create(storage, "s", FACTS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_journal_file_remembers_as_a_database_does(tmp_path: Path):
+    url = f"journal:///{tmp_path}/new/studies.log"
+    assert missing(url)
+    with opened(url) as storage:
+        store = StudyStore.create(storage, "s", FACTS)
+        store.begin_trial(order(0), KNOBS)
+        store.report(0, order(0), 1, 0.25)
+        store.end_training(0, order(0), outcome(order(0).key))
+        store.finish(0)
+        kept = store.trials
+    assert not missing(url)
+    with opened(url) as storage:
+        assert study_names(storage) == ["s"]
+        assert StudyStore.open(storage, "s").trials == kept
+
+
+def test_what_is_said_together_is_one_transaction(tmp_path: Path):
+    commits: list[None] = []
+    with opened(default_url(tmp_path)) as storage:
+        store = StudyStore.create(storage, "s", FACTS)
+        listen(storage._backend.engine, "commit", lambda connection: commits.append(None))
+        for number in (0, 1):
+            with store.together():
+                store.begin_trial(order(number), KNOBS)
+                for epoch in range(1, 9):
+                    store.report(number, order(number), epoch, 0.1 * epoch)
+                store.end_training(number, order(number), outcome(order(number).key))
+                store.finish(number)
+                store.keep(replace(store.facts, wall_s=1.0 + number))
+                assert StudyStore.open(storage, "s").trials == store.trials[:number]
+                del commits[:]  # the reader's
+            assert len(commits) == 1
+        kept, facts = store.trials, store.facts
+    with opened(default_url(tmp_path)) as storage:
+        store = StudyStore.open(storage, "s")
+        assert (store.trials, store.facts) == (kept, facts)
+
+
+def test_values_of_epochs_alone_wait_for_what_comes_next(tmp_path: Path):
+    with opened(default_url(tmp_path)) as storage:
+        store = StudyStore.create(storage, "s", FACTS)
+        with store.together():
+            store.begin_trial(order(0), KNOBS)
+        with store.together():
+            store.report(0, order(0), 1, 0.25)
+        store.move(0, "waiting")
+        assert StudyStore.open(storage, "s")[0].trainings[0].reports == {1: 0.25}

@@ -7,7 +7,7 @@ import pytest
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.leaderboard import Row, read_result
 from archsearch.archive.store import StudyStore
-from archsearch.archive.stored_trials import read_trials
+from archsearch.archive.tables.stored_trials import read_trials
 from archsearch.archive.tally import read_tally
 from archsearch.strategy.fidelities.rungs import Rungs
 from archsearch.study.interrupt import Interrupted

@@ -30,6 +30,8 @@ from archsearch.study.catalogue import request_of
 
 _PANEL: Final = 190
 """Width of the panel of one knob, in pixels."""
+_MOST_TRIALS: Final = 300
+"""Trials that importances are from at most, spread evenly over the study: a forest of more takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Influence:
         rules: likewise of following each freed rule.
         effects: of the freed rules.
         dependence: what the search's model expects of each value, by the knob's name.
-        tried: trials that all of it is from.
+        tried: trials that importances are from.
     """
 
     knobs: Mapping[str, float] = field(default_factory=dict)
@@ -81,15 +83,16 @@ def influence_of(facts: StudyFacts, trials: Sequence[Trial]) -> Influence:
         return Influence()
     ended = [(trial, value) for trial in trials if (value := _accuracy(trial)) is not None]
     freed = sorted(facts.settings.relaxed())
+    some = ended[:: -(-len(ended) // _MOST_TRIALS) or 1]
     return Influence(
-        knobs=importances(knobs, [(trial.knobs, value) for trial, value in ended]),
+        knobs=importances(knobs, [(trial.knobs, value) for trial, value in some]),
         rules=importances(
             [ChoiceKnob(rule, (False, True)) for rule in freed],
-            [({rule: rule in t.design.obeys for rule in freed}, value) for t, value in ended],
+            [({rule: rule in t.design.obeys for rule in freed}, value) for t, value in some],
         ),
         effects=tuple(_effect(rule, ended) for rule in freed),
         dependence=dependence,
-        tried=len(ended),
+        tried=len(some),
     )
 
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _LEAST_PEERS: Final = 3
 _WARM_UP: Final = 3
 """The divisor of a training's epochs that gives how many at its start are not judged."""
-_STUDIES: Final = 64
-"""Trainings whose peers are held ready, at most: no more run at a time on most machines."""
+_STUDIES: Final = 512
+"""Trainings whose peers are held ready, at most: few machines have more run at a time."""
+_PEERS: Final = 1000
+"""Trials that a training is compared with at most, the newest: a median of more says the same."""
 
 
 class MedianPruning(FullLength):
@@ -65,7 +67,8 @@ class MedianPruning(FullLength):
         if asked is None or asked[0] is not known:
             self._learn(known)
             rung = order.key.rung
-            peers = [frozen for trial in self._made for there, frozen in trial if there == rung]
+            newest = self._made[-_PEERS:]
+            peers = [frozen for trial in newest for there, frozen in trial if there == rung]
             asked = known, fixed_study(peers)
             while len(self._studies) >= _STUDIES:
                 del self._studies[next(iter(self._studies))]

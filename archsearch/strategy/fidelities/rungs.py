@@ -4,13 +4,14 @@ Successive halving that waits for nobody (Li et al. 2020, ASHA) with two lengths
 training FLOPs in place of a share of the networks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.fidelity import NO_RUNGS, Outlook, Promotion
 from archsearch.strategy.sampler import Known
+from archsearch.strategy.samplers.excerpt import MODELLED
 
 LEAST_EPOCHS: Final = 4
 """Epochs of a short training at least: below, what it tells of the full length is little."""
@@ -22,12 +23,27 @@ PRICE: Final = 3
 quarters of all."""
 
 
+class _Account(NamedTuple):
+    """What went into a trial's short and its full training, and what that would cost if it waits for one."""
+
+    short: int
+    full: int
+    waits: bool
+    cost: int
+    is_baseline: bool
+
+
 class Rungs(MedianPruning):
     """Trains all networks for a twelfth of the length, and from time to time the best one in full.
 
     Short trainings come to their ends: a schedule that is cut off ranks worse than a short one that is not.
     Full ones are cut short below the median of the others, as in `MedianPruning`.
     """
+
+    def __init__(self, startup: int) -> None:
+        super().__init__(startup)
+        self._booked: tuple[Trial, ...] = ()
+        self._accounts: list[_Account] = []
 
     def rungs(self, full: Length) -> tuple[Length, ...]:
         """Return a short and the full length; the full one alone where it is short itself."""
@@ -46,16 +62,37 @@ class Rungs(MedianPruning):
         The matched baseline comes first, once all short trainings together cost as much as its full one: the
         yardstick of a search that is long enough. It is not among those that are compared, and not counted.
         """
-        waiting = [trial for trial in known.trials if self._waits(trial, outlook)]
-        short = dict(_spent(known.trials, rung=0))
-        for trial in waiting:
-            if _is_baseline(trial) and _cost(trial, outlook) <= sum(short.values()):
-                return Promotion(trial.number, 1)
-        candidates = [trial for trial in known.trials if not _is_baseline(trial)]
-        left = sum(short[trial.number] for trial in candidates)
-        left -= PRICE * sum(flops for _, flops in _spent(candidates, rung=1))
-        able = [t for t in waiting if not _is_baseline(t) and PRICE * _cost(t, outlook) <= left]
+        accounts = self._looked(known, outlook)
+        waiting = [number for number, one in enumerate(accounts) if one.waits]
+        short = sum(one.short for one in accounts)
+        for number in waiting:
+            if accounts[number].is_baseline and accounts[number].cost <= short:
+                return Promotion(number, 1)
+        left = sum(one.short - PRICE * one.full for one in accounts if not one.is_baseline)
+        able = [
+            known.trials[number]
+            for number in waiting
+            if not accounts[number].is_baseline and PRICE * accounts[number].cost <= left
+        ]
         return Promotion(_best(able, known, outlook), 1) if able else None
+
+    def _looked(self, known: Known, outlook: Outlook) -> Sequence[_Account]:
+        """Return the trials' accounts; those of trials that are the same as before are kept."""
+        del self._accounts[len(known.trials) :]
+        for number in known.changed(self._booked):
+            trial = known.trials[number]
+            waits = self._waits(trial, outlook)
+            self._accounts[number : number + 1] = [
+                _Account(
+                    short=_spent(trial, rung=0),
+                    full=_spent(trial, rung=1),
+                    waits=waits,
+                    cost=_cost(trial, outlook) if waits else 0,
+                    is_baseline=trial.design.role == "baseline",
+                )
+            ]
+        self._booked = known.trials
+        return self._accounts
 
     def promotions(self, trials: int, full: Length) -> int:
         """Return about how many of so many networks train in full."""
@@ -81,13 +118,11 @@ def _best(trials: Sequence[Trial], known: Known, outlook: Outlook) -> int:
     posterior means have the order of the values.
     """
     values = {} if outlook.predicted is None else outlook.predicted(known)
+    if len(known.trials) > MODELLED:  # the model knows the best of them, and the newest
+        trials = [trial for trial in trials if trial.number in values] or trials
     if any(trial.number not in values for trial in trials):
         values = {trial.number: _accuracy(trial.last) for trial in trials}
     return max(trials, key=lambda trial: (values[trial.number], -trial.number)).number
-
-
-def _is_baseline(trial: Trial) -> bool:
-    return trial.design.role == "baseline"
 
 
 def _accuracy(training: Training) -> float:
@@ -100,10 +135,10 @@ def _cost(trial: Trial, outlook: Outlook) -> int:
     return trial.design.training_flops(outlook.length(trial.design.flops).images)
 
 
-def _spent(trials: Sequence[Trial], *, rung: int) -> Iterator[tuple[int, int]]:
-    """Yield trials' numbers and the training FLOPs of their training on a rung: all of it while it runs."""
-    for trial in trials:
-        for training in trial.trainings:
-            if training.order.key.rung == rung:
-                running = training.outcome is None
-                yield trial.number, training.order.flops if running else training.spent_flops
+def _spent(trial: Trial, *, rung: int) -> int:
+    """Return the training FLOPs of a trial's training on a rung: all of it while it runs."""
+    return sum(
+        training.order.flops if training.outcome is None else training.spent_flops
+        for training in trial.trainings
+        if training.order.key.rung == rung
+    )

@@ -6,7 +6,7 @@ differ in a knob or two from the classic and from the best so far. Candidates st
 to the next but for a few new ones, so that a decision solves for few.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -17,6 +17,7 @@ from archsearch.space.knobs import KnobValue
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
 from archsearch.strategy.samplers.evidence import Result, results, running
+from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.grid import Grid, Place
 from archsearch.strategy.samplers.reading import Entry, Reading
 from archsearch.surrogate.algebra import one_thread
@@ -32,7 +33,7 @@ LEAST_KNOWN: Final = 3
 DRAWN: Final = 64
 """Candidates by chance of the first decision; later ones have more of them."""
 DRAWN_ANEW: Final = 4
-"""Candidates by chance that each decision adds."""
+"""Candidates by chance that each decision adds; of a study of more than `MODELLED` one."""
 DRAWN_AT_MOST: Final = 192
 """Candidates by chance of one decision, the newest."""
 PARENTS: Final = 5
@@ -85,6 +86,7 @@ class GpSampler:
         self._val_images = choices.val_images
         self._prior = prior or choices.prior
         self._startup = STARTUP
+        self._excerpt = Excerpt()
         self._describers = {
             slice.budget: Describer(self._grid, slice.solve, flops=True) for slice in choices.slices
         }
@@ -97,8 +99,10 @@ class GpSampler:
 
     def propose(self, known: Known) -> Iterator[dict[str, KnobValue]]:
         """Yield networks that have not been tried, the one that promises most first."""
+        done = self._excerpt.tried(known)
+        known = self._excerpt.of(known)
         tried = self._tried(known)
-        drawn = self._new(self._drawn(known), tried.values())
+        drawn = self._new(self._drawn(known), tried.values(), done)
         if not drawn:
             return
         found = [result for result in self._results(known) if result.trial in tried]
@@ -108,12 +112,16 @@ class GpSampler:
         else:
             reading = self._reading([*tried.values(), *drawn], tried, found)
             with one_thread():
-                ordered = self._modelled(known, reading, drawn, tried, found)
+                ordered = self._modelled(known, reading, drawn, tried, found, done)
         for entry in ordered[:PROPOSALS]:
             yield self._grid.knobs(entry.place)
 
     def predicted(self, known: Known) -> dict[int, float]:
-        """Return what the model expects of trials at the full length, in deviations (see `Predictor`)."""
+        """Return what the model expects of trials at the full length, in deviations (see `Predictor`).
+
+        Of a large study those of its excerpt.
+        """
+        known = self._excerpt.of(known)
         tried = self._tried(known)
         found = [result for result in self._results(known) if result.trial in tried]
         if len(found) < LEAST_KNOWN:
@@ -132,6 +140,7 @@ class GpSampler:
         of theirs set to the value and the network solved for anew. Averaged over are the `PEERS` trials of
         which most is expected. Of none before there is a model.
         """
+        known = self._excerpt.of(known)
         tried = self._tried(known)
         found = [result for result in self._results(known) if result.trial in tried]
         if len(found) < LEAST_KNOWN:
@@ -174,7 +183,8 @@ class GpSampler:
 
     def _drawn(self, known: Known) -> Iterator[Place]:
         """Yield draws by chance: those of the decision before it, but for a few."""
-        end = DRAWN + DRAWN_ANEW * known.decision
+        end = DRAWN + DRAWN_ANEW * min(known.decision, MODELLED)
+        end += max(0, known.decision - MODELLED)
         for number in range(max(0, end - DRAWN_AT_MOST), end):
             yield self._draw(Random(derive_seed(known.seed, "drawn", number)))
 
@@ -195,13 +205,17 @@ class GpSampler:
                 rng = Random(derive_seed(known.seed, "child", name, number))
                 yield self._change(place, rng, knobs=1 + number % 2)
 
-    def _new(self, places: Iterable[Place], known: Iterable[Entry]) -> list[Entry]:
-        """Return the networks at some places, each once, that are not among those known."""
+    def _new(
+        self, places: Iterable[Place], known: Iterable[Entry], done: Container[str] = ()
+    ) -> list[Entry]:
+        """Return the networks at some places, each once, that are not among those known, or done by hash."""
         graphs = {entry.description.graph for entry in known}
         found = []
         for place in dict.fromkeys(places):
             entry = self._entry(place)
-            if entry is not None and entry.description.graph not in graphs:
+            if entry is None or entry.description.graph in done:
+                continue
+            if entry.description.graph not in graphs:
                 graphs.add(entry.description.graph)
                 found.append(entry)
         return found
@@ -250,13 +264,14 @@ class GpSampler:
         drawn: Sequence[Entry],
         tried: Mapping[int, Entry],
         found: Sequence[Result],
+        done: Container[str],
     ) -> list[Entry]:
         """Return candidates in the order of what a model of all results says they promise."""
         model = self._model(reading, tried, found)
         points = reading.points([tried[result.trial] for result in found])
         best = [found[number].trial for number in model.best_first(points)]
         parents = {n: tried[n].place for n in list(dict.fromkeys(best))[:PARENTS]}
-        children = self._new(self._children(known, parents), [*tried.values(), *drawn])
+        children = self._new(self._children(known, parents), [*tried.values(), *drawn], done)
         return self._promising(known, model, reading, tried, [*drawn, *children])
 
     def _promising(

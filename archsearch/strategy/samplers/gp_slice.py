@@ -4,7 +4,7 @@ A setting of knobs that has been tried at another budget is looked at anew, as t
 one: what the model expects of that decides whether it, and its like, are candidates.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -78,6 +78,7 @@ class SliceSampler(GpSampler):
         drawn: Sequence[Entry],
         tried: Mapping[int, Entry],
         found: Sequence[Result],
+        done: Container[str],
     ) -> list[Entry]:
         """Return candidates in the order of what a model of all results says they promise here."""
         model = self._model(reading, tried, found)
@@ -88,7 +89,9 @@ class SliceSampler(GpSampler):
             numbers = [list(here)[place] for place in order[:PARENTS]]
             parents = {number: here[number].place for number in numbers}
         known_here = [*tried.values(), *drawn]
-        others = self._new((*parents.values(), *self._children(known, parents)), known_here)
+        places = (*parents.values(), *self._children(known, parents))
+        others = self._new(places, known_here, done)
         candidates = [*drawn, *others]
-        mine = [tried[n] for n in tried if known.trials[n].design.budget == self._budget]
+        own = (trial.number for trial in known.trials if trial.design.budget == self._budget)
+        mine = [tried[number] for number in own if number in tried]
         return self._promising(known, model, reading, tried, candidates, over=mine or candidates)

@@ -43,7 +43,7 @@ def network_record(
         knobs=row.knobs,
         metrics=_figures(row, place),
         tags={**tags, **network_tags(row)},
-        artifacts=artifacts or {},
+        artifacts={} if artifacts is None else artifacts,
     )
 
 

@@ -1,0 +1,1 @@
+"""Optuna's tables: read and written as they are, where its own way takes long."""
