@@ -202,7 +202,8 @@ class MlflowStore:
             files.setdefault("learning_curves.png", picture)
         self._write.put(run.run_id, files)
         close_run(self.client, run.run_id, end.status, at_ms)
-        run.history = {}  # of thousands of trainings it would be most of the memory
+        # Of thousands of trainings the curves would be most of the memory; figures may still come.
+        run.history = {name: {0: p[0]} for name, p in run.history.items() if 0 in p}
 
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
