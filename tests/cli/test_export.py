@@ -59,8 +59,11 @@ def test_several_formats_and_what_each_loses(asked, capsys):
     assert said.err.count("\n") == 1
 
 
-def test_json_has_all_of_it_and_the_default_is_a_saved_model(asked, capsys):
-    assert main(["export", "s", "--json"]) == 0
+def test_json_has_all_of_it_and_nobody_names_a_format_that_was_not_asked_for(asked, capsys):
+    assert main(["export", "s"]) == 0
+    assert asked[-1]["forms"] == []  # the place says it, or it is the default
+    capsys.readouterr()
+    assert main(["export", "s", "--format", "saved_model", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["study"] == "s"
     [made] = found["exports"]

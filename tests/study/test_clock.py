@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.archive import store
+from archsearch.archive.tables import writer
 from archsearch.study import opening
 from archsearch.tracking.mlflow_tracker import MlflowTracker
 from tests.bench import table
@@ -31,7 +31,7 @@ def jumping(monkeypatch: pytest.MonkeyPatch) -> None:
             return datetime.now(tz) + timedelta(days=next(jumps))
 
     monkeypatch.setattr(time, "time", lambda: _real() + DAY_S * next(jumps))
-    for module in (store, opening):
+    for module in (writer, opening):
         monkeypatch.setattr(module, "datetime", Jumping)
 
 

@@ -84,7 +84,7 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
     monkeypatch.setattr(
         fit,
         "evaluate",
-        lambda steps, split, *rest: seen.append(len(split)) or original(steps, split),
+        lambda steps, split, *rest, **more: seen.append(len(split)) or original(steps, split),
     )
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1))
     data = load(dataset)
@@ -95,11 +95,11 @@ def test_the_test_split_is_read_only_when_asked_for(dataset, monkeypatch):
 def test_an_infinite_test_loss_is_told_as_none(dataset, monkeypatch):
     from archsearch.training import fit
 
-    monkeypatch.setattr(fit, "evaluate", lambda steps, split, *rest: (1.0, 0.5, 0.5))
+    monkeypatch.setattr(fit, "evaluate", lambda *arguments, **more: (1.0, 0.5, 0.5))
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
     assert outcome.test_loss == 1.0
     infinite = iter([1.0, float("inf")])
-    monkeypatch.setattr(fit, "evaluate", lambda *arguments: (next(infinite), 0.5, 0.5))
+    monkeypatch.setattr(fit, "evaluate", lambda *arguments, **more: (next(infinite), 0.5, 0.5))
     outcome, _ = trained(job_for(dataset, vgg_like(), epochs=1, test=True))
     assert (outcome.status, outcome.test_loss, outcome.test_accuracy) == ("complete", None, 0.5)
     assert to_json_line(outcome)
@@ -201,7 +201,9 @@ def test_epochs_between_evaluations_cost_none_and_change_nothing(dataset, monkey
     calls = []
     original = fit.evaluate
     monkeypatch.setattr(
-        fit, "evaluate", lambda steps, split, *rest: calls.append(1) or original(steps, split)
+        fit,
+        "evaluate",
+        lambda steps, split, *rest, **more: calls.append(1) or original(steps, split),
     )
     third, seldom = trained(replace(job, val_every=3))
     assert [report.epoch for report in seldom] == [1, 2, 3, 4, 5]
@@ -325,9 +327,9 @@ def test_validation_images_that_are_trained_on_are_not_looked_at_and_the_test_im
     data, looked = load(dataset), []
     whole = fit.evaluate
 
-    def watched(steps, split, *rest):
+    def watched(steps, split, *rest, **more):
         looked.append(split.labels.tolist())
-        return whole(steps, split, *rest)
+        return whole(steps, split, *rest, **more)
 
     monkeypatch.setattr(fit, "evaluate", watched)
     seen = set()
@@ -375,7 +377,7 @@ def test_a_fold_is_another_split_and_the_same_each_time(dataset, monkeypatch):
 
     seen = []
 
-    def looking(steps, split, *rest):
+    def looking(steps, split, *rest, **more):
         seen.append((len(split), split.images.tobytes()))
         return 1.0, 0.5, 0.5
 

@@ -6,6 +6,7 @@ Optuna's own way takes a transaction for each value, and sixty questions for a t
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -253,8 +254,6 @@ def _statements(model: Any, at: Sequence[str], to: Sequence[str]) -> tuple[Any, 
 
 def now() -> Any:
     """Return the time as Optuna's columns hold it: naive, and local."""
-    from datetime import UTC, datetime
-
     return datetime.now(UTC).astimezone().replace(tzinfo=None)
 
 
