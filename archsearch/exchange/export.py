@@ -17,7 +17,7 @@ from archsearch.exchange.checking.agreement import Exported, compared, size_of
 from archsearch.exchange.checking.reloading import answers_afresh
 from archsearch.exchange.formats.format import Format, Need, Trained, why_unusable
 from archsearch.exchange.formats.read_back import is_export
-from archsearch.exchange.formats.registry import DEFAULT_FORMAT, find_format, load_formats
+from archsearch.exchange.formats.registry import DEFAULT_FORMAT, find_format, format_for
 from archsearch.exchange.place import check_place, new_at
 from archsearch.ir.codec import from_json
 from archsearch.training.weights import load_weights
@@ -170,13 +170,11 @@ def _check(form: Format, out: Path, *, overwrite: bool) -> None:
             f"{out} does not fit --format {form.name}: a {form.suffix} file's name ends in "
             f"{form.suffix}, like model{form.suffix}"
         )
-    others = [] if form.suffix or not out.suffix else load_formats().values()
-    for other in others:
-        if other.suffix == out.suffix:
-            raise UserError(
-                f"{out} does not fit --format {form.name}, which is a folder; a {out.suffix} file "
-                f"is --format {other.name}"
-            )
+    if not form.suffix and (fits := format_for(out)) != DEFAULT_FORMAT:
+        raise UserError(
+            f"{out} does not fit --format {form.name}, which is a folder; a {out.suffix} file "
+            f"is --format {fits}"
+        )
     if (why := why_no_export(form)) is not None:
         raise UserError(why)
     check_place(out, overwrite=overwrite, ours=Path.is_file if form.suffix else is_export)
