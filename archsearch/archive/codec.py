@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, FullTraining, Learnt, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, Extension, FullTraining, Learnt, StudyFacts
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training, of_last_try
 from archsearch.exchange.latency import Latency
@@ -46,7 +46,7 @@ NETWORK: Final = ("name", "label", "origin", "graph", "flops", "params", "activa
 _CHANGING: Final = {
     "status": "status", "wall_s": "wall_s", "measured_flops": "measured_flops", "ended": "ended",
     "full": "full", "left": "finals_left",
-    "exports": "exports", "more_time": "more_time", "published": "published",
+    "exports": "exports", "extension": "more_time", "published": "published",
     "untold": "untold", "trained": "trained", "recipe": "recipe",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
@@ -100,16 +100,19 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
     if "published" in changing:
         values = changing["published"].values()
         changing["published"] = tuple(design_of_record(value) for value in values)
-    if "more_time" in changing:
-        changing["more_time"] = MoreTime(**changing["more_time"])
+    if "extension" in changing:
+        changing["extension"] = Extension(**changing["extension"])
     if "recipe" in changing:
         changing["recipe"] = read_recipe(changing["recipe"])
     data = dict(attributes["dataset"])
     for name in ("input", "classes"):
         if name in data:
             data[name] = tuple(data[name])
+    settings = _settings(attributes["settings"])
+    if "extension" in changing:
+        settings = changing["extension"].of(settings)
     return StudyFacts(
-        settings=_settings(attributes["settings"]),
+        settings=settings,
         dataset=DatasetFacts(**data, common_share=attributes.get("common_share")),
         created=attributes.get("created", ""),
         room_bytes=attributes.get("room_bytes"),
@@ -139,7 +142,7 @@ def _training(record: Mapping[str, Any] | None) -> FullTraining | None:
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, MoreTime):
+    if isinstance(value, Extension):
         return asdict(value)
     if isinstance(value, Recipe):
         return values_of(value)

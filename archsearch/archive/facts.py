@@ -1,7 +1,7 @@
 """A study's own facts: what was asked for, on what data, how far it is and why it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from archsearch.archive.design import Design
@@ -64,11 +64,30 @@ class Learnt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoreTime:
-    """A bound on time that a study was given later, and the seconds it had taken until then."""
+class Extension:
+    """Bounds that a study was given later, in place of those it began with.
 
-    max_time: str
-    wall_s: float
+    Attributes:
+        max_time: on time; None: there is no such bound.
+        wall_s: seconds it had taken before that bound counts.
+        trials, search_flops: of the whole study; without trials both stay as they were.
+    """
+
+    max_time: str | None
+    wall_s: float = 0.0
+    trials: int | None = None
+    search_flops: str | None = None
+
+    def of(self, settings: RunSettings) -> RunSettings:
+        """Return a study's settings with these bounds."""
+        if self.trials is None:
+            return replace(settings, max_time=self.max_time)
+        return replace(
+            settings,
+            max_time=self.max_time,
+            trials=self.trials,
+            search_flops=self.search_flops,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +95,7 @@ class StudyFacts:
     """What a study says of itself.
 
     Attributes:
-        settings: as asked for; where results go is not among what is kept.
+        settings: as asked for, with the bounds it has now; where results go is not among what is kept.
         created: date and time, ISO 8601.
         recipe: all of it, as it was asked for, whatever its name comes to mean; None: an earlier version
             did not keep it.
@@ -92,6 +111,7 @@ class StudyFacts:
         ended: why its search ended before all trials, or what its finals did besides; empty: neither.
         full: whether the search ended as no other trial fitted into the bounds.
         left: why finals are left to do; empty: none is.
+        extension: bounds it was given later; None: none.
         exports: folder or file by format.
         untold: whether the tracker may lack something of what the storage holds.
         trained: name of the full training of its winner that it is followed by; empty: none has begun.
@@ -111,7 +131,7 @@ class StudyFacts:
     ended: str = ""
     full: bool = False
     left: str = ""
-    more_time: MoreTime | None = None
+    extension: Extension | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     untold: bool = False
     trained: str = ""
@@ -123,4 +143,14 @@ class StudyFacts:
 
     def complete(self, *, more_time: bool) -> bool:
         """Whether nothing is left to do; what was cut short is, where there is more time."""
-        return self.status == "complete" and not (more_time and self.left)
+        return self.status == "complete" and not (more_time and (self.left or self.may_grow))
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a bound has ended its search, and no finals have chosen among its trials since."""
+        return self.full and not self.settings.finalists
+
+    def extended(self, by: Extension) -> "StudyFacts":
+        """Return these facts with other bounds, under which a search that may grow goes on."""
+        found = replace(self, extension=by, settings=by.of(self.settings))
+        return replace(found, ended="", full=False) if self.may_grow else found

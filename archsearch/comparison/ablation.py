@@ -40,7 +40,8 @@ class Ablation:
 
     Attributes:
         effect: accuracy with the rule held less that with it freed, in points of a hundred.
-        held_better: pairs in which the network that keeps the rule was the better one.
+        held_better, freed_better: pairs in which the network that keeps the rule was the better one, or that
+            which breaks it; the others were equal.
         flops_ratio: FLOPs of the freed network over those of the held one, in the mean; None: without pairs.
         stalled: networks that learnt nothing: those that keep the rule, those that break it.
         lost: pairs that lack an accuracy.
@@ -51,6 +52,7 @@ class Ablation:
     study: str
     effect: Effect
     held_better: int
+    freed_better: int
     flops_ratio: float | None
     stalled: tuple[int, int]
     lost: int
@@ -172,6 +174,7 @@ def ablation_of(rule: str, result: StudyResult) -> Ablation:
         study=result.study,
         effect=worth,
         held_better=sum(points > 0 for points in brought),
+        freed_better=sum(points < 0 for points in brought),
         flops_ratio=fmean(o.flops / h.flops for h, o in both if h.flops) if both else None,
         stalled=(sum(held.stalled for held, _ in both), sum(other.stalled for _, other in both)),
         lost=len(pairs) - len(brought),

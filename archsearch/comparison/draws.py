@@ -2,21 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import kept_studies
 from archsearch.comparison.members import brought_to_its_end, check_all
-from archsearch.comparison.wanted import asked, given_by
+from archsearch.comparison.wanted import NETWORKS, asked, given_by
 from archsearch.errors import UserError
 from archsearch.settings import RunSettings, nearest
 from archsearch.space.registry import find_space, load_spaces
 from archsearch.study.catalogue import load_result
 from archsearch.study.events import Event
 from archsearch.study.ports import Services
-
-NETWORKS: Final = 20
-"""Networks drawn of a space where nothing is said."""
 
 
 def results_of(

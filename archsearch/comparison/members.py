@@ -4,12 +4,15 @@ They are ordinary studies, so that `resume`, `leaderboard` and MLflow know them.
 is asked for: the same command again goes on where it stopped.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from archsearch.archive.codec import PLACE
+from archsearch.archive.facts import Extension
 from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.commands import command
@@ -20,11 +23,16 @@ from archsearch.study import driver
 from archsearch.study.dry_run import posed
 from archsearch.study.events import Event
 from archsearch.study.interrupt import Interrupted
-from archsearch.study.opening import located, stored_settings
+from archsearch.study.opening import extend, located, stored_settings
 from archsearch.study.ports import Services, real_services
+from archsearch.units import parse_duration, parse_flops
 
 _LEFT_OPEN: Final = (None, "auto")
 """Values that a study replaces by its own choice."""
+_BOUNDS: Final[Mapping[str, Callable[[Any], float]]] = MappingProxyType(
+    {"trials": float, "max_time": parse_duration, "search_flops": parse_flops}
+)
+"""Settings that say how far a study goes, and what reads each; what it finds on its way is the same."""
 
 
 def check_all(
@@ -64,6 +72,8 @@ def brought_to_its_end(
 ) -> StudyResult:
     """Run a study that `check_all` has seen, or go on with it where it stopped; one that has ended is read.
 
+    Where a bound is larger than the study's own, the bounds asked for take their place, and it goes on.
+
     Args:
         settings: with a name.
         on_event: told what happens.
@@ -78,20 +88,24 @@ def brought_to_its_end(
     try:
         if not StudyFolder(home, name).settings.is_file():
             return driver.run(settings, on_event=on_event, services=services)
+        stored = stored_settings(name, home)
+        if _raises(stored, settings):
+            bounds = {bound: getattr(settings, bound) for bound in _BOUNDS}
+            extend(stored, Extension(**bounds))
         return driver.resume(name, home=home, on_event=on_event, services=services)
     except Interrupted:
         raise Interrupted(f"interrupted in {name}; the same command goes on from here") from None
 
 
 def check_same(stored: RunSettings, settings: RunSettings) -> None:
-    """Refuse to go on with a study that was asked for otherwise.
+    """Refuse to go on with a study that was asked for otherwise, but for its bounds.
 
     Raises:
         UserError: a setting differs; says which.
     """
     there, here = stored.to_dict(), settings.to_dict()
     # Paths are absolute in what is stored.
-    passed = {*PLACE, "name", *(key for key in there if here.get(key) in _LEFT_OPEN)}
+    passed = {*PLACE, *_BOUNDS, "name", *(key for key in there if here.get(key) in _LEFT_OPEN)}
     differ = [
         f"{key}: {there.get(key, 'not set')} there, {here.get(key, 'not set')} here"
         for key in dict.fromkeys((*there, *here))
@@ -109,3 +123,13 @@ def _equal(key: str, stored: object, asked: object) -> bool:
     if key == "data" and isinstance(asked, str) and Path(asked).exists():
         return stored == str(Path(asked).absolute())
     return stored == asked or asked in _LEFT_OPEN
+
+
+def _raises(stored: RunSettings, asked: RunSettings) -> bool:
+    """Whether any bound is larger than the study's own; none at all is the largest."""
+
+    def size(settings: RunSettings, bound: str) -> float:
+        value = getattr(settings, bound)
+        return math.inf if value is None else _BOUNDS[bound](value)
+
+    return any(size(asked, bound) > size(stored, bound) for bound in _BOUNDS)

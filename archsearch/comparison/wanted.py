@@ -18,14 +18,22 @@ DECIDED: Final[Mapping[str, Value]] = MappingProxyType(
 )  # fmt: skip
 """What all of them have: every network trains in full, once, and none is chosen."""
 _WITHOUT: Final = (
-    "space", "relax", "slices", "sampler", "max_latency", "seeds", "folds", "train_winner", *DECIDED,
+    "space", "relax", "slices", "sampler", "max_latency", "seeds", "folds", "train_winner", "prior",
+    *DECIDED,
 )  # fmt: skip
+
+
+NETWORKS: Final = 20
+"""Networks drawn of a space where nothing is said."""
+_TRIALS: Final = f"Networks to draw of each space; usual: {NETWORKS}."
 
 
 def own_settings(*without: str) -> list[Setting]:
     """Return the settings that can be asked of them, in the order of `--help`, but for some."""
     return [
-        known
+        replace(known, declared=replace(known.declared, help=_TRIALS))
+        if known.name == "trials"
+        else known
         for known in as_shown(SETTINGS.values())
         if known.belongs_to("run") and known.name not in (*_WITHOUT, *without)
     ]

@@ -40,7 +40,7 @@ def bounds_of(
     bounds = _asked_for(settings, found, clock)
     if store is not None:
         facts = store.facts
-        since_s = facts.more_time.wall_s if facts.more_time else 0.0
+        since_s = facts.extension.wall_s if facts.extension else 0.0
         bounds.began_s -= facts.wall_s - since_s
         bounds.spent_flops = spent_flops(store)
     elif found.network:

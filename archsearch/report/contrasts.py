@@ -89,8 +89,8 @@ def _points(found: Interval) -> str:
 def ablations(found: Ablations) -> RenderableType:
     """Return a row for each rule: what it brings, and whether that is an answer."""
     table = new_table(
-        "rule", ">points", ">95 %", ">pairs", ">held better", ">FLOPs freed / held", "answer", "study",
-        spare=("study", "FLOPs freed / held", "held better"),
+        "rule", ">points", ">95 %", ">pairs", ">better held / freed", ">FLOPs freed / held", "answer",
+        "study", spare=("study", "FLOPs freed / held", "better held / freed"),
     )  # fmt: skip
     for one in found.ablations:
         table.add_row(
@@ -98,7 +98,7 @@ def ablations(found: Ablations) -> RenderableType:
             "" if one.effect.mean is None else f"{one.effect.mean:+.1f}",
             _bounds(one.effect),
             str(one.effect.n),
-            str(one.held_better),
+            f"{one.held_better} / {one.freed_better}",
             "" if one.flops_ratio is None else f"{one.flops_ratio:.3f}",
             answer_text(one),
             one.study,

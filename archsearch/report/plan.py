@@ -165,7 +165,10 @@ def _time(found: Forecast) -> str:
             "measuring and export"
         )
     if found.fit is not None and found.fit < found.trials:
-        return f"{parts}; about {counted(found.fit, 'trial')} fit into the bounds, with the finals"
+        finals = ", with the finals" if found.finals else ""
+        return f"{parts}; about {counted(found.fit, 'trial')} fit into the bounds{finals}"
+    if not found.finals:
+        return f"about {format_duration(found.total_s)} ({parts})"
     rest_s = found.total_s - found.search_s - found.finals_s
     return (
         f"about {format_duration(found.total_s)}: {format_duration(found.search_s)} of search, "

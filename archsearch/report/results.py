@@ -170,33 +170,43 @@ def _compare(home: Path, tracking_uri: str | None) -> tuple[str, str]:
 
 
 def comparison(found: Comparison) -> Table:
-    """Return the table of several studies: the best of each beside its matched baseline."""
-    timed = any(
-        s.latency_ms is not None or s.baseline_latency_ms is not None for s in found.standings
-    )
-    ms = [">ms"] if timed else []
+    """Return the table of several studies: the best of each beside its matched baseline.
+
+    What none of them has is left out: spaces drawn by chance have neither baseline nor test accuracy.
+    """
+    columns: dict[str, list[str]] = {
+        "study": [s.study for s in found.standings],
+        "space": [s.space for s in found.standings],
+        ">budget": [s.budget for s in found.standings],
+        "best": [s.best or "" for s in found.standings],
+        ">FLOPs": ["" if s.flops is None else format_count(s.flops) for s in found.standings],
+        ">params": ["" if s.params is None else format_count(s.params) for s in found.standings],
+        ">ms": [ms_text(s.latency_ms) for s in found.standings],
+        ">val %": [score_text(s.val) for s in found.standings],
+        ">test %": [score_text(s.test) for s in found.standings],
+        ">n": [str(s.test.n) if s.test else "" for s in found.standings],
+        "matched baseline": [s.baseline or "" for s in found.standings],
+        ">its ms": [ms_text(s.baseline_latency_ms) for s in found.standings],
+        ">its test %": [score_text(s.baseline_test) for s in found.standings],
+        ">gain": ["" if s.gain is None else f"{s.gain:+.1f}" for s in found.standings],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
     table = new_table(
-        "study", "space", ">budget", "best", ">FLOPs", ">params", *ms, ">val %", ">test %", ">n",
-        "matched baseline", *ms, ">test %", ">gain",
-        spare=("params", "FLOPs", "n", "space", "budget", "val %", "ms", "matched baseline"),
-    )  # fmt: skip
-    for s in found.standings:
-        table.add_row(
-            s.study,
-            s.space,
-            s.budget,
-            s.best or "",
-            "" if s.flops is None else format_count(s.flops),
-            "" if s.params is None else format_count(s.params),
-            *([ms_text(s.latency_ms)] if timed else []),
-            score_text(s.val),
-            score_text(s.test),
-            str(s.test.n) if s.test else "",
-            s.baseline or "",
-            *([ms_text(s.baseline_latency_ms)] if timed else []),
-            score_text(s.baseline_test),
-            "" if s.gain is None else f"{s.gain:+.1f}",
-        )
+        *shown,
+        spare=(
+            "params",
+            "FLOPs",
+            "n",
+            "space",
+            "budget",
+            "val %",
+            "ms",
+            "its ms",
+            "matched baseline",
+        ),
+    )
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
     if found.cautions:
         table.caption = "Compare with care: " + "; ".join(found.cautions)
     return table

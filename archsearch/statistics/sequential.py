@@ -69,8 +69,8 @@ class Effect:
 def effect(differences: Sequence[float], *, margin: float, resolution: float = 0.0) -> Effect:
     """Return the effect after some pairs, in the unit of the differences.
 
-    All intervals on the way hold at once, and so does what they have in common. Where that is nothing, which
-    the differences' being normal rules out 19 times of 20, the last one counts.
+    All intervals on the way hold at once, and so does what they have in common. Where that is nothing, or
+    without the mean of all, few early differences were too much alike to be normal: the last one counts.
 
     Args:
         differences: in the order in which they came.
@@ -81,7 +81,8 @@ def effect(differences: Sequence[float], *, margin: float, resolution: float = 0
     for n in range(LEAST, len(differences) + 1):
         bounds = _bounds(differences[:n], resolution)
         common = max(low, bounds[0]), min(high, bounds[1])
-        low, high = common if common[0] <= common[1] else bounds
+        holds = common[0] <= fmean(differences[:n]) <= common[1]
+        low, high = common if holds else bounds
     mean = fmean(differences) if differences else None
     sd = stdev(differences) if len(differences) > 1 else None
     return Effect(mean=mean, low=low, high=high, sd=sd, n=len(differences), margin=margin)

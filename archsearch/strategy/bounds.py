@@ -109,6 +109,11 @@ class Bounds:
         return self.time_s is not None or self.flops is not None
 
     @property
+    def text_with_finals(self) -> str:
+        """The bounds for messages on what does not fit into them, with the finals if there are any."""
+        return f"{self.text} with the finals" if self.finals.flops else self.text
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the run began."""
         return self.now_s - self.began_s

@@ -192,7 +192,7 @@ class Search(Phase):
             return Rest.DONE
         return self._closing(
             f"the search ends with trainings of part of the length: no longer one fits into "
-            f"{self._bounds.text} with the finals",
+            f"{self._bounds.text_with_finals}",
             full=True,
         )
 
@@ -220,7 +220,7 @@ class Search(Phase):
                 return Rest.WAIT
             return self._closing(
                 f"the search ends after {counted(number, 'trial')}: no other fits into "
-                f"{self._bounds.text} with the finals",
+                f"{self._bounds.text_with_finals}",
                 full=True,
             )
         if number >= _HOPELESS_FITS and all(_too_slow(trial) for trial in self._trials):
@@ -256,7 +256,8 @@ class Search(Phase):
         """Give up what runs although the time is up: its epoch is longer than was to be expected."""
         if not self._closed:
             text = self._bounds.text
-            self._said.append(self._closing(f"the search ends within an epoch: {text} is over"))
+            why = f"the search ends within an epoch: {text} is over"
+            self._said.append(self._closing(why, full=True))
         return Abandon(f"cut short by {self._bounds.text} within an epoch")
 
     # --- beginning --------------------------------------------------------------------------------
@@ -379,9 +380,8 @@ class Search(Phase):
             return self._begun(pending.proposal, pending.known, pending.fitting)
         if self._bounds.over:
             self._pending = None
-            self._said.append(
-                self._closing(f"the search ends within a trial's measurement: {self._bounds.text}")
-            )
+            why = f"the search ends within a trial's measurement: {self._bounds.text}"
+            self._said.append(self._closing(why, full=True))
             return DropMeasurement()
         if self._measuring:
             return Rest.WAIT

@@ -71,7 +71,7 @@ def resume(
         name: the study.
         home: where it lies.
         max_time: a bound in place of the study's own, counted from now; one that had no time for all of
-            its finals makes up for them.
+            its finals makes up for them, and one without finals searches on.
         on_event: told what happens (see `run`).
         services: the outside world.
 
@@ -101,8 +101,8 @@ def _resumed(
     with opened(url) as storage:
         if name in study_names(storage):
             store = StudyStore.open(storage, name)
-            if max_time is None and (earlier := store.facts.more_time):
-                settings = replace(settings, max_time=earlier.max_time)
+            if max_time is None and (earlier := store.facts.extension):
+                settings = earlier.of(settings)
             if store.facts.complete(more_time=max_time is not None):
                 if store.facts.untold:
                     tell_rest(store, settings, services, on_event)

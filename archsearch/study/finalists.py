@@ -40,7 +40,7 @@ def finals_of(
         length=length,
         thrifty=facts.full,
         # More time is for what was left, not for more than was asked for.
-        further=facts.full and facts.more_time is None,
+        further=facts.full and facts.extension is None,
         validated=settings.train_on == "train",
     )
     if contest is not None:

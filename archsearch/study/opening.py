@@ -16,7 +16,8 @@ from archsearch.archive.databases import (
     study_names,
 )
 from archsearch.archive.design import Design
-from archsearch.archive.facts import DatasetFacts, Learnt, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, Extension, Learnt, StudyFacts
+from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
 from archsearch.commands import command
@@ -231,8 +232,31 @@ def kept_of(store: StudyStore, home: Path) -> Kept:
 def give_more_time(store: StudyStore, settings: RunSettings) -> None:
     """Keep a bound that a study is given later, and the time it has taken until then."""
     if settings.max_time is not None:
-        given = MoreTime(max_time=settings.max_time, wall_s=store.facts.wall_s)
-        store.keep(replace(store.facts, more_time=given))
+        given = Extension(max_time=settings.max_time, wall_s=store.facts.wall_s)
+        store.keep(store.facts.extended(given))
+
+
+def extend(settings: RunSettings, by: Extension) -> None:
+    """Give a study without finals other bounds; a search that did not end by itself goes on when resumed.
+
+    Args:
+        settings: its own, with its name.
+        by: bounds of all of it, in place of those it has.
+
+    Raises:
+        UserError: another process drives it.
+    """
+    folder = StudyFolder(Path(settings.home), str(settings.name))
+    url = settings.storage or default_url(folder.home)
+    with locked(folder.lock, study=str(settings.name)), opened(url) as storage:
+        if settings.name in study_names(storage):
+            store = StudyStore.open(storage, str(settings.name))
+            facts = store.facts
+            if facts.ended and not facts.may_grow:
+                return
+            store.keep(replace(facts.extended(by), status="interrupted"))
+        # Last: whoever is killed before it finds the old bounds here, and comes here again.
+        folder.write_settings(by.of(settings))
 
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:

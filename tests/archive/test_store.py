@@ -11,7 +11,7 @@ from sqlalchemy.event import listen
 from archsearch.archive import databases
 from archsearch.archive.databases import default_url, missing, opened, remove_study, study_names
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, MoreTime, StudyFacts
+from archsearch.archive.facts import DatasetFacts, Extension, StudyFacts
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order
 from archsearch.archive.store import StudyStore
@@ -84,11 +84,11 @@ def test_everything_said_is_there_after_opening_again(tmp_path: Path):
         store.keep_final(final, outcome(final, test_accuracy=0.4))
         store.keep_latency(trial_name(0), found)
         store.keep_latency("resnet20_cifar", "it died")
-        more = MoreTime(max_time="1h", wall_s=2.5)
+        more = Extension(max_time="1h", wall_s=2.5)
         published = (design(9, name="resnet20_cifar", origin="published", solved=None),)
         facts = replace(
-            store.facts, status="interrupted", ended="why", full=True, left="two", wall_s=3.5,
-            more_time=more, exports={"keras": "x.keras"}, published=published,
+            store.facts.extended(more), status="interrupted", ended="why", full=True, left="two",
+            wall_s=3.5, exports={"keras": "x.keras"}, published=published,
             recipe=Recipe(scale=(1.0, 1.5), ema=0.9),
         )  # fmt: skip
         store.keep(facts)

@@ -16,6 +16,7 @@ from archsearch.statistics.sequential import Answer
 from archsearch.study.catalogue import load_result
 from archsearch.study.events import JobEnded
 from archsearch.study.interrupt import Interrupted
+from archsearch.testing.fake_engine import FakeClock
 from archsearch.training.job import Job
 from tests.world import World
 
@@ -82,6 +83,49 @@ def test_a_rule_that_brings_nothing_stays_open_or_is_little(tmp_path: Path):
     assert one.effect.n == 6
     assert one.needed is not None
     assert one.needed > 6
+
+
+def test_with_larger_bounds_the_same_command_goes_on_and_comes_to_what_it_would_have_come_to(
+    tmp_path: Path,
+):
+    few = measure(World(validation=worth(0)), tmp_path / "grown", NORM, pairs=5)
+    world = World(validation=worth(0))
+    grown = measure(world, tmp_path / "grown", NORM, pairs=8)
+    assert few.ablations[0].effect.n == 5
+    assert grown == measure(World(validation=worth(0)), tmp_path / "whole", NORM, pairs=8)
+    assert sum(len(engine.submitted) for engine in world.engines) < 8  # three pairs and the pace
+    result = load_result(STUDY, home=tmp_path / "grown")
+    assert (result.status, result.trials, result.settings.trials) == ("complete", 16, 16)
+    again = World()
+    assert measure(again, tmp_path / "grown", NORM, pairs=5) == grown
+    assert again.engines == []
+    with pytest.raises(UserError, match=r"with other settings \(epochs: 2 there, 3 here\)"):
+        measure(again, tmp_path / "grown", NORM, pairs=20, epochs=3)
+
+
+def test_what_is_answered_stays_so_under_larger_bounds(measured):
+    home, found = measured
+    again = World()
+    assert measure(again, home, NORM, pairs=40) == found
+    assert again.engines == []
+
+
+def test_more_time_for_an_ablation_is_time_for_more_pairs(tmp_path: Path):
+    def timed() -> World:
+        return World(validation=worth(0), clock=FakeClock(1000.0), epoch_s=lambda key, epoch: 10.0)
+
+    within = {"pairs": 60, "workers": 1}
+    few = measure(timed(), tmp_path, NORM, max_time="4min", **within).ablations[0]
+    more = measure(timed(), tmp_path, NORM, max_time="12min", **within).ablations[0]
+    assert 0 < few.effect.n < more.effect.n < 60
+    result = load_result(STUDY, home=tmp_path)
+    assert 0.8 * 720 < result.wall_s <= 1.02 * 720  # in all, not once more
+    assert result.ended.endswith("no other fits into --max-time 720s")
+    # `resume` counts its bound from now.
+    timed().resume(STUDY, tmp_path, max_time="6min")
+    last = measure(World(), tmp_path, NORM, max_time="12min", **within).ablations[0]
+    assert more.effect.n < last.effect.n < 60
+    assert load_result(STUDY, home=tmp_path).wall_s > 720
 
 
 @pytest.mark.slow  # the sampler's suite takes a search up anywhere, test_draws.py the studies

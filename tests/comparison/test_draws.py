@@ -75,8 +75,8 @@ def test_the_same_command_reads_what_is_there(drawn):
 
 def test_the_same_command_with_other_settings_is_refused(drawn):
     home, _, _ = drawn
-    with pytest.raises(UserError, match=r"with other settings \(trials: 5 there, 9 here\); give"):
-        draw(World(), home, "vgg", trials=9)
+    with pytest.raises(UserError, match=r"with other settings \(seed: 0 there, 3 here\); give"):
+        draw(World(), home, "vgg", seed=3, trials=9)
     # What was left to the study, how many workers there are, is no other setting.
     assert draw(World(), home, "vgg", workers=None)
 
@@ -129,7 +129,9 @@ def test_the_figures_stand_above_the_table_of_studies(drawn, capsys):
     assert {pair["one"], pair["other"]} == set(NAMES)
     assert main(["compare", *NAMES, "--home", str(home)]) == 0
     text = capsys.readouterr().out
-    assert text.index("smaller median") < text.index("gain")
+    assert text.index("smaller median") < text.index("budget")
+    assert not {"test %", "matched baseline", "gain"} & set(text.splitlines()[-4].split("  "))
+    assert "gain" not in text  # none of them has a baseline, or met a test image
 
 
 def test_a_bound_is_that_of_all_studies_together():

@@ -72,3 +72,17 @@ def test_equal_values_are_not_exact_where_images_are_few():
     assert effect(same, margin=1).low == pytest.approx(0.4)
     coarse = effect(same, margin=1, resolution=0.4)
     assert coarse.low < 0.4 - 0.4 / math.sqrt(36)
+
+
+def test_an_interval_holds_the_mean_that_it_is_of():
+    """The first five are alike by chance, then come pairs that differ: the mean leaves their interval."""
+    alike = [0.1, 0.0, 0.1, 0.0, 0.1]
+    first = effect(alike, margin=MARGIN)
+    late = effect([*alike, 6.0, -5.0, 9.0, 4.0], margin=MARGIN)
+    assert first.high < late.mean
+    assert late.low <= late.mean <= late.high
+    assert late.answer is Answer.OPEN
+    rng = np.random.default_rng(2)
+    for row in rng.standard_t(1.5, (200, 12)).tolist():  # far from normal
+        found = effect(row, margin=MARGIN)
+        assert found.low <= found.mean <= found.high

@@ -91,7 +91,7 @@ def test_no_more_is_begun_than_there_is_room_for_and_than_may_be_known():
 
 
 def test_a_search_without_time_for_another_trial_closes_and_says_why():
-    bounds = Bounds(time_s=10.0, text="--max-time 10s", trial=Load(6.0, 1.0))
+    bounds = Bounds(time_s=10.0, text="--max-time 10s", trial=Load(6.0, 1.0), finals=Load(0.0, 1.0))
     phase = search(bounds=bounds)
     first = phase.next(0.0, room=1)
     phase.ended(first.order, done(first.order), 6.0)
@@ -132,7 +132,7 @@ def test_what_runs_when_the_time_is_up_is_given_up():
     assert step == Abandon("cut short by --max-time 100s within an epoch")
     phase.ended(order, done(order, status="failed", val_accuracy=None), 200.0)
     assert phase.next(200.0, room=1) == Close(
-        "the search ends within an epoch: --max-time 100s is over"
+        "the search ends within an epoch: --max-time 100s is over", full=True
     )
     assert phase.next(200.0, room=1) is Rest.DONE
 

@@ -7,7 +7,8 @@ import pytest
 from archsearch.errors import ArchsearchError
 from archsearch.report.plan import plan_rows
 from archsearch.study.events import Planned
-from tests.small_study import Small, settings_of
+from archsearch.testing.fake_engine import FakeClock
+from tests.small_study import NAME, Small, settings_of
 from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("studies_in_memory")
@@ -26,6 +27,23 @@ def test_a_search_without_finals_ends_complete_and_has_no_winner(tmp_path: Path)
     (planned,) = (event for event in small.events if isinstance(event, Planned))
     training = dict(plan_rows(planned.forecast))["training"]
     assert "from scratch" not in training
+
+
+def test_with_more_time_its_search_goes_on(tmp_path: Path):
+    def world() -> World:
+        return World(clock=FakeClock(1000.0), epoch_s=lambda key, epoch: 10.0)
+
+    asked = {"finalists": 0, "workers": 1, "prune": False, "fidelity": "none", "sampler": "random"}
+    first = world().run(settings_of(tmp_path, **asked, trials=50, max_time="3min"))
+    assert first.ended.endswith("no other fits into --max-time 3min")
+    assert 0 < len(first.rows) < 8
+    more = world().resume(NAME, tmp_path, max_time="3min")
+    assert more.settings.max_time == "3min"
+    assert len(first.rows) < len(more.rows) < 50
+    assert more.ended.endswith("no other fits into --max-time 3min")
+    idle = world()
+    assert idle.resume(NAME, tmp_path).rows == more.rows
+    assert idle.engines == []
 
 
 def test_without_any_network_it_fails_as_any_search(tmp_path: Path):
