@@ -40,6 +40,7 @@ class Table:
         places: of each network, on the grid of the knobs.
         values: accuracies of each network's trainings, from 0 to 1.
         described: what is known of a network before it trains, by its place.
+        seconds: that a training of each takes; empty: nobody knows.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     places: tuple[Place, ...]
     values: tuple[tuple[float, ...], ...]
     described: Mapping[Place, Description]
+    seconds: tuple[float, ...] = ()
 
     @property
     def means(self) -> np.ndarray:
@@ -160,13 +162,15 @@ def own(path: Path, name: str) -> Table:
         place = made.grid.place(one.knobs)
         described = None if place is None else made.describe(place)
         if place is not None and described is not None:
-            found[place] = described, tuple(one.accuracies[longest].values())
+            values = tuple(one.accuracies[longest].values())
+            found[place] = described, values, one.seconds[longest]
     return Table(
         name=f"{path.stem}-{name}",
         knobs=made.knobs,
         places=tuple(found),
-        values=tuple(values for _, values in found.values()),
-        described={place: described for place, (described, _) in found.items()},
+        values=tuple(values for _, values, _ in found.values()),
+        described={place: described for place, (described, *_) in found.items()},
+        seconds=tuple(seconds for *_, seconds in found.values()),
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +63,29 @@ def test_a_replay_tries_no_network_twice_and_ends_at_the_best_where_all_are_trie
     assert len(regret) == len(table.places)
     assert regret[-1] == pytest.approx(0, abs=0.1)
     assert regret == bench.search.replay(method, table, seed=0, trials=len(table.places))
+
+
+def test_by_time_a_level_is_the_time_of_so_many_trainings(bench):
+    table = made_up(bench.tables)
+    alike = replace(table, seconds=(3.0,) * len(table.places))
+    whole = bench.search.replay("random", table, seed=0, trials=20)
+    assert bench.search.replay("random", alike, seed=0, trials=20, by_time=True) == whole
+    # Half of them take a third of the time: a search that heeds it has seen more by then.
+    quick = [place[2] < 2 for place in table.places]
+    described = {
+        place: replace(found, log_effort=0.0 if place[2] < 2 else 1.1)
+        for place, found in table.described.items()
+    }
+    seconds = tuple(1.0 if one else 3.0 for one in quick)
+    uneven = replace(table, seconds=seconds, described=described)
+    sums = {
+        method: sum(
+            sum(bench.search.replay(method, uneven, seed=seed, trials=15, by_time=True))
+            for seed in range(4)
+        )
+        for method in ("random", "gp-time")
+    }
+    assert sums["gp-time"] < sums["random"]
 
 
 def test_all_methods_begin_alike_and_ours_is_sooner_there(bench):
