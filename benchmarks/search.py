@@ -21,7 +21,7 @@ import json
 import random
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from tables import Table
 from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
-from archsearch.strategy.sampler import Known
+from archsearch.strategy.sampler import Known, Sampler
 from archsearch.training.job import Outcome
 
 RIVALS = ("tpe", "evolution", "local")
@@ -59,47 +59,73 @@ def replay(
     """
     rng = random.Random(seed)
     seen = [rng.choice(values) for values in table.values]
-    numbers = {place: number for number, place in enumerate(table.places)}
     # What is drawn by chance is drawn in one order, the same for all methods.
-    means, left = 100 * table.means, dict.fromkeys(rng.sample(range(len(seen)), len(seen)))
-    made: list[Trial] = []
-    regret, best = [], None
-    mean_s = float(np.mean(table.seconds)) if by_time else 1.0
-    spent_s, ends = 0.0, []
+    order = rng.sample(range(len(seen)), len(seen))
+    taken = table.seconds if by_time else (1.0,) * len(seen)
+    end = trials * float(np.mean(taken))
+    means, best = 100 * table.means, None
+    regret, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
-        chance = rivals.STARTS.get(method, trials)
-        sampler = None
-        if chance < trials:
-            prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
-            sampler = rivals.make(
-                method, table, seed=seed, trials=trials, folder=folder, prior=prior
-            )
-        grid = tables.Grid(table.knobs)
-        for decision in range(len(seen) if by_time else trials):
-            known = Known(decision=decision, trials=tuple(made), seed=seed)
-            proposed = sampler.propose(known) if sampler and decision >= chance else ()
-            found = (numbers.get(grid.place(knobs)) for knobs in proposed)
-            number = next((n for n in found if n in left), next(iter(left)))
-            del left[number]
-            made.append(trial(decision, grid.knobs(table.places[number]), seen[number]))
+        prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
+
+        def sampler() -> Sampler:
+            return rivals.make(method, table, seed=seed, trials=trials, folder=folder, prior=prior)
+
+        chance = rivals.STARTS.get(method, len(seen))
+        for number in tried(table, seen, order, seed=seed, chance=chance, sampler=sampler):
             if best is None or seen[number] > seen[best]:
                 best = number
             regret.append(float(means.max() - means[best]))
-            spent_s += table.seconds[number] if by_time else 1.0
-            ends.append(spent_s / mean_s)
-            if spent_s >= trials * mean_s:
+            spent.append(taken[number] + (spent[-1] if spent else 0.0))
+            if spent[-1] >= end - 1e-9:
                 break
-    # What runs when a level is reached is not known there yet; before the first training nothing is.
-    return [regret[max(0, bisect_right(ends, level + 1e-9) - 1)] for level in range(1, trials + 1)]
+    # Until the first training has ended, its regret counts.
+    levels = (end * level / trials for level in range(1, trials + 1))
+    return [regret[max(0, bisect_right(spent, level + 1e-9) - 1)] for level in levels]
 
 
-def trial(number: int, knobs: dict, accuracy: float) -> Trial:
+def tried(
+    table: Table,
+    seen: Sequence[float],
+    order: Sequence[int],
+    *,
+    seed: int,
+    chance: int,
+    sampler: Callable[[], Sampler],
+) -> Iterator[int]:
+    """Yield networks by their numbers as a search tries them: so many by chance, then as a sampler proposes.
+
+    Args:
+        table: of the networks.
+        seen: what a search sees of each, from 0 to 1.
+        order: in which they are drawn by chance.
+        seed: of the search.
+        chance: networks at the beginning that are drawn.
+        sampler: makes what proposes the others.
+    """
+    grid, left = tables.Grid(table.knobs), dict.fromkeys(order)
+    numbers = {place: number for number, place in enumerate(table.places)}
+    made: list[Trial] = []
+    proposing = sampler() if chance < len(seen) else None
+    for decision in range(len(seen)):
+        known = Known(decision=decision, trials=tuple(made), seed=seed)
+        proposed = proposing.propose(known) if proposing and decision >= chance else ()
+        found = (numbers.get(grid.place(knobs)) for knobs in proposed)
+        number = next((n for n in found if n in left), next(iter(left)))
+        del left[number]
+        yield number
+        knobs = grid.knobs(table.places[number])
+        seconds = table.seconds[number] if table.seconds else 0.0
+        made.append(trial(decision, knobs, seen[number], seconds=seconds))
+
+
+def trial(number: int, knobs: dict, accuracy: float, *, seconds: float) -> Trial:
     """Return a trial that came to its end."""
     name = trial_name(number)
     design = Design(name=name, label=name, origin="search", graph=name, flops=1)
     key = JobKey("search", name)
     order = Order(key=key, design=design, knobs=knobs, length=LENGTH, seed=0, decision=number)
-    outcome = Outcome(key=str(key), status="complete", val_accuracy=accuracy)
+    outcome = Outcome(key=str(key), status="complete", val_accuracy=accuracy, total_s=seconds)
     training = Training(order=order, outcome=outcome)
     return Trial(number=number, knobs=knobs, design=design, state="complete", trainings=(training,))
 

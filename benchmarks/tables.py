@@ -20,12 +20,15 @@ from own_table import slices as own_slices
 
 from archsearch.readings.cost import cost
 from archsearch.readings.features import features
+from archsearch.readings.workload import Workload
 from archsearch.space.knobs import ChoiceKnob, Knob
 from archsearch.strategy.samplers.descriptions import Describer, Description
 from archsearch.strategy.samplers.grid import Grid, Place
 
 LEAST = 200
 """Networks of a slice at least."""
+UNKNOWN = Workload(flops=0.0, elements=0.0, ops=0.0, params=0.0, thin=0.0)
+"""Nobody has measured how long the networks of NAS-Bench-201 take here."""
 DATA = {"cifar10": (32, 10), "cifar100": (32, 100), "imagenet": (16, 120)}
 """Of NAS-Bench-201: side of the images, classes. The last one is ImageNet16-120."""
 
@@ -101,7 +104,9 @@ def slices(data: str, cached: Path) -> list[Table]:
         if len(chosen) >= LEAST:
             members = [tuple(places[i].tolist()) for i in chosen]
             described = {
-                place: Description(str(place), dict(zip(names, rows[i].tolist(), strict=True)))
+                place: Description(
+                    str(place), dict(zip(names, rows[i].tolist(), strict=True)), UNKNOWN
+                )
                 for place, i in zip(members, chosen, strict=True)
             }
             values = tuple(accuracies["".join(map(str, place))] for place in members)

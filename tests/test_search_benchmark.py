@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from archsearch.readings.cost import cost
+from archsearch.readings.workload import Workload
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.strategy.samplers.descriptions import Description
 
@@ -41,6 +42,10 @@ def test_cells_through_which_nothing_comes_have_no_network(bench):
     assert bench.cells.used((3, 3, 0, 0, 3, 0)) == {0, 1, 3}
 
 
+def load(*, quick: bool) -> Workload:
+    return Workload(flops=22.0, elements=16.0 if quick else 20.8, ops=4.0, params=10.0, thin=0.0)
+
+
 def made_up(tables):
     """Accuracies that follow from a feature, of half of all settings."""
     rng = np.random.default_rng(0)
@@ -52,7 +57,12 @@ def made_up(tables):
         (IntKnob("a", 0, 5), ChoiceKnob("b", tuple("vwxyz")), IntKnob("c", 0, 3)),
         tuple(places),
         tuple((value[place], value[place] + 0.001) for place in places),
-        {place: Description(str(place), {"product": place[0] * place[1]}) for place in places},
+        {
+            place: Description(
+                str(place), {"product": place[0] * place[1]}, load(quick=place[2] < 2)
+            )
+            for place in places
+        },
     )
 
 
@@ -72,12 +82,7 @@ def test_by_time_a_level_is_the_time_of_so_many_trainings(bench):
     assert bench.search.replay("random", alike, seed=0, trials=20, by_time=True) == whole
     # Half of them take a third of the time: a search that heeds it has seen more by then.
     quick = [place[2] < 2 for place in table.places]
-    described = {
-        place: replace(found, log_effort=0.0 if place[2] < 2 else 1.1)
-        for place, found in table.described.items()
-    }
-    seconds = tuple(1.0 if one else 3.0 for one in quick)
-    uneven = replace(table, seconds=seconds, described=described)
+    uneven = replace(table, seconds=tuple(1.0 if one else 3.0 for one in quick))
     sums = {
         method: sum(
             sum(bench.search.replay(method, uneven, seed=seed, trials=15, by_time=True))

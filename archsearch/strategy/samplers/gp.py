@@ -16,6 +16,7 @@ from archsearch.seeds import derive_seed
 from archsearch.space.knobs import KnobValue
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
+from archsearch.strategy.samplers.durations import log_durations
 from archsearch.strategy.samplers.evidence import Result, results, running
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.grid import Grid, Place
@@ -300,7 +301,9 @@ class GpSampler:
         best = None if over is None else reading.points(over)
         costs = None
         if self._by_time:
-            costs = np.array([entry.description.log_effort for entry in candidates])
+            loads = {number: entry.description.load for number, entry in tried.items()}
+            wanted = [entry.description.load for entry in candidates]
+            costs = log_durations(known.trials, loads, wanted)
         points = reading.points(candidates)
         order = model.most_promising_first(points, over=best, log_costs=costs)
         return [candidates[number] for number in order]
