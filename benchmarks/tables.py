@@ -20,12 +20,15 @@ from own_table import slices as own_slices
 
 from archsearch.readings.cost import cost
 from archsearch.readings.features import features
+from archsearch.readings.workload import Workload
 from archsearch.space.knobs import ChoiceKnob, Knob
 from archsearch.strategy.samplers.descriptions import Describer, Description
 from archsearch.strategy.samplers.grid import Grid, Place
 
 LEAST = 200
 """Networks of a slice at least."""
+UNKNOWN = Workload(flops=0.0, elements=0.0, ops=0.0, params=0.0, thin=0.0)
+"""Nobody has measured how long the networks of NAS-Bench-201 take here."""
 DATA = {"cifar10": (32, 10), "cifar100": (32, 100), "imagenet": (16, 120)}
 """Of NAS-Bench-201: side of the images, classes. The last one is ImageNet16-120."""
 
@@ -40,6 +43,7 @@ class Table:
         places: of each network, on the grid of the knobs.
         values: accuracies of each network's trainings, from 0 to 1.
         described: what is known of a network before it trains, by its place.
+        seconds: that a training of each takes; empty: nobody knows.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Table:
     places: tuple[Place, ...]
     values: tuple[tuple[float, ...], ...]
     described: Mapping[Place, Description]
+    seconds: tuple[float, ...] = ()
 
     @property
     def means(self) -> np.ndarray:
@@ -99,7 +104,9 @@ def slices(data: str, cached: Path) -> list[Table]:
         if len(chosen) >= LEAST:
             members = [tuple(places[i].tolist()) for i in chosen]
             described = {
-                place: Description(str(place), dict(zip(names, rows[i].tolist(), strict=True)))
+                place: Description(
+                    str(place), dict(zip(names, rows[i].tolist(), strict=True)), UNKNOWN
+                )
                 for place, i in zip(members, chosen, strict=True)
             }
             values = tuple(accuracies["".join(map(str, place))] for place in members)
@@ -160,13 +167,15 @@ def own(path: Path, name: str) -> Table:
         place = made.grid.place(one.knobs)
         described = None if place is None else made.describe(place)
         if place is not None and described is not None:
-            found[place] = described, tuple(one.accuracies[longest].values())
+            values = tuple(one.accuracies[longest].values())
+            found[place] = described, values, one.seconds[longest]
     return Table(
         name=f"{path.stem}-{name}",
         knobs=made.knobs,
         places=tuple(found),
-        values=tuple(values for _, values in found.values()),
-        described={place: described for place, (described, _) in found.items()},
+        values=tuple(values for _, values, _ in found.values()),
+        described={place: described for place, (described, *_) in found.items()},
+        seconds=tuple(seconds for *_, seconds in found.values()),
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from archsearch.readings.cost import cost
+from archsearch.readings.workload import Workload
 from archsearch.space.knobs import ChoiceKnob, IntKnob
 from archsearch.strategy.samplers.descriptions import Description
 
@@ -40,6 +42,10 @@ def test_cells_through_which_nothing_comes_have_no_network(bench):
     assert bench.cells.used((3, 3, 0, 0, 3, 0)) == {0, 1, 3}
 
 
+def load(*, quick: bool) -> Workload:
+    return Workload(flops=22.0, elements=16.0 if quick else 20.8, ops=4.0, params=10.0, thin=0.0)
+
+
 def made_up(tables):
     """Accuracies that follow from a feature, of half of all settings."""
     rng = np.random.default_rng(0)
@@ -51,7 +57,12 @@ def made_up(tables):
         (IntKnob("a", 0, 5), ChoiceKnob("b", tuple("vwxyz")), IntKnob("c", 0, 3)),
         tuple(places),
         tuple((value[place], value[place] + 0.001) for place in places),
-        {place: Description(str(place), {"product": place[0] * place[1]}) for place in places},
+        {
+            place: Description(
+                str(place), {"product": place[0] * place[1]}, load(quick=place[2] < 2)
+            )
+            for place in places
+        },
     )
 
 
@@ -62,6 +73,24 @@ def test_a_replay_tries_no_network_twice_and_ends_at_the_best_where_all_are_trie
     assert len(regret) == len(table.places)
     assert regret[-1] == pytest.approx(0, abs=0.1)
     assert regret == bench.search.replay(method, table, seed=0, trials=len(table.places))
+
+
+def test_by_time_a_level_is_the_time_of_so_many_trainings(bench):
+    table = made_up(bench.tables)
+    alike = replace(table, seconds=(3.0,) * len(table.places))
+    whole = bench.search.replay("random", table, seed=0, trials=20)
+    assert bench.search.replay("random", alike, seed=0, trials=20, by_time=True) == whole
+    # Half of them take a third of the time: a search that heeds it has seen more by then.
+    quick = [place[2] < 2 for place in table.places]
+    uneven = replace(table, seconds=tuple(1.0 if one else 3.0 for one in quick))
+    sums = {
+        method: sum(
+            sum(bench.search.replay(method, uneven, seed=seed, trials=15, by_time=True))
+            for seed in range(4)
+        )
+        for method in ("random", "gp-time")
+    }
+    assert sums["gp-time"] < sums["random"]
 
 
 def test_all_methods_begin_alike_and_ours_is_sooner_there(bench):

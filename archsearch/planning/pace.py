@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, harmonic_mean
 from typing import Final
@@ -9,8 +10,7 @@ from typing import Final
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
 from archsearch.planning.problem import Problem
-from archsearch.planning.speed import typical
-from archsearch.readings.workload import Workload, workload
+from archsearch.readings.workload import Workload, log_effort, workload
 from archsearch.strategy.phase import Begin, Phase, Rest, Step
 from archsearch.training.job import Outcome
 from archsearch.units import training_flops
@@ -109,6 +109,17 @@ class PaceMeasuring(Phase):
             device=good[0].device,
             failed=f"{len(bad)} of {len(self._outcomes)} trainings failed: {why}" if bad else "",
         )
+
+
+def typical(measured: Sequence[Workload], every: Sequence[Workload]) -> float:
+    """Return how many times as long as the networks that were measured those take that will be trained."""
+    if not measured or not every:
+        return 1.0
+    return _mean_effort(every) / _mean_effort(measured)
+
+
+def _mean_effort(loads: Sequence[Workload]) -> float:
+    return fmean(math.exp(log_effort(load)) for load in loads)
 
 
 def _load(step: Begin) -> Workload:

@@ -1,7 +1,13 @@
-"""What of a network its training time follows from besides FLOPs, in a few figures of its Graph."""
+"""What of a network its training time follows from besides FLOPs, and how long it trains beside others.
+
+With equal FLOPs that is one to six times as long. A linear model of the logarithm of the seconds, whose
+coefficients were fitted to trainings of nine spaces on a processor (benchmarks/RESULTS.md). Its level is
+never used: how fast a machine is has to be measured.
+"""
 
 from dataclasses import astuple, dataclass
 from math import log2, prod
+from typing import Final
 
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph
@@ -32,6 +38,16 @@ class Workload:
     def figures(self) -> tuple[float, ...]:
         """Return them in order."""
         return astuple(self)
+
+
+COEFFICIENTS: Final = Workload(flops=0.34, elements=0.23, ops=0.12, params=0.03, thin=0.15)
+"""What the logarithm of the seconds rises by with each figure."""
+
+
+def log_effort(load: Workload) -> float:
+    """Return the logarithm of what such a training takes, in seconds of a machine that nobody has."""
+    pairs = zip(load.figures(), COEFFICIENTS.figures(), strict=True)
+    return sum(figure * coefficient for figure, coefficient in pairs)
 
 
 def workload(graph: Graph) -> Workload:

@@ -13,7 +13,7 @@ from rich.text import Text
 from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.commands import command, home_option
 from archsearch.repetition import Repetition
-from archsearch.report.analysis import Comparison
+from archsearch.report.analysis import Comparison, Standing
 from archsearch.report.columns import (
     columns,
     freed_text,
@@ -174,23 +174,7 @@ def comparison(found: Comparison) -> Table:
 
     What none of them has is left out: spaces drawn by chance have neither baseline nor test accuracy.
     """
-    columns: dict[str, list[str]] = {
-        "study": [s.study for s in found.standings],
-        "space": [s.space for s in found.standings],
-        ">budget": [s.budget for s in found.standings],
-        "best": [s.best or "" for s in found.standings],
-        ">FLOPs": ["" if s.flops is None else format_count(s.flops) for s in found.standings],
-        ">params": ["" if s.params is None else format_count(s.params) for s in found.standings],
-        ">ms": [ms_text(s.latency_ms) for s in found.standings],
-        ">val %": [score_text(s.val) for s in found.standings],
-        ">test %": [score_text(s.test) for s in found.standings],
-        ">n": [str(s.test.n) if s.test else "" for s in found.standings],
-        "matched baseline": [s.baseline or "" for s in found.standings],
-        ">its ms": [ms_text(s.baseline_latency_ms) for s in found.standings],
-        ">its test %": [score_text(s.baseline_test) for s in found.standings],
-        ">gain": ["" if s.gain is None else f"{s.gain:+.1f}" for s in found.standings],
-    }
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    shown = {name: cells for name, cells in _compared(found.standings).items() if any(cells)}
     table = new_table(
         *shown,
         spare=(
@@ -210,6 +194,26 @@ def comparison(found: Comparison) -> Table:
     if found.cautions:
         table.caption = "Compare with care: " + "; ".join(found.cautions)
     return table
+
+
+def _compared(standings: Sequence[Standing]) -> dict[str, list[str]]:
+    """Return the cells of each column, a study each."""
+    return {
+        "study": [s.study for s in standings],
+        "space": [s.space for s in standings],
+        ">budget": [s.budget for s in standings],
+        "best": [s.best or "" for s in standings],
+        ">FLOPs": ["" if s.flops is None else format_count(s.flops) for s in standings],
+        ">params": ["" if s.params is None else format_count(s.params) for s in standings],
+        ">ms": [ms_text(s.latency_ms) for s in standings],
+        ">val %": [score_text(s.val) for s in standings],
+        ">test %": [score_text(s.test) for s in standings],
+        ">n": [str(s.test.n) if s.test else "" for s in standings],
+        "matched baseline": [s.baseline or "" for s in standings],
+        ">its ms": [ms_text(s.baseline_latency_ms) for s in standings],
+        ">its test %": [score_text(s.baseline_test) for s in standings],
+        ">gain": ["" if s.gain is None else f"{s.gain:+.1f}" for s in standings],
+    }
 
 
 def studies(found: Sequence[StudySummary]) -> Table:

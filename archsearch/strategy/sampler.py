@@ -41,6 +41,7 @@ class Choices:
             values of all then.
         taken: content hashes of networks that are trained besides, which are no candidates.
         prior: what earlier studies teach; None: nothing.
+        by_time: whether time bounds the search, so that what a training takes counts against a network.
     """
 
     knobs: tuple[Knob, ...]
@@ -56,6 +57,7 @@ class Choices:
     slices: "tuple[Choices, ...]" = ()
     taken: frozenset[str] = frozenset()
     prior: Prior | None = None
+    by_time: bool = False
 
     @property
     def startup(self) -> int:

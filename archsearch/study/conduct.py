@@ -167,6 +167,7 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
             guessing=store.facts.dataset.common_share or 0.0,
             taken=frozenset(design.graph for design in classics),
             prior=prior,
+            by_time=problem.settings.max_time is not None,
         )
 
     largest = of_slice(requests[-1])

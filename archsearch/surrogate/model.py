@@ -79,7 +79,7 @@ class Model:
         return Model(known, self._columns, self._fitted)
 
     def most_promising_first(
-        self, candidates: Points, *, over: Points | None = None
+        self, candidates: Points, *, over: Points | None = None, log_costs: Floats | None = None
     ) -> npt.NDArray[np.intp]:
         """Return the numbers of candidates by expected improvement over the best of what is known.
 
@@ -88,11 +88,15 @@ class Model:
         Args:
             candidates: to be put in order.
             over: of which the best is taken; None: of all that is known.
+            log_costs: (n,) logarithms of what each costs: it is improvement by cost that counts (Snoek,
+                Larochelle & Adams 2012, section 3.2); None: all cost the same.
         """
         known = self._known.points if over is None else over
         best = float(self.expected(known.at_full_length()).max())
         means, variances = self.predicted(candidates)
         promise = log_expected_improvement(means, UNSURE * variances, best)
+        if log_costs is not None:
+            promise = promise - log_costs
         return np.argsort(-promise, kind="stable")
 
 

@@ -1,15 +1,20 @@
 """The phase that measures the pace, event by event: no engine, no clock."""
 
+from dataclasses import replace
+from math import exp
+
 import pytest
 
 from archsearch.engines.engine import Machine
-from archsearch.planning.pace import PaceMeasuring
+from archsearch.planning.pace import PaceMeasuring, typical
 from archsearch.planning.problem import pose
-from archsearch.planning.speed import typical
-from archsearch.readings.workload import workload
+from archsearch.readings.workload import Workload, log_effort, workload
 from archsearch.settings import RunSettings
 from archsearch.strategy.phase import Begin, Rest
 from archsearch.training.job import Outcome
+
+PLAIN = Workload(flops=24.0, elements=18.0, ops=5.0, params=18.0, thin=0.0)
+BROAD = replace(PLAIN, elements=20.0)
 
 
 @pytest.fixture
@@ -58,3 +63,15 @@ def test_the_networks_that_will_be_trained_are_set_beside_those_that_were_measur
     assert len(every) > 20
     assert phase.found.typical == pytest.approx(typical([workload(first.network)], every))
     assert 0.5 < phase.found.typical < 2
+
+
+def test_a_network_of_the_same_kind_takes_as_long_as_it_was_measured():
+    assert typical([PLAIN, PLAIN], [PLAIN]) == pytest.approx(1.0)
+    assert typical([], [PLAIN]) == typical([PLAIN], []) == 1.0
+
+
+def test_what_was_measured_is_set_beside_what_will_be_trained():
+    ratio = exp(log_effort(BROAD) - log_effort(PLAIN))
+    assert typical([PLAIN], [BROAD]) == pytest.approx(ratio)
+    assert typical([PLAIN, BROAD], [PLAIN, BROAD]) == pytest.approx(1.0)
+    assert typical([PLAIN], [PLAIN, BROAD]) == pytest.approx((1 + ratio) / 2)

@@ -1,12 +1,13 @@
 """The figures a training's time is judged by, counted by hand."""
 
-from math import log2
+from dataclasses import replace
+from math import exp, log2
 
 import pytest
 
 from archsearch.ir.tracer import Tracer
 from archsearch.readings.cost import cost
-from archsearch.readings.workload import workload
+from archsearch.readings.workload import Workload, log_effort, workload
 from tests.networks import resnext_like, vgg_like
 
 
@@ -35,3 +36,9 @@ def test_depthwise_convolutions_are_thin_and_others_are_not():
 def test_what_costs_count_too_is_the_same(graph):
     found, price = workload(graph), cost(graph)
     assert (2**found.flops, 2**found.params) == pytest.approx((price.flops, price.params))
+
+
+def test_more_of_anything_takes_longer():
+    plain = Workload(flops=24.0, elements=18.0, ops=5.0, params=18.0, thin=0.0)
+    for more in ({"elements": 20.0}, {"ops": 7.0}, {"flops": 26.0}):
+        assert exp(log_effort(replace(plain, **more)) - log_effort(plain)) > 1.05

@@ -12,6 +12,7 @@ from archsearch.archive.leaderboard import StudyResult, spent_flops
 from archsearch.archive.store import StudyStore
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.settings import RunSettings
+from archsearch.study import conduct
 from archsearch.study.events import JobEnded, JobStarted, Notice
 from archsearch.study.interrupt import Interrupted
 from archsearch.study.winner import export_study
@@ -177,6 +178,21 @@ def test_more_time_is_remembered_and_no_weights_that_may_win_are_removed(setting
     assert done.best_key in kept
     others = [key.rpartition("-seed")[0] for key in kept - {done.best_key}]
     assert len(others) == len(set(others)) < sum(trained(done)) - 1
+
+
+def test_what_a_network_takes_counts_against_it_only_where_time_bounds_the_search(
+    settings, monkeypatch
+):
+    asked, real = [], conduct.samplers_of
+
+    def watched(make, choices):
+        asked.append(choices.by_time)
+        return real(make, choices)
+
+    monkeypatch.setattr(conduct, "samplers_of", watched)
+    timed().run(replace(settings, max_time="6min"))
+    timed().run(replace(settings, max_time=None, trials=1, name="unbounded"))
+    assert asked == [True, False]
 
 
 def test_a_stop_that_comes_too_late_leaves_nothing_to_do(settings):

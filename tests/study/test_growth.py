@@ -13,6 +13,7 @@ from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import Length, Training, Trial
 from archsearch.archive.store import StudyStore
+from archsearch.readings.workload import Workload
 from archsearch.strategy.fidelities import rungs
 from archsearch.strategy.fidelities.rungs import Rungs
 from archsearch.strategy.fidelity import Outlook
@@ -153,9 +154,12 @@ def no_solve(knobs):
     raise AssertionError("its networks are known without being solved for")
 
 
+LOAD = Workload(flops=24.0, elements=18.0, ops=5.0, params=18.0, thin=0.0)
+
+
 class Named:
     """Describes settings by themselves."""
 
     def describe(self, place):
         features = {f"f{number}": float(at) for number, at in enumerate(place)}
-        return Description(graph=f"{place}", features=features)
+        return Description(graph=f"{place}", features=features, load=LOAD)

@@ -117,6 +117,17 @@ def test_what_promises_most_is_where_values_rise():
     assert order[0] == 2
 
 
+def test_what_promises_most_for_what_it_costs_comes_first():
+    evidence, columns = known_line()
+    model = model_of(evidence, columns, LINE)
+    candidates = Points.of(np.array([[0.9], [1.1]]))
+    assert model.most_promising_first(candidates)[0] == 1
+    alike = model.most_promising_first(candidates, log_costs=np.array([7.0, 7.0]))
+    assert alike[0] == 1
+    dear = np.array([0.0, 50.0])
+    assert model.most_promising_first(candidates, log_costs=dear)[0] == 0
+
+
 def test_what_runs_is_believed_and_others_look_elsewhere():
     evidence, columns = known_line()
     valley = Observations(evidence.points, np.abs(evidence.values), evidence.noise)

@@ -11,6 +11,7 @@ from archsearch.errors import UserError
 from archsearch.ir.codec import content_hash
 from archsearch.ir.graph import Graph
 from archsearch.readings.features import features
+from archsearch.readings.workload import Workload, workload
 from archsearch.rules.audit import audit
 from archsearch.rules.registry import load_rules
 from archsearch.rules.rule import Rule
@@ -29,10 +30,12 @@ class Description:
     Attributes:
         graph: its content hash.
         features: by name, the same names for all networks.
+        load: what a training's time follows from.
     """
 
     graph: str
     features: Mapping[str, float]
+    load: Workload
 
 
 class Describer:
@@ -61,7 +64,7 @@ class Describer:
         found = described(graph, self._rules)
         if self._flops:
             found["log_flops"] = log2(candidate.cost.flops)
-        return Description(content_hash(graph), found)
+        return Description(content_hash(graph), found, workload(graph))
 
 
 def described(graph: Graph, rules: tuple[Rule, ...]) -> dict[str, float]:

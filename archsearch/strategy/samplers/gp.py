@@ -16,6 +16,7 @@ from archsearch.seeds import derive_seed
 from archsearch.space.knobs import KnobValue
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
+from archsearch.strategy.samplers.durations import log_durations
 from archsearch.strategy.samplers.evidence import Result, results, running
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.grid import Grid, Place
@@ -85,6 +86,7 @@ class GpSampler:
         self._classic = None if choices.classic is None else self._grid.place(choices.classic)
         self._val_images = choices.val_images
         self._prior = prior or choices.prior
+        self._by_time = choices.by_time
         self._startup = STARTUP
         self._excerpt = Excerpt()
         self._describers = {
@@ -284,7 +286,7 @@ class GpSampler:
         *,
         over: Sequence[Entry] | None = None,
     ) -> list[Entry]:
-        """Return candidates in the order of the improvement that is expected of them.
+        """Return candidates in the order of the improvement that is expected of them, by what they take.
 
         Args:
             known: whose trials that run are taken to end as the model expects.
@@ -297,5 +299,11 @@ class GpSampler:
         waiting = [tried[number] for number in running(known.trials) if number in tried]
         model = model.believing(reading.points(waiting))
         best = None if over is None else reading.points(over)
-        order = model.most_promising_first(reading.points(candidates), over=best)
+        costs = None
+        if self._by_time:
+            loads = {number: entry.description.load for number, entry in tried.items()}
+            wanted = [entry.description.load for entry in candidates]
+            costs = log_durations(known.trials, loads, wanted)
+        points = reading.points(candidates)
+        order = model.most_promising_first(points, over=best, log_costs=costs)
         return [candidates[number] for number in order]

@@ -1,0 +1,52 @@
+"""How long a network's training takes beside those of other candidates, learnt as the search goes.
+
+The logarithm of the seconds is linear in the figures of the network's workload. Its coefficients begin as
+those of many trainings on a processor (`readings/workload.py`) and are drawn to what the study's own took:
+on a GPU, say, the number of ops counts for more.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from archsearch.archive.orders import Trial
+from archsearch.readings.workload import COEFFICIENTS, Workload
+from archsearch.surrogate.algebra import Floats
+
+RIDGE: Final = 1.0
+"""How fast the coefficients hold to those that they begin as: noise over their own spread, as variances."""
+
+
+def log_durations(
+    trials: Sequence[Trial], loads: Mapping[int, Workload], candidates: Sequence[Workload]
+) -> Floats:
+    """Return logarithms of what trainings of candidates take, but for one number that all share.
+
+    Args:
+        trials: what is known.
+        loads: of their networks, by number; of others nothing is learnt.
+        candidates: (n).
+
+    Returns:
+        (n,)
+    """
+    coefficients = np.array(COEFFICIENTS.figures())
+    took = {n: s for n, s in map(_seconds, trials) if s is not None and n in loads}
+    if len(took) > 1:
+        x = np.array([loads[number].figures() for number in took])
+        y = np.array(list(took.values()))
+        x, y = x - x.mean(0), y - y.mean()
+        inner = x.T @ x + RIDGE * np.eye(x.shape[1])
+        coefficients = coefficients + np.linalg.solve(inner, x.T @ (y - x @ coefficients))
+    figures = np.array([load.figures() for load in candidates]).reshape(-1, len(coefficients))
+    return np.asarray(figures @ coefficients)
+
+
+def _seconds(trial: Trial) -> tuple[int, float | None]:
+    """Return a trial's number, and the logarithm of what its first training took if that came to its end."""
+    outcome = trial.trainings[0].outcome
+    if outcome is None or outcome.status != "complete" or outcome.total_s <= 0:
+        return trial.number, None
+    return trial.number, math.log(outcome.total_s)

@@ -1,0 +1,55 @@
+"""How long trainings take beside one another, before and after some have been seen."""
+
+import numpy as np
+import pytest
+
+from archsearch.archive.design import Design
+from archsearch.archive.keys import JobKey, trial_name
+from archsearch.archive.orders import Length, Order, Training, Trial
+from archsearch.readings.workload import Workload, log_effort
+from archsearch.strategy.samplers.durations import log_durations
+from archsearch.training.job import Outcome
+
+
+def load(*, elements: float = 18.0, ops: float = 5.0) -> Workload:
+    return Workload(flops=24.0, elements=elements, ops=ops, params=18.0, thin=0.0)
+
+
+def trial(number: int, total_s: float, *, status: str = "complete") -> Trial:
+    name = trial_name(number)
+    design = Design(name=name, label=name, origin="search", graph=name, flops=1)
+    order = Order(
+        key=JobKey("search", name), design=design, knobs={}, length=Length(1, 1), seed=0, decision=number
+    )  # fmt: skip
+    outcome = Outcome(key=str(order.key), status=status, total_s=total_s)
+    return Trial(
+        number=number, knobs={}, design=design, trainings=(Training(order=order, outcome=outcome),)
+    )
+
+
+CANDIDATES = [load(), load(elements=20.0), load(ops=8.0)]
+
+
+def test_before_anything_is_known_it_is_what_many_trainings_took():
+    expected = [log_effort(one) for one in CANDIDATES]
+    assert log_durations([], {}, CANDIDATES) == pytest.approx(expected)
+    assert log_durations([trial(0, 9.0)], {0: load()}, CANDIDATES) == pytest.approx(expected)
+    assert log_durations([], {}, []).shape == (0,)
+
+
+def test_where_the_number_of_ops_decides_it_is_learnt():
+    """As on a GPU, where each op takes its time to be begun, and what goes through memory hardly counts."""
+    rng = np.random.default_rng(0)
+    loads = {n: load(elements=rng.uniform(16, 22), ops=rng.uniform(4, 9)) for n in range(12)}
+    took = [trial(n, 0.5 * 2**one.ops) for n, one in loads.items()]
+    plain, wide, deep = log_durations(took, loads, CANDIDATES)
+    assert deep - plain == pytest.approx(np.log(2**3), rel=0.2)
+    assert abs(wide - plain) < 0.1
+    before = log_durations([], {}, CANDIDATES)
+    assert before[1] > before[2]  # what it would have been taken for
+
+
+def test_trainings_that_did_not_end_teach_nothing():
+    loads = {0: load(), 1: load(ops=9.0), 2: load(elements=21.0)}
+    cut = [trial(0, 5.0, status="pruned"), trial(1, 90.0, status="failed"), trial(2, 0.0)]
+    assert log_durations(cut, loads, CANDIDATES) == pytest.approx(log_durations([], {}, CANDIDATES))
