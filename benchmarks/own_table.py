@@ -60,7 +60,7 @@ class Network:
         knobs: it was chosen by.
         features: what was known of it before it trained, by name.
         accuracies: validation accuracies, from 0 to 1, by epochs, then by seed.
-        seconds: of its trainings, in the median, by epochs.
+        epoch_s: seconds of an epoch, the least of its trainings: other work on the machine only adds.
     """
 
     space: str
@@ -69,7 +69,7 @@ class Network:
     knobs: Mapping[str, Any]
     features: Mapping[str, float]
     accuracies: Mapping[int, Mapping[int, float]]
-    seconds: Mapping[int, float]
+    epoch_s: float
 
     def mean(self, epochs: int) -> float | None:
         """Return the mean accuracy over seeds after that many epochs; None: it has none."""
@@ -81,16 +81,17 @@ def networks(path: Path) -> list[Network]:
     """Return the networks of a file that have any training, in their order; a cut line is none."""
     rows = list(_lines(path))
     found: dict[str, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    took: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    epoch_s: dict[str, float] = {}
     for row in rows:
         if "of" in row and row["val"] is not None:
             found[row["of"]][row["epochs"]][row["seed"]] = row["val"]
-            took[row["of"]][row["epochs"]].append(row["train_s"])
+            took_s = row["train_s"] / row["epochs"]
+            epoch_s[row["of"]] = min(took_s, epoch_s.get(row["of"], took_s))
     return [
         Network(
             row["space"], row["flops"], row["number"], row["knobs"], row["features"],
             {epochs: dict(seeds) for epochs, seeds in found[row["graph"]].items()},
-            {epochs: statistics.median(all_s) for epochs, all_s in took[row["graph"]].items()},
+            epoch_s[row["graph"]],
         )
         for row in rows if row.get("graph") in found
     ]  # fmt: skip

