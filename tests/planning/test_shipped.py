@@ -33,7 +33,7 @@ def test_it_is_what_the_table_teaches(teaching, tmp_path):
     found = {key: those for key, those in slices.items() if len(those) >= teaching.LEAST}
     teaching.ship(found, tmp_path / "prior.json")
     made = json.loads((tmp_path / "prior.json").read_text())
-    assert made["networks"] == shipped().studies[NAME] >= 300
+    assert made["networks"] == shipped().studies[NAME] > 200
     assert made["weights"] == pytest.approx(dict(shipped().weights), rel=1e-2, abs=1e-3)
 
 
