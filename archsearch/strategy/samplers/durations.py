@@ -15,6 +15,11 @@ from archsearch.archive.orders import Trial
 from archsearch.readings.workload import COEFFICIENTS, Workload
 from archsearch.surrogate.algebra import Floats
 
+WORTH_COUNTING: Final = 0.25
+"""Standard deviation of the logarithms that are foretold, from which on they count.
+
+What is foretold is off by 0.15 to 0.35 itself. Networks of one family differ by 0.1 to 0.2,
+of several by 0.35."""
 RIDGE: Final = 1.0
 """How fast the coefficients hold to those that they begin as: noise over their own spread, as variances."""
 

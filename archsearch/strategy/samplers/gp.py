@@ -16,7 +16,11 @@ from archsearch.seeds import derive_seed
 from archsearch.space.knobs import KnobValue
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
-from archsearch.strategy.samplers.durations import log_durations, share_left
+from archsearch.strategy.samplers.durations import (
+    WORTH_COUNTING,
+    log_durations,
+    share_left,
+)
 from archsearch.strategy.samplers.evidence import Result, results, running
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.grid import Grid, Place
@@ -303,8 +307,9 @@ class GpSampler:
         if self._time_s is not None:
             loads = {number: entry.description.load for number, entry in tried.items()}
             wanted = [entry.description.load for entry in candidates]
-            left = share_left(known.trials, self._time_s)
-            costs = left * log_durations(known.trials, loads, wanted)
+            foretold = log_durations(known.trials, loads, wanted)
+            if foretold.std() > WORTH_COUNTING:
+                costs = share_left(known.trials, self._time_s) * foretold
         points = reading.points(candidates)
         order = model.most_promising_first(points, over=best, log_costs=costs)
         return [candidates[number] for number in order]
