@@ -199,7 +199,9 @@ def make(
         "gp": ours,
         "gp-rungs": ours,
         "gp-time": lambda: GpSampler(
-            replace(choices, by_time=True), grid=grid, describer=described
+            replace(choices, time_s=trials * float(np.mean(table.seconds))),
+            grid=grid,
+            describer=described,
         ),
         "gp-prior": lambda: ours(prior),
         "gp-wrong": lambda: ours(opposite(prior)),

@@ -7,9 +7,12 @@ networks of all families in it: it teaches no other space, and is taught by none
 500 draws of the networks asked about, with replacement.
 
     python benchmarks/teaching.py benchmarks/tabular/cifar10.jsonl
+    python benchmarks/teaching.py benchmarks/tabular/cifar10.jsonl \
+        --ship archsearch/planning/shipped_prior.json
 """
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -83,17 +86,31 @@ def table(found: Slices) -> Iterator[str]:
             yield f"| {' '.join(pupil)} | {len(those)} | {words} | {count} | {said} |"
 
 
+def ship(found: Slices, path: Path) -> None:
+    """Write what all slices teach together, weights of four digits."""
+    prior = taught(found, list(found), longest(found))
+    assert prior is not None
+    weights = {name: float(f"{weight:.4g}") for name, weight in sorted(prior.weights.items())}
+    networks = sum(map(len, found.values()))
+    text = json.dumps({"networks": networks, "weights": weights}, indent=1)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, or write what it teaches."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("table", type=Path, help="a file of make_table.py")
+    parser.add_argument("--ship", type=Path, help="file for what all of it teaches")
     options = parser.parse_args()
     found = {key: those for key, those in slices(options.table).items() if len(those) >= LEAST}
     print(f"{versions(('numpy', 'scikit-learn'))}; slices of {LEAST} networks and more\n")
     if len(found) < 2:
         raise SystemExit(f"{options.table} has {len(found)} such slices; make_table.py makes more")
+    if options.ship is not None:
+        ship(found, options.ship)
+        return
     print("\n".join(table(found)))
 
 

@@ -138,7 +138,7 @@ def test_what_a_slice_teaches_is_told_by_who_was_left_out(bench):
             depth = float(number * 7 % count)
             features = {"depth": depth, "size": float(len(flops))}
             accuracies = {4: {0: 0.2}, 12: {0: 0.3 + 0.01 * depth}}
-            yield bench.own_table.Network(space, flops, number, {}, features, accuracies)
+            yield bench.own_table.Network(space, flops, number, {}, features, accuracies, 1.0)
 
     keys = [("nin", "3M"), ("nin", "10M"), ("lenet", "3M"), ("lecture", "3M")]
     found = {key: list(networks(*key, 9)) for key in keys}

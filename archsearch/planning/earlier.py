@@ -24,6 +24,7 @@ from archsearch.errors import ArchsearchError, DamagedError, one_line
 from archsearch.gathering import gather
 from archsearch.ir.codec import from_json
 from archsearch.planning.problem import Problem
+from archsearch.planning.shipped import shipped
 from archsearch.rules.registry import load_rules
 from archsearch.settings import RunSettings
 from archsearch.strategy.sampler import heeds_prior
@@ -54,7 +55,7 @@ def learnt_from(
     *,
     tell: Callable[[str], None],
 ) -> Learnt | None:
-    """Return what earlier studies of the same space teach; None: nothing, or it is not wanted.
+    """Return what earlier studies of the same space teach, or else what is shipped; None: it is not wanted.
 
     Args:
         storage: of the new study; earlier ones are those in it whose folders are in the home.
@@ -75,7 +76,7 @@ def learnt_from(
     tasks = dict(_taught(storage, _home(settings), questions, tell=tell))
     prior = learnt([task for those in tasks.values() for task in those])
     if prior is None:
-        return None
+        return shipped()
     counts = {name: sum(len(task.values) for task in those) for name, those in tasks.items()}
     return Learnt(studies=counts, weights=prior.weights)
 

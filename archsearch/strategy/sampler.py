@@ -41,7 +41,8 @@ class Choices:
             values of all then.
         taken: content hashes of networks that are trained besides, which are no candidates.
         prior: what earlier studies teach; None: nothing.
-        by_time: whether time bounds the search, so that what a training takes counts against a network.
+        time_s: that the search has, of all workers together: what a training takes counts against a network;
+            None: time does not bound it.
     """
 
     knobs: tuple[Knob, ...]
@@ -57,7 +58,7 @@ class Choices:
     slices: "tuple[Choices, ...]" = ()
     taken: frozenset[str] = frozenset()
     prior: Prior | None = None
-    by_time: bool = False
+    time_s: float | None = None
 
     @property
     def startup(self) -> int:

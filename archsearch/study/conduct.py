@@ -11,6 +11,7 @@ from archsearch.engines.engine import Engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.baselines import wants_matched
 from archsearch.planning.problem import Problem, SearchProblem
+from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.solve import solve
 from archsearch.strategy.bounds import Bounds
@@ -36,7 +37,7 @@ from archsearch.study.interrupt import Interrupted
 from archsearch.study.loop import Loop
 from archsearch.study.recorder import StudyRecorder
 from archsearch.surrogate.prior import LinearPrior
-from archsearch.units import parse_latency
+from archsearch.units import parse_duration, parse_latency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +168,7 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
             guessing=store.facts.dataset.common_share or 0.0,
             taken=frozenset(design.graph for design in classics),
             prior=prior,
-            by_time=problem.settings.max_time is not None,
+            time_s=_time_s(problem.settings),
         )
 
     largest = of_slice(requests[-1])
@@ -175,6 +176,12 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
         return largest
     slices = tuple(replace(of_slice(asked), budget=asked.budget.high) for asked in requests)
     return replace(largest, knobs=problem.knobs, trials=problem.settings.trials, slices=slices)
+
+
+def _time_s(settings: RunSettings) -> float | None:
+    if settings.max_time is None:
+        return None
+    return parse_duration(settings.max_time) * (settings.workers or 1)
 
 
 def by_decision(store: StudyStore) -> Iterable[Training]:

@@ -1,5 +1,6 @@
 """A study learns from earlier ones of its space, says from which, and keeps to that."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from archsearch.archive.leaderboard import StudyResult
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.planning import earlier
+from archsearch.planning.shipped import NAME, shipped
 from archsearch.settings import RunSettings
 from archsearch.study.catalogue import delete_study
 from archsearch.study.dry_run import plan
@@ -24,6 +26,7 @@ SETTINGS = {
     "space": "lenet", "flops": "2M", "trials": 10, "epochs": 2, "workers": 2, "finalists": 0,
     "baselines": "matched",
 }  # fmt: skip
+SHIPPED = shipped().studies
 CHANCE = {"sampler": "random"}
 """Of studies that only teach: it is quicker."""
 
@@ -85,17 +88,22 @@ def test_it_proposes_other_networks_for_it(home, ended):
     assert table(ended.second) != table(alone)
 
 
-def test_without_earlier_studies_it_is_as_without_a_prior(tmp_path, ended):
-    alone = world().run(settings(tmp_path, name="first", prior=False))
-    assert table(alone) == table(ended.first)
+def test_without_earlier_studies_it_learns_from_what_is_shipped(tmp_path, ended):
+    made = world()
+    again = made.run(settings(tmp_path, name="first"))
+    assert again.learnt_from == ended.first.learnt_from == SHIPPED
+    assert re.fullmatch(rf"learns from: {NAME} \(\d+ networks\); --no-prior .*", notes(made))
+    assert table(again) == table(ended.first)
+    alone = world().run(settings(tmp_path, name="alone", prior=False))
+    assert alone.learnt_from == {}
+    assert table(alone) != table(ended.first)
 
 
 def test_the_same_command_repeats_itself(home, ended):
     made = world()
     # How the machine is shared makes no other question.
     again = made.run(settings(home, name="again", precision="float32"))
-    assert again.learnt_from == {}
-    assert notes(made) == ""
+    assert again.learnt_from == SHIPPED
     assert table(again) == table(ended.first)
     # It learns from what that one learnt from, no matter what came since.
     led = world().run(settings(home, name="led", flops="3M"))
@@ -126,24 +134,26 @@ def storages(*homes: Path):
             yield storage
 
 
-@pytest.mark.parametrize(
-    "changes", [{"space": "nin", "flops": "5M"}, {"sampler": "random", "seed": 3}]
-)
-def test_other_spaces_and_samplers_without_a_model_learn_nothing(home, changes):
+def test_samplers_without_a_model_learn_nothing(home):
     made = world()
-    result = made.run(settings(home, name="other", **{"trials": 2, **changes}))
+    result = made.run(settings(home, name="other", trials=2, sampler="random", seed=3))
     assert result.learnt_from == {}
     assert "learns from" not in notes(made)
 
 
+def test_studies_of_other_spaces_teach_nothing(home):
+    found = world().run(settings(home, name="other", trials=2, space="nin", flops="5M"))
+    assert found.learnt_from == SHIPPED
+
+
 def test_too_few_networks_teach_nothing(tmp_path):
     world().run(settings(tmp_path, trials=earlier.LEAST_NETWORKS - 1, name="short", **CHANCE))
-    assert world().run(settings(tmp_path, trials=2, name="next")).learnt_from == {}
+    assert world().run(settings(tmp_path, trials=2, name="next")).learnt_from == SHIPPED
 
 
 def test_what_has_stalled_teaches_nothing(tmp_path):
     World(validation=lambda job: 0.1).run(settings(tmp_path, name="stalled", **CHANCE))
-    assert world().run(settings(tmp_path, trials=2, name="next")).learnt_from == {}
+    assert world().run(settings(tmp_path, trials=2, name="next")).learnt_from == SHIPPED
 
 
 def test_a_broken_study_costs_a_notice(home):

@@ -186,13 +186,13 @@ def test_what_a_network_takes_counts_against_it_only_where_time_bounds_the_searc
     asked, real = [], conduct.samplers_of
 
     def watched(make, choices):
-        asked.append(choices.by_time)
+        asked.append(choices.time_s)
         return real(make, choices)
 
     monkeypatch.setattr(conduct, "samplers_of", watched)
     timed().run(replace(settings, max_time="6min"))
     timed().run(replace(settings, max_time=None, trials=1, name="unbounded"))
-    assert asked == [True, False]
+    assert asked == [360.0 * settings.workers, None]
 
 
 def test_a_stop_that_comes_too_late_leaves_nothing_to_do(settings):

@@ -16,7 +16,11 @@ from archsearch.seeds import derive_seed
 from archsearch.space.knobs import KnobValue
 from archsearch.strategy.sampler import Choices, Known
 from archsearch.strategy.samplers.descriptions import Describer
-from archsearch.strategy.samplers.durations import log_durations
+from archsearch.strategy.samplers.durations import (
+    WORTH_COUNTING,
+    log_durations,
+    share_left,
+)
 from archsearch.strategy.samplers.evidence import Result, results, running
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.grid import Grid, Place
@@ -86,7 +90,7 @@ class GpSampler:
         self._classic = None if choices.classic is None else self._grid.place(choices.classic)
         self._val_images = choices.val_images
         self._prior = prior or choices.prior
-        self._by_time = choices.by_time
+        self._time_s = choices.time_s
         self._startup = STARTUP
         self._excerpt = Excerpt()
         self._describers = {
@@ -300,10 +304,12 @@ class GpSampler:
         model = model.believing(reading.points(waiting))
         best = None if over is None else reading.points(over)
         costs = None
-        if self._by_time:
+        if self._time_s is not None:
             loads = {number: entry.description.load for number, entry in tried.items()}
             wanted = [entry.description.load for entry in candidates]
-            costs = log_durations(known.trials, loads, wanted)
+            foretold = log_durations(known.trials, loads, wanted)
+            if foretold.std() > WORTH_COUNTING:
+                costs = share_left(known.trials, self._time_s) * foretold
         points = reading.points(candidates)
         order = model.most_promising_first(points, over=best, log_costs=costs)
         return [candidates[number] for number in order]

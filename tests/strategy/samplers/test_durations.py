@@ -7,7 +7,7 @@ from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.readings.workload import Workload, log_effort
-from archsearch.strategy.samplers.durations import log_durations
+from archsearch.strategy.samplers.durations import log_durations, share_left
 from archsearch.training.job import Outcome
 
 
@@ -53,3 +53,9 @@ def test_trainings_that_did_not_end_teach_nothing():
     loads = {0: load(), 1: load(ops=9.0), 2: load(elements=21.0)}
     cut = [trial(0, 5.0, status="pruned"), trial(1, 90.0, status="failed"), trial(2, 0.0)]
     assert log_durations(cut, loads, CANDIDATES) == pytest.approx(log_durations([], {}, CANDIDATES))
+
+
+def test_the_less_time_is_left_the_less_it_counts():
+    assert share_left([], 100.0) == 1.0
+    assert share_left([trial(0, 20.0), trial(1, 40.0)], 100.0) == pytest.approx(0.4)
+    assert share_left([trial(0, 200.0)], 100.0) == 0.0
