@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -251,8 +251,7 @@ def read_result(store: StudyStore) -> StudyResult:
     slices = _slices(rows, judges, finals) if budgets else ()
     best = _best(rows, slices) if facts.training is None else _trained(rows)
     front = {one.best for one in slices if one.front}
-    ranked = [replace(row, winner=row.name == best, front=row.name in front) for row in rows]
-    ranked = in_order(ranked)
+    ranked = in_order([_placed(row, best, front) for row in rows])
     winner = next((row for row in ranked if row.winner), None)
     judge = None if winner is None else judges.get(winner.budget)
     best_key = None if best is None else best_final_key(best, finals)
@@ -290,6 +289,13 @@ def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
     rows += [_published_row(design, finals[design.name]) for design in facts.baselines]
     rows = [_with_lost(row, finals[row.name]) for row in _with_spent(rows, spent)]
     return [_with_stalls(row, searched.get(row.name), finals[row.name]) for row in rows]
+
+
+def _placed(row: Row, best: str | None, front: Container[str | None]) -> Row:
+    """Return a row that says whether it has won, and whether it is on the front."""
+    if row.name != best and row.name not in front:
+        return row
+    return replace(row, winner=row.name == best, front=row.name in front)
 
 
 def spent_flops(store: StudyStore) -> int:
@@ -358,16 +364,17 @@ def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
 def _trial_row(trial: Trial, finals: Finals) -> Row:
     known = trial.best_known or trial.last
     outcome = known.outcome
-    row = replace(
-        _row(trial.design, finals),
+    row = _row(trial.design, finals)
+    return replace(
+        row,
         knobs=trial.knobs,
         rung=known.order.key.rung,
         status=trial.state if outcome is None else outcome.status,
         epochs=max(known.reports, default=0) if outcome is None else outcome.epochs,
+        val_accuracy=None if outcome is None else outcome.val_accuracy,
+        reason="" if outcome is None else outcome.reason,
+        trainings=row.trainings + len(trial.trainings),
     )
-    if outcome is not None:
-        row = replace(row, val_accuracy=outcome.val_accuracy, reason=outcome.reason)
-    return replace(row, trainings=row.trainings + len(trial.trainings))
 
 
 def _published_row(design: Design, finals: Finals) -> Row:
@@ -421,6 +428,8 @@ def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
     trainings = () if trial is None else trial.trainings
     searched = [t.outcome for t in trainings if t.outcome is not None]
     again = [outcome for key, outcome in finals.items() if key.name == row.name]
+    if all(_is_plain(outcome) for outcome in (*searched, *again)):
+        return row  # as nearly all of thousands are
     counting = again or searched[-1:]
     learnt = [outcome for outcome in counting if outcome.status != "failed" and not outcome.stalled]
     slowed = [o for o in (*searched, *again) if o.rate_share < 1 and not o.stalled]
@@ -432,6 +441,11 @@ def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
         rate_share=min((outcome.rate_share for outcome in learnt), default=1.0),
         microbatches=max((outcome.microbatches for outcome in counting), default=1),
     )
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Whether a training learnt at once, in whole batches."""
+    return not outcome.stalled and outcome.rate_share == 1 and outcome.microbatches == 1
 
 
 def _with_latency(

@@ -1,7 +1,7 @@
 """A study's runs in an MLflow store: study → network → training, nested. Blocks; one thread."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from archsearch.tracking.curves import learning_curves_png
 from archsearch.tracking.mlflow_networks import NetworkRuns
 from archsearch.tracking.records import (
     Ending,
+    Epochs,
     ModelRecord,
     NetworkRecord,
     StudyRecord,
@@ -28,6 +29,7 @@ from archsearch.tracking.runs import (
     end_run,
     figure,
     plain_key,
+    runs_where,
 )
 from archsearch.tracking.saved_view import TAG, saved_view
 
@@ -62,6 +64,7 @@ class MlflowStore:
         self._parent = ""
         self._runs: dict[str, KnownRun] = {}
         self._begun: set[str] = set()
+        self._unread = False  # whether there are runs of an earlier process, not looked at yet
         self._knobs: tuple[str, ...] = ()
         self._shown: object = None  # in MLflow's page
 
@@ -73,7 +76,8 @@ class MlflowStore:
         """Open or take up the parent run; end what a dead process left running."""
         self._study = study
         self.experiment_id = self._experiment(study.name)
-        parent, inner = self._existing(study.name)
+        parent = self._existing(study.name)
+        self._unread = parent is not None
         tags = {
             **study.tags,
             "study": study.name,
@@ -100,11 +104,14 @@ class MlflowStore:
         self._write.log_dataset(self._parent, study.dataset)
         self._write.put(self._parent, study.artifacts)
         self._describe(study.description)
-        self._take_up(inner, at_ms)
-        self._show(self._networks.knobs)
+        if self._unread:
+            self._end_left(at_ms)
+        else:
+            self._show(())
 
     def network(self, network: NetworkRecord, at_ms: int) -> None:
         """Open a network's run, or bring it up to date."""
+        self._read_all()
         self._networks.tell(
             network,
             study=self._need_study(),
@@ -117,6 +124,7 @@ class MlflowStore:
     def start_trial(self, trial: TrialRecord, at_ms: int) -> None:
         """Open or take up a trial's run."""
         study = self._need_study()
+        self._read_all()
         tags = {
             **trial.tags,
             "study": study.name,
@@ -205,6 +213,19 @@ class MlflowStore:
         # Of thousands of trainings the curves would be most of the memory; figures may still come.
         run.history = {name: {0: p[0]} for name, p in run.history.items() if 0 in p}
 
+    def recall(self, trial: TrialRecord, end: Ending, epochs: Epochs, at_ms: int) -> None:
+        """Have all of a trial of an earlier process: where its end is kept, all of it is."""
+        self._read_all()
+        run = self._runs.get(trial.key)
+        if run is not None and run.has_ended(end.status, end.metrics):
+            return
+        self.start_trial(trial, at_ms)
+        self.epochs(
+            EpochPoint(key=trial.key, step=step, at_ms=at_ms, metrics=metrics)
+            for step, metrics in epochs()
+        )
+        self.end_trial(trial.key, end, at_ms)
+
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
         run = self._runs[key]
@@ -258,22 +279,17 @@ class MlflowStore:
             )
         )
 
-    def _existing(self, study: str) -> tuple[Any, list[Any]]:
-        """Return the study's parent run, if there is one, and the runs nested in it, at any depth."""
-        runs = list(all_runs(self.client, self.experiment_id))
+    def _existing(self, study: str) -> Any:
+        """Return the study's parent run; None: there is none."""
+        found = runs_where(self.client, self.experiment_id, "tags.role = 'study'")
         parents = [
             run
-            for run in runs
+            for run in found
             if PARENT not in run.data.tags
             and run.data.tags.get("study") == study
             and run.data.tags.get("role") == "study"
         ]
-        if not parents:
-            return None, []
-        parent = min(parents, key=lambda run: run.info.start_time)
-        inner = [run for run in runs if run.data.tags.get(PARENT) == parent.info.run_id]
-        ids = {run.info.run_id for run in inner}
-        return parent, [*inner, *(run for run in runs if run.data.tags.get(PARENT) in ids)]
+        return min(parents, key=lambda run: run.info.start_time, default=None)
 
     def _find(self, key: str) -> KnownRun | None:
         """Return a trial's run that an earlier, failed attempt may have made."""
@@ -283,18 +299,31 @@ class MlflowStore:
                 return _known(run)
         return None
 
-    def _take_up(self, runs: Iterable[Any], at_ms: int) -> None:
-        """Take down the runs of an earlier process; what it left running ends."""
-        for run in runs:
+    def _end_left(self, at_ms: int) -> None:
+        """End what a dead process left running."""
+        left = runs_where(self.client, self.experiment_id, "attributes.status = 'RUNNING'")
+        for run in self._nested(list(left)):
+            end_run(self.client, run.info.run_id, "interrupted", at_ms)
+
+    def _read_all(self) -> None:
+        """Take down the runs of an earlier process, a thousand a request, once one of them may be meant."""
+        if not self._unread:
+            return
+        for run in self._nested(all_runs(self.client, self.experiment_id)):
             if run.data.tags.get(LEVEL) == "network":
-                self._networks.take_up(run, ended_ms=at_ms)
+                self._networks.take_up(run, whole=True)
                 continue
-            kept = "interrupted"
-            if run.info.status == "RUNNING":
-                end_run(self.client, run.info.run_id, kept, at_ms)
-            else:
-                kept = run.data.tags.get("status", kept)
+            kept = run.data.tags.get("status", "interrupted")
             self._runs[run.data.tags.get("key", "")] = _known(run, kept=kept)
+        self._unread = False
+        self._show(self._networks.knobs)
+
+    def _nested(self, runs: Iterable[Any]) -> Iterator[Any]:
+        """Yield those runs that are in the study's, at any depth."""
+        study = self._need_study().name
+        for run in runs:
+            if PARENT in run.data.tags and run.data.tags.get("study") == study:
+                yield run
 
     def _create(self, name: str, *, tags: Mapping[str, str], at_ms: int) -> Any:
         study = self._need_study().name
@@ -318,4 +347,7 @@ class MlflowStore:
 
 def _known(run: Any, *, kept: str = "") -> KnownRun:
     parent = run.data.tags.get(PARENT, "")
-    return KnownRun(run.info.run_id, run.info.run_name, parent, set(run.data.params), kept=kept)
+    return KnownRun(
+        run.info.run_id, run.info.run_name, parent, set(run.data.params), kept=kept,
+        last=run.data.metrics if kept else {},
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from archsearch.tracking.ledger import Ledger, check_artifacts
 from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
 from archsearch.tracking.records import (
     Ending,
+    Epochs,
     ModelRecord,
     NetworkRecord,
     StudyRecord,
@@ -124,6 +125,16 @@ class MlflowTracker:
         check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
         self._end_trial(key, owned(ending))
+
+    def recall(self, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+        """Have a trial of an earlier process, all of it."""
+        check_artifacts(trial.artifacts)
+        check_artifacts(ending.artifacts)
+        self._ledger.start_trial(trial.key, network=trial.network)
+        self._ledger.end_trial(trial.key)
+        record, end, at_ms = owned(trial), owned(ending), _now_ms()
+        what = f"the figures of {trial.key}"
+        self._put(_Update(lambda store: store.recall(record, end, epochs, at_ms), what))
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""

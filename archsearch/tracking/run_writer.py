@@ -27,6 +27,8 @@ class KnownRun:
         history: metric → step → value, what the store holds or is about to; step 0 is what holds
             for the whole run.
         kept: the status an earlier process ended it with, until something new is told of it.
+        tags: those it has; kept of networks alone.
+        last: its last figures, where an earlier process ended it.
         drawn: whether its learning curves are drawn as it ends.
     """
 
@@ -36,6 +38,8 @@ class KnownRun:
     params: set[str] = field(default_factory=set)
     history: dict[str, dict[int, float]] = field(default_factory=dict)
     kept: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
     drawn: bool = True
 
     def news(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
@@ -45,6 +49,21 @@ class KnownRun:
             for name, v in metrics.items()
             if step not in self.history.get(plain_key(name), {})
         }
+
+    def has_ended(self, status: str, metrics: Mapping[str, float]) -> bool:
+        """Whether an earlier process ended it so, with these last figures."""
+        last = self.last
+        return self.kept == status and all(
+            last.get(plain_key(name)) == figure(value) for name, value in metrics.items()
+        )
+
+    def new_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return those that it does not have as they are."""
+        return {n: v for n, v in tags.items() if self.tags.get(plain_key(n)) != str(v)}
+
+    def note_tags(self, tags: Mapping[str, str]) -> None:
+        """Take down what was sent."""
+        self.tags |= {plain_key(name): str(value) for name, value in tags.items()}
 
     def note(self, rows: Iterable[MetricRow]) -> None:
         """Take down what was sent."""
