@@ -285,9 +285,12 @@ def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
     """Return a study's networks, in no order, with what came of their trainings."""
     facts, finals = store.facts, by_network(store.finals)
     searched = {trial.design.name: trial for trial in store.trials}
-    rows = [_trial_row(trial, finals[trial.design.name]) for trial in store.trials]
-    rows += [_published_row(design, finals[design.name]) for design in facts.baselines]
-    rows = [_with_lost(row, finals[row.name]) for row in _with_spent(rows, spent)]
+    flops: Counter[str] = Counter()
+    for training in spent:
+        flops[training.key.name] += training.flops
+    rows = [_trial_row(trial, finals[trial.design.name], flops) for trial in store.trials]
+    rows += [_published_row(design, finals[design.name], flops) for design in facts.baselines]
+    rows = [_with_lost(row, finals[row.name]) for row in rows]
     return [_with_stalls(row, searched.get(row.name), finals[row.name]) for row in rows]
 
 
@@ -340,14 +343,6 @@ def _spent(store: StudyStore) -> Iterator[Spent]:
         yield Spent(key, design, design.training_flops(outcome.images))
 
 
-def _with_spent(rows: Sequence[Row], spent: Sequence[Spent]) -> list[Row]:
-    """Return rows that say what went into each network."""
-    flops: Counter[str] = Counter()
-    for training in spent:
-        flops[training.key.name] += training.flops
-    return [replace(row, train_flops=flops[row.name]) for row in rows]
-
-
 def _outcomes(store: StudyStore) -> list[Outcome]:
     trainings = (training for trial in store.trials for training in trial.trainings)
     ended = [training.outcome for training in trainings if training.outcome is not None]
@@ -361,7 +356,7 @@ def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
     return {key: outcome for key, outcome in mine.items() if not outcome.stalled} or mine
 
 
-def _trial_row(trial: Trial, finals: Finals) -> Row:
+def _trial_row(trial: Trial, finals: Finals, flops: Mapping[str, int]) -> Row:
     known = trial.best_known or trial.last
     outcome = known.outcome
     row = _row(trial.design, finals)
@@ -374,10 +369,11 @@ def _trial_row(trial: Trial, finals: Finals) -> Row:
         val_accuracy=None if outcome is None else outcome.val_accuracy,
         reason="" if outcome is None else outcome.reason,
         trainings=row.trainings + len(trial.trainings),
+        train_flops=flops[trial.design.name],
     )
 
 
-def _published_row(design: Design, finals: Finals) -> Row:
+def _published_row(design: Design, finals: Finals, flops: Mapping[str, int]) -> Row:
     mine = [outcome for key, outcome in finals.items() if key.name == design.name]
     complete = [outcome for outcome in mine if outcome.status == "complete"]
     return replace(
@@ -385,6 +381,7 @@ def _published_row(design: Design, finals: Finals) -> Row:
         epochs=max((outcome.epochs for outcome in mine), default=0),
         status="complete" if complete else "failed" if mine else "waiting",
         reason=mine[0].reason if mine and not complete else "",
+        train_flops=flops[design.name],
     )
 
 

@@ -54,7 +54,7 @@ def show(*parts: RenderableType) -> None:
     width = None if sys.stdout.isatty() else _UNLIMITED
     console = PlainConsole(width=width)
     for part in parts:
-        console.print(part)
+        console.print(part, crop=False)  # what is shown here fits; to see to it takes as long again
 
 
 def network(

@@ -20,8 +20,8 @@ Statistic: TypeAlias = Callable[[Floats, Floats], Floats]
 
 CONFIDENCE: Final = 0.95
 _RESAMPLES: Final = 2000
-_MOST_DRAWS: Final = 4_000_000
-"""Networks drawn for an interval or a test, all resamples together: of 10,000 networks it is 400 resamples,
+_MOST_DRAWS: Final = 2_000_000
+"""Networks drawn for an interval or a test, all resamples together: of 10,000 networks it is 200 resamples,
 whose intervals are narrow."""
 _ALIKE: Final = 1 / 0.9
 """FLOPs that differ by no more are one budget, which candidates fill to 90 % at least."""

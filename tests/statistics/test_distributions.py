@@ -196,4 +196,4 @@ def test_of_thousands_of_networks_a_bounded_number_is_drawn():
         # The standard error of a median is 1.25 of the mean's; here within a factor of two.
         expected = 3.92 * 1.25 * large.values.std() / 100
         assert expected / 2 < found.high - found.low < 2 * expected
-        assert sum(np.prod(shape) for shape in asked) <= 4_100_000
+        assert sum(np.prod(shape) for shape in asked) <= 2_100_000
