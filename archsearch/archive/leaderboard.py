@@ -242,6 +242,50 @@ class StudyResult:
 
 def read_result(store: StudyStore) -> StudyResult:
     """Return a study's result, put together from what its storage holds."""
+    facts, found = store.facts, store.once(_standing)
+    return StudyResult(
+        study=store.name,
+        status=facts.status,
+        settings=facts.settings,
+        dataset=facts.dataset,
+        rows=found.rows,
+        verdict=found.verdict,
+        slices=found.slices,
+        best_key=None if found.best_key is None else str(found.best_key),
+        best_val=None if found.kept is None else found.kept.val_accuracy,
+        best_test=None if found.kept is None else found.kept.test_accuracy,
+        exports=facts.exports,
+        trials=facts.settings.trials,
+        train_s=found.train_s,
+        spending=replace(found.spending, measuring=facts.measured_flops),
+        wall_s=facts.wall_s,
+        created=facts.created,
+        ended="; ".join(filter(None, (facts.ended, facts.left))),
+        untold=facts.untold,
+        recipe=facts.recipe,
+        training=facts.training,
+        learnt_from={} if facts.learnt is None else facts.learnt.studies,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What follows from a study's trainings; of thousands it takes a second, and is asked for often.
+
+    Attributes:
+        kept: how the training of `best_key` ended, whose weights are kept.
+    """
+
+    rows: tuple[Row, ...]
+    verdict: Verdict | None
+    slices: tuple[SliceResult, ...]
+    best_key: JobKey | None
+    kept: Outcome | None
+    train_s: float
+    spending: Spending
+
+
+def _standing(store: StudyStore) -> _Standing:
     facts, finals = store.facts, store.finals
     spent = tuple(_spent(store))
     rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
@@ -255,29 +299,14 @@ def read_result(store: StudyStore) -> StudyResult:
     winner = next((row for row in ranked if row.winner), None)
     judge = None if winner is None else judges.get(winner.budget)
     best_key = None if best is None else best_final_key(best, finals)
-    kept = None if best_key is None else finals[best_key]
-    return StudyResult(
-        study=store.name,
-        status=facts.status,
-        settings=facts.settings,
-        dataset=facts.dataset,
+    return _Standing(
         rows=tuple(ranked),
         verdict=None if best is None else _verdict(best, ranked, judge),
         slices=slices,
-        best_key=None if best_key is None else str(best_key),
-        best_val=None if kept is None else kept.val_accuracy,
-        best_test=None if kept is None else kept.test_accuracy,
-        exports=facts.exports,
-        trials=facts.settings.trials,
+        best_key=best_key,
+        kept=None if best_key is None else finals[best_key],
         train_s=sum(outcome.train_s for outcome in _outcomes(store)),
-        spending=Spending.of(spent, measuring=facts.measured_flops),
-        wall_s=facts.wall_s,
-        created=facts.created,
-        ended="; ".join(filter(None, (facts.ended, facts.left))),
-        untold=facts.untold,
-        recipe=facts.recipe,
-        training=facts.training,
-        learnt_from={} if facts.learnt is None else facts.learnt.studies,
+        spending=Spending.of(spent, measuring=0),
     )
 
 

@@ -222,9 +222,8 @@ def create(
     return StudyStore.create(storage, str(settings.name), facts)
 
 
-def kept_of(store: StudyStore, home: Path) -> Kept:
+def kept_of(facts: StudyFacts, home: Path) -> Kept:
     """Return what is kept of a study that goes on."""
-    facts = store.facts
     images = home / "data" / facts.dataset.digest
     return Kept(images=images, recipe=facts.recipe, room_bytes=facts.room_bytes)
 
