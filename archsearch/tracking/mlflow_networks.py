@@ -134,4 +134,5 @@ class NetworkRuns:
             self._write.client.update_run(run.run_id, status="RUNNING")
         else:
             close_run(self._write.client, run.run_id, status, at_ms)
+            self._write.forget(run.run_id)
         run.kept = status

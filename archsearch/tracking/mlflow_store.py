@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from archsearch.tracking.records import (
     Epochs,
     ModelRecord,
     NetworkRecord,
+    Scalar,
     StudyRecord,
     TrialRecord,
 )
@@ -42,12 +43,18 @@ A picture takes longer than all else that is kept of a short training; MLflow dr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochPoint:
-    """An epoch's metrics and when they came, in milliseconds."""
+    """An epoch's metrics and when they came, in milliseconds; step 0: what is known before, params too."""
 
     key: str
     step: int
     at_ms: int
     metrics: Mapping[str, float]
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+def first_point(trial: TrialRecord, at_ms: int) -> EpochPoint:
+    """Return what is known of a training before its first epoch: it waits for that one."""
+    return EpochPoint(key=trial.key, step=0, at_ms=at_ms, metrics=trial.metrics, params=trial.knobs)
 
 
 class MlflowStore:
@@ -122,7 +129,7 @@ class MlflowStore:
         self._show(plain_key(name) for name in network.knobs)
 
     def start_trial(self, trial: TrialRecord, at_ms: int) -> None:
-        """Open or take up a trial's run."""
+        """Open or take up a trial's run; its figures come with its epochs (see `first_point`)."""
         study = self._need_study()
         self._read_all()
         tags = {
@@ -140,11 +147,9 @@ class MlflowStore:
         again = trial.key in self._begun
         self._begun.add(trial.key)
         run = self._runs.get(trial.key) or (self._find(trial.key) if again else None)
+        made = run is None
         if run is None:
-            name = one_line(trial.label)
-            made = self._create(name, tags={**tags, PARENT: parent}, at_ms=at_ms)
-            run = KnownRun(made.info.run_id, name, parent)
-            run.drawn = trial.role != "candidate" or len(self._runs) < DRAWN
+            run = self._opened(trial, {**tags, PARENT: parent}, at_ms)
         elif run.kept:
             run.history = self._write.read_history(run.run_id)
         if run.parent != parent:  # an earlier version knew no networks
@@ -157,59 +162,48 @@ class MlflowStore:
             # once more, to be sure. The first news of it reopen it.
             return
         self._write.reopen(run)
-        rows = [(run.news(trial.metrics, 0), 0, at_ms)]
-        self._write.send(run.run_id, rows, params=run.new_params(trial.knobs), tags=tags)
-        run.note(rows)
+        if not made:
+            self._write.send(run.run_id, tags=tags)
         self._write.log_dataset(run.run_id, study.dataset)
         self._write.put(run.run_id, trial.artifacts)
 
+    def _opened(self, trial: TrialRecord, tags: Mapping[str, str], at_ms: int) -> KnownRun:
+        name = one_line(trial.label)
+        made = self._create(name, tags=tags, at_ms=at_ms)
+        run = KnownRun(made.info.run_id, name, tags[PARENT])
+        run.drawn = trial.role != "candidate" or len(self._runs) < DRAWN
+        return run
+
     def epochs(self, points: Iterable[EpochPoint]) -> None:
         """Keep epochs of any trials, one request a trial; those kept or told before are left out."""
-        wanted: dict[str, dict[int, MetricRow]] = {}
+        wanted: dict[str, list[EpochPoint]] = {}
         for point in points:
-            steps = wanted.setdefault(point.key, {})
-            told, _, at_ms = steps.get(point.step, ({}, point.step, point.at_ms))
-            news = self._runs[point.key].news(point.metrics, point.step)
-            steps[point.step] = ({**news, **told}, point.step, at_ms)
-        for key, steps in wanted.items():
-            rows = [row for row in steps.values() if row[0]]
-            if not rows:
-                continue
+            wanted.setdefault(point.key, []).append(point)
+        for key, mine in wanted.items():
             run = self._runs[key]
-            self._write.reopen(run)
-            self._write.send(run.run_id, rows)
-            run.note(rows)
+            rows, params = _news(run, mine)
+            if rows or params:
+                self._write.reopen(run)
+                self._write.send(run.run_id, rows, params=params)
+                _note(run, rows, params)
 
-    def end_trial(self, key: str, end: Ending, at_ms: int) -> None:
-        """Close a trial's run: last figures, learning curves, state."""
+    def end_trial(
+        self, key: str, end: Ending, at_ms: int, points: Iterable[EpochPoint] = ()
+    ) -> None:
+        """Close a trial's run: its last epochs and figures in one request, learning curves, state."""
         run = self._runs[key]
-        if run.kept == end.status:
+        rows, params = _news(run, points)
+        if run.kept == end.status and not (rows or params):
             self._write.send(run.run_id, tags=end.tags)
             return
         self._write.reopen(run)
-        # Where a metric was kept by epoch, its last figure belongs to the last epoch: MLflow shows
-        # the one with the highest step. One that says the same again is left out.
-        rows: dict[int, dict[str, float]] = {}
-        for name, value in end.metrics.items():
-            points = run.history.get(plain_key(name), {})
-            last = max(points, default=0)
-            if points.get(last) != figure(value):
-                rows.setdefault(last, {})[name] = value
-        # Later than the epoch's own, even if both came in the same millisecond.
-        last_rows = [(row, step, at_ms + 1) for step, row in rows.items()]
-        self._write.send(run.run_id, last_rows, tags={**end.tags, "status": end.status})
-        run.note(last_rows)
-        files = dict(end.artifacts)
-        curves = {
-            name: {step: value for step, value in points.items() if step > 0}
-            for name, points in run.history.items()
-        }
-        shown = ("loss", "val_loss", "accuracy", "val_accuracy")
-        if run.drawn and any(curves.get(name) for name in shown):
-            picture = learning_curves_png(curves, title=run.name)
-            files.setdefault("learning_curves.png", picture)
-        self._write.put(run.run_id, files)
+        last = _last_rows(run, rows, end.metrics, at_ms)
+        tags = {**end.tags, "status": end.status}
+        self._write.send(run.run_id, [*rows, *last], params=params, tags=tags)
+        _note(run, [*rows, *last], params)  # and not before: what failed is tried again
+        self._write.put(run.run_id, {**_curves(run), **end.artifacts})
         close_run(self.client, run.run_id, end.status, at_ms)
+        self._write.forget(run.run_id)
         # Of thousands of trainings the curves would be most of the memory; figures may still come.
         run.history = {name: {0: p[0]} for name, p in run.history.items() if 0 in p}
 
@@ -220,11 +214,10 @@ class MlflowStore:
         if run is not None and run.has_ended(end.status, end.metrics):
             return
         self.start_trial(trial, at_ms)
-        self.epochs(
-            EpochPoint(key=trial.key, step=step, at_ms=at_ms, metrics=metrics)
-            for step, metrics in epochs()
-        )
-        self.end_trial(trial.key, end, at_ms)
+        points = [first_point(trial, at_ms)]
+        for step, metrics in epochs():
+            points.append(EpochPoint(key=trial.key, step=step, at_ms=at_ms, metrics=metrics))
+        self.end_trial(trial.key, end, at_ms, points)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float], at_ms: int) -> None:
         """Keep a trial's figures that have no epoch; MLflow takes them for ended runs, too."""
@@ -343,6 +336,58 @@ class MlflowStore:
             self.client.set_experiment_tag(self.experiment_id, TAG, saved)
             self._shown = shown
         self._knobs = columns
+
+
+def _news(run: KnownRun, points: Iterable[EpochPoint]) -> tuple[list[MetricRow], dict[str, Scalar]]:
+    """Return what of some points a run does not hold: metrics by step, each once, and params."""
+    steps: dict[int, MetricRow] = {}
+    params: dict[str, Scalar] = {}
+    for point in points:
+        told, _, at_ms = steps.get(point.step, ({}, point.step, point.at_ms))
+        news = run.news(point.metrics, point.step)
+        steps[point.step] = ({**news, **told}, point.step, at_ms)
+        params |= run.new_params(point.params)
+    return [row for row in steps.values() if row[0]], params
+
+
+def _note(run: KnownRun, rows: Iterable[MetricRow], params: Mapping[str, Scalar]) -> None:
+    run.note(rows)
+    run.params |= {plain_key(name) for name in params}
+
+
+def _last_rows(
+    run: KnownRun, news: Iterable[MetricRow], metrics: Mapping[str, float], at_ms: int
+) -> list[MetricRow]:
+    """Return a training's last figures: one that says the same as its last epoch is left out.
+
+    Where a metric was kept by epoch, its last figure belongs to the last epoch: MLflow shows the one with
+    the highest step.
+    """
+    rows: dict[int, dict[str, float]] = {}
+    coming: dict[str, dict[int, float]] = {}
+    for row, step, _ in news:
+        for name, value in row.items():
+            coming.setdefault(plain_key(name), {})[step] = figure(value)
+    for name, value in metrics.items():
+        key = plain_key(name)
+        points = {**run.history.get(key, {}), **coming.get(key, {})}
+        last = max(points, default=0)
+        if points.get(last) != figure(value):
+            rows.setdefault(last, {})[name] = value
+    # Later than the epoch's own, even if both came in the same millisecond.
+    return [(row, step, at_ms + 1) for step, row in rows.items()]
+
+
+def _curves(run: KnownRun) -> dict[str, bytes]:
+    """Return the picture of a training's learning curves, where it is drawn."""
+    curves = {
+        name: {step: value for step, value in points.items() if step > 0}
+        for name, points in run.history.items()
+    }
+    shown = ("loss", "val_loss", "accuracy", "val_accuracy")
+    if not run.drawn or not any(curves.get(name) for name in shown):
+        return {}
+    return {"learning_curves.png": learning_curves_png(curves, title=run.name)}
 
 
 def _known(run: Any, *, kept: str = "") -> KnownRun:

@@ -135,9 +135,6 @@ def _importance(found: Influence) -> Chart:
     ]
     first = max(values, key=lambda one: one["share"])
     kind = {"field": "kind", "type": "nominal", "legend": {"orient": "top", "title": None}}
-    few = " So few trials tell little." if found.tried < 20 else ""
-    some = f"{found.tried} of {found.ended:,} trials, spread evenly over the search"
-    over = some if found.tried < found.ended else f"{found.tried} trials"
     return Chart(
         key="importance",
         title="Importance",
@@ -162,12 +159,20 @@ def _importance(found: Influence) -> Chart:
                 for one in values
             ),
         ),
-        note=(
-            f"Functional ANOVA (fANOVA) by a random forest over {over}, by the first "
-            "training of each: the share of each knob alone. Knobs sum to 100 %, and so do freed "
-            f"rules, which are judged by themselves.{few}"
-        ),
+        note=_method(found),
     )  # fmt: skip
+
+
+def _method(found: Influence) -> str:
+    """Say how importances come about, and from how many trials."""
+    few = " So few trials tell little." if found.tried < 20 else ""
+    some = f"{found.tried} of {found.ended:,} trials, spread evenly over the search"
+    over = some if found.tried < found.ended else f"{found.tried} trials"
+    return (
+        f"Functional ANOVA (fANOVA) by a random forest over {over}, by the first "
+        "training of each: the share of each knob alone. Knobs sum to 100 %, and so do freed "
+        f"rules, which are judged by themselves.{few}"
+    )
 
 
 def _effects(effects: Sequence[RuleEffect]) -> Numbers:
