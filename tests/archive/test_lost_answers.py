@@ -1,12 +1,13 @@
 """A transaction that is committed and whose answer is lost: it is tried again, and nothing is there twice."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, RootTransaction
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.default import DefaultDialect
 
 from archsearch.archive.databases import default_url, opened
 from archsearch.archive.keys import JobKey, trial_name
@@ -26,31 +27,30 @@ class Losing:
         self.every = every
         self.commits = self.lost = 0
 
-    def __call__(self, commit, transaction) -> None:
-        commit(transaction)
+    def committed(self) -> None:
+        """Note that something was; raise where its answer is lost."""
         self.commits += 1
         if self.commits % self.every == 0:
             self.lost += 1
-            raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+            raise sqlite3.OperationalError("server closed the connection")
 
 
 @pytest.fixture
 def losing(monkeypatch) -> Iterator[Losing]:
     """Have answers of commits lost once `every` is set."""
-    found, commit, changed = Losing(10**9), RootTransaction._do_commit, []
+    found, commit, changed = Losing(10**9), DefaultDialect.do_commit, []
 
     def note(connection, cursor, statement, *rest) -> None:
         if statement.startswith(("INSERT", "UPDATE")):
             changed.append(statement)
 
-    def do_commit(transaction) -> None:
+    def do_commit(dialect, connection) -> None:
+        commit(dialect, connection)
         if changed:  # what only reads loses nothing
             del changed[:]
-            found(commit, transaction)
-        else:
-            commit(transaction)
+            found.committed()
 
-    monkeypatch.setattr(RootTransaction, "_do_commit", do_commit)
+    monkeypatch.setattr(DefaultDialect, "do_commit", do_commit)
     event.listen(Engine, "before_cursor_execute", note)
     yield found
     event.remove(Engine, "before_cursor_execute", note)
@@ -83,8 +83,6 @@ def tell(store: StudyStore) -> None:
 
 def rows(path: Path) -> dict[str, int]:
     """Count the rows of a database by table."""
-    import sqlite3
-
     with sqlite3.connect(path) as found:
         tables = [
             name for (name,) in found.execute("SELECT name FROM sqlite_master WHERE type='table'")
@@ -94,41 +92,23 @@ def rows(path: Path) -> dict[str, int]:
         }
 
 
-@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("every", [2, 3, 4])
 def test_what_is_tried_again_is_there_once(tmp_path: Path, losing: Losing, every: int):
     said: list[str] = []
     with opened(default_url(tmp_path / "calm")) as storage:
         tell(calm := StudyStore.create(storage, "s", FACTS))
     with opened(default_url(tmp_path / "home"), patience=waiting(said, [])) as storage:
         store = StudyStore.create(storage, "s", FACTS)
-        if every == 1:  # else nothing would ever be through
-            return_once(losing)
-        else:
-            losing.every, losing.commits = every, 0
+        losing.every, losing.commits = every, 0
         tell(store)
         losing.every = 10**9
         kept = StudyStore.open(storage, "s")
     assert losing.lost > 0
-    assert said[:2] == [
-        "the study's storage does not answer (Exception: server closed the connection); trainings go on, "
-        "and it is tried again",
-        "the study's storage answers again",
-    ]
+    assert said[0].startswith("the study's storage does not answer (")
+    assert said[1] == "the study's storage answers again"
     assert kept.trials == store.trials == calm.trials
     assert kept.finals == calm.finals
     assert rows(tmp_path / "home" / "optuna.db") == rows(tmp_path / "calm" / "optuna.db")
-
-
-def return_once(losing: Losing) -> None:
-    """Lose the answer of the very next commit, the first one that adds trials."""
-    losing.every, losing.commits = 1, 0
-    call = Losing.__call__
-
-    def once(commit, transaction) -> None:
-        losing.every = 1 if not losing.lost else 10**9
-        call(losing, commit, transaction)
-
-    losing.__class__ = type("Once", (Losing,), {"__call__": lambda self, *told: once(*told)})
 
 
 def test_someone_elses_trial_is_told_from_ones_own(tmp_path: Path, losing: Losing):
