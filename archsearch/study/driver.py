@@ -16,7 +16,6 @@ from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
-from archsearch.archive.tally import read_facts
 from archsearch.errors import MachineError, UserError, what_failed
 from archsearch.planning.limits import bounds_of
 from archsearch.planning.problem import Problem
@@ -101,7 +100,7 @@ def _resumed(
     kept = None
     with opened(url) as storage:
         if name in study_names(storage):
-            facts = read_facts(storage, name)
+            facts = opening.facts_in(storage, name)
             if max_time is None and (earlier := facts.extension):
                 settings = earlier.of(settings)
             if facts.complete(more_time=max_time is not None):

@@ -20,6 +20,7 @@ from archsearch.archive.facts import DatasetFacts, Extension, Learnt, StudyFacts
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
+from archsearch.archive.tally import read_facts
 from archsearch.commands import command
 from archsearch.data.balance import largest_share
 from archsearch.data.dataset import SPLITS, Dataset
@@ -220,6 +221,11 @@ def create(
         facts = replace(facts, training=problem.subject.training)
     folder.write_settings(settings)
     return StudyStore.create(storage, str(settings.name), facts)
+
+
+def facts_in(storage: Any, name: str) -> StudyFacts:
+    """Return what a study says of itself, before its trials are read."""
+    return read_facts(storage, name)
 
 
 def kept_of(facts: StudyFacts, home: Path) -> Kept:
