@@ -110,7 +110,7 @@ def rerun(
     check_there(study, url)
     with opened(url) as storage:
         store = StudyStore.open(storage, study)
-        problem = posed(settings, services, on_event, kept=kept_of(store, home))
+        problem = posed(settings, services, on_event, kept=kept_of(store.facts, home))
         _check_images(store, problem)
         training = _find(_ended(store, problem), study, trial=trial, key=key)
     return _repeated(training, problem, StudyFolder(home, study), services, on_event)

@@ -167,6 +167,8 @@ def printable(text: str | os.PathLike[str]) -> str:
     Control characters, among them the escape sequences that move a cursor or set colours, and
     marks that turn the reading direction become `\x1b`, `\u202e`; bytes that are no text `\xff`.
     """
+    if isinstance(text, str) and text.isprintable():
+        return text
     try:
         given = os.fsencode(text)
     except UnicodeEncodeError:  # half a character, as JSON can have it

@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from scale_work import NoTracker, RealClock, SkippingClock, SleepingEngine, machine
@@ -14,7 +15,7 @@ from archsearch.settings import RunSettings
 from archsearch.study import driver
 from archsearch.study.events import Event, JobEnded, JobRecalled, JobStarted
 from archsearch.study.ports import Services
-from archsearch.tracking.kinds import open_tracker
+from archsearch.tracking.mlflow_tracker import MlflowTracker
 
 NAME = "scale"
 EPOCHS = 4
@@ -95,6 +96,13 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def catch_up(tracker: MlflowTracker, seconds: float) -> None:
+    """Wait until a tracker has written what is due, for so many seconds at most; epochs wait for others."""
+    end = time.monotonic() + seconds
+    while tracker.behind and time.monotonic() < end:
+        time.sleep(0.0005)
+
+
 def study(options: argparse.Namespace) -> dict:
     """Run or resume the study; return what it took."""
     clock = RealClock() if options.real else SkippingClock()
@@ -110,9 +118,9 @@ def study(options: argparse.Namespace) -> dict:
     def tracker(settings, warn):
         if not options.mlflow:
             return NoTracker()
-        made = open_tracker(settings.tracking_uri, home=Path(settings.home), warn=warn)
+        made = MlflowTracker(Path(settings.home), warn=warn, clock=clock)
         if isinstance(clock, SkippingClock):
-            clock.idle = made.flush
+            clock.idle = partial(catch_up, made)
         return made
 
     services = Services(

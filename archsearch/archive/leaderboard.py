@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -242,36 +242,22 @@ class StudyResult:
 
 def read_result(store: StudyStore) -> StudyResult:
     """Return a study's result, put together from what its storage holds."""
-    facts, finals = store.facts, store.finals
-    spent = tuple(_spent(store))
-    rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
-    budgets = facts.settings.budgets()
-    judges = {budget: judge_of(store, budget) for budget in budgets or (None,)}
-    rows = [_with_expected(row, judges.get(row.budget)) for row in rows]
-    slices = _slices(rows, judges, finals) if budgets else ()
-    best = _best(rows, slices) if facts.training is None else _trained(rows)
-    front = {one.best for one in slices if one.front}
-    ranked = [replace(row, winner=row.name == best, front=row.name in front) for row in rows]
-    ranked = in_order(ranked)
-    winner = next((row for row in ranked if row.winner), None)
-    judge = None if winner is None else judges.get(winner.budget)
-    best_key = None if best is None else best_final_key(best, finals)
-    kept = None if best_key is None else finals[best_key]
+    facts, found = store.facts, store.once(_standing)
     return StudyResult(
         study=store.name,
         status=facts.status,
         settings=facts.settings,
         dataset=facts.dataset,
-        rows=tuple(ranked),
-        verdict=None if best is None else _verdict(best, ranked, judge),
-        slices=slices,
-        best_key=None if best_key is None else str(best_key),
-        best_val=None if kept is None else kept.val_accuracy,
-        best_test=None if kept is None else kept.test_accuracy,
+        rows=found.rows,
+        verdict=found.verdict,
+        slices=found.slices,
+        best_key=None if found.best_key is None else str(found.best_key),
+        best_val=None if found.kept is None else found.kept.val_accuracy,
+        best_test=None if found.kept is None else found.kept.test_accuracy,
         exports=facts.exports,
         trials=facts.settings.trials,
-        train_s=sum(outcome.train_s for outcome in _outcomes(store)),
-        spending=Spending.of(spent, measuring=facts.measured_flops),
+        train_s=found.train_s,
+        spending=replace(found.spending, measuring=facts.measured_flops),
         wall_s=facts.wall_s,
         created=facts.created,
         ended="; ".join(filter(None, (facts.ended, facts.left))),
@@ -282,14 +268,66 @@ def read_result(store: StudyStore) -> StudyResult:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What follows from a study's trainings; of thousands it takes a second, and is asked for often.
+
+    Attributes:
+        kept: how the training of `best_key` ended, whose weights are kept.
+    """
+
+    rows: tuple[Row, ...]
+    verdict: Verdict | None
+    slices: tuple[SliceResult, ...]
+    best_key: JobKey | None
+    kept: Outcome | None
+    train_s: float
+    spending: Spending
+
+
+def _standing(store: StudyStore) -> _Standing:
+    facts, finals = store.facts, store.finals
+    spent = tuple(_spent(store))
+    rows = _with_latency(_rows(store, spent), store.latencies, facts.settings.max_latency)
+    budgets = facts.settings.budgets()
+    judges = {budget: judge_of(store, budget) for budget in budgets or (None,)}
+    rows = [_with_expected(row, judges.get(row.budget)) for row in rows]
+    slices = _slices(rows, judges, finals) if budgets else ()
+    best = _best(rows, slices) if facts.training is None else _trained(rows)
+    front = {one.best for one in slices if one.front}
+    ranked = in_order([_placed(row, best, front) for row in rows])
+    winner = next((row for row in ranked if row.winner), None)
+    judge = None if winner is None else judges.get(winner.budget)
+    best_key = None if best is None else best_final_key(best, finals)
+    return _Standing(
+        rows=tuple(ranked),
+        verdict=None if best is None else _verdict(best, ranked, judge),
+        slices=slices,
+        best_key=best_key,
+        kept=None if best_key is None else finals[best_key],
+        train_s=sum(outcome.train_s for outcome in _outcomes(store)),
+        spending=Spending.of(spent, measuring=0),
+    )
+
+
 def _rows(store: StudyStore, spent: Sequence[Spent]) -> list[Row]:
     """Return a study's networks, in no order, with what came of their trainings."""
     facts, finals = store.facts, by_network(store.finals)
     searched = {trial.design.name: trial for trial in store.trials}
-    rows = [_trial_row(trial, finals[trial.design.name]) for trial in store.trials]
-    rows += [_published_row(design, finals[design.name]) for design in facts.baselines]
-    rows = [_with_lost(row, finals[row.name]) for row in _with_spent(rows, spent)]
+    flops: Counter[str] = Counter()
+    for training in spent:
+        flops[training.key.name] += training.flops
+    rows = [_trial_row(trial, finals[trial.design.name], flops) for trial in store.trials]
+    rows += [_published_row(design, finals[design.name], flops) for design in facts.baselines]
+    rows = [_with_lost(row, finals[row.name]) for row in rows]
     return [_with_stalls(row, searched.get(row.name), finals[row.name]) for row in rows]
+
+
+def _placed(row: Row, best: str | None, front: Container[str | None]) -> Row:
+    """Return a row that says whether it has won, and whether it is on the front."""
+    if row.name != best and row.name not in front:
+        return row
+    return replace(row, winner=row.name == best, front=row.name in front)
 
 
 def spent_flops(store: StudyStore) -> int:
@@ -334,14 +372,6 @@ def _spent(store: StudyStore) -> Iterator[Spent]:
         yield Spent(key, design, design.training_flops(outcome.images))
 
 
-def _with_spent(rows: Sequence[Row], spent: Sequence[Spent]) -> list[Row]:
-    """Return rows that say what went into each network."""
-    flops: Counter[str] = Counter()
-    for training in spent:
-        flops[training.key.name] += training.flops
-    return [replace(row, train_flops=flops[row.name]) for row in rows]
-
-
 def _outcomes(store: StudyStore) -> list[Outcome]:
     trainings = (training for trial in store.trials for training in trial.trainings)
     ended = [training.outcome for training in trainings if training.outcome is not None]
@@ -355,22 +385,24 @@ def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
     return {key: outcome for key, outcome in mine.items() if not outcome.stalled} or mine
 
 
-def _trial_row(trial: Trial, finals: Finals) -> Row:
+def _trial_row(trial: Trial, finals: Finals, flops: Mapping[str, int]) -> Row:
     known = trial.best_known or trial.last
     outcome = known.outcome
-    row = replace(
-        _row(trial.design, finals),
+    row = _row(trial.design, finals)
+    return replace(
+        row,
         knobs=trial.knobs,
         rung=known.order.key.rung,
         status=trial.state if outcome is None else outcome.status,
         epochs=max(known.reports, default=0) if outcome is None else outcome.epochs,
+        val_accuracy=None if outcome is None else outcome.val_accuracy,
+        reason="" if outcome is None else outcome.reason,
+        trainings=row.trainings + len(trial.trainings),
+        train_flops=flops[trial.design.name],
     )
-    if outcome is not None:
-        row = replace(row, val_accuracy=outcome.val_accuracy, reason=outcome.reason)
-    return replace(row, trainings=row.trainings + len(trial.trainings))
 
 
-def _published_row(design: Design, finals: Finals) -> Row:
+def _published_row(design: Design, finals: Finals, flops: Mapping[str, int]) -> Row:
     mine = [outcome for key, outcome in finals.items() if key.name == design.name]
     complete = [outcome for outcome in mine if outcome.status == "complete"]
     return replace(
@@ -378,6 +410,7 @@ def _published_row(design: Design, finals: Finals) -> Row:
         epochs=max((outcome.epochs for outcome in mine), default=0),
         status="complete" if complete else "failed" if mine else "waiting",
         reason=mine[0].reason if mine and not complete else "",
+        train_flops=flops[design.name],
     )
 
 
@@ -421,6 +454,8 @@ def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
     trainings = () if trial is None else trial.trainings
     searched = [t.outcome for t in trainings if t.outcome is not None]
     again = [outcome for key, outcome in finals.items() if key.name == row.name]
+    if all(_is_plain(outcome) for outcome in (*searched, *again)):
+        return row  # as nearly all of thousands are
     counting = again or searched[-1:]
     learnt = [outcome for outcome in counting if outcome.status != "failed" and not outcome.stalled]
     slowed = [o for o in (*searched, *again) if o.rate_share < 1 and not o.stalled]
@@ -432,6 +467,11 @@ def _with_stalls(row: Row, trial: Trial | None, finals: Finals) -> Row:
         rate_share=min((outcome.rate_share for outcome in learnt), default=1.0),
         microbatches=max((outcome.microbatches for outcome in counting), default=1),
     )
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Whether a training learnt at once, in whole batches."""
+    return not outcome.stalled and outcome.rate_share == 1 and outcome.microbatches == 1
 
 
 def _with_latency(

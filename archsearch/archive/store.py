@@ -5,10 +5,10 @@ nothing that was said. Decisions are made from the values read here, never from 
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from archsearch.archive import codec
 from archsearch.archive.attributes import by_prefix, find_study, read_attributes, readable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+_T = TypeVar("_T")
 _TOGETHER_S: Final = 1.0
 """Seconds at most that values of epochs wait for something else to be written."""
 
@@ -57,6 +58,7 @@ class StudyStore:
             with readable(name, f"trial {stored.number}"):
                 self._trials.append(_trial_of(stored, further))
         self._writer = writer_of(storage, study_id, [stored.identity for stored in every])
+        self._worked_out: dict[Callable[[Self], Any], Any] = {}
         self._within = False  # `together`
         self._pressing = False  # and something is to be written at its end
         self._written_s = 0.0
@@ -107,7 +109,16 @@ class StudyStore:
         """Write those of its facts that have changed."""
         for attribute, value in codec.changes(self._facts, facts).items():
             self._set(attribute, value)
+        if facts.baselines != self._facts.baselines:
+            self._worked_out.clear()
         self._facts = facts
+
+    def once(self, work: "Callable[[Self], _T]") -> "_T":
+        """Return what follows from trials, baselines, finals and latencies; anew where these change."""
+        if work not in self._worked_out:
+            self._worked_out[work] = work(self)
+        found: _T = self._worked_out[work]
+        return found
 
     # --- trials ---------------------------------------------------------------------------------
 
@@ -157,6 +168,7 @@ class StudyStore:
             trainings=(Training(order=order, outcome=outcome),),
         )
         self._trials.append(trial)
+        self._worked_out.clear()
         return trial
 
     def begin_training(self, number: int, order: Order) -> None:
@@ -193,6 +205,7 @@ class StudyStore:
         with self._writing():
             self._writer.move(number, state, accuracy)
         self._trials[number] = replace(self._trials[number], state=state)
+        self._worked_out.clear()
 
     def finish(self, number: int) -> None:
         """Finish a trial as its longest training ended."""
@@ -214,6 +227,7 @@ class StudyStore:
         """Keep how a finalist's training ended."""
         self._set(codec.FINAL + str(key), codec.outcome_record(outcome))
         self._finals[str(key)] = outcome
+        self._worked_out.clear()
 
     @property
     def latencies(self) -> Mapping[str, Latency | str]:
@@ -224,6 +238,7 @@ class StudyStore:
         """Keep a network's latency, or why it could not be measured."""
         self._set(codec.LATENCY + name, codec.latency_record(found))
         self._latencies[name] = found
+        self._worked_out.clear()
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -273,6 +288,7 @@ class StudyStore:
         trial = self._trials[number]
         by_key = {t.order.key: t for t in trial.trainings} | {training.order.key: training}
         self._trials[number] = replace(trial, trainings=tuple(by_key.values()))
+        self._worked_out.clear()
 
 
 def _template(

@@ -5,7 +5,7 @@ Which figures these are, and why, is said in `archsearch.statistics.distribution
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations
 from math import prod
 from typing import Final
 
@@ -168,7 +168,7 @@ def _sample(result: StudyResult) -> Sample:
 
 def _distribution(result: StudyResult, sample: Sample, k: int) -> Distribution:
     values, weights = sample.values, sample.weights
-    steps = sorted(zip(sample.errors, weights.tolist(), strict=True))
+    errors, shares = zip(*sorted(zip(sample.errors, weights.tolist(), strict=True)), strict=True)
     return Distribution(
         study=result.study,
         space=result.space,
@@ -184,9 +184,7 @@ def _distribution(result: StudyResult, sample: Sample, k: int) -> Distribution:
         upper=float(quantile(0.75)(values, weights)),
         best=interval(best_of(k), sample, seed=_SEED),
         worst=max(sample.errors),
-        steps=tuple(
-            (error, sum(w for _, w in steps[: i + 1])) for i, (error, _) in enumerate(steps)
-        ),
+        steps=tuple(zip(errors, accumulate(shares), strict=True)),
         settings=_combinations(result),
         chosen=_chosen(result),
     )

@@ -106,7 +106,7 @@ class Curve:
 
 def compare(results: Sequence[StudyResult]) -> Comparison:
     """Put studies side by side: as samples of their spaces, and by the accuracy of their winners."""
-    standings = sorted((_standing(result) for result in results), key=_place)
+    standings = sorted((standing_of(result) for result in results), key=_place)
     return Comparison(
         standings=tuple(standings),
         cautions=tuple(_cautions(results)),
@@ -173,7 +173,8 @@ def _by_epoch(folder: StudyFolder, key: str) -> dict[int, float]:
     return {r.epoch: r.val_accuracy for r in own if r.val_accuracy is not None}
 
 
-def _standing(result: StudyResult) -> Standing:
+def standing_of(result: StudyResult) -> Standing:
+    """Return a study in one line."""
     best = result.winner or best_of(result.rows)
     searched = result.rows if result.training is None else ()
     matched = next((row for row in searched if row.origin == "matched"), None)

@@ -54,7 +54,7 @@ def show(*parts: RenderableType) -> None:
     width = None if sys.stdout.isatty() else _UNLIMITED
     console = PlainConsole(width=width)
     for part in parts:
-        console.print(part)
+        console.print(part, crop=False)  # what is shown here fits; to see to it takes as long again
 
 
 def network(
@@ -275,8 +275,18 @@ class Narrowing(Table):
             if self._natural(left_out) <= options.max_width:
                 break
             left_out.append(name)
-        table = self._without(left_out)._by_column(options.max_width)
-        yield from super(Narrowing, table).__rich_console__(console, options)
+        table = self._without(left_out)
+        lines = table._lines(options.max_width)
+        if lines is None:
+            yield from super(Narrowing, table).__rich_console__(console, options)
+            return
+        drawn = console.render_lines(table._first(), options, pad=False)
+        for number, line in enumerate(drawn):
+            yield from (*line, Segment.line())
+            if number == _FIRST_ROW:
+                for text, row in zip(lines[1:], table.rows[1:], strict=True):
+                    style = None if row.style is None else console.get_style(row.style)
+                    yield from (Segment(text, style), Segment.line())
 
     def _natural(self, left_out: Sequence[str]) -> int:
         widths = [
@@ -291,28 +301,36 @@ class Narrowing(Table):
         ]
         return sum(widths) + _GAP * (len(widths) - 1)
 
-    def _by_column(self, room: int) -> "Narrowing":
-        """Return the same table with all rows in one, where none takes a second line.
+    def _lines(self, room: int) -> list[str] | None:
+        """Return the rows as they look where none takes a second line; None: one does, or has styles.
 
-        It looks alike and takes a fraction of the time: what takes it is every single cell.
+        It takes a fraction of the time: what takes it is every single cell, and there may be 100,000.
         """
         cells = [[_text(cell) for cell in column._cells] for column in self.columns]
-        needed = [
+        widths = [
             max(cell_len(text.plain) for text in (_text(column.header), *texts))
             for column, texts in zip(self.columns, cells, strict=True)
         ]
-        fits = sum(needed) + _GAP * (len(needed) - 1) < room
-        if not self.rows or not fits or any("\n" in text.plain for row in cells for text in row):
-            return self
-        table = _empty()
+        plain = all(
+            not text.spans and not text.style and "\n" not in text.plain
+            for texts in cells
+            for text in texts
+        )
+        if not self.rows or not plain or sum(widths) + _GAP * (len(widths) - 1) >= room:
+            return None
+        padded = [
+            [_padded(text.plain, width, right=column.justify == "right") for text in texts]
+            for column, texts, width in zip(self.columns, cells, widths, strict=True)
+        ]
+        return [f" {(' ' * _GAP).join(row)} " for row in zip(*padded, strict=True)]
+
+    def _first(self) -> Table:
+        """Return the table with its first row alone, as wide as with all of them."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=self.caption, caption_justify="left")
         for column in self.columns:
-            table.add_column(column.header, justify=column.justify, no_wrap=True, overflow="fold")
-        for texts in cells:
-            for text, row in zip(texts, self.rows, strict=True):
-                if row.style is not None:
-                    text.stylize(row.style)
-        Table.add_row(table, *(Text("\n").join(texts) for texts in cells))
-        table.caption = self.caption
+            width = max(cell_len(_text(cell).plain) for cell in (column.header, *column._cells))
+            table.add_column(column.header, justify=column.justify, no_wrap=True, min_width=width)
+        table.add_row(*(column._cells[0] for column in self.columns), style=self.rows[0].style)
         return table
 
     def _without(self, left_out: Sequence[str]) -> "Narrowing":
@@ -334,10 +352,18 @@ class Narrowing(Table):
 _FOLDED = 20
 """A column whose text may go over several lines needs this much room at most."""
 _GAP = 3
+_FIRST_ROW = 3
+"""Lines of a table before its first row: the edge, the heads, the line below them."""
 
 
 def _text(cell: RenderableType) -> Text:
     return cell.copy() if isinstance(cell, Text) else Text(str(cell))
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    """Return a text with spaces up to a width in columns of the terminal."""
+    space = " " * (width - cell_len(text))
+    return space + text if right else text + space
 
 
 def _as_written(cell: RenderableType | None) -> RenderableType | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from archsearch.archive.codec import kept_settings
 from archsearch.archive.leaderboard import Row, StudyResult
 from archsearch.errors import UserError
-from archsearch.report.analysis import Standing, compare, curves, points
+from archsearch.report.analysis import Standing, curves, points, standing_of
 from archsearch.report.columns import (
     columns,
     freed_text,
@@ -62,7 +62,7 @@ def check_reportable(result: StudyResult) -> None:
 
 def markdown(result: StudyResult, *, pictured: bool) -> str:
     """Return the report's text."""
-    (standing,) = compare([result]).standings
+    standing = standing_of(result)
     parts = [f"# {as_markdown(result.study)}", _summary(result, standing)]
     if result.ended:
         parts.append(f"It ended early: {result.ended}.")

@@ -9,6 +9,7 @@ from archsearch.errors import UserError
 from archsearch.report.page.assemble import assemble
 from archsearch.report.page.html import html, write_page
 from archsearch.report.page.material import read_material
+from archsearch.report.page.thinned import most_of
 from archsearch.report.write import check_reportable, write_report
 from archsearch.study.catalogue import load_result
 from archsearch.study.retelling import attach
@@ -35,13 +36,14 @@ def write_html(
         UserError: there is no such study, none of its networks has an accuracy yet, or the file can't be
             written.
     """
-    materials = [read_material(name, home=home, flops=flops) for name in names]
+    most = most_of(len(names))
+    materials = [read_material(name, home=home, flops=flops, most=most) for name in names]
     for material in materials:
         check_reportable(material.result)
     text = html(assemble(materials), written=datetime.now().astimezone())
     path = write_page(text, _place(names, home=home, out=out, flops=flops))
     logged = len(names) == 1 and flops is None
-    return path, attach(names[0], {NAME: text}, home=home) if logged else None
+    return path, attach(materials[0].result, {NAME: text}, home=home) if logged else None
 
 
 def write_markdown(

@@ -141,7 +141,7 @@ def posterior(evidence: Sequence[Evidence], *, images: int) -> Posterior:
     every = without_splits(evidence, images=images)
     counts = np.array([len(values) for values in every], dtype=np.float64)
     means = np.array([np.mean(values) if values else np.nan for values in every])
-    within = sum(float(np.var(values)) * len(values) for values in every if values)
+    within = sum(float(np.var(values)) * len(values) for values in every if len(values) > 1)
     offsets = np.array([one.expected for one in evidence])
     known = _in_reach(means)
     usual = usual_noise(float(np.median(means[known])) if known.any() else 0.5, images)
@@ -199,7 +199,9 @@ def without_splits(evidence: Sequence[Evidence], *, images: int) -> list[tuple[f
 
 def _noise(evidence: Sequence[Evidence], usual: float) -> float:
     """Return about the variance between trainings of one network: the prior's, and what they vary by."""
-    within = sum(float(np.var(one.values)) * len(one.values) for one in evidence if one.values)
+    within = sum(
+        float(np.var(one.values)) * len(one.values) for one in evidence if len(one.values) > 1
+    )
     again = sum(max(len(one.values) - 1, 0) for one in evidence)
     return (_PRIOR_WEIGHT * usual**2 + within) / (_PRIOR_WEIGHT + again)
 

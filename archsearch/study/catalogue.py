@@ -73,6 +73,7 @@ def opened_existing(name: str, *, home: Path, storage: str | None = None) -> Ite
     Raises:
         UserError: there is no such study.
     """
+    check_study_name(name)
     folder = StudyFolder(home, name)
     if storage is None and folder.settings.is_file():
         storage = gather({}, config=folder.settings).storage
@@ -107,12 +108,16 @@ def load_result(
     Raises:
         UserError: there is no such study, or no such budget of it.
     """
-    check_study_name(name)
     with opened_existing(name, home=home, storage=storage) as store:
-        result = read_result(store)
-        if flops is not None:
-            result = of_slice(result, parse_flops(flops))
-        return replace(result, status=_true_status(result.status, StudyFolder(home, name)))
+        return result_of(store, home=home, flops=flops)
+
+
+def result_of(store: StudyStore, *, home: Path, flops: str | None = None) -> StudyResult:
+    """Return the result of a study that is open, as it stands (see `load_result`)."""
+    result = read_result(store)
+    if flops is not None:
+        result = of_slice(result, parse_flops(flops))
+    return replace(result, status=_true_status(result.status, StudyFolder(home, store.name)))
 
 
 def list_studies(*, home: Path) -> list[StudySummary]:

@@ -100,14 +100,15 @@ def _resumed(
     kept = None
     with opened(url) as storage:
         if name in study_names(storage):
-            store = StudyStore.open(storage, name)
-            if max_time is None and (earlier := store.facts.extension):
+            facts = opening.facts_in(storage, name)
+            if max_time is None and (earlier := facts.extension):
                 settings = earlier.of(settings)
-            if store.facts.complete(more_time=max_time is not None):
-                if store.facts.untold:
+            if facts.complete(more_time=max_time is not None):
+                store = StudyStore.open(storage, name)
+                if facts.untold:
                     tell_rest(store, settings, services, on_event)
                 return read_result(store)  # it needs no images
-            kept = opening.kept_of(store, home)
+            kept = opening.kept_of(facts, home)
     taken_up = opening.TakenUp(more_time=max_time is not None, kept=kept)
     return _Run(settings, on_event, services, taken_up).run()
 

@@ -1,5 +1,6 @@
 """What happens in a run, as it happens: plain values for whoever watches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -94,11 +95,15 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecalled:
-    """A training ended before this process began; the one before may not have told everyone."""
+    """A training ended before this process began; the one before may not have told everyone.
+
+    Attributes:
+        reports: reads its epochs from their file: of thousands of trainings nearly nobody asks for them.
+    """
 
     order: Order
-    reports: tuple[EpochReport, ...]
     outcome: Outcome
+    reports: Callable[[], tuple[EpochReport, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from archsearch.tracking.records import (
     Role,
     Tracker,
     TrialRecord,
+    tell_whole,
 )
 from archsearch.tracking.run_names import run_name
 from archsearch.training.job import EpochReport, Outcome
@@ -54,10 +56,14 @@ class TrackingObserver:
         tracker: takes them down.
         folder: the study's files, where the networks are.
         tags: of every run.
+        anew: whether trainings of an earlier process are told figure by figure, whatever the tracker has.
     """
 
-    def __init__(self, tracker: Tracker, *, folder: StudyFolder, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, tracker: Tracker, *, folder: StudyFolder, tags: Mapping[str, str], anew: bool = False
+    ) -> None:
         self._tracker = tracker
+        self._anew = anew
         self._folder = folder
         self._tags = dict(tags)
         self._known: set[JobKey] = set()
@@ -74,12 +80,7 @@ class TrackingObserver:
                 self._end(event.order, event.outcome)
                 self._end_network(event.order, event.outcome)
             case JobRecalled():
-                status = ENDED.get(event.outcome.status, "interrupted")
-                self._start(event.order, status=status)
-                for report in event.reports:
-                    self._epoch(report)
-                self._end(event.order, event.outcome)
-                self._open[event.order.design.name] -= 1
+                self._recall(event)
             case LatencyFound():
                 for key in event.keys:
                     if key in self._known:
@@ -87,25 +88,37 @@ class TrackingObserver:
             case _:
                 pass  # of no interest to a tracker
 
-    def _start(self, order: Order, *, status: NetworkStatus = "running") -> None:
-        self._known.add(order.key)
+    def _start(self, order: Order) -> None:
         self._open[order.design.name] += 1
+        self._tracker.start_trial(self._record(order, status="running"))
+
+    def _recall(self, event: JobRecalled) -> None:
+        """Tell of a training of an earlier process: its epochs, if the tracker asks for them."""
+        order, outcome = event.order, event.outcome
+        record = self._record(order, status=ENDED.get(outcome.status, "interrupted"))
+
+        def epochs() -> list[tuple[int, Mapping[str, float]]]:
+            return [_of_epoch(report) for report in event.reports()]
+
+        tell = partial(tell_whole, self._tracker) if self._anew else self._tracker.recall
+        tell(record, _ending(order, outcome), epochs)
+
+    def _record(self, order: Order, *, status: NetworkStatus) -> TrialRecord:
+        """Tell of a training's network, and return what is told of it itself as it begins."""
+        self._known.add(order.key)
         design, role, files = order.design, role_of(order), self._artifacts(order.design)
         self._tracker.network(
             network_record(of_order(order), tags=self._tags, status=status, artifacts=files)
         )
-        name = run_name(design.label, flops=design.flops, role=role, seed=order.key.seed)
-        self._tracker.start_trial(
-            TrialRecord(
-                key=str(order.key),
-                network=design.name,
-                label=name,
-                role=role,
-                knobs=dict(order.knobs),
-                metrics=_metrics(order),
-                tags={**self._tags, **_tags(order)},
-                artifacts=files,
-            )
+        return TrialRecord(
+            key=str(order.key),
+            network=design.name,
+            label=run_name(design.label, flops=design.flops, role=role, seed=order.key.seed),
+            role=role,
+            knobs=dict(order.knobs),
+            metrics=_metrics(order),
+            tags={**self._tags, **_tags(order)},
+            artifacts=files,
         )
 
     def _end_network(self, order: Order, outcome: Outcome | None) -> None:
@@ -127,37 +140,38 @@ class TrackingObserver:
         return Files(("graph.json", "layers.csv"), made)
 
     def _epoch(self, report: EpochReport) -> None:
-        # A second try goes on where the first one ended: both are the training's.
-        epoch = report.before + report.epoch
-        self._tracker.epoch(report.key, epoch, numbers(report, skip=_NO_CURVE))
+        self._tracker.epoch(report.key, *_of_epoch(report))
 
     def _end(self, order: Order, outcome: Outcome | None) -> None:
-        key = str(order.key)
-        if outcome is None:
-            self._tracker.end_trial(key, Ending(status="interrupted"))
-            return
-        wanted = numbers(outcome)
-        ending = Ending(
-            status=outcome.status,
-            metrics={
-                **{name: wanted[name] for name in _ENDING if name in wanted},
-                # By epoch it is another figure, which ends its own curve.
-                "mean_images_per_s": outcome.images_per_s,
-                # What was planned, `train_flops`, is more where it was cut short.
-                "spent_flops": order.design.training_flops(outcome.images),
-            },
-            tags={
-                name: text
-                for name, text in (
-                    ("reason", outcome.reason),
-                    ("stalled", "yes" if outcome.stalled else ""),
-                    ("microbatches", str(outcome.microbatches) if outcome.microbatches > 1 else ""),
-                    ("worker_lost", outcome.worker_lost),
-                )
-                if text
-            },
-        )
-        self._tracker.end_trial(key, ending)
+        interrupted = Ending(status="interrupted")
+        ending = interrupted if outcome is None else _ending(order, outcome)
+        self._tracker.end_trial(str(order.key), ending)
+
+
+def _of_epoch(report: EpochReport) -> tuple[int, Mapping[str, float]]:
+    # A second try goes on where the first one ended: both are the training's.
+    return report.before + report.epoch, numbers(report, skip=_NO_CURVE)
+
+
+def _ending(order: Order, outcome: Outcome) -> Ending:
+    wanted = numbers(outcome)
+    told = {
+        "reason": outcome.reason,
+        "stalled": "yes" if outcome.stalled else "",
+        "microbatches": str(outcome.microbatches) if outcome.microbatches > 1 else "",
+        "worker_lost": outcome.worker_lost,
+    }
+    return Ending(
+        status=outcome.status,
+        metrics={
+            **{name: wanted[name] for name in _ENDING if name in wanted},
+            # By epoch it is another figure, which ends its own curve.
+            "mean_images_per_s": outcome.images_per_s,
+            # What was planned, `train_flops`, is more where it was cut short.
+            "spent_flops": order.design.training_flops(outcome.images),
+        },
+        tags={name: text for name, text in told.items() if text},
+    )
 
 
 def role_of(order: Order) -> Role:

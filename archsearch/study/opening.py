@@ -20,6 +20,7 @@ from archsearch.archive.facts import DatasetFacts, Extension, Learnt, StudyFacts
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder, check_writable, free_name, kept_studies
+from archsearch.archive.tally import read_facts
 from archsearch.commands import command
 from archsearch.data.balance import largest_share
 from archsearch.data.dataset import SPLITS, Dataset
@@ -222,9 +223,13 @@ def create(
     return StudyStore.create(storage, str(settings.name), facts)
 
 
-def kept_of(store: StudyStore, home: Path) -> Kept:
+def facts_in(storage: Any, name: str) -> StudyFacts:
+    """Return what a study says of itself, before its trials are read."""
+    return read_facts(storage, name)
+
+
+def kept_of(facts: StudyFacts, home: Path) -> Kept:
     """Return what is kept of a study that goes on."""
-    facts = store.facts
     images = home / "data" / facts.dataset.digest
     return Kept(images=images, recipe=facts.recipe, room_bytes=facts.room_bytes)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from archsearch.archive.orders import Order, Training
@@ -222,8 +223,13 @@ def recalled(folder: StudyFolder, trainings: Iterable[Training]) -> Iterator[Job
         order, outcome = training.order, training.outcome
         if outcome is None or not order.design.exists:
             continue
-        reports = counting(folder.read_epochs(str(order.key)), outcome)
-        yield JobRecalled(order=order, reports=reports, outcome=outcome)
+        yield JobRecalled(
+            order=order, outcome=outcome, reports=partial(_reports, folder, str(order.key), outcome)
+        )
+
+
+def _reports(folder: StudyFolder, key: str, outcome: Outcome) -> tuple[EpochReport, ...]:
+    return counting(folder.read_epochs(key), outcome)
 
 
 def counting(kept: Sequence[EpochReport], outcome: Outcome) -> tuple[EpochReport, ...]:

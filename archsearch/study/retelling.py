@@ -1,11 +1,12 @@
 """A study told to its tracker once more, from its storage and its folder: what is missing is written."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from archsearch.archive.facts import StudyStatus
-from archsearch.archive.leaderboard import read_result
+from archsearch.archive.facts import DatasetFacts
+from archsearch.archive.leaderboard import StudyResult, read_result
 from archsearch.archive.lock import locked
 from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
@@ -20,11 +21,14 @@ from archsearch.study.catalogue import opened_existing
 from archsearch.study.conduct import by_decision
 from archsearch.study.events import Event, LatencyFound, Notice
 from archsearch.study.finalists import ended_before, finals_of
-from archsearch.study.observers import TrackingObserver, study_tags
+from archsearch.study.observers import TrackingObserver, study_tags, verdict_tags
 from archsearch.study.opening import stored_settings
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import recalled
+from archsearch.study.telling.study_runs import study_record
 from archsearch.study.tracked import Tracked
+from archsearch.tracking.records import Ending
+from archsearch.tracking.records import StudyStatus as Ended
 
 _PATIENCE_S: Final = 600.0
 """Seconds the tracker has: somebody waits for it, and nothing else."""
@@ -54,12 +58,12 @@ def track(
     settings = stored_settings(name, home)
     with opened_existing(name, home=home) as store:
         services = services or real_services(settings)
-        if (trouble := tell_rest(store, settings, services, on_event)) is not None:
+        if (trouble := tell_rest(store, settings, services, on_event, anew=True)) is not None:
             raise ArchsearchError(trouble)
 
 
 def attach(
-    name: str,
+    result: StudyResult,
     artifacts: Mapping[str, str | bytes],
     *,
     home: Path,
@@ -68,19 +72,26 @@ def attach(
     """Add files to a study in its tracker; return why they are not there, in one line, or None.
 
     Args:
-        name: the study.
+        result: of the study, all of it.
         artifacts: content by path.
         home: where the study lies.
         services: the outside world.
     """
+    name, folder = result.study, StudyFolder(home, result.study)
+    status = _status(result.status)
     try:
         settings = stored_settings(name, home)
-        with opened_existing(name, home=home) as store:
-            services = services or real_services(settings)
-            folder = StudyFolder(home, name)
-            with locked(folder.lock, study=name):
-                tracked = _tracked(store, folder, settings, services, lambda text: None)
-                return tracked.attach(artifacts, _status(store), _ATTACH_S)
+        services = services or real_services(settings)
+        with locked(folder.lock, study=name):
+            tracker = services.tracker(settings, lambda text: None)
+            classes = _classes(result.dataset, folder)
+            record = study_record(
+                name, settings, dataset=result.dataset, recipe=result.recipe, classes=classes
+            )
+            tracker.start_study(replace(record, description=""))
+            tags = verdict_tags(result)
+            tracker.end_study(Ending(status=status, tags=tags, artifacts=artifacts))
+            return tracker.close(_ATTACH_S)
     except ArchsearchError as error:  # a process drives it, or its tracker can never be used
         return str(error)
 
@@ -90,11 +101,16 @@ def tell_rest(
     settings: RunSettings,
     services: Services,
     emit: Callable[[Event], None],
+    *,
+    anew: bool = False,
 ) -> str | None:
-    """Tell a study's tracker what it lacks, as no other process; return what is still missing, or None."""
+    """Tell a study's tracker what it lacks, as no other process; return what is still missing, or None.
+
+    Trainings whose end it has with all figures are passed over, unless all is told `anew`.
+    """
     folder = StudyFolder(Path(settings.home), store.name)
     with locked(folder.lock, study=store.name):
-        return _retell(store, folder, settings, services, emit)
+        return _retell(store, folder, settings, services, emit, anew=anew)
 
 
 def _retell(
@@ -103,6 +119,8 @@ def _retell(
     settings: RunSettings,
     services: Services,
     emit: Callable[[Event], None],
+    *,
+    anew: bool,
 ) -> str | None:
     """Tell a study's tracker all of it; return what it could not be told, or None."""
 
@@ -110,11 +128,12 @@ def _retell(
         emit(Notice(text=text))
 
     tracked = _tracked(store, folder, settings, services, warn)
-    observer = TrackingObserver(tracked.tracker, folder=folder, tags=study_tags(settings))
+    tags = study_tags(settings)
+    observer = TrackingObserver(tracked.tracker, folder=folder, tags=tags, anew=anew)
     tracked.start()
     for event in _events(store, folder, settings):
         observer(event)
-    return tracked.end(_status(store), _PATIENCE_S)
+    return tracked.end(_status(store.facts.status), _PATIENCE_S)
 
 
 def _tracked(
@@ -127,15 +146,15 @@ def _tracked(
     return Tracked(
         store=store,
         settings=settings,
-        classes=_classes(store, folder),
+        classes=_classes(store.facts.dataset, folder),
         tracker=services.tracker(settings, warn),
         warn=warn,
     )
 
 
-def _status(store: StudyStore) -> StudyStatus:
+def _status(said: str) -> Ended:
     """Return how a study stands that no process drives."""
-    return "interrupted" if store.facts.status == "running" else store.facts.status
+    return "failed" if said == "failed" else "complete" if said == "complete" else "interrupted"
 
 
 def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> Iterator[Event]:
@@ -158,9 +177,9 @@ def _events(store: StudyStore, folder: StudyFolder, settings: RunSettings) -> It
             yield LatencyFound(keys=keys, ms=row.latency_ms)
 
 
-def _classes(store: StudyStore, folder: StudyFolder) -> int:
+def _classes(dataset: DatasetFacts, folder: StudyFolder) -> int:
     """Count the classes; of more than a thousand only the prepared images know."""
     try:
-        return len(read_facts(folder.home / "data" / store.facts.dataset.digest)["classes"])
+        return len(read_facts(folder.home / "data" / dataset.digest)["classes"])
     except (DataError, KeyError):
-        return len(store.facts.dataset.classes)
+        return len(dataset.classes)

@@ -9,10 +9,12 @@ from typing import Self
 from archsearch.tracking.ledger import Ledger, check_artifacts
 from archsearch.tracking.records import (
     Ending,
+    Epochs,
     ModelRecord,
     NetworkRecord,
     StudyRecord,
     TrialRecord,
+    tell_whole,
 )
 
 
@@ -119,6 +121,16 @@ class MemoryTracker:
         check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
         self.trials[key].end(ending)
+
+    def recall(self, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+        """Keep a trial of an earlier process, unless it is here with its last figures."""
+        kept = self.trials.get(trial.key)
+        whole = kept is not None and kept.status == ending.status
+        if kept is None or not whole or not ending.metrics.items() <= kept.metrics.items():
+            tell_whole(self, trial, ending, epochs)
+            return
+        self._ledger.start_trial(trial.key, network=trial.network)
+        self._ledger.end_trial(trial.key)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         """Keep figures of a trial."""

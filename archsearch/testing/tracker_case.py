@@ -284,6 +284,40 @@ class TrackerCase:
         assert longer.status == "complete"
         assert set(longer.history["val_accuracy"]) == {1, 2, 3}
 
+    def test_a_trial_of_an_earlier_process_is_recalled(self, home: Path) -> None:
+        """Whatever came of it there: all of it, a part, or nothing; and once more changes nothing."""
+        ending = Ending(status="complete", metrics={"train_s": 3.0}, tags={"reason": "-"})
+        keys = ("whole", "cut", "lost")
+        trials = {key: dataclasses.replace(TRIAL, key=key) for key in keys}
+        epochs = [(step, {**EPOCH, "val_accuracy": step / 10}) for step in (1, 2, 3)]
+        dead = self.open(home)
+        dead.start_study(STUDY)
+        for key, count in (("whole", 3), ("cut", 1)):
+            dead.start_trial(trials[key])
+            for step, metrics in epochs[:count]:
+                dead.epoch(key, step, metrics)
+        dead.end_trial("whole", ending)
+        assert dead.flush(PATIENCE_S)  # and no word more of it
+        found = []
+        for _ in range(2):
+            with self.open(home) as tracker:
+                tracker.start_study(STUDY)
+                for trial in trials.values():
+                    tracker.recall(trial, ending, lambda: epochs)
+                with pytest.raises(ValueError, match="started before"):
+                    tracker.start_trial(trials["whole"])
+                tracker.add_metrics("whole", {"latency_ms": 4.5})
+                tracker.end_study(Ending(status="complete"))
+                assert tracker.close(PATIENCE_S) is None
+            found.append(self.kept(home, STUDY.name))
+        assert found[0] == found[1]
+        assert set(found[0].trials) == set(keys)
+        for run in found[0].trials.values():
+            assert run.status == "complete"
+            assert run.history["val_accuracy"] == pytest.approx({1: 0.1, 2: 0.2, 3: 0.3})
+            assert run.metrics["train_s"] == 3.0
+            assert run.tags["reason"] == "-"
+
     def test_an_epoch_told_twice_counts_once(self, home: Path) -> None:
         with self.open(home) as tracker:
             tracker.start_study(STUDY)

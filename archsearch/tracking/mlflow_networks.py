@@ -38,8 +38,8 @@ class NetworkRuns:
         run = self._runs.get(key)
         return None if run is None else run.run_id
 
-    def take_up(self, run: Any, *, ended_ms: int | None = None) -> None:
-        """Take down a run that the store holds already; one that a dead process left running ends then."""
+    def take_up(self, run: Any, *, whole: bool = False) -> None:
+        """Take down a run that the store holds already, its files too where it is `whole`."""
         key = run.data.tags.get(_KEY, "")
         known = KnownRun(
             run.info.run_id,
@@ -48,12 +48,11 @@ class NetworkRuns:
             set(run.data.params),
             {name: {0: value} for name, value in run.data.metrics.items()},
             kept=run.data.tags.get("status", "running"),
+            tags=dict(run.data.tags),
         )
         self._runs[key] = known
-        if ended_ms is not None:
+        if whole:
             self._whole.add(key)
-            if run.info.status == "RUNNING":
-                self._set_status(known, "interrupted", ended_ms)
 
     def tell(
         self,
@@ -82,6 +81,7 @@ class NetworkRuns:
                 experiment_id, name, study=study.name, tags=first, at_ms=at_ms
             )
             run = KnownRun(made.info.run_id, name, parent, kept="running")
+            run.note_tags(first)
             self._runs[network.key] = run
         elif run.name != name:
             self._write.client.update_run(run.run_id, name=name)
@@ -90,8 +90,7 @@ class NetworkRuns:
             self._write.log_dataset(run.run_id, study.dataset)
             self._write.put(run.run_id, network.artifacts)
             self._whole.add(network.key)
-        if run.kept != network.status:
-            tags["status"] = network.status
+        tags["status"] = network.status
         self._tell_figures(run, network, tags, at_ms)
         self._set_status(run, network.status, at_ms, tagged=True)
 
@@ -120,8 +119,9 @@ class NetworkRuns:
             if run.history.get(plain_key(name), {}).get(0) != figure(value)
         }
         rows = [(changed, 0, at_ms)]
-        self._write.send(run.run_id, rows, params=params, tags=tags)
+        self._write.send(run.run_id, rows, params=params, tags=run.new_tags(tags))
         run.note(rows)
+        run.note_tags(tags)
         run.params |= {plain_key(name) for name in params}
 
     def _set_status(self, run: KnownRun, status: str, at_ms: int, *, tagged: bool = False) -> None:
@@ -129,8 +129,10 @@ class NetworkRuns:
             return
         if not tagged:
             self._write.client.set_tag(run.run_id, "status", status)
+            run.note_tags({"status": status})
         if status == "running":
             self._write.client.update_run(run.run_id, status="RUNNING")
         else:
             close_run(self._write.client, run.run_id, status, at_ms)
+            self._write.forget(run.run_id)
         run.kept = status

@@ -6,16 +6,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from archsearch.tracking import connect
 from archsearch.tracking.ledger import Ledger, check_artifacts
-from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
+from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore, first_point
 from archsearch.tracking.records import (
     Ending,
+    Epochs,
     ModelRecord,
     NetworkRecord,
     StudyRecord,
@@ -26,7 +27,7 @@ from archsearch.uris import shown_uri
 
 _log = logging.getLogger(__name__)
 
-_LINGER_S = 2.0  # epochs wait this long for others, to be sent in one request
+_LINGER_S = 10.0  # epochs wait this long for others of their training, to be sent in one request
 _PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts at a store that does not answer
 _ATTEMPTS = 3  # at one update, while the store answers to others
 _AT_EXIT_S = 5.0  # for the thread to be through with what it does, where the process ends
@@ -40,11 +41,28 @@ class _Update:
 
     Attributes:
         spare: whether a store that does not take it lacks nothing: not every one has a registry.
+        points: epochs that it writes, too; `alone` writes it without them.
     """
 
     write: Callable[[MlflowStore], None]
     what: str
     spare: bool = False
+    points: tuple[EpochPoint, ...] = ()
+    alone: Callable[[MlflowStore], None] | None = None
+
+
+@dataclass(slots=True)
+class _Points:
+    """What waits of one training to be sent together: what is known before it, and epochs.
+
+    Attributes:
+        since_s: when the first came.
+        after: how many updates came before it: the start of its training is among them.
+    """
+
+    since_s: float
+    after: int
+    points: list[EpochPoint] = field(default_factory=list)
 
 
 class MlflowTracker:
@@ -58,6 +76,7 @@ class MlflowTracker:
         home: the folder of `mlflow.db` and `artifacts/`.
         tracking_uri: another store: a server's URL or a database.
         warn: told of trouble in one line, from the background thread.
+        clock: seconds, by which epochs wait for others.
 
     Raises:
         UserError: the home can't be written.
@@ -69,13 +88,17 @@ class MlflowTracker:
         *,
         tracking_uri: str | None = None,
         warn: Callable[[str], None] = _log.warning,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uri = connect.store_uri(home, tracking_uri)
         self._home = home
         self._warn = warn
+        self._clock = clock
         self._ledger = Ledger()
         self._state = threading.Condition()  # guards all below
-        self._waiting: deque[_Update | EpochPoint] = deque()
+        self._waiting: deque[_Update] = deque()
+        self._points: dict[str, _Points] = {}  # by training, in the order the first of each came
+        self._put_so_far = self._taken = 0  # updates
         self._current: list[_Update | EpochPoint] = []
         self._hurry = 0  # threads in flush
         self._closing = False
@@ -113,17 +136,29 @@ class MlflowTracker:
         self._ledger.start_trial(trial.key, network=trial.network)
         record, at_ms = owned(trial), _now_ms()
         self._put(_Update(lambda store: store.start_trial(record, at_ms), f"{trial.key}'s start"))
+        if record.metrics or record.knobs:
+            self._add(first_point(record, at_ms))
 
     def epoch(self, key: str, step: int, metrics: Mapping[str, float]) -> None:
         """Keep an epoch's metrics (step counts from 1)."""
         if self._ledger.epoch(key):
-            self._put(EpochPoint(key=key, step=step, at_ms=_now_ms(), metrics=dict(metrics)))
+            self._add(EpochPoint(key=key, step=step, at_ms=_now_ms(), metrics=dict(metrics)))
 
     def end_trial(self, key: str, ending: Ending) -> None:
         """Close a trial's run with its last figures; its learning curves are drawn and kept."""
         check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
         self._end_trial(key, owned(ending))
+
+    def recall(self, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+        """Have a trial of an earlier process, all of it."""
+        check_artifacts(trial.artifacts)
+        check_artifacts(ending.artifacts)
+        self._ledger.start_trial(trial.key, network=trial.network)
+        self._ledger.end_trial(trial.key)
+        record, end, at_ms = owned(trial), owned(ending), _now_ms()
+        what = f"the figures of {trial.key}"
+        self._put(_Update(lambda store: store.recall(record, end, epochs, at_ms), what))
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         """Keep figures of a trial, running or ended, that have no epoch; kept ones stay."""
@@ -181,7 +216,8 @@ class MlflowTracker:
             # One that draws a picture, in C++, as the interpreter goes takes the process down by SIGABRT.
             atexit.register(self._thread.join, _AT_EXIT_S)
         with self._state:
-            left = [*self._current, *self._waiting] if self._thread.is_alive() else []
+            points = (point for one in self._points.values() for point in one.points)
+            left = [*self._current, *points, *self._waiting] if self._thread.is_alive() else []
             lost = [*self._lost, *map(_what, left)]
             if not lost:
                 return None
@@ -203,19 +239,53 @@ class MlflowTracker:
         if (problem := self.close()) is not None:
             self._warn(problem)
 
+    @property
+    def behind(self) -> bool:
+        """Whether something waits that is due: epochs may wait for others."""
+        with self._state:
+            return bool(self._waiting or self._current or self._due())
+
     def _end_trial(self, key: str, end: Ending) -> None:
         at_ms = _now_ms()
-        self._put(_Update(lambda store: store.end_trial(key, end, at_ms), f"{key}'s end"))
+        with self._state:  # what still waits of it comes in the same request
+            waiting = self._points.pop(key, None)
+        points = () if waiting is None else tuple(waiting.points)
+        self._put(
+            _Update(
+                lambda store: store.end_trial(key, end, at_ms, points),
+                f"{key}'s end",
+                points=points,
+                alone=lambda store: store.end_trial(key, end, at_ms),
+            )
+        )
 
-    def _put(self, update: _Update | EpochPoint) -> None:
+    def _put(self, update: _Update) -> None:
         with self._state:
             if self._closing:
                 raise ValueError("the tracker is closed")
             self._waiting.append(update)
+            self._put_so_far += 1
+            self._state.notify_all()
+
+    def _add(self, point: EpochPoint) -> None:
+        with self._state:
+            if self._closing:
+                raise ValueError("the tracker is closed")
+            made = _Points(self._clock(), self._put_so_far)
+            self._points.setdefault(point.key, made).points.append(point)
             self._state.notify_all()
 
     def _idle(self) -> bool:
-        return not self._waiting and not self._current
+        return not self._waiting and not self._points and not self._current
+
+    def _due(self) -> list[str]:
+        """Return the trainings whose epochs have waited long enough, and whose start is written."""
+        now_s, at_once = self._clock(), self._closing or self._hurry > 0
+        return [
+            key
+            for key, one in self._points.items()
+            if one.after <= self._taken and (at_once or now_s - one.since_s >= _LINGER_S)
+        ]
 
     # What the background thread does.
 
@@ -247,28 +317,20 @@ class MlflowTracker:
             failures = 0
 
     def _take(self) -> bool:
-        """Wait for the next update, or for epochs that go together; False: all is done."""
+        """Wait for the next update, or for epochs that are due, of any trainings; False: all is done."""
         with self._state:
             if self._current:  # failed before, tried again
                 return True
-            self._state.wait_for(lambda: self._waiting or self._closing)
-            self._state.wait_for(self._ripe, _LINGER_S)
-            if not self._waiting:
-                return False
-            if isinstance(self._waiting[0], _Update):
+            while not (due := self._due()) and not self._waiting:
+                if self._closing and not self._points:
+                    return False
+                self._state.wait(_LINGER_S / 10 if self._points else None)
+            if due:
+                self._current = [point for key in due for point in self._points.pop(key).points]
+            else:
                 self._current = [self._waiting.popleft()]
-            while self._waiting and isinstance(self._waiting[0], EpochPoint):
-                if self._current and isinstance(self._current[0], _Update):
-                    break
-                self._current.append(self._waiting.popleft())
+                self._taken += 1
             return True
-
-    def _ripe(self) -> bool:
-        return (
-            self._closing
-            or self._hurry > 0
-            or any(isinstance(update, _Update) for update in self._waiting)
-        )
 
     def _done(self, store: MlflowStore) -> None:
         with self._state:
@@ -302,7 +364,16 @@ class MlflowTracker:
                 self._state.wait(max(0.0, min(1.0, self._deadline - time.monotonic())))
 
     def _refused(self, error: Exception) -> None:
-        """Go on without what the store does not take; say so the first time."""
+        """Go on without what the store does not take; say so the first time.
+
+        What was sent together is tried apart first.
+        """
+        if parts := _apart(self._current):
+            with self._state:
+                self._current = []
+                self._waiting.extendleft(reversed(parts))
+                self._taken -= len(parts)
+            return
         with self._state:
             spare = isinstance(self._current[0], _Update) and self._current[0].spare
             first = self._lost_why is None or spare
@@ -320,7 +391,9 @@ class MlflowTracker:
     def _drop(self, error: Exception | None, *, lost: bool = True) -> None:
         with self._state:
             if lost:
-                self._lost += map(_what, self._current)
+                for update in self._current:
+                    self._lost += map(_what, update.points if isinstance(update, _Update) else ())
+                    self._lost.append(_what(update))
                 self._lost_why = self._lost_why or error
             self._current = []
             self._state.notify_all()
@@ -335,6 +408,20 @@ def _write(store: MlflowStore, updates: list[_Update | EpochPoint]) -> None:
             update.write(store)
 
 
+def _apart(updates: list[_Update | EpochPoint]) -> list[_Update]:
+    """Return what was sent together as updates of their own; none where it is one."""
+    if len(updates) > 1:
+        return [_of_point(update) for update in updates if isinstance(update, EpochPoint)]
+    (update,) = updates
+    if not isinstance(update, _Update) or update.alone is None or not update.points:
+        return []
+    return [*map(_of_point, update.points), _Update(update.alone, update.what)]
+
+
+def _of_point(point: EpochPoint) -> _Update:
+    return _Update(lambda store: store.epochs([point]), _what(point))
+
+
 def _answers(store: MlflowStore) -> bool:
     try:
         store.ping()
@@ -346,6 +433,8 @@ def _answers(store: MlflowStore) -> bool:
 def _what(update: _Update | EpochPoint) -> str:
     if isinstance(update, _Update):
         return update.what
+    if not update.step:
+        return f"what {update.key} begins with"
     return f"epoch {update.step} of {update.key}"
 
 

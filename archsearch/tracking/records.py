@@ -178,6 +178,9 @@ class Files(Mapping[str, str | bytes]):
         return len(self._paths)
 
 
+Epochs = Callable[[], Iterable[tuple[int, Mapping[str, float]]]]
+"""Gives a training's epochs when they are asked for: each one's number, from 1, and its metrics."""
+
 _Record = TypeVar("_Record", StudyRecord, NetworkRecord, TrialRecord, Ending)
 
 
@@ -203,8 +206,8 @@ class Tracker(Protocol):
 
     Starting a study that is kept already resumes it: its runs left running by a dead process are
     ended as interrupted, and a trial started again under a known key goes on in its own run,
-    where epochs that are kept already are not counted twice. A driver that resumes tells of every
-    trial again, as the tracker may have lost something: what is kept already stays as it is.
+    where epochs that are kept already are not counted twice. A driver that resumes recalls every trial that
+    ended before, as the tracker may have lost something: what is kept already stays as it is.
 
     `archsearch.testing.tracker_case` holds a tracker to all of this.
     """
@@ -230,6 +233,14 @@ class Tracker(Protocol):
 
     def end_trial(self, key: str, ending: Ending) -> None:
         """Close a trial's run with its last figures; its learning curves are drawn and kept."""
+        ...
+
+    def recall(self, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+        """Have a trial of an earlier process, all of it.
+
+        Whoever holds its end with these figures holds all of it, as it was told in order, and need not ask
+        for its epochs; `tell_whole` writes what is missing.
+        """
         ...
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
@@ -268,3 +279,11 @@ class Tracker(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+def tell_whole(tracker: Tracker, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+    """Tell a tracker of a training that has ended, from its start to its end."""
+    tracker.start_trial(trial)
+    for step, metrics in epochs():
+        tracker.epoch(trial.key, step, metrics)
+    tracker.end_trial(trial.key, ending)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from archsearch.tracking.records import DatasetRecord, Scalar
 from archsearch.tracking.run_names import one_line
@@ -27,6 +27,8 @@ class KnownRun:
         history: metric → step → value, what the store holds or is about to; step 0 is what holds
             for the whole run.
         kept: the status an earlier process ended it with, until something new is told of it.
+        tags: those it has; kept of networks alone.
+        last: its last figures, where an earlier process ended it.
         drawn: whether its learning curves are drawn as it ends.
     """
 
@@ -36,6 +38,8 @@ class KnownRun:
     params: set[str] = field(default_factory=set)
     history: dict[str, dict[int, float]] = field(default_factory=dict)
     kept: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
     drawn: bool = True
 
     def news(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
@@ -45,6 +49,21 @@ class KnownRun:
             for name, v in metrics.items()
             if step not in self.history.get(plain_key(name), {})
         }
+
+    def has_ended(self, status: str, metrics: Mapping[str, float]) -> bool:
+        """Whether an earlier process ended it so, with these last figures."""
+        last = self.last
+        return self.kept == status and all(
+            last.get(plain_key(name)) == figure(value) for name, value in metrics.items()
+        )
+
+    def new_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return those that it does not have as they are."""
+        return {n: v for n, v in tags.items() if self.tags.get(plain_key(n)) != str(v)}
+
+    def note_tags(self, tags: Mapping[str, str]) -> None:
+        """Take down what was sent."""
+        self.tags |= {plain_key(name): str(value) for name, value in tags.items()}
 
     def note(self, rows: Iterable[MetricRow]) -> None:
         """Take down what was sent."""
@@ -62,12 +81,13 @@ class RunWriter:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self._places: dict[str, str] = {}  # where the files of a run are, as far as it is known
 
     def create(
         self, experiment_id: str, name: str, *, study: str, tags: Mapping[str, str], at_ms: int
     ) -> Any:
         """Make a run of a study."""
-        return self.client.create_run(
+        made = self.client.create_run(
             experiment_id,
             start_time=at_ms,
             run_name=name,
@@ -80,6 +100,12 @@ class RunWriter:
                 "mlflow.user": user(),
             },
         )
+        self._places[made.info.run_id] = made.info.artifact_uri
+        return made
+
+    def forget(self, run_id: str) -> None:
+        """Keep no more of a run that has ended."""
+        self._places.pop(run_id, None)
 
     def send(
         self,
@@ -142,7 +168,17 @@ class RunWriter:
                 file = Path(name, *PurePosixPath(path).parts)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content.encode() if isinstance(content, str) else content)
-            self.client.log_artifacts(run_id, name)
+            self._files_of(run_id).log_artifacts(name)
+
+    def _files_of(self, run_id: str) -> Any:
+        """Return what keeps the files of a run; MLflow's client asks its store where they are."""
+        uri = self.client.tracking_uri
+        place = self._places.get(run_id)
+        if place is None or uri.startswith("databricks"):  # which has a way of its own
+            return _Asking(self.client, run_id)
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(place, tracking_uri=uri)
 
     def read_history(self, run_id: str) -> dict[str, dict[int, float]]:
         """Return a run's figures: metric → step → the last value."""
@@ -160,3 +196,14 @@ class RunWriter:
             self.client.update_run(run.run_id, status="RUNNING")
             self.client.set_tag(run.run_id, "status", "running")
             run.kept = ""
+
+
+class _Asking(NamedTuple):
+    """The files of a run of which the client has to ask where they are."""
+
+    client: Any
+    run_id: str
+
+    def log_artifacts(self, folder: str) -> None:
+        """Keep all files of a folder."""
+        self.client.log_artifacts(self.run_id, folder)

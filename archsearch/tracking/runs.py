@@ -38,9 +38,16 @@ def all_runs(client: Any, experiment_id: str) -> Iterable[Any]:
 
     Study names never enter a query: they may hold quotes, and MLflow has no way to escape them.
     """
+    return runs_where(client, experiment_id, "")
+
+
+def runs_where(client: Any, experiment_id: str, query: str) -> Iterable[Any]:
+    """Return the runs of an experiment for which MLflow finds a query true, a thousand a request."""
     token = None
     while True:
-        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
+        page = client.search_runs(
+            [experiment_id], filter_string=query, max_results=1000, page_token=token
+        )
         yield from page
         token = page.token
         if not token:

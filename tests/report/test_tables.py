@@ -4,7 +4,9 @@ import io
 import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from archsearch.report.tables import Narrowing, comparison, new_table
 from archsearch.space.registry import find_baseline
@@ -51,8 +53,28 @@ def test_rows_that_need_one_line_each_look_as_one_by_one(table, width, monkeypat
         return letters(stream.getvalue())
 
     at_once = drawn()
-    monkeypatch.setattr(Narrowing, "_by_column", lambda self, room: self)
+    monkeypatch.setattr(Narrowing, "_lines", lambda self, room: None)
     assert drawn() == at_once
+
+
+def test_a_table_of_thousands_is_laid_out_as_one_of_a_few(monkeypatch):
+    laid_out: list[str] = []
+    wrap = Text.wrap
+    monkeypatch.setattr(
+        Text, "wrap", lambda self, *a, **k: laid_out.append(self.plain) or wrap(self, *a, **k)
+    )
+    counts, lines = {}, {}
+    for many in (3, 3000):
+        table = new_table("network", ">FLOPs")
+        for number in range(many):
+            table.add_row(f"網 {number:04d}", f"{number}.0M", style="bold" if not number else None)
+        del laid_out[:]
+        lines[many] = shown(table, 120)
+        counts[many] = len(laid_out)
+    assert counts[3000] == counts[3]
+    assert len(lines[3000]) == 3000 + 2
+    assert lines[3000][2].split() == ["網", "0000", "0.0M"]
+    assert {cell_len(line) for line in lines[3000][2:]} == {cell_len(lines[3000][-1])}
 
 
 def test_a_narrow_one_leaves_out_the_least_important_and_says_so(table: Narrowing):

@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from archsearch.archive.lock import locked
+from archsearch.archive.store import StudyStore
 from archsearch.archive.study_folder import StudyFolder
 from archsearch.cli.app import app, main
+from archsearch.study.catalogue import load_result
 from archsearch.study.retelling import attach
 from archsearch.tracking.connect import open_client, store_uri
 from tests.small_study import NAME, Small
@@ -70,14 +72,35 @@ def test_markdown_takes_one_study(study: Path, capsys) -> None:
 
 def test_while_a_process_drives_the_study_it_is_only_a_file(study: Path) -> None:
     with locked(StudyFolder(study, NAME).lock, study=NAME):
-        lacking = attach(NAME, {"report.html": "text"}, home=study)
+        lacking = attach(load_result(NAME, home=study), {"report.html": "text"}, home=study)
     assert lacking is not None
     assert "process" in lacking
 
 
 def test_what_is_attached_changes_nothing_else(study: Path) -> None:
     world = Small(study)
-    assert attach(NAME, {"report.html": "text"}, home=study, services=world.services()) is None
+    assert (
+        attach(
+            load_result(NAME, home=study),
+            {"report.html": "text"},
+            home=study,
+            services=world.services(),
+        )
+        is None
+    )
     tracked = world.trackers[-1].study
     assert tracked.artifacts["report.html"] == "text"
     assert tracked.status == "complete"
+
+
+def test_a_report_reads_its_study_once(study: Path, tmp_path: Path, monkeypatch) -> None:
+    opened: list[str] = []
+    init = StudyStore.__init__
+
+    def noted(self, storage, study_id, name) -> None:
+        opened.append(name)
+        init(self, storage, study_id, name)
+
+    monkeypatch.setattr(StudyStore, "__init__", noted)
+    assert report(study, NAME, "--out", str(tmp_path / "mine.html")).exit_code == 0
+    assert opened == [NAME]

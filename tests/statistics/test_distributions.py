@@ -179,3 +179,21 @@ def test_so_many_networks_tell_a_difference_mostly(monkeypatch):
         told += interval(median, *pair, seed=number).tells
     assert 0.6 < told / 60 < 0.95
     assert needed(replace(pilot, value=0.0), [400, 400]) is None
+
+
+def test_of_thousands_of_networks_a_bounded_number_is_drawn():
+    rng = np.random.default_rng(5)
+    large, asked = drawn(rng, 10_000), []
+
+    def middle(errors, weights):
+        asked.append(errors.shape)
+        return median(errors, weights)
+
+    for one in (large, replace(large, bins=tuple(i % 2 for i in range(10_000)))):
+        del asked[:]
+        found = interval(middle, one, seed=0)
+        assert found.low < np.median(large.values) < found.high
+        # The standard error of a median is 1.25 of the mean's; here within a factor of two.
+        expected = 3.92 * 1.25 * large.values.std() / 100
+        assert expected / 2 < found.high - found.low < 2 * expected
+        assert sum(np.prod(shape) for shape in asked) <= 2_100_000

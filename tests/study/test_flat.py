@@ -2,10 +2,12 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event
 from sqlalchemy.engine import CursorResult, Engine
 
@@ -19,12 +21,22 @@ from archsearch.strategy.fidelities import median
 from archsearch.strategy.samplers import tpe
 from archsearch.study.catalogue import list_studies, load_result
 from archsearch.study.recorder import StudyRecorder
-from archsearch.tracking.mlflow_store import EpochPoint, MlflowStore
-from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
+from archsearch.tracking import mlflow_store
+from archsearch.tracking.mlflow_tracker import MlflowTracker
+from archsearch.tracking.records import (
+    DatasetRecord,
+    Ending,
+    NetworkRecord,
+    StudyRecord,
+    TrialRecord,
+)
 from tests.bench import Bench
 
 TRIALS = 36
 EARLY, LATE = 12, 26
+DATASET = DatasetRecord(
+    name="digits", source="digits", digest="ab" * 32, input=(32, 32, 3), classes=10
+)
 
 
 @pytest.fixture
@@ -99,27 +111,114 @@ def test_what_was_made_of_a_trial_is_not_made_again(bench: Bench, monkeypatch):
     assert counts["first_training"] == 0
 
 
-def test_tracking_a_trial_asks_mlflow_no_more_the_more_there_are(tmp_path: Path, empty_store: Path):
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    store = MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
-    store.start_study(StudyRecord(name="s", space="toy", budget="1M"), 0)
+@pytest.fixture
+def asked(monkeypatch) -> Counter[str]:
+    """Count what MLflow's store is asked, whatever it asks itself for that."""
     counts: Counter[str] = Counter()
-    found = []
+    within: list[str] = []
 
-    def note(connection, cursor, statement, *rest) -> None:
-        counts["asked"] += 1
+    def count(name: str) -> None:
+        original = getattr(SqlAlchemyStore, name)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        for number in range(12):
-            key, before = f"trial-{number:04d}", counts["asked"]
-            store.start_trial(TrialRecord(key=key, label=key, role="candidate"), 0)
-            store.epochs([EpochPoint(key=key, step=1, at_ms=1, metrics={"val_accuracy": 0.5})])
-            store.end_trial(key, Ending(status="complete", metrics={"val_accuracy": 0.5}), 2)
-            found.append(counts["asked"] - before)
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    assert found[-1] <= found[2]
+        def call(*values, **named):
+            if not within:
+                counts[name] += 1
+            within.append(name)
+            try:
+                return original(*values, **named)
+            finally:
+                within.pop()
+
+        monkeypatch.setattr(SqlAlchemyStore, name, call)
+
+    for name, method in list(vars(SqlAlchemyStore).items()):
+        if callable(method) and not name.startswith("_"):
+            count(name)
+    count("search_runs")
+    return counts
+
+
+def trained(tracker: MlflowTracker, number: int) -> None:
+    """Tell of a network and its one training of four epochs, as a study does."""
+    key = f"trial-{number:04d}"
+    files, knobs, tags = {"graph.json": "{}"}, {"depth": 3}, {"graph": f"{number:08x}"}
+    network = NetworkRecord(
+        key=key, label=key, role="candidate", knobs=knobs, tags=tags, artifacts=files
+    )
+    tracker.network(network)
+    tracker.start_trial(
+        TrialRecord(
+            key=key, network=key, label=key, knobs=knobs, metrics={"flops": 7.0}, tags=tags,
+            artifacts=files,
+        )
+    )  # fmt: skip
+    for epoch in range(1, 5):
+        tracker.epoch(key, epoch, {"loss": 1 / epoch, "val_accuracy": epoch / 10})
+    tracker.end_trial(key, Ending(status="complete", metrics={"val_accuracy": 0.4, "train_s": 3.0}))
+    tracker.network(replace(network, status="complete", metrics={"val_accuracy": 0.4}))
+
+
+def test_a_training_takes_nine_requests_to_mlflow(
+    tmp_path: Path, empty_store: Path, asked: Counter[str], monkeypatch
+):
+    """Two runs with their images, figures once for each but for the network's params, two ends."""
+    monkeypatch.setattr(mlflow_store, "DRAWN", 0)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    with MlflowTracker(tmp_path, clock=lambda: 0.0) as tracker:
+        tracker.start_study(StudyRecord(name="s", space="toy", budget="1M", dataset=DATASET))
+        trained(tracker, 0)
+        assert tracker.flush(600)
+        asked.clear()
+        for number in range(1, 5):
+            trained(tracker, number)
+        assert tracker.flush(600)
+        told = {name: count / 4 for name, count in asked.items()}
+        assert told == {"create_run": 2, "log_inputs": 2, "log_batch": 3, "update_run_info": 2}
+        asked.clear()
+        for number in range(1, 5):  # what is told of a network once more, as it stands, takes none
+            key = f"trial-{number:04d}"
+            tracker.network(
+                NetworkRecord(
+                    key=key, label=key, role="candidate", status="complete", knobs={"depth": 3},
+                    tags={"graph": f"{number:08x}"}, metrics={"val_accuracy": 0.4},
+                )
+            )  # fmt: skip
+        assert tracker.flush(600)
+        assert asked == {}
+        tracker.end_study(Ending(status="complete"))
+
+
+def test_a_training_that_mlflow_has_takes_no_request_and_no_file(
+    tmp_path: Path, empty_store: Path, asked: Counter[str]
+):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    record = StudyRecord(name="s", space="toy", budget="1M", dataset=DATASET)
+    dead = MlflowTracker(tmp_path)
+    dead.start_study(record)
+    for number in range(6):
+        trained(dead, number)
+    assert dead.flush(600)
+
+    def no_epochs():
+        raise AssertionError("the epochs of what is kept are asked for")
+
+    with MlflowTracker(tmp_path) as tracker:
+        tracker.start_study(record)
+        assert tracker.flush(600)
+        assert asked["search_runs"] <= 4  # for the study, for what still ran, by both processes
+        asked.clear()
+        for number in range(6):
+            key = f"trial-{number:04d}"
+            tracker.network(
+                NetworkRecord(key=key, label=key, role="candidate", status="complete",
+                              knobs={"depth": 3}, tags={"graph": f"{number:08x}"})
+            )  # fmt: skip
+            metrics = {"val_accuracy": 0.4, "train_s": 3.0}
+            trial = TrialRecord(key=key, network=key, label=key)
+            tracker.recall(trial, Ending(status="complete", metrics=metrics), no_epochs)
+        assert tracker.flush(600)
+        assert asked == {"search_runs": 1, "set_experiment_tag": 1}  # one page, and its columns
+        assert tracker.close(600) is None
 
 
 def test_reading_a_study_asks_a_fixed_number_of_questions(bench: Bench):

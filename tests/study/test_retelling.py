@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from archsearch.archive.study_folder import StudyFolder
 from archsearch.cli.app import app
 from archsearch.errors import ArchsearchError, UserError
 from archsearch.report.results import ending
@@ -90,6 +91,31 @@ def test_a_driver_killed_before_its_tracker_was_through_is_found_out(tmp_path: P
     again = Small(tmp_path)
     assert again.resume().status == "complete"
     assert again.trackers[0].study.status == "complete"
+
+
+def test_whoever_goes_on_reads_no_epochs_that_its_tracker_has(tmp_path: Path, monkeypatch):
+    class Killed(BaseException):
+        """As SIGKILL: nothing is done after it."""
+
+    class Tracker(MemoryTracker):
+        def close(self, timeout_s: float = 30.0) -> str | None:
+            raise Killed
+
+    read: list[str] = []
+    epochs = StudyFolder.read_epochs
+    monkeypatch.setattr(
+        StudyFolder, "read_epochs", lambda self, key: read.append(key) or epochs(self, key)
+    )
+    before = Tracker()
+    with pytest.raises(Killed):
+        Small(tmp_path, tracker=lambda settings, warn: before).run()
+    trained = set(before.trials)
+    whole = Small(tmp_path, tracker=lambda settings, warn: MemoryTracker(before))
+    del read[:]
+    assert whole.resume().status == "complete"
+    assert read == []
+    retelling.track(NAME, home=tmp_path, services=Small(tmp_path).services())  # which has nothing
+    assert set(read) == trained
 
 
 def test_a_tracker_that_stays_deaf_is_a_failure_of_track(tmp_path: Path):

@@ -13,11 +13,13 @@ from archsearch.testing.tracker_case import KeptStudy
 from archsearch.tracking.ledger import Ledger, check_artifacts
 from archsearch.tracking.records import (
     Ending,
+    Epochs,
     ModelRecord,
     NetworkRecord,
     StudyRecord,
     Tracker,
     TrialRecord,
+    tell_whole,
 )
 
 
@@ -97,6 +99,9 @@ class JsonLinesTracker:
         check_artifacts(ending.artifacts)
         self._ledger.end_trial(key)
         self._end(key, ending)
+
+    def recall(self, trial: TrialRecord, ending: Ending, epochs: Epochs) -> None:
+        tell_whole(self, trial, ending, epochs)
 
     def add_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
         self._ledger.check_known(key)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from archsearch.tracking import mlflow_tracker as tracker_module
+from archsearch.tracking import run_writer
 from archsearch.tracking.mlflow_tracker import MlflowTracker
 from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
 
@@ -246,10 +247,46 @@ def test_an_update_that_is_refused_costs_only_itself(
     tracker.end_trial(trial.key, Ending(status="complete"))
     problem = tracker.close(60)
     assert len(warnings) == 1
-    assert "epoch 1 of trial-0000: a bug of ours; training goes on" in warnings[0]
+    assert "what trial-0000 begins with: a bug of ours; training goes on" in warnings[0]
     assert problem is not None
-    assert "lacks 2 updates of this study (first: epoch 1 of trial-0000)" in problem
+    assert "lacks 3 updates of this study (first: what trial-0000 begins with)" in problem
     assert kept(home, study.name).trials[trial.key].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_of_what_is_sent_together_one_that_is_refused_takes_no_other_with_it(
+    home: Path,
+    kept: Any,
+    study: StudyRecord,
+    trial: TrialRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    flushed: bool,
+) -> None:
+    """Its epochs alone, or with its end."""
+    send = run_writer.RunWriter.send
+
+    def picky(self: Any, run_id: str, rows: Any = (), **more: Any) -> None:
+        rows = list(rows)
+        if any("odd" in row for row, *_ in rows):
+            raise ZeroDivisionError("a bug of ours")
+        send(self, run_id, rows, **more)
+
+    monkeypatch.setattr(run_writer.RunWriter, "send", picky)
+    tracker = MlflowTracker(home, warn=lambda text: None, clock=lambda: 0.0)
+    tracker.start_study(study)
+    tracker.start_trial(trial)
+    for epoch, figures in ((1, EPOCH), (2, {**EPOCH, "odd": 1.0}), (3, EPOCH)):
+        tracker.epoch(trial.key, epoch, figures)
+    assert not flushed or tracker.flush(600)
+    tracker.end_trial(trial.key, Ending(status="complete", metrics={"train_s": 3.0}))
+    problem = tracker.close(60)
+    assert problem is not None
+    assert "lacks 1 update of this study (first: epoch 2 of trial-0000)" in problem
+    found = kept(home, study.name)
+    run = found.trials[trial.key]
+    assert found.history(trial.key, "val_accuracy") == [(1, 0.4), (3, 0.4)]
+    assert (run.info.status, run.data.metrics["train_s"]) == ("FINISHED", 3.0)
+    assert run.data.params["depth_1"] == "3"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ that are no database are asked as any.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -133,15 +134,25 @@ def _trials(connection: "Connection", study_id: int) -> list[StoredTrial]:
     params, notes = models.TrialParamModel, models.TrialUserAttributeModel
     steps = models.TrialIntermediateValueModel
     chosen = cells(params, params.param_name, params.distribution_json, params.param_value)
+    rows = connection.execute(chosen.order_by(params.param_id)).all()
     knobs = _by_trial(
-        connection.execute(chosen.order_by(params.param_id)),
-        lambda kind, value: _distribution(kind).to_external_repr(value),
+        (identity, name, _distribution(kind).to_external_repr(value))
+        for identity, name, kind, value in rows
     )
-    noted = _by_trial(connection.execute(cells(notes, notes.key, notes.value_json)), json.loads)
+    rows = connection.execute(cells(notes, notes.key, notes.value_json)).all()
+    # All in one: to begin reading a value takes longer than to read it.
+    values = json.loads(f"[{','.join([text for _, _, text in rows])}]")
+    noted = _by_trial(
+        (identity, key, value) for (identity, key, _), value in zip(rows, values, strict=True)
+    )
     figures = cells(
         steps, steps.step, steps.intermediate_value, steps.intermediate_value_type
     ).order_by(steps.step)
-    reports = _by_trial(connection.execute(figures), steps.stored_repr_to_intermediate_value)
+    figure = steps.stored_repr_to_intermediate_value
+    reports = _by_trial(
+        (identity, step, figure(value, kind))
+        for identity, step, value, kind in connection.execute(figures).all()
+    )
     trial, words = models.TrialModel, states()
     every = select(trial.number, trial.trial_id, trial.state).where(trial.study_id == study_id)
     return [
@@ -153,10 +164,10 @@ def _trials(connection: "Connection", study_id: int) -> list[StoredTrial]:
     ]  # fmt: skip
 
 
-def _by_trial(rows: Any, value_of: Callable[..., Any]) -> _Cells:
-    found: dict[int, dict[Any, Any]] = {}
-    for identity, name, *stored in rows:
-        found.setdefault(identity, {})[name] = value_of(*stored)
+def _by_trial(cells: Iterable[tuple[int, Any, Any]]) -> _Cells:
+    found: defaultdict[int, dict[Any, Any]] = defaultdict(dict)
+    for identity, name, value in cells:
+        found[identity][name] = value
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archsearch.report.analysis import Standing, compare
+from archsearch.report.analysis import Standing, standing_of
 from archsearch.report.columns import freed_text, score_text, spent_text, stalled_text
 from archsearch.report.page.anatomy import stage_by_stage
 from archsearch.report.page.chart import Section
@@ -19,6 +19,7 @@ from archsearch.report.page.overview import sentence, side_by_side
 from archsearch.report.page.provenance import provenance
 from archsearch.report.page.roster import cut_short, details, networks, rule_check
 from archsearch.report.page.slice_front import slice_front
+from archsearch.report.page.thinned import thinned_text
 from archsearch.units import counted, format_count, format_duration, format_ms, format_size
 
 
@@ -64,18 +65,18 @@ def assemble(materials: Sequence[Material]) -> Page:
 
 def _part(key: str, material: Material) -> StudyPart:
     result = material.result
-    (standing,) = compare([result]).standings
+    standing = standing_of(result)
     edf = error_distribution([result])
     sections = (
         slice_front(result),
-        accuracy_and_cost(result),
+        accuracy_and_cost(material.shown),
         None if edf is None else Section(key="edf", title="Error distribution", blocks=(edf,)),
         learning(material),
         knobs_and_rules(material.influence),
         stage_by_stage(material),
         mistakes(material.answers),
         rule_check(result),
-        networks(result),
+        networks(material.shown, of=result),
         cut_short(result),
         compute_spent(result),
         provenance(result),
@@ -107,7 +108,8 @@ def _remarks(material: Material) -> tuple[str, ...]:
     ended = f"It ended early: {result.ended}." if result.ended else ""
     if result.status != "complete":
         ended = f"The study is {result.status}: what is here may change. {ended}".strip()
-    others = [ended, *(f"{line}." for line in result.lost), sentence(stalled_text(result))]
+    thin = thinned_text(material.shown.rows, result.rows)
+    others = [thin, ended, *(f"{line}." for line in result.lost), sentence(stalled_text(result))]
     return tuple(line for line in (*found, *others, sentence(freed_text(result.settings))) if line)
 
 

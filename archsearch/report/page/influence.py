@@ -30,7 +30,7 @@ from archsearch.study.catalogue import request_of
 
 _PANEL: Final = 190
 """Width of the panel of one knob, in pixels."""
-_MOST_TRIALS: Final = 300
+_MOST_TRIALS: Final = 200
 """Trials that importances are from at most, spread evenly over the study: a forest of more takes minutes."""
 
 
@@ -52,7 +52,7 @@ class Influence:
         rules: likewise of following each freed rule.
         effects: of the freed rules.
         dependence: what the search's model expects of each value, by the knob's name.
-        tried: trials that importances are from.
+        tried: trials that importances are from, of so many `ended` ones.
     """
 
     knobs: Mapping[str, float] = field(default_factory=dict)
@@ -60,6 +60,7 @@ class Influence:
     effects: tuple[RuleEffect, ...] = ()
     dependence: Mapping[str, Sequence[Expected]] = field(default_factory=dict)
     tried: int = 0
+    ended: int = 0
 
 
 def influence_of(facts: StudyFacts, trials: Sequence[Trial]) -> Influence:
@@ -93,6 +94,7 @@ def influence_of(facts: StudyFacts, trials: Sequence[Trial]) -> Influence:
         effects=tuple(_effect(rule, ended) for rule in freed),
         dependence=dependence,
         tried=len(some),
+        ended=len(ended),
     )
 
 
@@ -133,7 +135,6 @@ def _importance(found: Influence) -> Chart:
     ]
     first = max(values, key=lambda one: one["share"])
     kind = {"field": "kind", "type": "nominal", "legend": {"orient": "top", "title": None}}
-    few = " So few trials tell little." if found.tried < 20 else ""
     return Chart(
         key="importance",
         title="Importance",
@@ -158,12 +159,20 @@ def _importance(found: Influence) -> Chart:
                 for one in values
             ),
         ),
-        note=(
-            f"Functional ANOVA (fANOVA) by a random forest over {found.tried} trials, by the first "
-            "training of each: the share of each knob alone. Knobs sum to 100 %, and so do freed "
-            f"rules, which are judged by themselves.{few}"
-        ),
+        note=_method(found),
     )  # fmt: skip
+
+
+def _method(found: Influence) -> str:
+    """Say how importances come about, and from how many trials."""
+    few = " So few trials tell little." if found.tried < 20 else ""
+    some = f"{found.tried} of {found.ended:,} trials, spread evenly over the search"
+    over = some if found.tried < found.ended else f"{found.tried} trials"
+    return (
+        f"Functional ANOVA (fANOVA) by a random forest over {over}, by the first "
+        "training of each: the share of each knob alone. Knobs sum to 100 %, and so do freed "
+        f"rules, which are judged by themselves.{few}"
+    )
 
 
 def _effects(effects: Sequence[RuleEffect]) -> Numbers:

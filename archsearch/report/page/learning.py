@@ -3,9 +3,10 @@
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from archsearch.archive.leaderboard import Row
 from archsearch.report.analysis import Curve
 from archsearch.report.page.chart import (
     Cell,
@@ -149,6 +150,7 @@ def _progress(material: Material) -> Chart | None:
     rows = sorted(tried, key=lambda row: numbers[row.name])
     if not rows:
         return None
+    shown = {row.name for row in material.shown.rows}
     values: list[dict[str, Any]] = [
         {
             "name": row.name,
@@ -159,20 +161,36 @@ def _progress(material: Material) -> Chart | None:
             "epochs": row.epochs,
         }
         for row in rows
+        if row.name in shown
     ]
-    complete = [one for one in values if one["status"] == "complete"]
-    best = itertools.accumulate((one["accuracy"] for one in complete), max)
-    line = [
-        {"trial": one["trial"], "accuracy": most} for one, most in zip(complete, best, strict=True)
-    ]
+    line = _best_so_far(rows, numbers)
     return Chart(
         key="progress",
         title="The search, trial by trial",
-        summary=f"Validation accuracy of {len(values)} trials in their order, and the best so far.",
+        summary=(
+            f"Validation accuracy of {_so_many(values, rows)} trials in their order, and the best so far."
+        ),
         spec=_progress_spec(values, line),
         numbers=_trials(values),
         note="The line is the best accuracy so far. Pruned trainings were stopped before their end.",
     )  # fmt: skip
+
+
+def _so_many(shown: Sequence[object], every: Sequence[object]) -> str:
+    few = len(shown) < len(every)
+    return f"{len(shown)} of {len(every):,}" if few else str(len(shown))
+
+
+def _best_so_far(rows: Iterable[Row], numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return where the best accuracy of all trials so far rises, and where it ends."""
+    complete = [row for row in rows if row.status == "complete" and not row.stalled]
+    accuracies = [round(100 * (row.val_accuracy or 0), 3) for row in complete]
+    best = list(itertools.accumulate(accuracies, max))
+    return [
+        {"trial": numbers[row.name], "accuracy": best[place]}
+        for place, row in enumerate(complete)
+        if place in (0, len(complete) - 1) or best[place] > best[place - 1]
+    ]
 
 
 def _trials(values: Sequence[dict[str, Any]]) -> Numbers:

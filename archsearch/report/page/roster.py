@@ -1,7 +1,7 @@
 """The networks of a study: the table of all, where they depart from rules, what was pruned and why."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from archsearch.archive.leaderboard import Row, StudyResult
@@ -29,12 +29,16 @@ FACTS: Final = (
 """What a page says of one network."""
 
 
-def networks(result: StudyResult) -> Section:
-    """Return the table of all networks, best first."""
+_MOST: Final = 200
+"""Departures from rules, and trainings that were cut short, which are listed."""
+
+
+def networks(result: StudyResult, *, of: StudyResult) -> Section:
+    """Return the table of the networks that are shown, of all those of a study, best first."""
     full = result.training is not None
     shown = columns(result.rows, reasons=True, full=full)
     table = Numbers(
-        title="All networks",
+        title="All networks" if len(result.rows) == len(of.rows) else "Networks",
         heads=tuple(f">{c.head or 'place'}" if c.right else c.head for c in shown),
         rows=tuple(
             tuple(Cell(c.cell(row), _sorted_by(c.head, c.cell(row), row)) for c in shown)
@@ -71,14 +75,25 @@ def rule_check(result: StudyResult) -> Section | None:
         )
     kept = len({row.name for row, _ in found})
     return _rules(
-        Passage(lines=(f"{kept} of {counted(len(looked), 'network')} depart from a rule.",)),
+        Passage(
+            lines=(
+                f"{kept} of {counted(len(looked), 'network')} depart from a rule.{_first(found)}",
+            )
+        ),
         Numbers(
             title="Departures from design rules",
             heads=("network", "role", "rule", "what is there"),
-            rows=tuple(cells(row.label, row.part, one.rule, one.message) for row, one in found),
-            names=tuple(row.name for row, _ in found),
+            rows=tuple(
+                cells(row.label, row.part, one.rule, one.message) for row, one in found[:_MOST]
+            ),
+            names=tuple(row.name for row, _ in found[:_MOST]),
         ),
     )
+
+
+def _first(found: Sequence[object]) -> str:
+    """Say that a table has the first ones only; empty: it has all."""
+    return f" The table has the first {_MOST} of {len(found):,}." if len(found) > _MOST else ""
 
 
 def _rules(*blocks: Block) -> Section:
@@ -96,7 +111,7 @@ def cut_short(result: StudyResult) -> Section | None:
         key="pruned",
         title="Cut short",
         blocks=(
-            Passage(lines=(f"{told}, of {counted(len(result.rows), 'network')}.",)),
+            Passage(lines=(f"{told}, of {counted(len(result.rows), 'network')}.{_first(rows)}",)),
             Numbers(
                 title="Trainings that did not come to their end, or learnt nothing",
                 heads=("network", "how it ended", "why", ">epochs", ">val %", ">training FLOPs"),
@@ -109,9 +124,9 @@ def cut_short(result: StudyResult) -> Section | None:
                         percent(without_guesses(row).val_accuracy),
                         Cell(format_count(row.train_flops), row.train_flops),
                     )
-                    for row in rows
+                    for row in rows[:_MOST]
                 ),
-                names=tuple(row.name for row in rows),
+                names=tuple(row.name for row in rows[:_MOST]),
             ),
         ),
     )
@@ -128,7 +143,7 @@ def details(material: Material) -> list[dict[str, Any]]:
             "findings": [f"{one.rule}: {one.message}" for one in row.findings or ()],
             "stages": _stages(material, row.name),
         }
-        for row in material.result.rows
+        for row in material.shown.rows
     ]
 
 

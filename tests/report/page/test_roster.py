@@ -5,7 +5,7 @@ from tests.report.page.made import NASTY, material, result, row
 
 
 def test_columns_are_sorted_by_their_figures():
-    table = networks(result()).blocks[-1]
+    table = networks(result(), of=result()).blocks[-1]
     heads = [head.lstrip(">") for head in table.heads]
     first = dict(zip(heads, table.rows[0], strict=True))
     assert (first["FLOPs"].text, first["FLOPs"].value) == ("19.0M", 19_000_000)
