@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from archsearch.lean_imports import import_lean
+
 pytest_plugins = ["tests.bench", "tests.images", "tests.in_memory", "tests.once"]
 
 # Before anything imports TensorFlow: its start-up lines say nothing about the code under test.
@@ -28,6 +30,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Processes that tests start would each compile this project anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What tests import of Keras and TensorFlow is what our processes have of them.
+import_lean()
 
 # A shell's background job starts with Ctrl-C ignored, and hands that on to every process a test starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
