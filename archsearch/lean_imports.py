@@ -16,6 +16,8 @@ IMPORTING: Final = ("keras", "tensorflow")
 """Packages that look for others."""
 PASSED_OVER: Final = ("jax", "matplotlib", "pandas", "sklearn")
 """What they do not find meanwhile."""
+_COMPUTES: Final = "jax"
+"""The one of these that Keras may compute with: as its backend, or under that of NumPy."""
 
 
 class _Finder(MetaPathFinder):
@@ -24,15 +26,15 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in PASSED_OVER and fullname != _computes():
+        if fullname in PASSED_OVER and (fullname != _COMPUTES or _on_tensorflow()):
             for package in filter(_is_being_imported, IMPORTING):
                 raise ModuleNotFoundError(f"{package} is imported without it", name=fullname)
         return None
 
 
-def _computes() -> str:
-    """Name what Keras computes with. Where no variable says so, a file of the user's may say JAX."""
-    return os.environ.get("KERAS_BACKEND", "jax")
+def _on_tensorflow() -> bool:
+    """Whether Keras computes with TensorFlow. Where no variable says so, a file of the user's may not."""
+    return os.environ.get("KERAS_BACKEND") == "tensorflow"
 
 
 def _is_being_imported(package: str) -> bool:

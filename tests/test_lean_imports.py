@@ -54,10 +54,15 @@ def test_a_process_that_does_not_ask_imports_all():
 
 
 @pytest.mark.usefixtures("packages")
-def test_what_keras_computes_with_is_found(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "looked_for")
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "numpy", None])
+def test_what_keras_computes_with_is_found(backend, monkeypatch):
+    monkeypatch.setattr(lean_imports, "_COMPUTES", "looked_for")
+    if backend is None:
+        monkeypatch.delenv("KERAS_BACKEND")
+    else:
+        monkeypatch.setenv("KERAS_BACKEND", backend)
     import_lean()
-    assert imported("heavy").looked_for is not None
+    assert (imported("heavy").looked_for is None) == (backend == "tensorflow")
 
 
 @pytest.mark.usefixtures("packages")
