@@ -2,8 +2,13 @@
 
 import gc
 from collections.abc import Iterator
+from typing import Final
 
+import psutil
 import pytest
+
+LARGE_BYTES: Final = 3 * 2**30
+"""Memory of a process from which on the garbage of earlier modules is worth a look."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -21,3 +26,5 @@ def frameworks_stay() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+    if psutil.Process().memory_info().rss > LARGE_BYTES:
+        gc.collect()
