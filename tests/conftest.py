@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-pytest_plugins = ["tests.bench", "tests.images", "tests.in_memory", "tests.once"]
+from archsearch.lean_imports import import_lean
+
+pytest_plugins = ["tests.bench", "tests.garbage", "tests.images", "tests.in_memory", "tests.once"]
 
 # Before anything imports TensorFlow: its start-up lines say nothing about the code under test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,9 +27,16 @@ os.environ.setdefault(
 # Threads of PyTorch that wait spin by default: of the CPU that other tests and workers could use.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Networks here have a few channels: threads would wait for one another longer than they compute.
+for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 # Processes that tests start would each compile this project anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What tests import of Keras and TensorFlow is what our processes have of them.
+import_lean()
 
 # A shell's background job starts with Ctrl-C ignored, and hands that on to every process a test starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -57,8 +66,11 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store without runs: MLflow takes 2 s to make its tables, and a copy takes none."""
     from archsearch.tracking.connect import open_client, store_uri
 
-    home = tmp_path_factory.mktemp("empty")
-    open_client(store_uri(home))
+    place = tmp_path_factory.getbasetemp()
+    # One for all processes of this session. Whoever comes at the same moment makes it, too.
+    home = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "empty"
+    if not (home / "mlflow.db").exists():
+        open_client(store_uri(home))
     return home / "mlflow.db"
 
 
@@ -69,5 +81,7 @@ def reloaded_here(monkeypatch: pytest.MonkeyPatch) -> None:
     Tests of the formats, and those by the command line, load them in another.
     """
     from archsearch.exchange import export
+    from archsearch.exchange.cards import judged
 
     monkeypatch.setattr(export, "answers_afresh", lambda form, out, images: form.call(out, images))
+    monkeypatch.setattr(judged, "_LATENCY_S", 0.01)  # nobody goes by what the card says of it

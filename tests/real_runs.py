@@ -11,14 +11,17 @@ CLI: Final = [
 ]  # fmt: skip
 """The command: words of a command line follow."""
 MEASURE_S: Final = 0.05
-"""How long a pace is measured where nobody goes by it, in place of 1.5 s of every core for each network."""
+"""How long a pace or a latency is measured where nobody goes by it, in place of 1.5 s for each network."""
 BRIEF: Final = f"""
 import sys
 from dataclasses import replace
+from functools import partial
 from archsearch.cli import main
-from archsearch.study import driver, dry_run, ports
+from archsearch.study import driver, dry_run, finalists, ports, recorder
 
 dry_run.MEASURE_S = {MEASURE_S}
+for asks in (finalists, recorder):
+    asks.LatencyRequest = partial(asks.LatencyRequest, seconds={MEASURE_S})
 """
 """The beginning of a script that calls `main`, with so short a measuring."""
 _UNMEASURED = """

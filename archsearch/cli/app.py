@@ -19,6 +19,7 @@ from typing import Any, Final
 import click
 
 from archsearch.errors import ArchsearchError
+from archsearch.lean_imports import import_lean
 from archsearch.units import printable
 from archsearch.uris import without_secrets
 
@@ -115,9 +116,11 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; of the process's own arguments, if there are none."""
+    if arguments is not None:
+        return _status_of(arguments)
+    import_lean()
     status = _status_of(arguments)
-    if arguments is None:
-        _end_quietly(status)
+    _end_quietly(status)
     return status
 
 

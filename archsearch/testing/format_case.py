@@ -26,6 +26,8 @@ from archsearch.training.weights import fresh_weights
 
 _IN_ANOTHER_PROCESS = """
 import pickle, sys
+from archsearch.lean_imports import import_lean
+import_lean()
 import numpy as np
 form, out, images, answers, trained, other = pickle.load(sys.stdin.buffer)
 np.save(answers, form.call(out, images))

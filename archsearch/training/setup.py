@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import Final
 
+from archsearch.lean_imports import import_lean
+
 DEVICE_ORDER: Final = "PCI_BUS_ID"
 """How GPUs are numbered: as nvidia-smi does."""
 _USABLE: Final = 0.9
@@ -60,6 +62,7 @@ class WorkerSetup:
 
     def apply(self) -> None:
         """Set what frameworks read as they are imported: call it before that."""
+        import_lean()
         # Keras is not asked to compute on PyTorch: what trains there is no Keras model.
         os.environ["KERAS_BACKEND"] = "jax" if self.backend == "jax" else "tensorflow"
         # No file of the user's: ~/.keras/keras.json may ask for channels first, float16 or another backend.

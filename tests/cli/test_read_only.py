@@ -139,9 +139,10 @@ def test_a_home_that_one_may_not_even_look_into_is_no_fault(tmp_path, home, nobo
         assert (status, "fault of archsearch" in said) == (2, False), said
 
 
-def test_the_page_shows_a_copy_that_goes_with_it(another, nobody, own):
+def test_the_page_shows_a_copy_that_goes_with_it(another, nobody, own, empty_store):
     tmp_path = another / "tracked"
     tmp_path.mkdir()
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     store = MlflowStore(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
     store.start_study(StudyRecord(name="s", space="toy", budget="1M"), 0)
     before = held(tmp_path)

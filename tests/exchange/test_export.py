@@ -25,7 +25,8 @@ from tests.networks import resnext_like, vgg_like
 PLAIN_TENSORFLOW = """
 import sys
 import tempfile
-sys.modules["archsearch"] = None  # as if it were not installed: importing it fails
+for name in ("archsearch", "jax", "matplotlib", "pandas", "sklearn"):
+    sys.modules[name] = None  # as if it were not installed: importing it fails
 import numpy as np, tensorflow as tf
 for place, file in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
     model = tf.saved_model.load(place)

@@ -67,7 +67,8 @@ def png(image):
 
 ELSEWHERE = """
 import sys
-sys.modules["archsearch"] = None
+for name in ("archsearch", "jax", "matplotlib", "sklearn"):
+    sys.modules[name] = None  # as if it were not installed
 sys.path.append(sys.argv[2])
 import json, mlflow, numpy as np
 from mlflow.models import Model

@@ -95,32 +95,6 @@ def test_a_store_that_does_not_answer_now_may_do_so_later(tmp_path: Path) -> Non
     check_store(tmp_path, "http://127.0.0.1:9")
 
 
-FAILS_IN_MLFLOW = """
-import sqlite3, sys
-from pathlib import Path
-from archsearch.tracking import connect
-home = Path(sys.argv[1])
-uri = connect.store_uri(home)
-client = connect.open_client(uri)
-with sqlite3.connect(home / "mlflow.db") as database:
-    database.execute("drop table experiments")
-try:
-    client.create_experiment("x")
-except Exception as error:
-    print(connect.reason(error))
-"""
-
-
-def test_mlflows_tracebacks_do_not_reach_the_terminal(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FAILS_IN_MLFLOW, str(tmp_path)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "no such table: experiments\n"
-    assert done.stderr == ""
-
-
 @pytest.mark.parametrize(
     ("revision", "what", "helps"),
     [

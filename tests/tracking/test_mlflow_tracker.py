@@ -333,20 +333,31 @@ def test_the_driver_does_not_import_mlflow() -> None:
 
 
 def test_nothing_is_printed(tmp_path: Path) -> None:
-    """Stdout may carry JSON, and MLflow's migrations are of no interest to anyone."""
+    """Stdout may carry JSON, and MLflow's migrations and tracebacks are of no interest to anyone."""
     code = f"""
+        import sqlite3
         from pathlib import Path
+        from archsearch.tracking.connect import open_client, reason, store_uri
         from archsearch.tracking.mlflow_tracker import MlflowTracker
         from archsearch.tracking.records import Ending, StudyRecord, TrialRecord
-        with MlflowTracker(Path({str(tmp_path / "new")!r})) as tracker:
+        home = Path({str(tmp_path / "new")!r})
+        with MlflowTracker(home) as tracker:
             tracker.start_study(StudyRecord(name="quiet", space="vgg", budget="20M"))
             tracker.start_trial(TrialRecord(key="a", label="a"))
             tracker.epoch("a", 1, {{"loss": 1.0}})
             tracker.end_trial("a", Ending(status="complete"))
             tracker.end_study(Ending(status="complete"))
             assert tracker.close(90) is None
+        client = open_client(store_uri(home))
+        with sqlite3.connect(home / "mlflow.db") as database:
+            database.execute("drop table experiments")
+        try:
+            client.create_experiment("x")
+        except Exception as error:
+            print(reason(error))
     """
     out = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
     )
-    assert (out.stdout, out.stderr) == ("", "")
+    assert (out.returncode, out.stderr) == (0, "")
+    assert out.stdout == "no such table: experiments\n"

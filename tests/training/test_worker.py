@@ -1,7 +1,6 @@
 import os
 import resource
 import signal
-import sys
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -14,7 +13,7 @@ from archsearch.training.job import to_json as job_json
 from archsearch.training.setup import WorkerSetup
 from archsearch.training.worker import ALIVE, main
 from tests.networks import resnext_like, vgg_like
-from tests.real_runs import BACKEND
+from tests.real_runs import BACKEND, QUICK_AND_SLOW
 
 pytestmark = pytest.mark.keras
 
@@ -23,14 +22,14 @@ TIMEOUT_S = 120
 
 @pytest.fixture
 def worker(tmp_path, request):
-    """A worker's pipe, and its process; its backend is TensorFlow unless a test has another."""
+    """The pipe of a worker on a backend, and its process."""
     context = get_context("spawn")
     pipe, theirs = context.Pipe()
-    setup = WorkerSetup(backend=getattr(request, "param", "tensorflow"))
+    setup = WorkerSetup(backend=request.param)
     process = context.Process(target=main, args=(theirs, setup, str(tmp_path / "worker.log")))
     process.start()
     theirs.close()
-    pipe.process = process
+    pipe.process, pipe.backend = process, setup.backend
     yield pipe
     pipe.close()
     process.join(30)
@@ -43,8 +42,8 @@ def hear(pipe):
     return from_json(text) if text != ALIVE else hear(pipe)
 
 
+@pytest.mark.parametrize("worker", QUICK_AND_SLOW, indirect=True)
 def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
-    assert "tensorflow" not in sys.modules or "PYTEST_CURRENT_TEST" in os.environ
     job = Job(
         key="trial-0001",
         graph=to_json(vgg_like()),
@@ -52,6 +51,7 @@ def test_a_worker_trains_one_job_after_another(worker, dataset, tmp_path):
         recipe=Recipe(batch=16),
         images=2 * 96,
         seed=0,
+        backend=worker.backend,
     )
     worker.send(("job", job_json(job)))
     heard = [hear(worker) for _ in range(3)]

@@ -18,6 +18,7 @@ import numpy as np
 
 from archsearch.data.sources.split_names import split_named
 from archsearch.errors import DataError
+from archsearch.lean_imports import import_lean
 
 _MISSING: Final = 3  # exit status: the library is not installed
 _MAGIC: Final = (
@@ -171,4 +172,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    import_lean()
     raise SystemExit(main(sys.argv[1:]))

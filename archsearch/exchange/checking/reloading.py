@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from archsearch.errors import ArchsearchError
+from archsearch.lean_imports import import_lean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,7 @@ def _end_with_caller() -> None:
 
 def _main(place: Path) -> None:
     _end_with_caller()
+    import_lean()
     with (place / _QUESTION).open("rb") as file:
         form, out, images = pickle.load(file)
     try:

@@ -1,3 +1,0 @@
-from tests.garbage import frameworks_stay
-
-__all__ = ["frameworks_stay"]
