@@ -16,7 +16,7 @@ import numpy as np
 from tables import MembersDescriber, MembersGrid, Table
 
 from archsearch.archive.optuna_terms import distributions, hush
-from archsearch.space.knobs import Knobs
+from archsearch.space.knobs import ChoiceKnob, Knob, Knobs
 from archsearch.strategy.sampler import Choices, Known, Sampler
 from archsearch.strategy.samplers.evidence import results
 from archsearch.strategy.samplers.evolution import EvolutionSampler
@@ -59,12 +59,12 @@ class MembersTpe(TpeSampler):
         yield from super().propose(known)
 
     def _ask(self, study: Any, rows: Any, seed: int) -> Knobs:
-        left, names = self._left, [knob.name for knob in self._choices.knobs]
+        left, knobs = self._left, self._choices.knobs
 
         class Masked(KnownTpe):
             def _compute_acquisition_func(self, samples: Any, *models: Any) -> Any:
                 found = super()._compute_acquisition_func(samples, *models)
-                places = zip(*(samples[name].astype(int).tolist() for name in names), strict=True)
+                places = zip(*(_numbers(knob, samples, len(found)) for knob in knobs), strict=True)
                 return np.where([place in left for place in places], found, -np.inf)
 
         combinations = np.prod([len(knob.values()) for knob in self._choices.knobs])
@@ -74,6 +74,16 @@ class MembersTpe(TpeSampler):
             n_startup_trials=0, n_ei_candidates=round(WITHIN / share),
         )  # fmt: skip
         return study.ask(self._space).params
+
+
+def _numbers(knob: Knob, samples: Any, count: int) -> list[int]:
+    """Return where each of so many samples is among a knob's values; Optuna leaves out who has no choice."""
+    if knob.name not in samples:
+        return [0] * count
+    found = np.asarray(samples[knob.name])
+    if not isinstance(knob, ChoiceKnob):
+        found = np.searchsorted(np.array(knob.values()), found)
+    return [int(number) for number in found]
 
 
 class OptunaGp:
