@@ -24,19 +24,13 @@ RIDGE: Final = 1.0
 """How fast the coefficients hold to those that they begin as: noise over their own spread, as variances."""
 
 
-def share_left(trials: Sequence[Trial], time_s: float) -> float:
+def share_left(took_s: float, time_s: float) -> float:
     """Return the share of the time that trainings have not taken yet: the power in which time counts.
 
     Improvement by time alone never comes to the networks that train long, and the best may be one of them; so
     time counts for less and less (Lee et al. 2020, "Cost-aware Bayesian optimization", section 4.2, cooling).
     """
-    spent_s = sum(
-        training.outcome.total_s
-        for trial in trials
-        for training in trial.trainings
-        if training.outcome is not None
-    )
-    return max(0.0, 1 - spent_s / time_s)
+    return max(0.0, 1 - took_s / time_s)
 
 
 def log_durations(

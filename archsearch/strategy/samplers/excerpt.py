@@ -24,6 +24,7 @@ class Excerpt:
         self._seen: tuple[Trial, ...] = ()
         self._worths: list[float | None] = []
         self._graphs: list[str] = []
+        self._took_s: list[float] = []
         self._tried: set[str] = set()
 
     def of(self, known: Known) -> Known:
@@ -41,6 +42,11 @@ class Excerpt:
         """Return the content hashes of all trials' networks, at the full budget."""
         self._look(known)
         return self._tried
+
+    @property
+    def took_s(self) -> float:
+        """Seconds that trainings took, of all trials it was last asked about: not the excerpt alone."""
+        return sum(self._took_s)
 
     def _groups(self, known: Known, told: Sequence[int]) -> list[tuple[list[int], int]]:
         """Return the trials of each budget, and how many of them are to be chosen."""
@@ -60,12 +66,14 @@ class Excerpt:
     def _look(self, known: Known) -> None:
         """Bring what was looked up to what is known now."""
         stale = len(known.trials) < len(self._seen)
-        del self._worths[len(known.trials) :], self._graphs[len(known.trials) :]
+        for kept in (self._worths, self._graphs, self._took_s):
+            del kept[len(known.trials) :]
         for number in known.changed(self._seen):
             trial = known.trials[number]
             stale |= self._graphs[number : number + 1] not in ([], [trial.design.at_budget])
             self._worths[number : number + 1] = [_worth(trial)]
             self._graphs[number : number + 1] = [trial.design.at_budget]
+            self._took_s[number : number + 1] = [_took_s(trial)]
             self._tried.add(trial.design.at_budget)
         if stale:  # another study, or less of it
             self._tried = set(self._graphs)
@@ -80,3 +88,7 @@ def _worth(trial: Trial) -> float | None:
     if ended.outcome.status == "failed":
         return -1.0
     return ended.order.key.rung + (ended.outcome.val_accuracy or 0.0)
+
+
+def _took_s(trial: Trial) -> float:
+    return sum(t.outcome.total_s for t in trial.trainings if t.outcome is not None)

@@ -309,7 +309,7 @@ class GpSampler:
             wanted = [entry.description.load for entry in candidates]
             foretold = log_durations(known.trials, loads, wanted)
             if foretold.std() > WORTH_COUNTING:
-                costs = share_left(known.trials, self._time_s) * foretold
+                costs = share_left(self._excerpt.took_s, self._time_s) * foretold
         points = reading.points(candidates)
         order = model.most_promising_first(points, over=best, log_costs=costs)
         return [candidates[number] for number in order]

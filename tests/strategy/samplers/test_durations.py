@@ -1,5 +1,7 @@
 """How long trainings take beside one another, before and after some have been seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
 from archsearch.readings.workload import Workload, log_effort
+from archsearch.strategy.sampler import Known
 from archsearch.strategy.samplers.durations import log_durations, share_left
+from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.training.job import Outcome
 
 
@@ -56,6 +60,16 @@ def test_trainings_that_did_not_end_teach_nothing():
 
 
 def test_the_less_time_is_left_the_less_it_counts():
-    assert share_left([], 100.0) == 1.0
-    assert share_left([trial(0, 20.0), trial(1, 40.0)], 100.0) == pytest.approx(0.4)
-    assert share_left([trial(0, 200.0)], 100.0) == 0.0
+    assert share_left(0.0, 100.0) == 1.0
+    assert share_left(60.0, 100.0) == pytest.approx(0.4)
+    assert share_left(200.0, 100.0) == 0.0
+
+
+def test_time_is_that_of_all_trainings_of_a_large_study_too():
+    trials = [trial(n, 2.0) for n in range(MODELLED + 50)]
+    excerpt = Excerpt()
+    known = Known(decision=len(trials), trials=tuple(trials), seed=0)
+    assert len(excerpt.of(known).trials) == MODELLED
+    assert excerpt.took_s == 2.0 * (MODELLED + 50)
+    excerpt.of(replace(known, trials=known.trials[:10]))
+    assert excerpt.took_s == 20.0
