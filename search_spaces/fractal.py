@@ -14,7 +14,7 @@ from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
 from archsearch.space.space import Space
-from archsearch.space.widths import Pick
+from archsearch.space.widths import Pick, keep_real
 from archsearch.units import counted
 from search_spaces.freedoms import (
     BATCH_NORM,
@@ -27,7 +27,7 @@ from search_spaces.freedoms import (
     has_norm,
     multipliers,
 )
-from search_spaces.parts import is_large, pooled_head, residual_stem
+from search_spaces.parts import STEM_LEEWAY, is_large, pooled_head, residual_stem
 
 STAGES = 4
 DROP_PATH = 0.15  # the paper's, section 4.1
@@ -107,6 +107,12 @@ class FractalSpace(Space):
             for b in range(1, int(knobs[f"blocks{s}"]) + 1):
                 widths[f"stage{s}_{b}"] = pick(base * factor)
         return widths
+
+    def leeway(self, knobs: Knobs, request: Request) -> Mapping[str, float]:
+        """Return a channel for the stem, and for all widths where no rule says how they grow."""
+        if all(knob == 2 for name, knob in knobs.items() if name.startswith("multiplier")):
+            return STEM_LEEWAY
+        return dict.fromkeys(self.widths(knobs, request, 1, keep_real), 1.0)
 
     def build(
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request

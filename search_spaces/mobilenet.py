@@ -25,7 +25,7 @@ from search_spaces.freedoms import (
     multipliers,
     write_head,
 )
-from search_spaces.parts import conv_bn_relu, is_large, pooled_head
+from search_spaces.parts import STEM_LEEWAY, conv_bn_relu, is_large, pooled_head
 from search_spaces.stages import classic_depths, depths_of
 
 SEPARABLE = "depthwise-separable"
@@ -118,6 +118,10 @@ class MobileNetSpace(Space):
         if has_dense_head(knobs):
             widths["hidden"] = pick(base * 16)
         return widths
+
+    def leeway(self, knobs: Knobs, request: Request) -> Mapping[str, float]:
+        """Return a channel for the stem."""
+        return STEM_LEEWAY
 
     def build(
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request

@@ -1,6 +1,7 @@
 """What several families share: stems, heads, the convolution unit, and when an image counts as large."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Final
 
 from archsearch.ir.channels import Width
@@ -8,6 +9,10 @@ from archsearch.ir.tracer import Pads, Tensor, Tracer
 
 LARGE_SIDE: Final = 96
 """From this side on (pixels) a network starts with an aggressive stem; below, at full resolution."""
+
+
+STEM_LEEWAY: Final = MappingProxyType({"stem": 1.0})
+"""A stem that no rule names may be a channel off: a large step, where most FLOPs are the stem's."""
 
 
 def is_large(input: tuple[int, int, int]) -> bool:

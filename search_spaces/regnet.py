@@ -8,7 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from archsearch.ir.channels import Width
 from archsearch.ir.tracer import Tensor, Tracer
-from archsearch.rules.families.regnet import quantised_line
+from archsearch.rules.families.regnet import EIGHTS, quantised_line
 from archsearch.space.baselines import Baseline
 from archsearch.space.budget import Request
 from archsearch.space.knobs import ChoiceKnob, Freedom, IntKnob, Knob, Knobs
@@ -92,6 +92,13 @@ class RegNetSpace(Space):
             for s, width in enumerate(exact, start=1):
                 widths[f"gate{s}"] = pick(width / GATE)
         return widths
+
+    def leeway(self, knobs: Knobs, request: Request) -> Mapping[str, float]:
+        """Return what the rule allows in groups: the paper rounds to eights first. Freed, half a group."""
+        allowed = EIGHTS / int(knobs["group_width"])
+        if knobs.get("profile", "line") != "line":
+            allowed = max(allowed, 0.5)
+        return {f"groups{s}": allowed for s in range(1, len(_depths(knobs)) + 1)}
 
     def build(
         self, net: Tracer, knobs: Knobs, widths: Mapping[str, Width], request: Request

@@ -18,12 +18,15 @@ _SLACK: Final = 1e-5
 """What floating point may take from an exact half."""
 
 
-def is_rounding(width: float, exact: float) -> bool:
-    """Say whether `width` is near enough to `exact`.
+def is_rounding(width: float, exact: float, leeway: float = 0.0) -> bool:
+    """Say whether `width` is near enough to `exact`, or to a number that is off it by `leeway` at most.
 
     >>> is_rounding(64, 60.5), is_rounding(64, 60), is_rounding(3, 3.5)
     (True, False, True)
+    >>> is_rounding(4, 3.2), is_rounding(4, 3.2, leeway=0.5)
+    (False, True)
     """
+    exact = min(max(width, exact - leeway), exact + leeway)
     return abs(width - exact) <= max(SHARE * exact, CHANNELS) * (1 + _SLACK)
 
 

@@ -1,13 +1,13 @@
 """Filling a budget: the largest base width whose network, each width rounded, is within it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from archsearch.errors import BudgetError
 from archsearch.ir.channels import Quadratic
-from archsearch.rules.tolerance import is_rounding
 from archsearch.space.budget import Budget
-from archsearch.space.widths import MULTIPLES, Pick, Rounding, keep_real
+from archsearch.space.fits import Fit, Plan, flops_of
+from archsearch.space.mixed import mixed, rounded_up
+from archsearch.space.widths import MULTIPLES, Rounding, keep_real
 from archsearch.units import format_count
 
 GOOD_FILL = 0.98
@@ -31,56 +31,26 @@ _CLOSE = 1e-3
 _CLOSEST = 1e-7
 """… and how close where a step is to be taken in part: all widths in it change at one and the same point."""
 
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Widths, the base width they are roundings for, and what the network of them costs."""
-
-    flops: float
-    base: float
-    widths: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How the widths of chosen knobs follow from a base width, and what they cost.
-
-    Attributes:
-        widths: a space's widths for a base width.
-        form: the network's FLOPs in terms of them.
-        least, most: the base widths, in channels, between which the budget is solved.
-    """
-
-    widths: Callable[[float, Pick], dict[str, float]]
-    form: Quadratic
-    least: float
-    most: float
-
-    def fit(self, base: float, pick: Pick) -> Fit:
-        """Return the widths for a base width, and what they cost."""
-        widths = self.widths(base, pick)
-        return Fit(self.form.value(widths), base, widths)
+_WIDER = (1.0, 1.02, 1.04)
+"""Base widths tried for widths rounded up, in units of the one whose nearest roundings fit."""
 
 
 def best_fit(plan: Plan, budget: Budget) -> Fit | None:
     """Return the widths of the largest multiple that fills well, else the fullest that fits."""
     real = _base_width(lambda base: plan.fit(base, keep_real).flops, budget.high, plan)
     best: Fit | None = None
+    good = max(GOOD_FILL * budget.high, budget.low)
     # Where the base has less than two of a multiple, the smaller ones do as well.
     for most in (m for m in MULTIPLES if 2 * m <= real or m == 1):
         fit = _fullest(plan, real, most, budget.high)
-        if fit is not None and fit.flops >= GOOD_FILL * budget.high:
+        if fit is not None and fit.flops >= good:
             return fit
         if fit is not None and (best is None or fit.flops > best.flops):
             best = fit
     if best is not None and best.flops < budget.low:
-        tried = (_rounded_up(plan, best.base * wider, budget.high) for wider in _WIDER)
-        best = max((fit for fit in (best, *tried) if fit.flops <= budget.high), key=_flops)
-    return best if best is not None and best.flops >= budget.low else None
-
-
-def _flops(fit: Fit) -> float:
-    return fit.flops
+        tried = (rounded_up(plan, best.base * wider, budget.high) for wider in _WIDER)
+        best = max((fit for fit in (best, *tried) if fit.flops <= budget.high), key=flops_of)
+    return best if best is not None and best.flops >= budget.low else mixed(plan, real, budget)
 
 
 def _base_width(flops: Callable[[float], float], target: float, plan: Plan) -> float:
@@ -183,44 +153,3 @@ def _part_of_step(form: Quadratic, low: Fit, high: Fit, cap: float) -> Fit:
         if best.flops < more.flops <= cap:
             best = more
     return best
-
-
-_WIDER = (1.0, 1.02, 1.04)
-"""Base widths tried for that, in units of the one whose nearest roundings fit."""
-
-
-def _rounded_up(plan: Plan, base: float, cap: float) -> Fit:
-    """Return the network of least widths with as many of them rounded up as fit, the narrowest last.
-
-    For narrow stages, of which one channel is a large step: wider ones take what is left of the budget, as
-    far as each is still near enough to its exact width.
-    """
-    nearest = plan.fit(base, Rounding(1)).widths
-    exact = plan.widths(base, keep_real)
-    least, most = (
-        {name: end(value, int(nearest[name])) for name, value in exact.items()}
-        for end in (_least_near, _most_near)
-    )
-    best = Fit(plan.form.value(least), base, least)
-    for name in sorted(exact, key=lambda name: -exact[name]):
-        for width in range(most[name], least[name], -1):
-            widths = {**best.widths, name: width}
-            flops = plan.form.value(widths)
-            if best.flops < flops <= cap:
-                best = Fit(flops, base, widths)
-                break
-    return best
-
-
-def _least_near(exact: float, nearest: int) -> int:
-    """Return the least width that is near enough."""
-    while nearest > 1 and is_rounding(nearest - 1, exact):
-        nearest -= 1
-    return nearest
-
-
-def _most_near(exact: float, nearest: int) -> int:
-    """Return the largest width that is near enough."""
-    while is_rounding(nearest + 1, exact):
-        nearest += 1
-    return nearest

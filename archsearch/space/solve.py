@@ -8,7 +8,8 @@ from archsearch.errors import ArchsearchError, BudgetError
 from archsearch.ir.graph import Graph
 from archsearch.readings.cost import Cost, cost
 from archsearch.space.budget import Budget, Request
-from archsearch.space.fill import Fit, Plan, best_fit
+from archsearch.space.fill import best_fit
+from archsearch.space.fits import Fit, Plan
 from archsearch.space.knobs import Knobs, check, draw
 from archsearch.space.space import Space
 from archsearch.space.widths import common_multiple
@@ -73,6 +74,7 @@ def solve(
         space.flops_form(knobs, request),
         space.least(knobs, request),
         space.most_base,
+        space.leeway(knobs, request),
     )
     fit = best_fit(plan, budget)
     if fit is None:

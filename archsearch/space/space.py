@@ -83,6 +83,13 @@ class Space(ABC):
         """Return the base width, in channels, that these knobs need, whatever `least_base` allows."""
         return 0
 
+    def leeway(self, knobs: Knobs, request: Request) -> Mapping[str, float]:
+        """Return by how much more than other widths some may be off their exact value, by name.
+
+        As far as their rules allow it; taken only where no budget is filled without.
+        """
+        return {}
+
     def notes(self, knobs: Knobs, widths: Mapping[str, int], request: Request) -> dict[str, object]:
         """Return what is worth recording with a candidate: exact roots, what rounding did."""
         return {}

@@ -115,6 +115,11 @@ class UnionSpace(Space):
         family = self.family(knobs)
         return family.least(self.own_knobs(knobs, request), _asked(family, request))
 
+    def leeway(self, knobs: Knobs, request: Request) -> Mapping[str, float]:
+        """Return the family's leeway."""
+        family = self.family(knobs)
+        return family.leeway(self.own_knobs(knobs, request), _asked(family, request))
+
     def flops_form(self, knobs: Knobs, request: Request) -> Quadratic:
         """Return the FLOPs of the family's network as a quadratic in its widths."""
         family = self.family(knobs)

@@ -111,6 +111,19 @@ def test_a_range_means_inside_it():
         assert 3_800_000_000 <= c.cost.flops <= 4_200_000_000
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_a_range_of_a_few_per_mille_is_met(name):
+    request = _request(LARGE, "1.99G:2G")
+    for c in sample(find_space(name), request, 8, seed=4):
+        assert 1_990_000_000 <= c.cost.flops <= 2_000_000_000
+
+
+def test_a_range_too_tight_for_whole_channels_is_refused_as_one():
+    request = Request(SMALL, 10, Budget(59_999_999, 60_000_000))
+    with pytest.raises(BudgetError, match="widen the range"):
+        list(sample(find_space("vgg"), request, 3))
+
+
 def test_out_of_reach_says_the_range_and_the_nearest_budget():
     with pytest.raises(
         BudgetError, match=r"vgg reaches .* to .*, not 3\.00k; try --flops"

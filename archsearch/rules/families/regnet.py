@@ -21,7 +21,7 @@ from archsearch.rules.tolerance import SHARE, exact_range
 
 _PAPER: Final = "Radosavovic et al. 2020, arXiv 2003.13678"
 
-_EIGHTS: Final = 4
+EIGHTS: Final = 4
 """Channels that rounding to a multiple of 8 may take; the paper does so before it rounds to whole groups."""
 
 
@@ -151,7 +151,7 @@ def _look(view: View) -> Iterator[Breach]:
 def _range(width: int, group: int) -> tuple[float, float]:
     """Return the exact widths that a width in whole groups is near enough to."""
     low, high = exact_range(max(1, width // group))
-    return low * group - _EIGHTS, high * group + _EIGHTS
+    return low * group - EIGHTS, high * group + EIGHTS
 
 
 def _in_groups(width: float, group: int) -> int:
@@ -219,6 +219,6 @@ RULES = (
         equation=quantised_line,
         formula="u_j = w_0 + w_a·j, w_j = w_0·w_m^⌊log_{w_m}(u_j / w_0)⌉",
         tolerance=f"each width within {SHARE:.0%} of its exact value or half a group, and "
-        f"{_EIGHTS} channels, as published ones are multiples of 8 first",
+        f"{EIGHTS} channels, as published ones are multiples of 8 first",
     ),
 )
