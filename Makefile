@@ -25,6 +25,8 @@ endef
 	$(pip_install) '.[dev,jax,torch,onnx,openvino,ray]'
 	@touch $@ .venv/.installed  # which is part of it
 
+LARGE := from archsearch.lean_imports import import_lean; import_lean(); import jax, keras, mlflow, onnxruntime, openvino, optuna, ray, tensorflow, torch
+
 .venv/.installed-docs: pyproject.toml constraints.txt
 	$(pip_install) '.[docs]'
 	@touch $@ .venv/.installed
@@ -38,8 +40,17 @@ check: install-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
+test: install-dev
+	@$(MAKE) --no-print-directory -j 2 check quick
+
+.PHONY: quick
+quick: .venv/.compiled
 	$(BIN)/pytest -q -n 3 --dist worksteal -m "not slow"
+
+# Once, where every process of the tests would compile the same anew; beside mypy, which leaves a core idle.
+.venv/.compiled: .venv/.installed-dev
+	@$(BIN)/python -W ignore -c '$(LARGE)' 2>/dev/null
+	@touch $@
 
 test-slow: install-dev
 	$(BIN)/pytest -q -m slow

@@ -1,4 +1,5 @@
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -71,3 +72,27 @@ def test_asking_twice_is_asking_once():
     before = [*sys.meta_path]
     import_lean()
     assert sys.meta_path == before
+
+
+IN_A_PROCESS = """
+import atexit, gc
+usual = gc.get_threshold()
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # the last that is heard
+from archsearch.lean_imports import import_lean, keep_imported
+import_lean()
+print(gc.get_threshold()[0] > 10 * usual[0], gc.get_freeze_count() > 1000)
+if {keep}:
+    keep_imported()
+    print(gc.get_threshold() == usual, gc.get_freeze_count() > 1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"), [(False, ["True False", "True"]), (True, ["True False", "True True", "True"])]
+)
+def test_a_process_seldom_looks_for_garbage_while_it_imports_and_not_as_it_ends(keep, said):
+    code = IN_A_PROCESS.format(keep=keep)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == said

@@ -1,7 +1,6 @@
 """A worker process: jobs come in over a pipe, reports and outcomes go out."""
 
 import contextlib
-import gc
 import importlib
 import os
 import signal
@@ -17,6 +16,7 @@ from time import monotonic
 from typing import Final, NoReturn
 
 from archsearch.errors import ArchsearchError
+from archsearch.lean_imports import keep_imported
 from archsearch.training.faults import OUT_OF_MEMORY, cause_of, memory_ran_out
 from archsearch.training.job import Cause, EpochReport, Job, Outcome, from_json, to_json
 from archsearch.training.resident import held_bytes
@@ -107,10 +107,7 @@ def warm_up(setup: WorkerSetup) -> None:
     backend = importlib.import_module(f"archsearch.training.backends.{setup.backend}")
     if setup.backend != "jax" and setup.gpu is not None:  # JAX goes by its environment
         backend.limit_gpu_memory(setup.memory_share)
-    # A framework is half a million objects that stay: to look through them when a job's garbage is collected
-    # takes a third of a second.
-    gc.collect()
-    gc.freeze()
+    keep_imported()
 
 
 def _run(job: Job, pipe: Connection, stopped: set[str], team: Team) -> Outcome:

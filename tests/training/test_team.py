@@ -145,21 +145,22 @@ def kill_a_peer(which: int):
 
 
 @EVERY_SLOWLY
+@pytest.mark.parametrize("which", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_killed_process_leaves_none_hanging_and_others_go_on_to_the_same_figures(
-    colour_dataset, tmp_path, two, engine
+    colour_dataset, tmp_path, two, engine, which
 ):
     given = job(colour_dataset, with_dropout(), images=6 * 96)
     calm = trained(engine, replace(given, checkpoint=str(tmp_path / "a")))
-    for which in (0, 1) if two.backend == "torch" else (1,):
-        watch, killed = kill_a_peer(which)
-        again = replace(given, checkpoint=str(tmp_path / f"b{which}"))
-        reports, outcome, others = trained(engine, again, watch)
-        assert [type(message) for message in others] == [WorkerLost]
-        assert "SIGKILL" in others[0].why
-        assert outcome.status == "complete"
-        # Dropout differs by process, and each takes up its own.
-        np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
-        assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
+    watch, killed = kill_a_peer(which)
+    reports, outcome, others = trained(
+        engine, replace(given, checkpoint=str(tmp_path / "b")), watch
+    )
+    assert [type(message) for message in others] == [WorkerLost]
+    assert "SIGKILL" in others[0].why
+    assert outcome.status == "complete"
+    # Dropout differs by process, and each takes up its own.
+    np.testing.assert_array_equal(figures(reports, outcome), figures(*calm[:2]))
+    assert not psutil.pid_exists(killed[0]) or not psutil.Process(killed[0]).is_running()
 
 
 @TORCH

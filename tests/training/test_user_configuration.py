@@ -204,7 +204,7 @@ for graph in (everything(0), archsearch.network("lenet5", classes=4)):
 
 
 # What TensorFlow has no kernels for, and a wider type on another backend; all pairs are slow.
-QUICK = {("tensorflow", 0), ("jax", 2)}
+QUICK = {("tensorflow", 0), ("torch", 2)}
 
 
 @pytest.mark.parametrize(
