@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 
 from measure import machine, versions
 from own_table import SIZE, Slice, summary
-from trainings import add_options, keep, kept, measured, trained
+from trainings import add_options, changed, keep, kept, measured, trained
 
 VAL_EVERY = 2
 """Epochs from one validation of a curve to the next: each costs a sixth of an epoch and more."""
+CHANGES = "centred_init=false"
+"""Parts in which the default was another when the table was begun: all of it is trained alike."""
 LATER = 2
 """Networks of the first budget for each further one of the second, which costs more and tells less."""
 
@@ -50,9 +52,7 @@ def shared(options: argparse.Namespace) -> dict[str, Any]:
     """Return what all trainings of a table have in common."""
     from dataclasses import asdict
 
-    from archsearch.recipes.recipe import Recipe
-
-    recipe = json.dumps(asdict(Recipe()), sort_keys=True)
+    recipe = json.dumps(asdict(changed(CHANGES)), sort_keys=True)
     return {
         "images": options.images.stem, "train": options.train, "val": options.val,
         "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:16], "val_every": VAL_EVERY,
@@ -66,10 +66,10 @@ def begin(options: argparse.Namespace) -> None:
     with suppress(FileExistsError), options.out.open("x", encoding="utf-8") as file:
         file.write(json.dumps(asked) + "\n")
     there = kept(options.out)[0]
-    changed = [name for name in asked if there.get(name) != asked[name] and name != "parts"]
-    if changed:
+    others = [name for name in asked if there.get(name) != asked[name] and name != "parts"]
+    if others:
         raise SystemExit(
-            f"{options.out} was made with another {' and '.join(changed)}; give another --out"
+            f"{options.out} was made with another {' and '.join(others)}; give another --out"
         )
 
 
@@ -99,7 +99,7 @@ def _network(options: argparse.Namespace, place: Place, own: Slice, candidate: A
             if (graph, epochs, seed) not in done:
                 found = trained(
                     to_json(candidate.graph), options.folder, seed=seed,
-                    images=options.train * epochs, val_every=VAL_EVERY,
+                    images=options.train * epochs, val_every=VAL_EVERY, changes=CHANGES,
                 )  # fmt: skip
                 found.pop("test")
                 keep(options.out, {"of": graph, "epochs": epochs, "seed": seed, **_short(found)})

@@ -56,8 +56,11 @@ class Network:
 
 
 @cache
-def network(name: str, size: tuple[int, int, int]) -> Network:
-    """Return `vgg` (its classic) or `vgg:3` (a draw with that seed) for images of a size and ten classes."""
+def network(name: str, size: tuple[int, int, int], batch: int) -> Network:
+    """Return `vgg` (its classic) or `vgg:3` (a draw with that seed) for images of a size and ten classes.
+
+    Its share is that of a rate in proportion to so many images a step.
+    """
     from archsearch.ir.codec import to_json
     from archsearch.readings.normalization import normalized_part
     from archsearch.recipes.recipe import Recipe
@@ -72,7 +75,8 @@ def network(name: str, size: tuple[int, int, int]) -> Network:
         candidate = next(sample(found, request, 1, seed=int(seed)))
     else:
         candidate = solve(found, found.classic_knobs(request), request)
-    share = Recipe().rate_share(normalized_part(candidate.graph))
+    own, linear = Recipe(batch=batch), Recipe(batch=batch, linear_batch=None)
+    share = own.rate_share(normalized_part(candidate.graph)) * own.peak_lr / linear.peak_lr
     return Network(candidate.label, to_json(candidate.graph), share)
 
 
@@ -87,12 +91,12 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         for update in options.updates:
             for name in options.networks:
                 asked.append({
-                    "network": name, "update": _update(update, network(name, size).share),
+                    "network": name, "update": _update(update, network(name, size, options.batch).share),
                     "changes": options.change, "batch": options.batch, "seed": seed, "epochs": options.epochs,
                     "data": Path(options.images).stem, "train": len(data.train.images),
                 })  # fmt: skip
     for one in left(asked, options.out, options.part):
-        found = network(one["network"], size)
+        found = network(one["network"], size, one["batch"])
         result = _trained(found, one, folder)
         result["loss"] = result["loss"][-1] if result["loss"] else None
         keep(options.out, {**one, "label": found.label, "share": found.share, **result})
@@ -115,7 +119,12 @@ def _trained(found: Network, one: Any, folder: Path) -> dict[str, Any]:
         return plainly_trained(found.graph, folder, update=rate, seed=one["seed"], images=images)
     # One rate for every kind of network: what the rule gives is one of the grid.
     parts = [f"optimizer={kind}", f"base_lr={rate}", "unnormalized_lr=1", "unnormalized_head_lr=1"]
-    parts += [f"batch={one['batch']}", *filter(None, [one["changes"]])]
+    parts += [
+        "linear_batch=none",
+        "unnormalized_batch=none",
+        f"batch={one['batch']}",
+        *filter(None, [one["changes"]]),
+    ]
     result = trained(
         found.graph,
         folder,
@@ -169,7 +178,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 def _relative(row: Row) -> str:
     """Return an update with its rate over the network's share of it."""
     kind, _, rate = row["update"].partition(":")
-    return row["update"] if kind == "plain" else f"{kind}:{float(rate) / row['share']:g}"
+    return row["update"] if kind == "plain" else f"{kind}:{float(rate) / row['share']:.3g}"
 
 
 def _default() -> str:

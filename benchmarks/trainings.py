@@ -26,6 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=int, default=6000, help="images")
     parser.add_argument("--val", type=int, default=4000, help="images")
     parser.add_argument(
+        "--skip", type=int, default=0, help="images left to other measurements: their first ones"
+    )
+    parser.add_argument(
         "--part", type=int, nargs=2, default=(0, 1), help="this process, of how many"
     )
     parser.add_argument(
@@ -33,10 +36,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_images(packed: Path, *, train: int, val: int) -> dict[str, tuple[Any, Any]]:
+def read_images(packed: Path, *, train: int, val: int, skip: int = 0) -> dict[str, tuple[Any, Any]]:
     """Return images and labels by split: so many for training, drawn once for all; every test image."""
     file = np.load(packed)
-    order = np.random.default_rng(0).permutation(len(file["train_labels"]))
+    order = np.random.default_rng(0).permutation(len(file["train_labels"]))[skip:]
     test = np.arange(len(file["test_labels"]))
     return {
         "train": _decoded(file, "train", order[:train]),
@@ -54,11 +57,11 @@ def _decoded(file: Any, part: str, which: Any) -> tuple[Any, Any]:
     return images, file[f"{part}_labels"][which].astype(np.int64)
 
 
-def write_images(packed: Path, folder: Path, *, train: int, val: int) -> Path:
+def write_images(packed: Path, folder: Path, *, train: int, val: int, skip: int = 0) -> Path:
     """Write these images as a prepared data set."""
     from sides import write_arrays
 
-    splits = read_images(packed, train=train, val=val)
+    splits = read_images(packed, train=train, val=val, skip=skip)
     seen = splits["train"][0].reshape(-1, 3)
     return write_arrays(
         folder, splits, name=packed.stem,
@@ -74,8 +77,9 @@ def measured(options: argparse.Namespace, measure: Callable[[argparse.Namespace]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         options.folder = write_images(
-            options.images, Path(home) / "data", train=options.train, val=options.val
-        )
+            options.images, Path(home) / "data",
+            train=options.train, val=options.val, skip=options.skip,
+        )  # fmt: skip
         measure(options)
 
 
@@ -89,6 +93,8 @@ def changed(changes: str) -> Any:
 
 
 def _number(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
     if text.isalpha():
         return text
     return int(text) if text.isdigit() else float(text)

@@ -11,7 +11,13 @@ from archsearch.recipes.recipe import Recipe, with_parts
 from archsearch.settings import RunSettings
 
 LATER: Final[Mapping[str, object]] = MappingProxyType(
-    {"retry_rate": None, "unnormalized_head_lr": 1.0}
+    {
+        "retry_rate": None,
+        "unnormalized_head_lr": 1.0,
+        "unnormalized_batch": None,
+        "linear_batch": None,
+        "centred_init": False,
+    }
 )
 """Parts that are younger than the first kept recipes, each with the value under which all is as it was
 before there was the part: a kept recipe that lacks it has this one, never today's default."""

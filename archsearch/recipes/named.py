@@ -47,8 +47,10 @@ def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
     What stalls is not tried at another rate: that would be another recipe's figure.
     """
     plain: dict[str, Any] = {
+        "linear_batch": None,
         "unnormalized_lr": 1.0,
         "unnormalized_head_lr": 1.0,
+        "unnormalized_batch": None,
         "nesterov": False,
         "weight_decay": 1e-4,
         "label_smoothing": 0.0,
@@ -56,6 +58,7 @@ def _paper(name: str, batch: int, rate: float, **parts: Any) -> Recipe:
         "warmup": 0.0,
         "clip_norm": None,
         "dropout_epochs": None,
+        "centred_init": False,
         "retry_rate": None,
     }
     return Recipe(name=name, batch=batch, base_lr=rate * 256 / batch, **{**plain, **parts})
@@ -72,8 +75,8 @@ _GENERAL = (
             name="long",
             batch=128,
             base_lr=0.4,
-            unnormalized_lr=0.4,
-            unnormalized_head_lr=0.4,
+            unnormalized_lr=0.8,
+            unnormalized_head_lr=0.8,
             warmup=0.05,
             ema=0.999,
             randaugment=1,

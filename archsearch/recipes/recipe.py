@@ -32,14 +32,21 @@ class Recipe(Augmentation):
     """Stochastic gradient descent with momentum, or AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), whose
     steps do not depend on the size of the gradients; its rates are a hundred times smaller."""
     base_lr: float = 1.6
-    """Peak learning rate for a batch of 256; scaled linearly with the batch (Goyal et al., 2017,
-    arXiv:1706.02677), with `adamw` by its square root (Malladi et al. 2022, arXiv:2205.10287)."""
+    """Peak learning rate for a batch of 256, if it grew linearly up to there (Goyal et al. 2017,
+    arXiv:1706.02677); with `adamw` it grows with the batch's square root (Malladi et al. 2022,
+    arXiv:2205.10287)."""
+    linear_batch: int | None = 128
+    """Images a step from which on the rate of `sgd` grows with the square root of the batch and no longer
+    linearly (Krizhevsky 2014, arXiv:1404.5997). None: linearly, however large the batch."""
     unnormalized_lr: float = 0.2
     """Share of the learning rate that networks without any normalization get: plain VGG stands
     still at the rates that normalized networks need to learn in a few epochs."""
     unnormalized_head_lr: float = 0.2
     """The same of networks whose normalization ends before their last hidden layer: VGG with batch
     normalization in its convolutions and dense layers after them."""
+    unnormalized_batch: int | None = 32
+    """The same of both of these rates: the images from which on they grow with the square root. None: as the
+    others."""
     momentum: float = 0.9
     """Decay of the mean of gradients (β₁ of `adamw`)."""
     square_momentum: float = 0.999
@@ -73,6 +80,9 @@ class Recipe(Augmentation):
     """Weigh the loss so that every class counts alike (archsearch.data.class_weights)."""
     zero_init_residual: bool = False
     """Start every residual block as the identity (its last batch normalization's gamma is 0)."""
+    centred_init: bool = True
+    """Start kernels behind rectifiers with mean 0 where nothing is normalized between: what all images have
+    in common is then not added to all answers (Brock et al. 2021, arXiv:2101.08692)."""
     test_crops: int = 1
     """Crops of each test image, of which probabilities are averaged. 10: the corners and the centre, and the
     same mirrored (Krizhevsky et al. 2012, section 4.1); mirrored only where images may be."""
@@ -92,6 +102,13 @@ class Recipe(Augmentation):
             *self._rate_checks(),
             (f"test crops {self.test_crops}", self.test_crops in (1, 10), "1 or 10"),
             (f"batch {self.batch}", self.batch >= 1, "at least 1"),
+            *(
+                (f"{name} {images}", images is None or images >= 1, "at least 1, or none")
+                for name, images in (
+                    ("linear batch", self.linear_batch),
+                    ("unnormalized batch", self.unnormalized_batch),
+                )
+            ),
             (f"optimizer {self.optimizer!r}", self.optimizer in ("sgd", "adamw"), "sgd or adamw"),
             *((f"{name} {value}", 0 <= value < 1, "in [0, 1)") for name, value in momenta.items()),
             (f"weight decay {self.weight_decay}", 0 <= self.weight_decay < math.inf, "0 or more"),
@@ -128,8 +145,9 @@ class Recipe(Augmentation):
     @property
     def peak_lr(self) -> float:
         """The learning rate after warm-up, for this batch."""
-        scale = self.batch / 256
-        return self.base_lr * (math.sqrt(scale) if self.optimizer == "adamw" else scale)
+        if self.optimizer == "adamw":
+            return self.base_lr * math.sqrt(self.batch / 256)
+        return self.base_lr * _grown(self.batch, self.linear_batch) / 256
 
     def dropped_share(self, epochs: float) -> float:
         """Return the share of the network's own rates of dropping that a training of that length has."""
@@ -137,10 +155,16 @@ class Recipe(Augmentation):
 
     def rate_share(self, normalized: Normalized) -> float:
         """Return the share of the learning rate that a network gets, by what of it is normalized."""
-        shares = {
-            "whole": 1.0, "body": self.unnormalized_head_lr, "nothing": self.unnormalized_lr,
-        }  # fmt: skip
-        return shares[normalized]
+        if normalized == "whole":
+            return 1.0
+        share = self.unnormalized_lr if normalized == "nothing" else self.unnormalized_head_lr
+        # AdamW's rate grows with the square root as it is.
+        if self.unnormalized_batch is None or self.optimizer == "adamw":
+            return share
+        own, others = (
+            _grown(self.batch, linear) for linear in (self.unnormalized_batch, self.linear_batch)
+        )
+        return share * min(1.0, own / others)
 
     def learning_rate(self, step: int, steps: int) -> float:
         """Give the learning rate of 0-based `step` out of all `steps` of a job, for a share of one."""
@@ -153,6 +177,11 @@ class Recipe(Augmentation):
         # The middle of the step, so that the last step still learns something.
         progress = (step - warm + 0.5) / max(1, steps - warm)
         return self.peak_lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _grown(batch: int, linear: int | None) -> float:
+    """Return the images that a rate is in proportion to: beyond `linear` they grow with the batch's root."""
+    return batch if linear is None or batch <= linear else math.sqrt(linear * batch)
 
 
 def with_parts(recipe: Recipe, parts: Mapping[str, object]) -> Recipe:
@@ -178,8 +207,13 @@ def with_parts(recipe: Recipe, parts: Mapping[str, object]) -> Recipe:
 
 def _as_part(hint: Any, value: object, *, name: str) -> object:
     kind = kind_of(hint)
-    if NoneType in get_args(hint) and value in (None, "none"):
-        return None
+    if NoneType in get_args(hint):
+        if value in (None, "none"):
+            return None
+        try:
+            return as_kind(kind, value, name=name)
+        except UserError as error:
+            raise UserError(f"{error}, or none") from None
     if kind is not tuple:
         return as_kind(kind, value, name=name)
     given = value if isinstance(value, tuple | list) else str(value).split(",")

@@ -10,7 +10,7 @@ from archsearch.training.job import Job, from_json, to_json
 
 
 def test_learning_rate_is_scaled_with_the_batch():
-    assert Recipe(base_lr=0.2, batch=256).peak_lr == pytest.approx(0.2)
+    assert Recipe(base_lr=0.2, batch=256, linear_batch=None).peak_lr == pytest.approx(0.2)
     assert Recipe(base_lr=0.2, batch=64).peak_lr == pytest.approx(0.05)
 
 
@@ -26,6 +26,43 @@ def test_cosine_warms_up_peaks_and_ends_near_zero():
 def test_networks_get_a_share_of_the_rate_by_what_of_them_is_normalized():
     recipe = Recipe(unnormalized_lr=0.25, unnormalized_head_lr=0.5)
     assert [recipe.rate_share(part) for part in ("whole", "body", "nothing")] == [1.0, 0.5, 0.25]
+
+
+def rates(batch: int, **parts) -> list[float]:
+    """The peak rates of what is normalized as a whole, in its body, nowhere."""
+    recipe = Recipe(batch=batch, **parts)
+    return [recipe.peak_lr * recipe.rate_share(part) for part in ("whole", "body", "nothing")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "small", "large", "grown"),
+    [
+        ({}, 16, 32, (2, 2, 2)),
+        ({}, 32, 128, (4, 2, 2)),
+        ({}, 128, 512, (2, 2, 2)),
+        ({"linear_batch": None}, 32, 512, (16, 4, 4)),
+        ({"unnormalized_batch": None}, 32, 512, (8, 8, 8)),
+        # What is not normalized stands no more than the rest.
+        ({"unnormalized_batch": 512}, 32, 512, (8, 8, 8)),
+        ({"linear_batch": None, "unnormalized_batch": None}, 32, 512, (16, 16, 16)),
+        ({"optimizer": "adamw"}, 32, 512, (4, 4, 4)),
+    ],
+)
+def test_rates_grow_in_proportion_to_the_batch_and_then_with_its_square_root(
+    parts, small, large, grown
+):
+    found = [b / a for a, b in zip(rates(small, **parts), rates(large, **parts), strict=True)]
+    assert found == pytest.approx(grown)
+
+
+def test_a_small_batch_has_the_shares_as_they_are():
+    recipe = Recipe(batch=8)
+    assert recipe.rate_share("nothing") == recipe.unnormalized_lr
+
+
+def test_a_papers_rate_is_its_own_in_every_kind_of_network():
+    for name in ("vgg2014", "nin2013", "squeezenet2016"):
+        assert find_recipe(name).rate_share("nothing") == 1.0
 
 
 def test_a_larger_batch_gets_a_larger_rate_as_its_optimizer_wants_it():
@@ -70,11 +107,11 @@ CHANGED = {
     "momentum": 0, "nesterov": False,
     "weight_decay": 1e-3, "label_smoothing": 0, "schedule": "step", "warmup": 1,
     "milestones": (0.25, 0.5, 0.9), "clip_norm": 1, "ema": 0.9, "class_weights": True,
-    "zero_init_residual": True, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
+    "zero_init_residual": True, "centred_init": False, "test_crops": 10, "milestone_factor": 0.2, "shift": 0,
     "scale": (1.25, 2.0), "crop_area": 0.25, "pca_colour": 0.1, "randaugment": 2, "magnitude": 5,
     "cutout": 0.5, "mixup": 0.2, "cutmix": 1, "mixed": 0.5, "dropout_epochs": 90,
     "optimizer": "adamw", "square_momentum": 0.99,
-    "retry_rate": 0.5,
+    "retry_rate": 0.5, "unnormalized_batch": 64, "linear_batch": 64,
 }  # fmt: skip
 
 
@@ -106,6 +143,8 @@ def test_parts_as_texts_hold_them():
         ("base_lr", True, "recipe.base_lr is True; it must be a number"),
         ("base_lr", "none", "recipe.base_lr is 'none'; it must be a number"),
         ("batch", 1.5, "recipe.batch is 1.5; it must be a whole number"),
+        ("linear_batch", 0.5, "recipe.linear_batch is 0.5; it must be a whole number, or none"),
+        ("linear_batch", 0, "linear batch 0 does not work; it must be at least 1, or none"),
         ("optimizer", "adam", "optimizer 'adam' does not work; it must be sgd or adamw"),
         ("nesterov", 1, "recipe.nesterov is 1; it must be true or false"),
         ("schedule", 3, "recipe.schedule is 3; it must be a text"),

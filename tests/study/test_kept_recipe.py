@@ -146,4 +146,4 @@ def test_an_old_study_goes_on_with_todays_recipe_and_says_so_once(settings, mean
     with opened(default_url(tmp_path)) as storage:
         store = StudyStore.open(storage, STUDY)
         assert store.facts.recipe == result.recipe == replace(Recipe(), momentum=0.8)
-        assert storage.get_study_user_attrs(store._study_id)["format"] == 5
+        assert storage.get_study_user_attrs(store._study_id)["format"] == 6

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.keras
 EPOCHS = 4
 
 
-STALLS = Recipe(batch=16, base_lr=30.0, unnormalized_lr=0.4, unnormalized_head_lr=0.4)
+# Kernels as their ops say: these rates are too high for that start.
+STALLS = Recipe(
+    batch=16, base_lr=30.0, unnormalized_lr=0.4, unnormalized_head_lr=0.4, centred_init=False
+)
 DIVERGES = replace(STALLS, clip_norm=None)
 HOPELESS = replace(STALLS, base_lr=1000.0)
 BREAKS = replace(HOPELESS, clip_norm=None)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 
 from archsearch.training.backends.base import Task
+from archsearch.training.initial import Start
 from archsearch.training.lowering.keras_model import build_model
 from archsearch.training.lowering.layers import FusedBatchNorm
 
@@ -47,7 +48,7 @@ def keras_model(task: Task) -> Untrained:
                 task.graph,
                 lowering="train",
                 seed=task.seed,
-                zero_init_residual=task.recipe.zero_init_residual,
+                start=Start.of(task.recipe),
                 auxiliary=True,
             )
         for layer in _batch_norms(model):

@@ -34,7 +34,7 @@ from archsearch.training.backends.torch_images import HeldImages, SentImages
 from archsearch.training.backends.torch_loss import Loss, hits
 from archsearch.training.backends.torch_recorded import Recorded, Step
 from archsearch.training.backends.torch_update import UPDATES
-from archsearch.training.initial import initial_weights
+from archsearch.training.initial import Start, initial_weights
 from archsearch.training.lowering.torch_network import Network
 from archsearch.training.resident import keep_freed_memory
 from archsearch.training.teams.torch_team import TorchTeam
@@ -276,8 +276,7 @@ def _place() -> torch.device:
 
 def _network(task: Task, place: torch.device, team: TorchTeam | None) -> Network:
     """Return the task's network as it starts."""
-    residual = task.recipe.zero_init_residual
-    weights = initial_weights(task.graph, seed=task.seed, zero_init_residual=residual)
+    weights = initial_weights(task.graph, seed=task.seed, start=Start.of(task.recipe))
     return Network(task.graph, weights, auxiliary=True, device=place, team=team)
 
 

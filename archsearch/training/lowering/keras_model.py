@@ -12,7 +12,7 @@ from archsearch.ir import ops
 from archsearch.ir.channels import known
 from archsearch.ir.graph import Graph, Node
 from archsearch.readings.cost import training_only
-from archsearch.training.initial import initial_weights, is_depthwise
+from archsearch.training.initial import AS_OPS_SAY, Start, initial_weights, is_depthwise
 from archsearch.training.lowering.grouped_conv import GroupedConv2D
 from archsearch.training.lowering.layer_names import MODEL_NAME, LayerNames, layers_of
 from archsearch.training.lowering.layers import FusedBatchNorm, MeanOfKept
@@ -45,7 +45,7 @@ def build_model(
     *,
     lowering: Lowering,
     seed: int = 0,
-    zero_init_residual: bool = False,
+    start: Start = AS_OPS_SAY,
     auxiliary: bool = False,
 ) -> keras.Model:
     """Build the Keras model of a network, with fresh weights.
@@ -58,7 +58,7 @@ def build_model(
             in the same order: `plain.set_weights(train.get_weights())`.
         seed: of the weights and of dropout. Weights are drawn by NumPy, so that both lowerings
             and all backends start equal.
-        zero_init_residual: see Recipe.
+        start: of the weights.
         auxiliary: keep auxiliary classifiers; the outputs are then a list, the network's own first.
 
     Returns:
@@ -74,7 +74,7 @@ def build_model(
         outputs = [outputs, *(tensors[i] for i in graph.auxiliary)]
     # A model's name becomes a name scope; a network's may have any character.
     model = keras.Model(tensors[0], outputs, name=MODEL_NAME)
-    weights = initial_weights(graph, seed=seed, zero_init_residual=zero_init_residual, skip=skip)
+    weights = initial_weights(graph, seed=seed, start=start, skip=skip)
     built = layers_of(model, graph)
     for name, values in weights.items():
         for variable, value in zip(built[name].weights, values, strict=True):

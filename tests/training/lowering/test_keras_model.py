@@ -136,10 +136,10 @@ def test_scores_of_unbounded_features_start_small():
 
 
 def test_a_residual_branch_can_start_at_zero():
-    from archsearch.training.initial import initial_weights
+    from archsearch.training.initial import Start, initial_weights
 
     graph = resnext_like()
-    weights = initial_weights(graph, seed=0, zero_init_residual=True)
+    weights = initial_weights(graph, seed=0, start=Start(zero_init_residual=True))
     quiet = {
         node.name
         for node in graph
