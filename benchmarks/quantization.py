@@ -36,7 +36,9 @@ def images_of(options: argparse.Namespace) -> Path:
         return prepare("digits", home=options.work, input=(32, 32, None))
     folder: Path = options.work / "data" / options.images.stem
     if not folder.is_dir():
-        write_images(options.images, folder, train=options.train, val=options.val)
+        write_images(
+            options.images, folder, train=options.train, val=options.val, skip=options.skip
+        )
     return folder
 
 

@@ -93,6 +93,7 @@ class Replay:
         chance: networks that are drawn first.
         fidelity: what promotes.
         best: number of the network that is the best by what has been seen.
+        trials: so far.
     """
 
     def __init__(self, table: Table, shown: Sequence[int], *, seed: int, by_time: bool) -> None:
@@ -103,7 +104,7 @@ class Replay:
         self._table, self._shown, self._seed, self._by_time = table, shown, seed, by_time
         self._grid = tables.Grid(table.knobs)
         self._numbers: list[int] = []  # the network of each trial
-        self._trials: list[Trial] = []
+        self.trials: list[Trial] = []
 
     def trainings(self, order: Sequence[int]) -> Iterator[Seen]:
         """Yield trainings; `order` is that in which networks are drawn by chance."""
@@ -113,30 +114,30 @@ class Replay:
         outlook = Outlook(length=lambda flops: self._table.full, predicted=predicted)
         decision = 0
         while True:
-            known = Known(decision=decision, trials=tuple(self._trials), seed=self._seed)
+            known = Known(decision=decision, trials=tuple(self.trials), seed=self._seed)
             promotion = self.fidelity.promote(known, outlook)
             if promotion is not None:
-                yield self._trained(promotion.trial, decision, rung=promotion.rung)
+                yield self.trained(promotion.trial, decision, rung=promotion.rung)
             elif left:
                 proposed = (
                     self.sampler.propose(known)
-                    if self.sampler and len(self._trials) >= self.chance
+                    if self.sampler and len(self.trials) >= self.chance
                     else ()
                 )
                 found = (places.get(self._grid.place(knobs)) for knobs in proposed)
                 number = next((n for n in found if n in left), next(iter(left)))
                 del left[number]
                 self._add(number)
-                yield self._trained(len(self._trials) - 1, decision, rung=0)
+                yield self.trained(len(self.trials) - 1, decision, rung=0)
             else:
                 return
             decision += 1
 
     def _add(self, number: int) -> None:
-        name = trial_name(len(self._trials))
-        self._trials.append(
+        name = trial_name(len(self.trials))
+        self.trials.append(
             Trial(
-                number=len(self._trials),
+                number=len(self.trials),
                 knobs=self._grid.knobs(self._table.places[number]),
                 design=Design(name=name, label=name, origin="search", graph=name, flops=1),
                 state="complete",
@@ -144,9 +145,9 @@ class Replay:
         )
         self._numbers.append(number)
 
-    def _trained(self, place: int, decision: int, *, rung: int) -> Seen:
+    def trained(self, place: int, decision: int, *, rung: int) -> Seen:
         """Train a trial's network on a rung."""
-        trial, number, table = self._trials[place], self._numbers[place], self._table
+        trial, number, table = self.trials[place], self._numbers[place], self._table
         length = self.fidelity.rungs(table.full)[rung]
         full = length.epochs == table.full.epochs
         share = length.epochs / table.full.epochs
@@ -160,8 +161,8 @@ class Replay:
             val_accuracy=self._accuracy(number, length), total_s=seconds,
         )  # fmt: skip
         training = Training(order=order, outcome=outcome)
-        self._trials[place] = replace(trial, trainings=(*trial.trainings, training))
-        self.best = self._numbers[max(range(len(self._trials)), key=self._place)]
+        self.trials[place] = replace(trial, trainings=(*trial.trainings, training))
+        self.best = self._numbers[max(range(len(self.trials)), key=self._place)]
         return Seen(number, full, seconds if self._by_time else share)
 
     def _accuracy(self, number: int, length: Length) -> float:
@@ -172,6 +173,6 @@ class Replay:
 
     def _place(self, place: int) -> tuple[int, float]:
         """Return what the best is the largest of: the longest training, its accuracy."""
-        last = self._trials[place].last
+        last = self.trials[place].last
         assert last.outcome is not None
         return last.order.length.epochs, last.outcome.val_accuracy or 0.0

@@ -80,8 +80,6 @@ class SleepingEngine:
         knobs: dict[str, Mapping[str, object]],
     ) -> None:  # fmt: skip
         self.workers = workers
-        self.busy_s = 0.0
-        """Seconds that workers have had a training, all together."""
         self.own_s = 0.0
         """Processor time of this engine, which is no part of the driver."""
         self._clock, self._trial_s, self._train_images = clock, trial_s, train_images
@@ -92,6 +90,19 @@ class SleepingEngine:
         self._stopped: set[str] = set()
         self._due: list[tuple[float, int, str]] = []
         self._count = 0
+        self._over_s = 0.0
+        self._until_s: dict[str, float] = {}
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that workers have had a training by now, all together.
+
+        Those under way count, too: trainings that began together end together, and between two such waves
+        no second would count.
+        """
+        now = self._clock()
+        running = (min(now, self._until_s[key]) - since for key, since in self._began_s.items())
+        return self._over_s + sum(max(0.0, seconds) for seconds in running)
 
     def submit(self, job: Job) -> None:
         """Take a job."""
@@ -127,7 +138,8 @@ class SleepingEngine:
 
     def _sleep(self, job: Job, since_s: float) -> None:
         self._count += 1
-        heapq.heappush(self._due, (since_s + self._epoch_s(job), self._count, job.key))
+        self._until_s[job.key] = since_s + self._epoch_s(job)
+        heapq.heappush(self._due, (self._until_s[job.key], self._count, job.key))
 
     def _epoch_s(self, job: Job) -> float:
         if job.measure_s is not None:
@@ -137,7 +149,7 @@ class SleepingEngine:
 
     def _happened(self, job: Job, due_s: float) -> list[Message]:
         if job.measure_s is not None:
-            del self._jobs[job.key]
+            del self._jobs[job.key], self._began_s[job.key], self._until_s[job.key]
             return [Outcome(
                 key=job.key, status="complete", images=self._train_images, total_s=self._trial_s,
                 train_s=self._trial_s, images_per_s=self._train_images / self._trial_s,
@@ -156,9 +168,9 @@ class SleepingEngine:
         if epoch < epochs and job.key not in self._stopped:
             self._sleep(job, due_s)
             return [report]
-        del self._jobs[job.key], self._epochs[job.key]
+        del self._jobs[job.key], self._epochs[job.key], self._until_s[job.key]
         self._stopped.discard(job.key)
-        self.busy_s += due_s - self._began_s.pop(job.key)
+        self._over_s += due_s - self._began_s.pop(job.key)
         tested = reached if job.test else None
         return [report, Outcome(
             key=job.key, status="complete" if epoch == epochs else "pruned", epochs=epoch,

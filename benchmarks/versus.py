@@ -241,7 +241,7 @@ CONTENDERS: Mapping[str, Callable[[argparse.Namespace, Purse], str]] = {
 def write_npz(options: argparse.Namespace) -> Path:
     """Write the images as archsearch's command takes them: it splits off those that validate itself."""
     path = options.folder.parent / "images.npz"
-    splits = read_images(options.images, train=options.train, val=options.val)
+    splits = read_images(options.images, train=options.train, val=options.val, skip=options.skip)
     (x, y), (x_val, y_val), (x_test, y_test) = splits.values()
     np.savez(
         path, x_train=np.concatenate([x, x_val]), y_train=np.concatenate([y, y_val]),
@@ -259,7 +259,8 @@ def measure(options: argparse.Namespace) -> None:
     images = options.train * options.epochs
     asked = [
         {"contender": contender, "repeat": repeat, "space": options.space, "flops": options.flops,
-         "epochs": options.epochs, "trainings": options.trainings, "train": options.train}
+         "epochs": options.epochs, "trainings": options.trainings, "train": options.train,
+         "skip": options.skip}
         for repeat in range(options.repeats)
         for contender in options.contenders
     ]  # fmt: skip

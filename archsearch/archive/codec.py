@@ -1,9 +1,10 @@
 """A study's values as the storage holds them: JSON, written and read here and nowhere else.
 
-Format 5. Earlier ones are read all the same, and a study that goes on is written in format 5. Format 1, of
+Format 6. Earlier ones are read all the same, and a study that goes on is written in format 6. Format 1, of
 version 0.1, lacks the images a training saw, the findings of the rule check and the numbers of decisions.
 Format 2 had searches alone, format 3 was that of full trainings; both lack the whole recipe and trainings
-that stalled. Format 4 had one budget a study and learnt from none.
+that stalled. Format 4 had one budget a study and learnt from none,
+format 5 learnt of accuracies alone, and did not say on what it trained.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,15 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from archsearch.archive.design import Departure, Design, LatencyFit, Solved
-from archsearch.archive.facts import DatasetFacts, Extension, FullTraining, Learnt, StudyFacts
+from archsearch.archive.facts import (
+    DatasetFacts,
+    Durations,
+    Extension,
+    FullTraining,
+    Learnt,
+    Platform,
+    StudyFacts,
+)
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order, Training, of_last_try
 from archsearch.exchange.latency import Latency
@@ -22,8 +31,8 @@ from archsearch.space.knobs import Knobs
 from archsearch.statistics.score import Score
 from archsearch.training.job import Outcome
 
-FORMAT: Final = 5
-READABLE: Final = (1, 2, 3, 4, 5)
+FORMAT: Final = 6
+READABLE: Final = (1, 2, 3, 4, 5, 6)
 _BEFORE: Final = {"fidelity": "median", "sampler": "tpe", "folds": "none"}
 """Settings of a search that was begun before there were these, where a default says another thing."""
 FINAL: Final = "final:"
@@ -50,6 +59,8 @@ _CHANGING: Final = {
     "untold": "untold", "trained": "trained", "recipe": "recipe",
 }  # fmt: skip
 """Facts that change while a study goes on, and the attribute that holds each."""
+_MADE_WITH: Final = ("training", "learnt", "platform", "durations")
+"""Facts that stay as a study was made with them, each a value of fields, where it has one."""
 
 
 # --- a study's own facts --------------------------------------------------------------------------
@@ -74,10 +85,9 @@ def mark_of(facts: StudyFacts) -> dict[str, Any]:
         mark["recipe"] = values_of(facts.recipe)
     if facts.room_bytes is not None:
         mark["room_bytes"] = facts.room_bytes
-    if facts.training is not None:
-        mark["training"] = asdict(facts.training)
-    if facts.learnt is not None:
-        mark["learnt"] = asdict(facts.learnt)
+    for name in _MADE_WITH:
+        if (value := getattr(facts, name)) is not None:
+            mark[name] = asdict(value)
     return mark
 
 
@@ -118,6 +128,8 @@ def facts_of(attributes: Mapping[str, Any]) -> StudyFacts:
         room_bytes=attributes.get("room_bytes"),
         training=_training(attributes.get("training")),
         learnt=Learnt(**attributes["learnt"]) if "learnt" in attributes else None,
+        platform=Platform(**attributes["platform"]) if "platform" in attributes else None,
+        durations=Durations(**attributes["durations"]) if "durations" in attributes else None,
         **changing,
     )
 

@@ -64,6 +64,39 @@ class Learnt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What a study trains on, as far as it decides which networks train longer than others.
+
+    Attributes:
+        device: name of the GPU, or of the processor where there is none.
+        backend, precision, compiled: how that computes.
+        threads: of each worker.
+    """
+
+    device: str
+    backend: str
+    precision: str
+    compiled: bool
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long networks train beside one another, by earlier studies on the same platform.
+
+    Like what is learnt of accuracies, a study has it as of its beginning.
+
+    Attributes:
+        studies: how many networks of each, by its name, the newest first.
+        coefficients: what the logarithm of a training's seconds rises by with each figure of its network's
+            workload, by the figure's name.
+    """
+
+    studies: Mapping[str, int]
+    coefficients: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
     """Bounds that a study was given later, in place of those it began with.
 
@@ -103,6 +136,8 @@ class StudyFacts:
             nobody knew; None: an earlier version did not keep it.
         training: of a full training, which searches nothing; None: it is a search.
         learnt: from earlier studies; None: nothing.
+        platform: that it began on; None: it is not known.
+        durations: by earlier studies; None: they say nothing.
         published: networks that are trained as they are: a search's published baselines, the one of a full
             training; None: not known yet.
         status: of the last process that drove it.
@@ -124,6 +159,8 @@ class StudyFacts:
     room_bytes: int | None = None
     training: FullTraining | None = None
     learnt: Learnt | None = None
+    platform: Platform | None = None
+    durations: Durations | None = None
     published: tuple[Design, ...] | None = None
     status: StudyStatus = "running"
     wall_s: float = 0.0

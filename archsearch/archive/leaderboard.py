@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from archsearch.archive.codec import kept_settings
@@ -12,6 +12,7 @@ from archsearch.archive.facts import DatasetFacts, FullTraining
 from archsearch.archive.judging import Judge, by_network, judge_of
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Spending, Spent, Trial
+from archsearch.archive.plain import plain
 from archsearch.archive.store import StudyStore
 from archsearch.errors import UserError
 from archsearch.exchange.latency import Latency
@@ -148,6 +149,7 @@ class StudyResult:
         recipe: with which it trains, all of it; None: an earlier version did not keep it.
         training: of a full training, where its network is from; None: it is a search.
         learnt_from: how many networks of each earlier study it learnt from, by the study's name.
+        durations_from: the same of those by which it knew, as it began, how long networks train.
         trained: the full training of its winner that `train_winner` asked for; None: it has not begun.
     """
 
@@ -172,6 +174,7 @@ class StudyResult:
     recipe: Recipe | None = None
     training: FullTraining | None = None
     learnt_from: Mapping[str, int] = field(default_factory=dict)
+    durations_from: Mapping[str, int] = field(default_factory=dict)
     trained: "StudyResult | None" = None
 
     @property
@@ -228,7 +231,7 @@ class StudyResult:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         return {
-            **asdict(self),
+            **plain(self),
             "space": self.space,
             "budget": self.budget,
             "settings": kept_settings(self.settings),
@@ -265,6 +268,7 @@ def read_result(store: StudyStore) -> StudyResult:
         recipe=facts.recipe,
         training=facts.training,
         learnt_from={} if facts.learnt is None else facts.learnt.studies,
+        durations_from={} if facts.durations is None else facts.durations.studies,
     )
 
 
@@ -388,16 +392,16 @@ def _complete(name: str, finals: Finals) -> dict[JobKey, Outcome]:
 def _trial_row(trial: Trial, finals: Finals, flops: Mapping[str, int]) -> Row:
     known = trial.best_known or trial.last
     outcome = known.outcome
-    row = _row(trial.design, finals)
-    return replace(
-        row,
+    return _row(
+        trial.design,
+        finals,
+        searched=len(trial.trainings),
         knobs=trial.knobs,
         rung=known.order.key.rung,
         status=trial.state if outcome is None else outcome.status,
         epochs=max(known.reports, default=0) if outcome is None else outcome.epochs,
         val_accuracy=None if outcome is None else outcome.val_accuracy,
         reason="" if outcome is None else outcome.reason,
-        trainings=row.trainings + len(trial.trainings),
         train_flops=flops[trial.design.name],
     )
 
@@ -405,8 +409,9 @@ def _trial_row(trial: Trial, finals: Finals, flops: Mapping[str, int]) -> Row:
 def _published_row(design: Design, finals: Finals, flops: Mapping[str, int]) -> Row:
     mine = [outcome for key, outcome in finals.items() if key.name == design.name]
     complete = [outcome for outcome in mine if outcome.status == "complete"]
-    return replace(
-        _row(design, finals),
+    return _row(
+        design,
+        finals,
         epochs=max((outcome.epochs for outcome in mine), default=0),
         status="complete" if complete else "failed" if mine else "waiting",
         reason=mine[0].reason if mine and not complete else "",
@@ -414,7 +419,8 @@ def _published_row(design: Design, finals: Finals, flops: Mapping[str, int]) -> 
     )
 
 
-def _row(design: Design, finals: Finals) -> Row:
+def _row(design: Design, finals: Finals, *, searched: int = 0, **more: Any) -> Row:
+    """Return a row, made at once with what else is known: to replace parts of thousands takes its time."""
     mine = _complete(design.name, finals).values()
     fit = design.latency_fit
     return Row(
@@ -431,10 +437,10 @@ def _row(design: Design, finals: Finals) -> Row:
         obeys=design.obeys,
         budget=design.budget,
         bound_by="" if fit is None else fit.bound_by,
-        trainings=sum(key.name == design.name for key in finals),
+        trainings=searched + sum(key.name == design.name for key in finals),
         final_val=Score.of([o.val_accuracy for o in mine if o.val_accuracy is not None]),
         test=Score.of([o.test_accuracy for o in mine if o.test_accuracy is not None]),
-        status="waiting",
+        **more,
     )
 
 

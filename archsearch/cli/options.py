@@ -1,9 +1,10 @@
 """Options that several commands share, and printing JSON."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -13,6 +14,9 @@ from archsearch.units import parse_image_size, printable_lines
 
 if TYPE_CHECKING:
     from archsearch.fields import Setting
+
+_DOUBTFUL: Final = re.compile(r"[^ -~\n]")
+"""What may not be printable; of ASCII without control characters everything is."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +60,11 @@ def print_json(value: Any) -> None:
     """Print one JSON document."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     # A terminal, too, may be where it goes: control characters that JSON lets stand are escaped as it does.
-    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+    click.echo(_DOUBTFUL.sub(lambda found: _printable(found[0]), text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def say(text: str, *, error: bool = False) -> None:

@@ -29,12 +29,14 @@ class Machine:
         gpus: numbers of its GPUs, as CUDA counts them.
         memory_bytes: main memory that is free now.
         gpu_memory_bytes: of its first GPU; None where it does not tell.
+        processor: name of its processor; empty: it is not known, or there are several kinds.
     """
 
     cores: int
     gpus: tuple[str, ...] = ()
     memory_bytes: int = 0
     gpu_memory_bytes: int | None = None
+    processor: str = ""
 
 
 class Engine(Protocol):

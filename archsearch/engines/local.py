@@ -16,7 +16,7 @@ from archsearch.engines import mps
 from archsearch.engines.engine import Machine, Message
 from archsearch.errors import MachineError
 from archsearch.main_memory import main_memory, memory_kills
-from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers
+from archsearch.training.devices import cores, gpu_memory_bytes, gpu_numbers, processor
 from archsearch.training.faults import OUT_OF_MEMORY, gpu_is_lost
 from archsearch.training.job import (
     Cause,
@@ -379,6 +379,7 @@ class LocalKind:
             gpus=gpu_numbers(),
             memory_bytes=main_memory().free_bytes,
             gpu_memory_bytes=gpu_memory_bytes(),
+            processor=processor(),
         )
 
     def open(self, setups: Sequence[WorkerSetup], *, home: Path, folder: Path) -> LocalEngine:

@@ -252,11 +252,13 @@ class SharedKind:
             raise UserError(f"--engine shared: no worker is there; {_how(home)}")
         gpus = [gpu for machine in found for gpu in machine.gpus]
         known = [machine.gpu_memory_bytes for machine in found if machine.gpu_memory_bytes]
+        processors = {machine.processor for machine in found}
         return Machine(
             cores=sum(machine.cores for machine in found),
             gpus=tuple(str(number) for number in range(len(gpus))),
             memory_bytes=sum(machine.memory_bytes for machine in found),
             gpu_memory_bytes=min(known, default=None),
+            processor=processors.pop() if len(processors) == 1 else "",
         )
 
     def open(self, setups: Sequence[WorkerSetup], *, home: Path, folder: Path) -> SharedEngine:

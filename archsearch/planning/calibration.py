@@ -9,6 +9,7 @@ from typing import Final
 from archsearch.archive.store import StudyStore
 from archsearch.engines.engine import Engine
 from archsearch.errors import ArchsearchError
+from archsearch.planning.earlier_durations import ByPlatform, nothing
 from archsearch.planning.forecast import Forecast, expected
 from archsearch.planning.pace import Pace, PaceMeasuring
 from archsearch.planning.problem import Problem
@@ -54,6 +55,7 @@ class Calibration:
         stopped: whether to end at once.
         tell: told what is being measured.
         store: the study that is gone on with; None: a new one.
+        durations: what earlier studies say of how long networks train.
     """
 
     open_engine: Callable[[Sharing], Engine]
@@ -63,6 +65,7 @@ class Calibration:
     stopped: Callable[[], bool]
     tell: Callable[[str], None]
     store: StudyStore | None = None
+    durations: ByPlatform = nothing
 
     @contextmanager
     def run(self, problem: Problem) -> Iterator[Calibrated]:
@@ -114,7 +117,7 @@ class Calibration:
         spent_flops = 0
         try:
             try:
-                phase = PaceMeasuring(problem, workers=engine.workers)
+                phase = PaceMeasuring(problem, workers=engine.workers, durations=self.durations)
                 self.drive(engine, problem, phase, lambda: self.stopped() or self.clock() > end)
                 pace, spent_flops = phase.found, phase.spent_flops
             except ArchsearchError as error:

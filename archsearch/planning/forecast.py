@@ -11,6 +11,7 @@ from archsearch.data.dataset import SPLITS
 from archsearch.errors import UserError
 from archsearch.ir.ops import BatchNorm
 from archsearch.planning.baselines import scaled_up
+from archsearch.planning.earlier_durations import told
 from archsearch.planning.ladder import Done, Ladder, most
 from archsearch.planning.microbatches import step_memory
 from archsearch.planning.pace import Pace
@@ -77,6 +78,7 @@ class Forecast:
         max_latency: the bound on a call of any network, as written; None: there is none.
         measured: networks whose latency is measured after the finals.
         fit: trials that fit into the bounds asked for; None without bounds. Promotions are of these.
+        durations_from: how many networks of each earlier study say how long networks train, by its name.
         notes: what a person should know or could do about it, one line each.
     """
 
@@ -129,6 +131,7 @@ class Forecast:
     max_latency: str | None = None
     measured: int = 0
     tried: Mapping[str, float] = field(default_factory=dict)
+    durations_from: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,8 +154,9 @@ def expected(
     counted = forecast(problem, done)
     counted = replace(counted, notes=(*counted.notes, *scaled_up(problem.networks)))
     if isinstance(pace, Pace):
-        notes = (*_troubles(pace, problem), *_afterwards(pace, problem))
-        counted = replace(counted, notes=(*counted.notes, *notes))
+        notes = (*told(pace.durations), *_troubles(pace, problem), *_afterwards(pace, problem))
+        known = {} if pace.durations is None else pace.durations.studies
+        counted = replace(counted, notes=(*counted.notes, *notes), durations_from=known)
         return timed(counted, pace, problem, done, elapsed_s=elapsed_s)
     note = f"how long it takes is not known: {pace}"
     return replace(counted, notes=(*counted.notes, note))

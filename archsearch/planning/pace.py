@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from statistics import fmean, harmonic_mean
 from typing import Final
 
+from archsearch.archive.facts import Durations, Platform
 from archsearch.archive.keys import JobKey
 from archsearch.archive.orders import Length, Order
+from archsearch.planning.earlier_durations import ByPlatform, nothing
 from archsearch.planning.problem import Problem
-from archsearch.readings.workload import Workload, log_effort, workload
+from archsearch.readings.workload import (
+    COEFFICIENTS,
+    Workload,
+    coefficients_of,
+    log_effort,
+    workload,
+)
 from archsearch.strategy.phase import Begin, Phase, Rest, Step
 from archsearch.training.job import Outcome
 from archsearch.units import training_flops
@@ -34,6 +42,8 @@ class Pace:
             the workloads of the networks that will be trained.
         device: what was trained on; empty for the processor.
         failed: how many of the trainings at a time failed, and why; empty where none did.
+        platform: what they trained on; None: it is not known, or they trained on several.
+        durations: what earlier studies on it say, by which `typical` goes; None: nothing.
     """
 
     start_s: float
@@ -43,6 +53,8 @@ class Pace:
     typical: float = 1.0
     device: str = ""
     failed: str = ""
+    platform: Platform | None = None
+    durations: Durations | None = None
 
     @property
     def trained_per_s(self) -> float:
@@ -55,13 +67,19 @@ class PaceMeasuring(Phase):
 
     They are the same two networks however many workers there are, so that ways to share a machine can be
     compared.
+
+    Args:
+        problem: whose networks.
+        workers: that there are.
+        durations: what earlier studies say.
     """
 
-    def __init__(self, problem: Problem, *, workers: int) -> None:
+    def __init__(self, problem: Problem, *, workers: int, durations: ByPlatform = nothing) -> None:
         step_flops = training_flops(problem.flops, problem.recipe.batch)
         least = 2 if step_flops < _SECOND_FLOPS else 1  # a second network takes as long again
         count = max(least, workers)
         self._problem = problem
+        self._durations = durations
         self._waiting = deque(_measuring(problem, number) for number in range(count))
         self._loads = {step.order.key: _load(step) for step in self._waiting}
         self._measured: list[Workload] = []
@@ -100,26 +118,53 @@ class PaceMeasuring(Phase):
         why = next((o.reason for o in bad if o.reason), "no network could be trained")
         if not good:
             return why
+        platform = self._platform({outcome.device for outcome in good})
+        durations = None if platform is None else self._durations(platform)
+        efforts = COEFFICIENTS if durations is None else coefficients_of(durations.coefficients)
         return Pace(
             start_s=fmean(o.start_s for o in good),
             process_s=self._process_s,
             images_per_s=harmonic_mean([o.images_per_s for o in good]),
             evaluated_per_s=harmonic_mean([max(o.evaluated_per_s, 1e-9) for o in good]),
-            typical=typical(self._measured, self._problem.workloads()),
+            typical=typical(self._measured, self._problem.workloads(), efforts),
             device=good[0].device,
             failed=f"{len(bad)} of {len(self._outcomes)} trainings failed: {why}" if bad else "",
+            platform=platform,
+            durations=durations,
+        )
+
+    def _platform(self, devices: set[str]) -> Platform | None:
+        """Return what was trained on; a worker names a GPU, and leaves the processor to the engine."""
+        sharing = self._problem.sharing
+        device = devices.pop() or self._problem.machine.processor if len(devices) == 1 else ""
+        if not device:
+            return None
+        return Platform(
+            device=device,
+            backend=sharing.backend,
+            precision=sharing.precision,
+            compiled=sharing.compiled,
+            threads=sharing.setups[0].threads,
         )
 
 
-def typical(measured: Sequence[Workload], every: Sequence[Workload]) -> float:
-    """Return how many times as long as the networks that were measured those take that will be trained."""
+def typical(
+    measured: Sequence[Workload], every: Sequence[Workload], efforts: Workload = COEFFICIENTS
+) -> float:
+    """Return how many times as long as the networks that were measured those take that will be trained.
+
+    Args:
+        measured: networks.
+        every: networks that will be trained.
+        efforts: coefficients of workloads.
+    """
     if not measured or not every:
         return 1.0
-    return _mean_effort(every) / _mean_effort(measured)
+    return _mean_effort(every, efforts) / _mean_effort(measured, efforts)
 
 
-def _mean_effort(loads: Sequence[Workload]) -> float:
-    return fmean(math.exp(log_effort(load)) for load in loads)
+def _mean_effort(loads: Sequence[Workload], efforts: Workload) -> float:
+    return fmean(math.exp(log_effort(load, efforts)) for load in loads)
 
 
 def _load(step: Begin) -> Workload:

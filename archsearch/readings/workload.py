@@ -5,7 +5,8 @@ coefficients were fitted to trainings of nine spaces on a processor (benchmarks/
 never used: how fast a machine is has to be measured.
 """
 
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields, replace
 from math import log2, prod
 from typing import Final
 
@@ -44,9 +45,15 @@ COEFFICIENTS: Final = Workload(flops=0.34, elements=0.23, ops=0.12, params=0.03,
 """What the logarithm of the seconds rises by with each figure."""
 
 
-def log_effort(load: Workload) -> float:
+def coefficients_of(learnt: Mapping[str, float]) -> Workload:
+    """Return coefficients by their names; a figure that nothing was learnt of has that of a processor."""
+    names = {field.name for field in fields(Workload)} & learnt.keys()
+    return replace(COEFFICIENTS, **{name: learnt[name] for name in names})
+
+
+def log_effort(load: Workload, coefficients: Workload = COEFFICIENTS) -> float:
     """Return the logarithm of what such a training takes, in seconds of a machine that nobody has."""
-    pairs = zip(load.figures(), COEFFICIENTS.figures(), strict=True)
+    pairs = zip(load.figures(), coefficients.figures(), strict=True)
     return sum(figure * coefficient for figure, coefficient in pairs)
 
 

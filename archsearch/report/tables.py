@@ -357,7 +357,7 @@ _FIRST_ROW = 3
 
 
 def _text(cell: RenderableType) -> Text:
-    return cell.copy() if isinstance(cell, Text) else Text(str(cell))
+    return cell if isinstance(cell, Text) else Text(str(cell))
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

@@ -3,10 +3,11 @@
 An account of what has passed: it is told the time and reads no clock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import fmean, median, stdev
 from typing import Final, NamedTuple
 
+from archsearch.statistics.stream import Median, Stream
 from archsearch.strategy.closing import closing_s
 from archsearch.training.job import EpochReport, Outcome
 
@@ -42,8 +43,27 @@ def kept_for_finals(finals: float, *, one: float, bound: float) -> float:
         one: what one training takes.
         bound: of everything.
     """
-    least = min(_LEAST_FINALS * one, _LEAST_SHARE * bound)
-    return min(finals, max(_FINALS_SHARE * bound, least))
+    least = _least_for_finals(finals, one=one, bound=bound)
+    return max(min(finals, _FINALS_SHARE * bound), least)
+
+
+def _least_for_finals(finals: float, *, one: float, bound: float) -> float:
+    """Return what is kept after the last promotions: what never trained in full wins no finals."""
+    return min(finals, _LEAST_FINALS * one, _LEAST_SHARE * bound)
+
+
+def _kept_beside_short(finals: float, *, one: float, bound: float) -> float:
+    """Return what is kept where a short training is to begin: room for a last promotion, too, if there is."""
+    last = _least_for_finals(finals, one=one, bound=bound) + one
+    kept = kept_for_finals(finals, one=one, bound=bound)
+    return max(kept, last) if last <= _LEAST_SHARE * bound else kept
+
+
+def _kept(share: float, *, closing: bool) -> Callable[..., float]:
+    """Return what says how much is kept beside a training of a share of the full length."""
+    if closing:
+        return _least_for_finals
+    return _kept_beside_short if share < 1 else kept_for_finals
 
 
 class Least(NamedTuple):
@@ -99,9 +119,9 @@ class Bounds:
     measured: int = 0
     no_result: bool = False
     _running: dict[str, _Job] = field(default_factory=dict)
-    _trials_s: list[float] = field(default_factory=list)
-    _starts_s: list[float] = field(default_factory=list)
-    _fits_s: list[float] = field(default_factory=list)
+    _trials_s: Stream = field(default_factory=Stream)
+    _starts_s: Median = field(default_factory=Median)
+    _fits_s: Stream = field(default_factory=Stream)
 
     @property
     def bounded(self) -> bool:
@@ -150,14 +170,14 @@ class Bounds:
     @property
     def _training_start_s(self) -> float:
         """What a training takes until its first step."""
-        return median(self._starts_s) if self._starts_s else self.start_s
+        return self._starts_s.value if self._starts_s else self.start_s
 
     @property
     def _slowness(self) -> float:
         """How much longer than forecast trials have taken: the machine may have other work, too."""
         if not self._trials_s or not self.trial.seconds:
             return 1.0
-        return fmean(self._trials_s) / self.trial.seconds
+        return self._trials_s.mean / self.trial.seconds
 
     def at(self, now_s: float) -> None:
         """Take note of the time, in seconds on whatever clock `began_s` is on."""
@@ -167,7 +187,7 @@ class Bounds:
 
     def fitted(self, seconds: float) -> None:
         """Note how long it took to make a trial's network quick enough."""
-        self._fits_s.append(seconds)
+        self._fits_s.add(seconds)
 
     def started(self, key: str, flops: float, epochs: int, *, share: float = 1.0) -> None:
         """Note that a training begins, of so many training FLOPs: a `share` of the full length."""
@@ -185,7 +205,7 @@ class Bounds:
             job.left_s = self._epoch_s(job, report) * (job.epochs - report.epoch)
             # The first epoch has the start in it, the second has not.
             if done == 2 and 1 in job.walls_s:
-                self._starts_s.append(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
+                self._starts_s.add(max(0.0, 2 * job.walls_s[1] - job.walls_s[2]))
 
     def ended(self, outcome: Outcome, *, spent_flops: float, trial: bool) -> None:
         """Note that a training is over; trials say how long the next one will take."""
@@ -194,10 +214,10 @@ class Bounds:
             return
         self.spent_flops += spent_flops
         if trial and outcome.status == "complete":
-            self._trials_s.append(self.in_full_s(self.now_s - job.began_s, job.share))
+            self._trials_s.add(self.in_full_s(self.now_s - job.began_s, job.share))
         elif trial and job.left_s:
             took_s = max(job.walls_s.values()) + job.left_s
-            self._trials_s.append(self.in_full_s(took_s, job.share))
+            self._trials_s.add(self.in_full_s(took_s, job.share))
 
     def _in_part_s(self, share: float) -> float:
         """Return what a share of the length of the next trial takes, likewise."""
@@ -209,31 +229,35 @@ class Bounds:
     @property
     def trial_s(self) -> float:
         """Expected seconds of the next trial: the mean of those before it and their sd."""
-        fit_s = fmean(self._fits_s) if self._fits_s else 0.0
+        fit_s = self._fits_s.mean
         if not self._trials_s:
             return self.trial.seconds + fit_s
-        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
-        return fmean(self._trials_s) + spread + fit_s
+        return self._trials_s.mean + self._trials_s.sd + fit_s
 
     def in_full_s(self, seconds: float, share: float) -> float:
         """Return what a training takes of which a share of the length took so long: it starts once."""
         start_s = min(self._training_start_s, seconds)
         return start_s + (seconds - start_s) / share
 
-    def admits_trial(self, share: float = 1.0, *, known_s: float | None = None) -> bool:
+    def admits_trial(
+        self, share: float = 1.0, *, known_s: float | None = None, closing: bool = False
+    ) -> bool:
         """Whether another trial fits, with the finals after it.
 
         Args:
             share: of the full length.
             known_s: seconds that one of the full length takes with this network; None: what others took.
+            closing: whether it is among the last ones, after which the finals have the least they need: what
+                was not trained in full can't win them, however much is left for them.
         """
         if self.time_s is not None:
             took_s = self._in_part_s(share) if known_s is None else share * known_s
-            needed_s = took_s + self._reserve_s() + self.closing_s
+            needed_s = took_s + self._reserve_s(_kept(share, closing=closing)) + self.closing_s
             if self.elapsed_s + needed_s > self.time_s:
                 return False
         if self.flops is not None:
-            needed = share * self.trial.flops + self._reserve_flops(self.flops)
+            reserve = self._reserve_flops(self.flops, _kept(share, closing=closing))
+            needed = share * self.trial.flops + reserve
             return self._committed + needed <= self.flops
         return True
 
@@ -245,15 +269,21 @@ class Bounds:
             return False
         return self.flops is None or self._committed + load.flops <= self.flops
 
-    def cuts_trial(self, report: EpochReport) -> bool:
-        """Whether a trial must end here: its rest would take too much of the finals' time, or FLOPs."""
+    def cuts_trial(self, report: EpochReport, *, closing: bool = False) -> bool:
+        """Whether a trial must end here: its rest would take too much of the finals' time, or FLOPs.
+
+        Args:
+            report: of how far it is.
+            closing: whether it is among the last trainings (see `admits_trial`).
+        """
+        kept = _kept(1.0, closing=closing)
         # Nobody has asked whether a second try fits.
         flops = self.flops if report.before else None
-        if flops is not None and self._committed + self._reserve_flops(flops) > flops:
+        if flops is not None and self._committed + self._reserve_flops(flops, kept) > flops:
             return True
         if self.time_s is None:
             return False
-        return self._too_late(report, (1 - _SPARE) * self._reserve_s() + self.closing_s)
+        return self._too_late(report, (1 - _SPARE) * self._reserve_s(kept) + self.closing_s)
 
     def cuts_final(self, report: EpochReport) -> bool:
         """Whether a final must end here: its rest would not fit, and there is a result without it."""
@@ -276,17 +306,16 @@ class Bounds:
     def _committed(self) -> float:
         return self.spent_flops + sum(job.load.flops for job in self._running.values())
 
-    def _reserve_s(self) -> float:
+    def _reserve_s(self, kept: Callable[..., float]) -> float:
         assert self.time_s is not None
         # The finals turn out as much slower or faster than forecast as the trials did, rather slower.
-        spread = stdev(self._trials_s) if len(self._trials_s) > 1 else 0.0
+        spread = self._trials_s.sd
         slowness = self._slowness + (spread / self.trial.seconds if self.trial.seconds else 0.0)
-        return kept_for_finals(
-            slowness * self.finals.seconds, one=slowness * self.trial.seconds, bound=self.time_s
-        )
+        one_s = slowness * self.trial.seconds
+        return kept(slowness * self.finals.seconds, one=one_s, bound=self.time_s)
 
-    def _reserve_flops(self, bound: float) -> float:
-        return kept_for_finals(self.finals.flops, one=self.trial.flops, bound=bound)
+    def _reserve_flops(self, bound: float, kept: Callable[..., float]) -> float:
+        return kept(self.finals.flops, one=self.trial.flops, bound=bound)
 
     def _too_late(self, report: EpochReport, after_s: float) -> bool:
         job = self._running.get(report.key)

@@ -34,10 +34,12 @@ class Outlook:
     Attributes:
         length: the full length of a training, from a network's FLOPs.
         predicted: what the sampler's model expects of trials (see `Predictor`); None: it has none.
+        closing: whether nothing new is tried any more, so that waiting tells nothing more.
     """
 
     length: Callable[[int], Length]
     predicted: Callable[[Known], Mapping[int, float]] | None = None
+    closing: bool = False
 
 
 class Fidelity(Protocol):

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from archsearch.archive.orders import Training, Trial
 from archsearch.plugins import find
+from archsearch.readings.workload import COEFFICIENTS, Workload
 from archsearch.seeds import derive_seed
 from archsearch.space.knobs import Knob, Knobs, KnobValue
 from archsearch.space.solve import Candidate
@@ -43,6 +44,8 @@ class Choices:
         prior: what earlier studies teach; None: nothing.
         time_s: that the search has, of all workers together: what a training takes counts against a network;
             None: time does not bound it.
+        efforts: what the logarithm of that rises by with each figure of a workload, before the study has
+            trained any network.
     """
 
     knobs: tuple[Knob, ...]
@@ -59,6 +62,7 @@ class Choices:
     taken: frozenset[str] = frozenset()
     prior: Prior | None = None
     time_s: float | None = None
+    efforts: Workload = COEFFICIENTS
 
     @property
     def startup(self) -> int:
@@ -87,6 +91,34 @@ class Known:
     decision: int
     trials: tuple[Trial, ...]
     seed: int
+    _read: Callable[[], tuple[Trial, ...]] | None = field(
+        init=False, default=None, repr=False, compare=False
+    )
+
+    @classmethod
+    def later(cls, read: Callable[[], tuple[Trial, ...]], *, decision: int, seed: int) -> "Known":
+        """Return what reads its trials when it is first asked for them.
+
+        Of thousands that takes longer than to draw a network by chance, which needs none of them.
+
+        Args:
+            read: returns the trials, the same ones whenever it is called.
+            decision: its number.
+            seed: of the study.
+        """
+        found = object.__new__(cls)
+        for name, value in (("decision", decision), ("seed", seed), ("_read", read)):
+            object.__setattr__(found, name, value)
+        return found
+
+    def __getattr__(self, name: str) -> tuple[Trial, ...]:
+        """Read the trials: Python asks here for an attribute that has no value yet."""
+        if name != "trials" or self._read is None:
+            raise AttributeError(name)
+        found = self._read()
+        object.__setattr__(self, "trials", found)
+        object.__setattr__(self, "_read", None)  # what it reads from goes on, and may be large
+        return found
 
     @classmethod
     def of(

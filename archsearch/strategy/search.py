@@ -37,7 +37,7 @@ from archsearch.strategy.phase import (
     Verdict,
 )
 from archsearch.strategy.sampler import Choices, Known, Sampler, Sequential
-from archsearch.strategy.slices import Samplers, Slices, view
+from archsearch.strategy.slices import Samplers, Slices
 from archsearch.training.job import EpochReport, Outcome
 from archsearch.units import counted, format_count, format_ms
 
@@ -157,8 +157,12 @@ class Search(Phase):
 
     def gets_ready(self, workers: int) -> bool:
         """Whether no trial is left to begin, and a worker has nothing to do any more."""
-        asked = self._closed or len(self._trials) >= self._plan.choices.trials
-        return asked and bool(self._running) and len(self._running) < workers
+        return self._nothing_new and bool(self._running) and len(self._running) < workers
+
+    @property
+    def _nothing_new(self) -> bool:
+        """Whether no trial is left to begin."""
+        return self._closed or len(self._trials) >= self._plan.choices.trials
 
     def settled(self, order: Order) -> bool:
         """Whether the trial has trained at its full length, or was given up."""
@@ -174,19 +178,19 @@ class Search(Phase):
         self._tell()
         if room < 1 or self._told <= decision - self._plan.window:
             return Rest.WAIT
-        known = self._known(decision, self._plan.window)
+        known = self._known(decision)
         for promotion in self._promotions(known):
             if self._admits(promotion):
                 return self._promoted(promotion, known)
-        if len(self._trials) < self._plan.choices.trials and not self._closed:
+        if not self._nothing_new:
             return self._asked(known)
         if self._running or not self._trials:
             return Rest.WAIT
         # Nothing new is left to try: now everything that has ended may be known.
-        known = self._known(decision, 0)
-        promotions = list(self._promotions(known))
+        known = self._known_at_once(decision, 0)
+        promotions = list(self._promotions(known, closing=True))
         for promotion in promotions:
-            if self._admits(promotion):
+            if self._admits(promotion, closing=True):
                 return self._promoted(promotion, known)
         if not promotions or self._closed:
             return Rest.DONE
@@ -196,10 +200,11 @@ class Search(Phase):
             full=True,
         )
 
-    def _promotions(self, known: Known) -> Iterator[Promotion]:
-        return self._slices.promotions(self._plan.fidelity, known, self._plan.length)
+    def _promotions(self, known: Known, *, closing: bool = False) -> Iterator[Promotion]:
+        plan = self._plan
+        return self._slices.promotions(plan.fidelity, known, plan.length, closing=closing)
 
-    def _admits(self, promotion: Promotion) -> bool:
+    def _admits(self, promotion: Promotion, *, closing: bool = False) -> bool:
         """Whether a longer training fits; a new trial, which begins with a short one, still may."""
         trial = self._trials[promotion.trial]
         rungs = self._rungs(trial.design)
@@ -210,7 +215,7 @@ class Search(Phase):
             share = ended.order.length.images / rungs[-1].images
             known_s = self._bounds.in_full_s(ended.outcome.total_s, share)
         share = rungs[promotion.rung].images / rungs[-1].images
-        return self._bounds.admits_trial(share, known_s=known_s)
+        return self._bounds.admits_trial(share, known_s=known_s, closing=closing)
 
     def _asked(self, known: Known) -> Step:
         """Return a new trial to begin, or why there is none."""
@@ -305,7 +310,7 @@ class Search(Phase):
         trainings = (*trial.trainings, Training(order=order))
         self._trials[trial.number] = replace(trial, trainings=trainings)
         # Its peers are those of any decision of that number, also where this one knew more.
-        self._start(order, trial.number, self._known(known.decision, self._plan.window))
+        self._start(order, trial.number, self._known(known.decision))
         return Begin(order=order, trial=trial.number)
 
     def _resumed(self, training: tuple[int, Order]) -> Step:
@@ -316,7 +321,7 @@ class Search(Phase):
             reason = "it has no network; the process that tried it was killed before it said why"
             self._end(number, order, Outcome(key=str(order.key), status="failed", reason=reason))
             return Fail(order=order, trial=number, reason=reason, again=True)
-        self._start(order, number, self._known(order.decision, self._plan.window))
+        self._start(order, number, self._known(order.decision))
         return Begin(order=order, trial=number, again=True)
 
     def _add(self, order: Order, *, skipped: int) -> int:
@@ -334,7 +339,8 @@ class Search(Phase):
         return number
 
     def _start(self, order: Order, number: int, known: Known) -> None:
-        self._running[order.key] = _Running(order, number, view(known, order.design.budget)[0])
+        here, _ = self._slices.within(known, order.design.budget)
+        self._running[order.key] = _Running(order, number, here)
         share = order.length.images / self._rungs(order.design)[-1].images
         self._bounds.started(str(order.key), order.flops, order.length.epochs, share=share)
 
@@ -421,7 +427,9 @@ class Search(Phase):
         judged = accuracy is not None and self._plan.prune and not report.before
         if judged and (why := self._hopeless(running)):
             return Stop(why)
-        if self._bounds.cuts_trial(report):
+        # Where nothing new is tried any more, a longer training may have been admitted as one of the last.
+        last = running.order.key.rung > 0 and self._nothing_new
+        if self._bounds.cuts_trial(report, closing=last):
             return Stop(f"cut short by {self._bounds.text} after epoch {report.epoch}")
         return None
 
@@ -456,7 +464,15 @@ class Search(Phase):
 
     # --- what is known ------------------------------------------------------------------------------
 
-    def _known(self, decision: int, window: int) -> Known:
+    def _known(self, decision: int) -> Known:
+        """Return what may be known to a decision: its trials are the same whenever they are read."""
+        return Known.later(
+            lambda: self._known_at_once(decision, self._plan.window).trials,
+            decision=decision,
+            seed=self._plan.choices.seed,
+        )
+
+    def _known_at_once(self, decision: int, window: int) -> Known:
         count = self._counts[decision - 1] if decision else 0
         since = self._decisions[max(0, decision - window + 1) :] if window else ()
         return Known.of(

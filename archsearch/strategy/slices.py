@@ -5,6 +5,7 @@ compares accuracies (who is promoted, what is cut short, most samplers) sees a s
 FLOPs is no better design for being more accurate. A sampler with one model for all says so (`OverSlices`).
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -39,30 +40,54 @@ def samplers_of(factory: SamplerFactory, choices: Choices) -> Sampler | Samplers
     return {own.budget: _Within(factory(own), own.budget) for own in choices.slices}
 
 
-def view(known: Known, budget: int | None) -> tuple[Known, Sequence[int]]:
-    """Return what is known of one slice, its trials numbered anew, and their numbers in the study."""
-    numbers = [trial.number for trial in known.trials if trial.design.budget == budget]
-    if len(numbers) == len(known.trials):
-        return known, numbers
-    trials = (replace(known.trials[number], number=place) for place, number in enumerate(numbers))
-    return replace(known, trials=tuple(trials)), numbers
+class SliceView:
+    """What is known of one slice, its trials numbered anew.
+
+    What was made for one decision serves the next ones of a search: only trials that have changed are looked
+    at.
+    """
+
+    def __init__(self, budget: int | None) -> None:
+        self._budget = budget
+        self._seen: tuple[Trial, ...] = ()
+        self._numbers: list[int] = []
+        self._trials: list[Trial] = []
+
+    def of(self, known: Known) -> tuple[Known, Sequence[int]]:
+        """Return what is known of the slice, and its trials' numbers in the study."""
+        if known.trials is not self._seen:
+            self._look(known)
+        if len(self._numbers) == len(known.trials):
+            return known, range(len(known.trials))
+        return replace(known, trials=tuple(self._trials)), tuple(self._numbers)
+
+    def _look(self, known: Known) -> None:
+        """Bring the slice's trials up to what is known now."""
+        kept = bisect_left(self._numbers, len(known.trials))
+        del self._numbers[kept:], self._trials[kept:]  # more was known before
+        for number in known.changed(self._seen):
+            trial, place = known.trials[number], bisect_left(self._numbers, number)
+            if trial.design.budget == self._budget:
+                self._numbers[place : place + 1] = [number]
+                self._trials[place : place + 1] = [replace(trial, number=place)]
+        self._seen = known.trials
 
 
 class _Within:
     """A sampler that is told of its own slice alone."""
 
     def __init__(self, sampler: Sampler, budget: int | None) -> None:
-        self._sampler, self._budget = sampler, budget
+        self._sampler, self._view = sampler, SliceView(budget)
 
     def propose(self, known: Known) -> Iterator[Knobs]:
         """Yield what the sampler does."""
-        return self._sampler.propose(view(known, self._budget)[0])
+        return self._sampler.propose(self._view.of(known)[0])
 
     def predicted(self, known: Known) -> Mapping[int, float]:
         """Return what the sampler's model expects of the slice's trials, if it has one."""
         if not isinstance(self._sampler, Predictor):
             return {}
-        seen, numbers = view(known, self._budget)
+        seen, numbers = self._view.of(known)
         return {numbers[place]: value for place, value in self._sampler.predicted(seen).items()}
 
 
@@ -84,6 +109,7 @@ class Slices:
             budget: Proposer(own, self._samplers[budget]) for budget, own in every.items()
         }
         self._counts = Counter(dict.fromkeys(self._proposers, 0))
+        self._views = {budget: SliceView(budget) for budget in self._proposers}
         for trial in trials:
             self.add(trial)
 
@@ -92,6 +118,12 @@ class Slices:
         budget = trial.design.budget
         self._counts[budget] += 1
         self._proposers[budget].add(trial)
+
+    def within(self, known: Known, budget: int | None) -> tuple[Known, Sequence[int]]:
+        """Return what is known of a slice, and its trials' numbers; the only one's trials are not read."""
+        if len(self._views) == 1:
+            return known, range(self._counts.total())
+        return self._views[budget].of(known)
 
     def classic(self, knobs: Knobs) -> Proposal:
         """Return the matched baseline, which is a trial where there is one slice."""
@@ -107,12 +139,18 @@ class Slices:
         return None
 
     def promotions(
-        self, fidelity: Fidelity, known: Known, length: Callable[[int], Length]
+        self,
+        fidelity: Fidelity,
+        known: Known,
+        length: Callable[[int], Length],
+        *,
+        closing: bool = False,
     ) -> Iterator[Promotion]:
-        """Yield who trains on a higher rung next, one of each slice at most."""
+        """Yield who trains on a higher rung next, one of each slice at most (see `Outlook`)."""
         for budget, sampler in self._samplers.items():
-            seen, numbers = view(known, budget)
-            outlook = Outlook(length=length, predicted=_predicting(sampler, known, numbers))
+            seen, numbers = self.within(known, budget)
+            predicted = _predicting(sampler, known, numbers)
+            outlook = Outlook(length=length, predicted=predicted, closing=closing)
             found = fidelity.promote(seen, outlook)
             if found is not None:
                 yield Promotion(numbers[found.trial], found.rung)

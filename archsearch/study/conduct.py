@@ -11,6 +11,7 @@ from archsearch.engines.engine import Engine
 from archsearch.exchange.gauge import Gauge
 from archsearch.planning.baselines import wants_matched
 from archsearch.planning.problem import Problem, SearchProblem
+from archsearch.readings.workload import COEFFICIENTS, coefficients_of
 from archsearch.settings import RunSettings
 from archsearch.space.budget import Budget, Request
 from archsearch.space.solve import solve
@@ -153,6 +154,7 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
     classics = [design for design in store.facts.baselines if design.origin == "matched"]
     earlier = store.facts.learnt
     prior = None if earlier is None else LinearPrior(earlier.weights)
+    durations = store.facts.durations
 
     def of_slice(request: Request) -> Choices:
         return Choices(
@@ -169,6 +171,7 @@ def choices_of(store: StudyStore, problem: SearchProblem) -> Choices:
             taken=frozenset(design.graph for design in classics),
             prior=prior,
             time_s=_time_s(problem.settings),
+            efforts=COEFFICIENTS if durations is None else coefficients_of(durations.coefficients),
         )
 
     largest = of_slice(requests[-1])

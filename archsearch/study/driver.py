@@ -208,11 +208,14 @@ class _Run:
         with calibrated(
             problem, folder, self._services, self._interrupts, self._emit,
             began=self._clock.began_s, store=self._store,
+            durations=opening.durations(storage, self._store, settings),
         ) as found:  # fmt: skip
             settings = found.problem.settle(settings)
             bounds = bounds_of(settings, found.forecast, self._store, self._clock)
             if self._store is None:
-                self._store = opening.create(storage, settings, folder, found.problem, learnt)
+                self._store = opening.create(
+                    storage, settings, folder, found.problem, learnt, found.forecast.pace
+                )
             result = Session(
                 settings=settings,
                 store=self._store,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from archsearch.archive.databases import default_url, missing, opened
 from archsearch.archive.store import StudyStore
@@ -16,6 +16,7 @@ from archsearch.engines.engine import Engine
 from archsearch.gathering import unheeded
 from archsearch.planning.calibration import Calibrated, Calibration
 from archsearch.planning.earlier import learnt_from, told
+from archsearch.planning.earlier_durations import ByPlatform, durations_by, nothing
 from archsearch.planning.forecast import Forecast
 from archsearch.planning.full_training import pose_training
 from archsearch.planning.going_on import Kept
@@ -30,6 +31,9 @@ from archsearch.study.loop import Loop
 from archsearch.study.opening import check_start, located
 from archsearch.study.ports import Services, real_services
 from archsearch.study.recorder import PaceRecorder
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 _QUIET_S: Final = 2.0
 _EVERY_S: Final = 0.5
@@ -51,26 +55,41 @@ def plan(
     services = services or real_services(settings)
     began = services.clock()
     problem = posed(settings, services, on_event)
-    with Interrupts() as interrupts, TemporaryDirectory(prefix="archsearch-") as place:
+    with (
+        Interrupts() as interrupts,
+        TemporaryDirectory(prefix="archsearch-") as place,
+        _earlier(settings) as storage,
+    ):
+        learns = () if storage is None else _learns(storage, settings, problem)
+        durations = nothing if storage is None else durations_by(storage, settings)
         folder = StudyFolder(Path(place), "plan")
         folder.create()
-        measuring = _calibration(services, folder, interrupts, on_event, began=began)
+        measuring = _calibration(
+            services, folder, interrupts, on_event, began=began, durations=durations
+        )
         with measuring.run(problem) as measured:
             found = measured.forecast
         if interrupts.requested:
             raise KeyboardInterrupt
     # A run tells these as it starts.
-    return replace(found, notes=(*problem.notes, *_learns(settings, problem), *found.notes))
+    return replace(found, notes=(*problem.notes, *learns, *found.notes))
 
 
-def _learns(settings: RunSettings, problem: Problem) -> tuple[str, ...]:
-    """Return from which studies a run would learn; of those that can't be read a line, too."""
+@contextmanager
+def _earlier(settings: RunSettings) -> "Iterator[BaseStorage | None]":
+    """Give the storage that a run's study would be in; None: there is none yet."""
     url = settings.storage or default_url(Path(settings.home))
     if missing(url):
-        return ()
-    said: list[str] = []
+        yield None
+        return
     with opened(url) as storage:
-        learnt = learnt_from(storage, settings, problem, tell=said.append)
+        yield storage
+
+
+def _learns(storage: "BaseStorage", settings: RunSettings, problem: Problem) -> tuple[str, ...]:
+    """Return from which studies a run would learn; of those that can't be read a line, too."""
+    said: list[str] = []
+    learnt = learnt_from(storage, settings, problem, tell=said.append)
     return (*said, *told(learnt))
 
 
@@ -101,13 +120,16 @@ def calibrated(
     *,
     began: float,
     store: StudyStore | None,
+    durations: ByPlatform,
 ) -> Iterator[Calibrated]:
     """Start workers, measure the pace on them, and tell what the run will take.
 
     Raises:
         Interrupted: the user stopped a new run meanwhile.
     """
-    measuring = _calibration(services, folder, interrupts, on_event, began=began, store=store)
+    measuring = _calibration(
+        services, folder, interrupts, on_event, began=began, store=store, durations=durations
+    )
     with measuring.run(problem) as found:
         if interrupts.requested and store is None:
             raise Interrupted("interrupted before the first trial; the same command starts anew")
@@ -123,6 +145,7 @@ def _calibration(
     *,
     began: float,
     store: StudyStore | None = None,
+    durations: ByPlatform,
 ) -> Calibration:
     """Return what starts the workers of a run that `began` on the services' clock, and measures them."""
 
@@ -139,6 +162,7 @@ def _calibration(
         stopped=lambda: interrupts.requested,
         tell=lambda text: on_event(Measuring(text=text)),
         store=store,
+        durations=durations,
     )
 
 

@@ -30,8 +30,10 @@ from archsearch.exchange.network_files import is_stored
 from archsearch.gathering import differences, gather
 from archsearch.ir.codec import to_json
 from archsearch.planning.earlier import learnt_from, told
+from archsearch.planning.earlier_durations import ByPlatform, durations_by
 from archsearch.planning.full_training import TrainingProblem
 from archsearch.planning.going_on import Kept
+from archsearch.planning.pace import Pace
 from archsearch.planning.problem import Problem
 from archsearch.settings import RunSettings, nearest
 from archsearch.study.events import StudyStarted
@@ -200,12 +202,21 @@ def learnt(
     return learnt_from(storage, settings, problem, tell=tell)
 
 
+def durations(storage: Any, store: StudyStore | None, settings: RunSettings) -> ByPlatform:
+    """Return what a study knew of durations as it began; of a new one, what earlier studies say now."""
+    if store is None:
+        return durations_by(storage, settings)
+    kept = store.facts.durations
+    return lambda platform: kept
+
+
 def create(
     storage: Any,
     settings: RunSettings,
     folder: StudyFolder,
     problem: Problem,
     learnt: Learnt | None,
+    pace: Pace | None,
 ) -> StudyStore:
     """Make a study in the storage and its folder's run.toml; return it."""
     created = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -216,6 +227,8 @@ def create(
         recipe=problem.asked,
         room_bytes=problem.room_bytes,
         learnt=learnt,
+        platform=None if pace is None else pace.platform,
+        durations=None if pace is None else pace.durations,
     )
     if isinstance(problem, TrainingProblem):
         facts = replace(facts, training=problem.subject.training)

@@ -135,7 +135,7 @@ class FormatCase:
         wanted = trained_probabilities(trained, trained.sample)
         assert wanted.max() < 0.99
         assert wanted.std(axis=0).max() > 0.01  # one image is told from another
-        models = tmp_path / "models"
+        models = tmp_path / "models [1]"  # a pattern, to whoever looks for files
         out = models / file_name(self.form)
         made = export_trained(trained, self.form, out)
         assert (made.path, made.format, made.images) == (out, self.form.name, len(trained.sample))

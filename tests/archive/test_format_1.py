@@ -87,7 +87,7 @@ def test_its_table_is_what_it_was(tmp_path: Path):
 
 
 @pytest.mark.parametrize("state", ["in-search", "in-finals"])
-def test_it_is_taken_up_and_goes_on_in_format_5(tmp_path: Path, state: str):
+def test_it_is_taken_up_and_goes_on_in_format_6(tmp_path: Path, state: str):
     written(tmp_path, KEPT["studies"][state])
     kept = {trial["number"]: trial for trial in KEPT["studies"][state]["trials"]}
     result = World().resume(NAME, tmp_path)
@@ -99,7 +99,7 @@ def test_it_is_taken_up_and_goes_on_in_format_5(tmp_path: Path, state: str):
             assert row.val_accuracy == before["attrs"]["outcome"]["val_accuracy"]
     with opened(default_url(tmp_path)) as storage:
         study_id = storage.get_study_id_from_name(NAME)
-        assert storage.get_study_user_attrs(study_id)["format"] == 5
+        assert storage.get_study_user_attrs(study_id)["format"] == 6
         assert read_result(StudyStore.open(storage, NAME)) == replace(result, wall_s=result.wall_s)
 
 
@@ -120,9 +120,9 @@ def test_a_search_in_a_space_of_other_knobs_does_not_go_on(tmp_path: Path, monke
 
 def test_a_later_format_is_refused_with_what_to_do(tmp_path: Path):
     study = json.loads(json.dumps(KEPT["studies"]["complete"]))
-    study["attributes"]["archsearch"]["format"] = 6
+    study["attributes"]["archsearch"]["format"] = 7
     written(tmp_path, study)
     with opened(default_url(tmp_path)) as storage, pytest.raises(UserError) as error:
         StudyStore.open(storage, NAME)
-    assert "by a later one (format 6; this one reads up to 5)" in str(error.value)
+    assert "by a later one (format 7; this one reads up to 6)" in str(error.value)
     assert "\n" not in str(error.value)

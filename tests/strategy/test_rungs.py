@@ -86,6 +86,14 @@ def promoted(trials, *, predicted=None) -> int | None:
     return None if found is None else found.trial
 
 
+def last(trials, *, predicted=None) -> int | None:
+    """Return who is promoted when nothing new is tried any more."""
+    known = Known(decision=len(trials), trials=tuple(trials), seed=0)
+    outlook = Outlook(length=lambda flops: FULL, predicted=predicted, closing=True)
+    found = Rungs(4).promote(known, outlook)
+    return None if found is None else found.trial
+
+
 def candidates(count: int, *, begin: int = 1) -> list[Trial]:
     """Short trainings, the later the better."""
     return [trial(number, 0.3 + number / 1000) for number in range(begin, begin + count)]
@@ -162,6 +170,33 @@ def test_short_trainings_are_not_cut_short_and_full_ones_are():
     assert "below the median" in Rungs(4).judge(hopeless, full, known)
 
 
+# --- when nothing new is tried any more -----------------------------------------------------------------
+
+
+def test_the_best_is_followed_up_though_short_trainings_have_not_paid_for_it():
+    assert last([MATCHED, *candidates(6)]) == 6
+    assert last([]) is last([MATCHED]) is None
+    assert last([MATCHED, trial(1, None), trial(2, "failed")]) is None
+
+
+def test_nothing_is_where_the_best_has_trained_in_full():
+    done = [MATCHED, *candidates(20), trial(21, 0.9, 0.5)]
+    assert last(done) is None  # all others are worse after a short training
+    assert last([*done, trial(22, 0.95)]) == 22
+    # Of a model that knows lengths the full training counts.
+    assert last(done, predicted=lambda known: dict.fromkeys(range(22), 0.0) | {7: 1.0}) == 7
+
+
+def test_a_second_one_must_be_paid_for_by_as_much_of_short_trainings():
+    # Each full one costs as much as 7.5 short ones.
+    assert last([trial(0, 0.1, 0.1), *candidates(13)]) is None
+    assert last([trial(0, 0.1, 0.1), *candidates(14)]) == 14
+
+
+def test_one_that_failed_is_not_taken_for_the_best():
+    assert last([trial(0, 0.9, "failed"), *candidates(20)]) == 20
+
+
 # --- whole searches -------------------------------------------------------------------------------------
 
 
@@ -190,9 +225,15 @@ def test_a_search_promotes_as_many_as_its_plan_says(workers):
     assert 0.74 < flops[0] / sum(flops.values()) <= 0.8
 
 
-def test_few_trials_are_all_short():
-    assert len(searched(6).ended) == 6
-    assert Rungs(4).promotions(6, FULL) == 0
+@pytest.mark.parametrize("workers", [1, 3])
+def test_of_few_trials_the_best_trains_in_full_at_the_end(workers):
+    found = searched(6, workers=workers)
+    *short, last = found.ended
+    assert [order.key.rung for order in short] == [0] * 6
+    assert last.key.rung == Rungs(4).promotions(6, FULL) == 1
+    candidates = [one for one in found.trials if one.design.role == "candidate"]
+    best = max(candidates, key=lambda one: one.trainings[0].outcome.val_accuracy)
+    assert last.design == best.design
 
 
 def test_a_full_training_that_does_not_fit_leaves_room_for_short_ones():

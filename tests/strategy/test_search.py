@@ -233,7 +233,7 @@ def test_the_watcher_hears_of_every_job_once(bench: Bench):
 
 def test_a_trial_cut_between_evaluations_has_the_accuracy_of_the_last_one(bench: Bench):
     class Cutting(Bounds):
-        def cuts_trial(self, report):
+        def cuts_trial(self, report, *, closing=False):
             return (report.key, report.epoch) == ("trial-0001", 2)
 
     bench.bounds, bench.val_every, bench.prune = Cutting(text="--max-time 1h"), 3, False

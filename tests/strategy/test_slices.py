@@ -17,7 +17,7 @@ from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.sampler import Choices, Known, find_sampler
 from archsearch.strategy.samplers.gp import GpSampler
 from archsearch.strategy.search import Search, SearchPlan
-from archsearch.strategy.slices import samplers_of, view
+from archsearch.strategy.slices import SliceView, samplers_of
 from archsearch.testing.sampler_case import hash_share
 from archsearch.testing.simulation import Simulation
 from archsearch.testing.toy_space import REQUEST, ToySpace, toy_choices
@@ -140,7 +140,7 @@ def test_no_network_is_cut_short_for_being_small():
 
 def test_what_is_known_of_a_slice_is_numbered_anew_and_nothing_else_is_touched():
     known = Known(decision=12, trials=tuple(searched()), seed=3)
-    seen, numbers = view(known, BUDGETS[1])
+    seen, numbers = SliceView(BUDGETS[1]).of(known)
     assert list(numbers) == [1, 4, 7, 10]
     assert [trial.number for trial in seen.trials] == [0, 1, 2, 3]
     assert [replace(t, number=n) for t, n in zip(seen.trials, numbers, strict=True)] == [
@@ -149,7 +149,7 @@ def test_what_is_known_of_a_slice_is_numbered_anew_and_nothing_else_is_touched()
     one = Known(
         decision=4, trials=tuple(replace(t, number=i) for i, t in enumerate(seen.trials)), seed=3
     )
-    assert view(one, BUDGETS[1])[0] is one
+    assert SliceView(BUDGETS[1]).of(one)[0] is one
 
 
 def test_what_was_learnt_at_one_budget_serves_another():

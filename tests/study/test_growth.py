@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+import pytest
 from sqlalchemy.event import listen
 
 from archsearch.archive.databases import default_url, in_memory, opened
@@ -14,14 +15,24 @@ from archsearch.archive.leaderboard import read_result
 from archsearch.archive.orders import Length, Training, Trial
 from archsearch.archive.store import StudyStore
 from archsearch.readings.workload import Workload
+from archsearch.strategy import slices
+from archsearch.strategy.bounds import Bounds, Load
 from archsearch.strategy.fidelities import rungs
+from archsearch.strategy.fidelities.full import FullLength
+from archsearch.strategy.fidelities.median import MedianPruning
 from archsearch.strategy.fidelities.rungs import Rungs
-from archsearch.strategy.fidelity import Outlook
+from archsearch.strategy.fidelity import Fidelity, Outlook
+from archsearch.strategy.phase import Begin
 from archsearch.strategy.sampler import Choices, Known
+from archsearch.strategy.samplers.chance import RandomSampler
 from archsearch.strategy.samplers.descriptions import Description
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.strategy.samplers.gp import GpSampler
+from archsearch.strategy.search import Search, SearchPlan
+from archsearch.strategy.slices import SliceView
 from archsearch.surrogate import algebra, model
+from archsearch.testing.toy_space import toy_choices
+from archsearch.training.job import EpochReport
 from tests.archive.test_store import FACTS, KNOBS, VALUES, order, outcome
 
 FULL = Length(1200, 12)
@@ -131,6 +142,91 @@ def test_a_decision_factorises_as_many_rows_whatever_has_been_tried(monkeypatch)
         assert rows
         assert max(rows) == MODELLED + 4
     assert taken[4 * MODELLED] < 1.1 * taken[2 * MODELLED]
+
+
+class Counted(list):
+    """A list that counts its elements as they are looked at or copied."""
+
+    looked = 0
+
+    def __iter__(self):
+        for value in super().__iter__():
+            self.looked += 1
+            yield value
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        self.looked += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+def looked_at(count: int, fidelity: Fidelity, bounds: Bounds) -> tuple[int, int]:
+    """Count the trials looked at, and the calls, from a decision by chance to the end of its training."""
+    choices = toy_choices(trials=2 * count)
+    plan = SearchPlan(
+        choices=choices, sampler=RandomSampler(choices), fidelity=fidelity,
+        length=lambda flops: FULL, window=4,
+    )  # fmt: skip
+    tried = [trial(number, 0.5) for number in range(count)]
+    search = Search(plan, bounds=bounds, trials=tried)
+    for number, one in enumerate(tried):  # the bounds hear how long trials take
+        bounds.started(f"{number}", one.trainings[0].order.flops, 12)
+        bounds.ended(outcome(JobKey("search", f"{number}")), spent_flops=0, trial=True)
+    search.next(0.0, room=2)  # counts the decisions that are told: once for each
+    search._trials = Counted(search._trials)
+
+    def decide() -> None:
+        step = search.next(0.0, room=1)
+        assert isinstance(step, Begin)
+        key = str(step.order.key)
+        report = EpochReport(
+            key=key, epoch=1, loss=1.0, accuracy=0.5, val_accuracy=0.5, images_per_s=1.0,
+            learning_rate=0.1, wall_s=1.0,
+        )  # fmt: skip
+        assert search.heard(report, 1.0) is None
+        search.ended(step.order, outcome(step.order.key), 4.0)
+
+    called = calls(decide)
+    return search._trials.looked, called
+
+
+@pytest.mark.parametrize(
+    "bounds", [{}, {"time_s": 1e9, "trial": Load(1.0, 1.0)}], ids=["unbounded", "bounded"]
+)
+def test_a_decision_by_chance_looks_at_as_few_trials_whatever_their_number(bounds):
+    """Of a search that neither compares networks nor cuts trainings short."""
+    few, many = (looked_at(count, FullLength(4), Bounds(**bounds)) for count in (60, 600))
+    assert many[0] == few[0] < 20
+    assert many[1] < 1.2 * few[1]
+
+
+def test_what_compares_networks_has_all_of_them_read_once():
+    looked, _ = looked_at(600, MedianPruning(4), Bounds())
+    assert looked < 1.1 * 600
+
+
+def test_of_a_slice_trials_that_have_changed_are_numbered_anew(monkeypatch):
+    numbered: list[int] = []
+
+    def noted(value, **changes):
+        numbered.extend([value.number] if "number" in changes else [])
+        return replace(value, **changes)
+
+    monkeypatch.setattr(slices, "replace", noted)
+    every = known(400)
+    halves = [
+        replace(one, design=replace(one.design, budget=one.number % 2)) for one in every.trials
+    ]
+    view, before = SliceView(1), replace(every, trials=tuple(halves))
+    first, numbers = view.of(before)
+    assert list(numbers) == list(range(1, 400, 2))
+    assert numbered == list(numbers)
+    del numbered[:]
+    halves[397] = replace(halves[397], skipped=3)
+    seen, _ = view.of(replace(every, trials=tuple(halves)))
+    assert numbered == [397]
+    assert seen.trials[198] == replace(halves[397], number=198)
+    assert all(a is b for a, b in zip(first.trials, seen.trials, strict=True) if a.number != 198)
 
 
 def test_a_promotion_looks_at_what_has_changed(monkeypatch):

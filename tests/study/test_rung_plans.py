@@ -133,8 +133,8 @@ def test_whoever_watches_sees_how_many_trainings_there_will_be(settings: RunSett
     world = timed(watch)
     world.run(replace(settings, trials=12))
     plan = planned(world)
-    assert (plan.trials, plan.promotions) == (12, 1)
-    assert seen == [*((done, 13, True) for done in range(1, 13)), (13, 13, False)]
+    assert (plan.trials, plan.promotions) == (12, 2)
+    assert seen == [*((done, 14, True) for done in range(1, 14)), (14, 14, False)]
 
 
 def test_a_short_run_trains_every_network_once(settings: RunSettings):

@@ -21,6 +21,8 @@ ranking at equal FLOPs agrees with the full one's to a Kendall's tau of 0.4 to 0
 PRICE: Final = 3
 """Times the training FLOPs of a full training that short ones must have cost to pay for it: so they are three
 quarters of all."""
+LAST_PRICE: Final = 1
+"""The same when nothing new is tried any more, of all but the first."""
 
 
 class _Account(NamedTuple):
@@ -35,6 +37,9 @@ class _Account(NamedTuple):
 
 class Rungs(MedianPruning):
     """Trains all networks for a twelfth of the length, and from time to time the best one in full.
+
+    When nothing new is tried any more the best one does, until it is one that has: a short training that
+    promises more than all full ones, and was never followed up, would have told nobody anything.
 
     Short trainings come to their ends: a schedule that is cut off ranks worse than a short one that is not.
     Full ones are cut short below the median of the others, as in `MedianPruning`.
@@ -63,6 +68,8 @@ class Rungs(MedianPruning):
         yardstick of a search that is long enough. It is not among those that are compared, and not counted.
         """
         accounts = self._looked(known, outlook)
+        if outlook.closing:
+            return _last(known, outlook, accounts)
         waiting = [number for number, one in enumerate(accounts) if one.waits]
         short = sum(one.short for one in accounts)
         for number in waiting:
@@ -97,10 +104,12 @@ class Rungs(MedianPruning):
     def promotions(self, trials: int, full: Length) -> int:
         """Return about how many of so many networks train in full."""
         short, *longer = self.rungs(full)
-        if not longer:
+        if not longer or not trials:
             return 0
         times = full.images / short.images
-        return int((trials - 1) / (PRICE * times)) + (trials >= times)
+        # The best one does at the end, if none did before.
+        candidates = max(int((trials - 1) / (PRICE * times)), min(1, trials - 1))
+        return candidates + (trials >= times)
 
     def _waits(self, trial: Trial, outlook: Outlook) -> bool:
         """Whether a short training has come to its end, and a full one would be another."""
@@ -109,6 +118,26 @@ class Rungs(MedianPruning):
         if trial.last.outcome.status != "complete":
             return False
         return len(self.rungs(outlook.length(trial.design.flops))) > 1
+
+
+def _last(known: Known, outlook: Outlook, accounts: Sequence[_Account]) -> Promotion | None:
+    """Return the best network, if it still waits for a full training and is the first or well paid for."""
+    able = [
+        trial
+        for trial, one in zip(known.trials, accounts, strict=True)
+        if not one.is_baseline and (one.waits or _is_in_full(trial))
+    ]
+    best = _best(able, known, outlook) if able else None
+    if best is None or not accounts[best].waits:
+        return None
+    full = sum(one.full for one in accounts if not one.is_baseline)
+    left = sum(one.short - LAST_PRICE * one.full for one in accounts if not one.is_baseline)
+    return None if full and LAST_PRICE * accounts[best].cost > left else Promotion(best, 1)
+
+
+def _is_in_full(trial: Trial) -> bool:
+    outcome = trial.last.outcome
+    return trial.last.order.key.rung == 1 and outcome is not None and outcome.status == "complete"
 
 
 def _best(trials: Sequence[Trial], known: Known, outlook: Outlook) -> int:
@@ -121,7 +150,7 @@ def _best(trials: Sequence[Trial], known: Known, outlook: Outlook) -> int:
     if len(known.trials) > MODELLED:  # the model knows the best of them, and the newest
         trials = [trial for trial in trials if trial.number in values] or trials
     if any(trial.number not in values for trial in trials):
-        values = {trial.number: _accuracy(trial.last) for trial in trials}
+        values = {trial.number: _accuracy(trial.trainings[0]) for trial in trials}
     return max(trials, key=lambda trial: (values[trial.number], -trial.number)).number
 
 

@@ -1,13 +1,14 @@
 """How long a network's training takes beside those of other candidates, learnt as the search goes.
 
 The logarithm of the seconds is linear in the figures of the network's workload. Its coefficients begin as
-those of many trainings on a processor (`readings/workload.py`) and are drawn to what the study's own took:
-on a GPU, say, the number of ops counts for more.
+those of many trainings on a processor (`readings/workload.py`), or of earlier studies on the same platform
+(`planning/earlier_durations.py`), and are drawn to what the study's own took: on a GPU, say, the number of
+ops counts for more.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,18 @@ def share_left(took_s: float, time_s: float) -> float:
     return max(0.0, 1 - took_s / time_s)
 
 
+class Timed(NamedTuple):
+    """Trainings of one study, alike but for their networks: (n, figures) workloads, (n,) log seconds."""
+
+    figures: Floats
+    log_s: Floats
+
+
 def log_durations(
-    trials: Sequence[Trial], loads: Mapping[int, Workload], candidates: Sequence[Workload]
+    trials: Sequence[Trial],
+    loads: Mapping[int, Workload],
+    candidates: Sequence[Workload],
+    before: Workload = COEFFICIENTS,
 ) -> Floats:
     """Return logarithms of what trainings of candidates take, but for one number that all share.
 
@@ -42,20 +53,36 @@ def log_durations(
         trials: what is known.
         loads: of their networks, by number; of others nothing is learnt.
         candidates: (n).
+        before: the coefficients as of before the first of them.
 
     Returns:
         (n,)
     """
-    coefficients = np.array(COEFFICIENTS.figures())
+    coefficients = np.array(before.figures())
     took = {n: s for n, s in map(_seconds, trials) if s is not None and n in loads}
     if len(took) > 1:
-        x = np.array([loads[number].figures() for number in took])
-        y = np.array(list(took.values()))
-        x, y = x - x.mean(0), y - y.mean()
-        inner = x.T @ x + RIDGE * np.eye(x.shape[1])
-        coefficients = coefficients + np.linalg.solve(inner, x.T @ (y - x @ coefficients))
+        figures = np.array([loads[number].figures() for number in took])
+        coefficients = drawn([Timed(figures, np.array(list(took.values())))], coefficients)
     figures = np.array([load.figures() for load in candidates]).reshape(-1, len(coefficients))
     return np.asarray(figures @ coefficients)
+
+
+def drawn(studies: Iterable[Timed], before: Floats) -> Floats:
+    """Return coefficients drawn to what trainings took; how fast each study was on the whole is left out.
+
+    Args:
+        studies: that the coefficients are to be of.
+        before: (figures,), which they hold to (see `RIDGE`).
+
+    Returns:
+        (figures,)
+    """
+    inner, outer = RIDGE * np.eye(len(before)), np.zeros(len(before))
+    for figures, log_s in studies:
+        x, y = figures - figures.mean(0), log_s - log_s.mean()
+        inner += x.T @ x
+        outer += x.T @ (y - x @ before)
+    return np.asarray(before + np.linalg.solve(inner, outer))
 
 
 def _seconds(trial: Trial) -> tuple[int, float | None]:

@@ -91,6 +91,7 @@ class GpSampler:
         self._val_images = choices.val_images
         self._prior = prior or choices.prior
         self._time_s = choices.time_s
+        self._efforts = choices.efforts
         self._startup = STARTUP
         self._excerpt = Excerpt()
         self._describers = {
@@ -307,7 +308,7 @@ class GpSampler:
         if self._time_s is not None:
             loads = {number: entry.description.load for number, entry in tried.items()}
             wanted = [entry.description.load for entry in candidates]
-            foretold = log_durations(known.trials, loads, wanted)
+            foretold = log_durations(known.trials, loads, wanted, self._efforts)
             if foretold.std() > WORTH_COUNTING:
                 costs = share_left(self._excerpt.took_s, self._time_s) * foretold
         points = reading.points(candidates)

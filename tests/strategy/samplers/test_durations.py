@@ -8,9 +8,9 @@ import pytest
 from archsearch.archive.design import Design
 from archsearch.archive.keys import JobKey, trial_name
 from archsearch.archive.orders import Length, Order, Training, Trial
-from archsearch.readings.workload import Workload, log_effort
+from archsearch.readings.workload import COEFFICIENTS, Workload, log_effort
 from archsearch.strategy.sampler import Known
-from archsearch.strategy.samplers.durations import log_durations, share_left
+from archsearch.strategy.samplers.durations import Timed, drawn, log_durations, share_left
 from archsearch.strategy.samplers.excerpt import MODELLED, Excerpt
 from archsearch.training.job import Outcome
 
@@ -51,6 +51,34 @@ def test_where_the_number_of_ops_decides_it_is_learnt():
     assert abs(wide - plain) < 0.1
     before = log_durations([], {}, CANDIDATES)
     assert before[1] > before[2]  # what it would have been taken for
+
+
+def test_what_earlier_studies_say_counts_until_the_own_trainings_say_otherwise():
+    """Those take it for a machine on which ops hardly count; here they are all that does."""
+    wrong = Workload(flops=0.4, elements=0.6, ops=-0.2, params=0.0, thin=0.0)
+    rng = np.random.default_rng(0)
+    loads = {n: load(elements=rng.uniform(16, 22), ops=rng.uniform(4, 9)) for n in range(24)}
+    took = [trial(n, 0.5 * 2**one.ops) for n, one in loads.items()]
+    off = []
+    for known in (0, 6, 12, 24):
+        plain, _, deep = log_durations(took[:known], loads, CANDIDATES, wrong)
+        if not known:
+            assert deep - plain == pytest.approx(-0.2 * 3)
+        off.append(abs(deep - plain - np.log(2**3)))
+    assert off == sorted(off, reverse=True)
+    assert off[1] < 0.3 * off[0]
+    assert off[3] < 0.05 * off[0]
+
+
+def test_each_study_has_a_speed_of_its_own():
+    """A busy machine trains all of one study's networks slower: that is no network's doing."""
+    figures = np.array([load(ops=n).figures() for n in (4.0, 5.0, 6.0, 7.0)])
+    rise, before = np.log(2) * figures[:, 2], np.array(COEFFICIENTS.figures())
+    alone = drawn([Timed(figures, rise)], before)
+    assert drawn([Timed(figures, rise + 3.0)], before) == pytest.approx(alone)
+    together = drawn([Timed(figures, rise), Timed(figures[::-1], rise[::-1] + 3.0)], before)
+    assert alone[2] < together[2] < np.log(2)
+    assert drawn([], before) == pytest.approx(before)
 
 
 def test_trainings_that_did_not_end_teach_nothing():

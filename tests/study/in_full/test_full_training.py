@@ -49,7 +49,7 @@ def test_earlier_versions_are_told_that_they_do_not_read_it(settings, tmp_path):
     with opened(default_url(tmp_path)) as storage:
         study = storage.get_study_id_from_name(name)
         attributes = storage.get_study_user_attrs(study)
-    assert attributes[MARK]["format"] == FORMAT == 5
+    assert attributes[MARK]["format"] == FORMAT == 6
     assert "format" not in attributes  # nor has what was written later made it an earlier one
 
 
