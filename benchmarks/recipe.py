@@ -25,8 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from image_sets import set_name, write_set
 from measure import machine, versions
-from trainings import keep, kept, left, trained, write_images
+from trainings import keep, kept, left, trained
 
 OTHER_BUDGETS = {"inception_resnet": "12M"} | dict.fromkeys(
     ("resnet", "resnext", "se", "preact", "stochastic_depth", "inception"), "10M"
@@ -56,8 +57,8 @@ class Network:
 
 
 @cache
-def network(name: str, size: tuple[int, int, int], batch: int) -> Network:
-    """Return `vgg` (its classic) or `vgg:3` (a draw with that seed) for images of a size and ten classes.
+def network(name: str, size: tuple[int, int, int], classes: int, batch: int) -> Network:
+    """Return `vgg` (its classic) or `vgg:3` (a draw with that seed) for images of a size.
 
     Its share is that of a rate in proportion to so many images a step.
     """
@@ -70,7 +71,7 @@ def network(name: str, size: tuple[int, int, int], batch: int) -> Network:
 
     space, _, seed = name.partition(":")
     found = find_space(space)
-    request = Request(size, 10, Budget.parse(OTHER_BUDGETS.get(space, BUDGET), size))
+    request = Request(size, classes, Budget.parse(OTHER_BUDGETS.get(space, BUDGET), size))
     if seed:
         candidate = next(sample(found, request, 1, seed=int(seed)))
     else:
@@ -85,18 +86,18 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     from archsearch.data.dataset import load
 
     data = load(folder)
-    size = data.input
+    made_for = data.input, len(data.classes), options.batch
     asked = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for update in options.updates:
             for name in options.networks:
                 asked.append({
-                    "network": name, "update": _update(update, network(name, size, options.batch).share),
+                    "network": name, "update": _update(update, network(name, *made_for).share),
                     "changes": options.change, "batch": options.batch, "seed": seed, "epochs": options.epochs,
-                    "data": Path(options.images).stem, "train": len(data.train.images),
+                    "data": set_name(options.images), "train": len(data.train.images),
                 })  # fmt: skip
     for one in left(asked, options.out, options.part):
-        found = network(one["network"], size, one["batch"])
+        found = network(one["network"], *made_for)
         result = _trained(found, one, folder)
         result["loss"] = result["loss"][-1] if result["loss"] else None
         keep(options.out, {**one, "label": found.label, "share": found.share, **result})
@@ -271,7 +272,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--images", help="packed images (trainings.py), or digits")
+    parser.add_argument("--images", help="packed images, digits, … (image_sets.py)")
     parser.add_argument("--out", type=Path, required=True, help="what was trained, a line each")
     parser.add_argument("--train", type=int, default=6000, help="images")
     parser.add_argument("--val", type=int, default=4000, help="images")
@@ -300,18 +301,11 @@ def _options() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, then print the tables."""
-    from archsearch.data.prepare import prepare
-
     options = _options()
     if not options.table:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as home:
-            if Path(options.images).suffix:
-                folder = write_images(
-                    Path(options.images), Path(home) / "data", train=options.train, val=options.val
-                )
-            else:
-                folder = prepare(options.images, home=Path(home))
+            folder = write_set(options.images, Path(home), train=options.train, val=options.val)
             measure(options, folder)
     print(f"{machine()}; {versions(('torch', 'numpy'))}; validation accuracy in %, mean ± sd (n)")
     print("\n".join(tables(kept(options.out))))

@@ -242,7 +242,14 @@ def write_dataset(folder: Path, *, size: tuple[int, int, int], classes: int, cou
 
 
 def write_arrays(
-    folder: Path, parts: dict[str, Any], *, name: str, classes: list[str], mean: Any, std: Any
+    folder: Path,
+    parts: dict[str, Any],
+    *,
+    name: str,
+    classes: list[str],
+    mean: Any,
+    std: Any,
+    mirror: bool = True,
 ) -> Path:
     """Write a prepared data set from the images and labels of its three splits."""
     folder.mkdir(parents=True)
@@ -251,7 +258,7 @@ def write_arrays(
         np.save(folder / f"{part}_labels.npy", labels)
     facts = {
         "format": 1, "name": name, "source": name, "digest": "0" * 16, "classes": classes,
-        "input": list(parts["train"][0].shape[1:]), "mirror": True,
+        "input": list(parts["train"][0].shape[1:]), "mirror": mirror,
         "splits": {part: len(labels) for part, (_, labels) in parts.items()},
         "mean": mean, "std": std, "notes": [], "skipped": {"count": 0},
     }  # fmt: skip
